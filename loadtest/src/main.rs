@@ -1,0 +1,2 @@
+//! Load scenarios for livedraft.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Where jobs and their logs live: the two traits, and their engines.

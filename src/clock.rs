@@ -1,0 +1,57 @@
+//! The one door to time, randomness and ids.
+//!
+//! Nothing else in the house reads a clock, sleeps or draws a random number (`clippy.toml` holds this), so a test
+//! that pauses tokio's time has all of it in its hand.
+#![allow(clippy::disallowed_methods)]
+
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// Milliseconds since 1970, rising with tokio's clock and not with steps of the wall clock.
+pub fn now_ms() -> u64 {
+    static START: OnceLock<(u64, Instant)> = OnceLock::new();
+    let (wall, start) = START.get_or_init(|| {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        (
+            u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+            Instant::now(),
+        )
+    });
+    wall.saturating_add(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The instant now, for deadlines.
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Waits for `time`.
+pub async fn sleep(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+/// Waits until `deadline`.
+pub async fn sleep_until(deadline: Instant) {
+    tokio::time::sleep_until(deadline).await;
+}
+
+/// A new job id: UUIDv7, so ids sort by time of submission.
+pub fn job_uuid() -> Uuid {
+    Uuid::now_v7()
+}
+
+/// 64 random bits, never zero.
+pub fn nonce() -> u64 {
+    let (high, low) = Uuid::new_v4().as_u64_pair();
+    // The fixed version and variant bits of a v4 UUID lie in different places of the two halves.
+    (high ^ low.rotate_left(17)).max(1)
+}
+
+/// A random duration below `limit`.
+pub fn jitter(limit: Duration) -> Duration {
+    let share = (nonce() >> 11) as f64 / (1u64 << 53) as f64;
+    limit.mul_f64(share)
+}

@@ -1,0 +1,1 @@
+//! A node's fan-out: one replica per watched job, one cursor per viewer.

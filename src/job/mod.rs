@@ -1,0 +1,1 @@
+//! The job: what was asked, where it stands, what it has cost.

@@ -1,0 +1,1 @@
+//! The model: providers, their request bodies and their streams.

@@ -1,0 +1,3 @@
+//! The `livedraft` command.
+
+fn main() {}

@@ -1,0 +1,280 @@
+//! Changes of a draft, their compact JSON form, and the one way to apply them.
+
+use super::path;
+use super::value::{Value, write_json_string};
+
+/// One change of a draft. The JSON form is a compact array (PROTOCOL.md, "Ops").
+#[derive(Clone, PartialEq, Debug)]
+pub enum Op {
+    /// `["text"]` or `["/path","text"]`: the string there grows at its end.
+    Append {
+        /// JSON Pointer of the string; `None` means the cursor, the path of the op before.
+        path: Option<String>,
+        /// What is added, decoded.
+        text: String,
+    },
+    /// `["/path",value,0]`: the value is put there; an index equal to the length pushes; `""` is the root.
+    Set {
+        /// JSON Pointer of the place.
+        path: String,
+        /// What stands there from now on.
+        value: Value,
+    },
+    /// `["/path",null,1]`: the member, item or root is taken away.
+    Remove {
+        /// JSON Pointer of the place.
+        path: String,
+    },
+}
+
+/// Why an op does not fit the draft it was applied to: the two have parted, the reader needs a snapshot.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Misfit {
+    /// An append without a path, and no op before it to say where.
+    #[error("an append names no path and there is no cursor")]
+    NoCursor,
+    /// The path is no JSON Pointer, or leads to nothing.
+    #[error("nothing is at {0:?}")]
+    NoSuchPath(String),
+    /// An append to something that is not a string.
+    #[error("the value at {0:?} is no string")]
+    NotAString(String),
+}
+
+/// Receives the ops of a flush in order. The parser always gives the whole path; a sink may shorten it.
+pub trait OpSink {
+    /// The string at `path` grows by `text`.
+    fn append(&mut self, path: &str, text: &str);
+    /// `value` is put at `path`.
+    fn set(&mut self, path: &str, value: &Value);
+    /// What is at `path` is taken away.
+    fn remove(&mut self, path: &str);
+}
+
+/// The draft as its changes build it: the value, and the cursor that a short append means.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Folded {
+    /// The value; `None` while nothing is shown.
+    pub value: Option<Value>,
+    /// The path of the op before; `None` at the start, after a remove and after a reset.
+    pub cursor: Option<String>,
+}
+
+impl Folded {
+    /// Applies one op. On a misfit nothing has changed.
+    pub fn apply(&mut self, op: Op) -> Result<(), Misfit> {
+        match op {
+            Op::Append { path, text } => self.append(path, &text),
+            Op::Set { path, value } => self.set(path, value),
+            Op::Remove { path } => self.remove(&path),
+        }
+    }
+
+    fn append(&mut self, path: Option<String>, text: &str) -> Result<(), Misfit> {
+        let path = match path {
+            Some(path) => path,
+            None => self.cursor.clone().ok_or(Misfit::NoCursor)?,
+        };
+        match self.at_mut(&path)? {
+            Value::String(string) => string.push_str(text),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                return Err(Misfit::NotAString(path));
+            }
+        }
+        self.cursor = Some(path);
+        Ok(())
+    }
+
+    fn set(&mut self, path: String, value: Value) -> Result<(), Misfit> {
+        let Some((parent, last)) = split(&path)? else {
+            self.value = Some(value);
+            self.cursor = Some(path);
+            return Ok(());
+        };
+        match self.at_mut(parent)? {
+            Value::Object(members) => {
+                members.insert(last, value);
+            }
+            Value::Array(items) => match path::index(&last) {
+                Some(index) if index < items.len() => items[index] = value,
+                Some(index) if index == items.len() => items.push(value),
+                _ => return Err(Misfit::NoSuchPath(path)),
+            },
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                return Err(Misfit::NoSuchPath(path));
+            }
+        }
+        self.cursor = Some(path);
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &str) -> Result<(), Misfit> {
+        let missing = || Misfit::NoSuchPath(path.to_owned());
+        match split(path)? {
+            None => {
+                self.value.take().ok_or_else(missing)?;
+            }
+            Some((parent, last)) => match self.at_mut(parent)? {
+                Value::Object(members) => {
+                    members.remove(&last).ok_or_else(missing)?;
+                }
+                Value::Array(items) => {
+                    let index = path::index(&last)
+                        .filter(|index| *index < items.len())
+                        .ok_or_else(missing)?;
+                    items.remove(index);
+                }
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return Err(missing()),
+            },
+        }
+        self.cursor = None;
+        Ok(())
+    }
+
+    /// The value at a pointer.
+    pub fn at(&self, pointer: &str) -> Option<&Value> {
+        path::segments(pointer)?
+            .iter()
+            .try_fold(self.value.as_ref()?, |value, segment| match value {
+                Value::Object(members) => members.get(segment),
+                Value::Array(items) => items.get(path::index(segment)?),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+            })
+    }
+
+    fn at_mut(&mut self, pointer: &str) -> Result<&mut Value, Misfit> {
+        let missing = || Misfit::NoSuchPath(pointer.to_owned());
+        let segments = path::segments(pointer).ok_or_else(missing)?;
+        let root = self.value.as_mut().ok_or_else(missing)?;
+        segments
+            .iter()
+            .try_fold(root, |value, segment| match value {
+                Value::Object(members) => members.get_mut(segment),
+                Value::Array(items) => items.get_mut(path::index(segment)?),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+            })
+            .ok_or_else(missing)
+    }
+}
+
+/// Parent pointer and last segment; `None` for the root.
+fn split(pointer: &str) -> Result<Option<(&str, String)>, Misfit> {
+    if pointer.is_empty() {
+        return Ok(None);
+    }
+    let missing = || Misfit::NoSuchPath(pointer.to_owned());
+    let (parent, _) = pointer.rsplit_once('/').ok_or_else(missing)?;
+    let last = path::segments(&pointer[parent.len()..])
+        .ok_or_else(missing)?
+        .pop()
+        .ok_or_else(missing)?;
+    Ok(Some((parent, last)))
+}
+
+/// Writes ops as the JSON array of a patch, leaving the path out of an append to the cursor.
+///
+/// One encoder serves one attempt: its cursor lives from flush to flush, its buffer is handed out and reused.
+#[derive(Debug, Default)]
+pub struct OpEncoder {
+    ops: String,
+    cursor: String,
+    cursor_known: bool,
+}
+
+impl OpEncoder {
+    /// Whether nothing was written since the last [`clear`](Self::clear).
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    /// The comma-separated ops, without the surrounding brackets.
+    pub fn ops(&self) -> &str {
+        &self.ops
+    }
+
+    /// Forgets the written ops and keeps the cursor.
+    pub fn clear(&mut self) {
+        self.ops.clear();
+    }
+
+    /// Forgets the cursor: the next op names its path (first op of an attempt or epoch).
+    pub fn forget_cursor(&mut self) {
+        self.cursor_known = false;
+    }
+
+    /// The cursor after the ops written so far.
+    pub fn cursor(&self) -> Option<&str> {
+        self.cursor_known.then_some(self.cursor.as_str())
+    }
+
+    fn move_cursor(&mut self, path: &str) {
+        if !self.is_at(path) {
+            self.cursor.clear();
+            self.cursor.push_str(path);
+            self.cursor_known = true;
+        }
+    }
+
+    fn is_at(&self, path: &str) -> bool {
+        self.cursor_known && self.cursor == path
+    }
+
+    fn open(&mut self) {
+        if !self.ops.is_empty() {
+            self.ops.push(',');
+        }
+        self.ops.push('[');
+    }
+}
+
+impl OpSink for OpEncoder {
+    fn append(&mut self, path: &str, text: &str) {
+        self.open();
+        if !self.is_at(path) {
+            write_json_string(path, &mut self.ops);
+            self.ops.push(',');
+        }
+        write_json_string(text, &mut self.ops);
+        self.ops.push(']');
+        self.move_cursor(path);
+    }
+
+    fn set(&mut self, path: &str, value: &Value) {
+        self.open();
+        write_json_string(path, &mut self.ops);
+        self.ops.push(',');
+        value.write_json(&mut self.ops);
+        self.ops.push_str(",0]");
+        self.move_cursor(path);
+    }
+
+    fn remove(&mut self, path: &str) {
+        self.open();
+        write_json_string(path, &mut self.ops);
+        self.ops.push_str(",null,1]");
+        self.cursor_known = false;
+    }
+}
+
+/// Collects ops as values, every path whole.
+impl OpSink for Vec<Op> {
+    fn append(&mut self, path: &str, text: &str) {
+        self.push(Op::Append {
+            path: Some(path.to_owned()),
+            text: text.to_owned(),
+        });
+    }
+
+    fn set(&mut self, path: &str, value: &Value) {
+        self.push(Op::Set {
+            path: path.to_owned(),
+            value: value.clone(),
+        });
+    }
+
+    fn remove(&mut self, path: &str) {
+        self.push(Op::Remove {
+            path: path.to_owned(),
+        });
+    }
+}

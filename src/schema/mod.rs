@@ -1,0 +1,1 @@
+//! What is valid: compile, judge, and say it to a provider and to a viewer.

@@ -1,0 +1,1 @@
+//! The shell around sockets and HTTP: the only place for actix.

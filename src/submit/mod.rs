@@ -1,0 +1,1 @@
+//! Admission: limits, schema, idempotency, then the queue.

@@ -1,0 +1,1 @@
+//! The protocol: client and server messages, codes, limits.

@@ -1,0 +1,1 @@
+//! The work: one delivery, top to bottom.
