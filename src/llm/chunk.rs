@@ -1,0 +1,148 @@
+//! What comes back from a model, piece by piece, and how it goes wrong.
+
+use std::time::Duration;
+
+/// One piece of an answer. Usage comes before the finish; nothing comes after it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Chunk {
+    /// More of the message's text.
+    Text(String),
+    /// More of a tool call.
+    Call {
+        /// Which of the parallel calls.
+        index: u32,
+        /// The call's id, on its first piece.
+        id: Option<String>,
+        /// The tool's name, on its first piece.
+        name: Option<String>,
+        /// More of the arguments' JSON text; may be empty.
+        arguments: String,
+    },
+    /// More of the model's thinking, where the provider tells it.
+    Reasoning(String),
+    /// More of the reason why the model will not answer.
+    Refusal(String),
+    /// What the answer cost; at most once.
+    Usage(Usage),
+    /// The provider's finish frame; the stream is over.
+    Finish(Finish),
+}
+
+/// Why an answer is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The model was done, or met a stop text.
+    Stop,
+    /// The limit on tokens was met.
+    Length,
+    /// The provider's filter stepped in.
+    ContentFilter,
+    /// The model was done and called tools.
+    ToolCalls,
+    /// A reason this list does not know, in the provider's word.
+    Other(String),
+}
+
+/// Tokens as the provider counted them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the request.
+    pub input_tokens: u64,
+    /// Tokens of the answer, reasoning included.
+    pub output_tokens: u64,
+    /// Of these, tokens of reasoning.
+    pub reasoning_tokens: u64,
+    /// Of the request's tokens, those read from the provider's cache.
+    pub cached_input_tokens: u64,
+}
+
+/// A model that did not answer, or stopped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", kind.code())]
+pub struct LlmError {
+    /// What went wrong.
+    pub kind: LlmErrorKind,
+    /// Safe to show: no key, no URL with credentials, no headers.
+    pub message: String,
+    /// How long the provider asked to be left alone.
+    pub retry_after: Option<Duration>,
+    /// The HTTP status, where there was one.
+    pub status: Option<u16>,
+}
+
+impl LlmError {
+    /// An error without HTTP status and advice.
+    pub fn new(kind: LlmErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            retry_after: None,
+            status: None,
+        }
+    }
+}
+
+/// What went wrong between us and a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LlmErrorKind {
+    /// No connection (name, TCP, TLS, time).
+    Connect,
+    /// The request was sent and not one byte of an answer came in time.
+    FirstByteTimeout,
+    /// The answer fell silent.
+    IdleTimeout,
+    /// 429.
+    RateLimited,
+    /// 503, 529: busy, not broken.
+    Overloaded,
+    /// 401, 403.
+    Unauthorized,
+    /// 400 and the other refusals of the request itself.
+    BadRequest,
+    /// The provider does not know the model.
+    UnknownModel,
+    /// 5xx.
+    Server,
+    /// A malformed frame, a frame over a limit, a wrong content type.
+    BadStream,
+    /// An error object inside a stream that began well.
+    InStream,
+    /// The stream ended without the finish frame.
+    Cut,
+}
+
+impl LlmErrorKind {
+    /// Every kind, for tables and metrics.
+    pub const ALL: [Self; 12] = [
+        Self::Connect,
+        Self::FirstByteTimeout,
+        Self::IdleTimeout,
+        Self::RateLimited,
+        Self::Overloaded,
+        Self::Unauthorized,
+        Self::BadRequest,
+        Self::UnknownModel,
+        Self::Server,
+        Self::BadStream,
+        Self::InStream,
+        Self::Cut,
+    ];
+
+    /// The stable name in `snake_case`.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::FirstByteTimeout => "first_byte_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::RateLimited => "rate_limited",
+            Self::Overloaded => "overloaded",
+            Self::Unauthorized => "unauthorized",
+            Self::BadRequest => "bad_request",
+            Self::UnknownModel => "unknown_model",
+            Self::Server => "server",
+            Self::BadStream => "bad_stream",
+            Self::InStream => "in_stream",
+            Self::Cut => "cut",
+        }
+    }
+}

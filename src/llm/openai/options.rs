@@ -1,0 +1,81 @@
+//! What can be set for one OpenAI-compatible provider.
+
+use crate::llm::request::Dialect;
+use crate::llm::secret::Secret;
+
+/// One OpenAI-compatible provider, as configured.
+#[derive(Clone, Debug)]
+pub struct OpenAiOptions {
+    /// The provider's name among ours: letters, digits, `-`, `_`.
+    pub name: String,
+    /// Where `/chat/completions` is appended, such as `https://api.openai.com/v1`. Only configuration sets it,
+    /// never a job; redirects are not followed.
+    pub base_url: String,
+    /// Sent as `Authorization: Bearer`; none for local servers.
+    pub key: Option<Secret>,
+    /// Which models may be asked for.
+    pub models: Models,
+    /// What mode `auto` means for this provider. Default `json_schema`.
+    pub dialect: Dialect,
+    /// How the limit on output tokens is called. Default: by host.
+    pub max_tokens_field: MaxTokensField,
+    /// Milliseconds for name, TCP and TLS. Default 5,000.
+    pub connect_ms: u64,
+    /// Milliseconds from sending the request to the first byte of the answer's body. Default 60,000.
+    pub first_byte_ms: u64,
+    /// Milliseconds of silence allowed later; any byte, also of a comment, ends the silence. Default 30,000.
+    pub idle_ms: u64,
+    /// Bytes of one event of the stream. Default 4 MiB: some servers send a tool call's arguments whole.
+    pub event_bytes_max: usize,
+    /// Bytes of one line of the stream. Default 4 MiB.
+    pub line_bytes_max: usize,
+    /// Bytes of an answer that is not streamed. Default 16 MiB.
+    pub body_bytes_max: usize,
+    /// Bytes read of an error's body; the rest is not read. Default 16 KiB.
+    pub body_error_bytes_max: usize,
+    /// Milliseconds an unused connection is kept; below the provider's own keep-alive. Default 20,000.
+    pub pool_idle_ms: u64,
+}
+
+impl OpenAiOptions {
+    /// A provider with every default.
+    pub fn new(name: impl Into<String>, base_url: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            base_url: base_url.into(),
+            key: None,
+            models: Models::Any,
+            dialect: Dialect::JsonSchema,
+            max_tokens_field: MaxTokensField::ByHost,
+            connect_ms: 5_000,
+            first_byte_ms: 60_000,
+            idle_ms: 30_000,
+            event_bytes_max: 4 << 20,
+            line_bytes_max: 4 << 20,
+            body_bytes_max: 16 << 20,
+            body_error_bytes_max: 16 << 10,
+            pool_idle_ms: 20_000,
+        }
+    }
+}
+
+/// Which models of a provider may be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Models {
+    /// Any: the provider decides.
+    Any,
+    /// Only these.
+    Only(Vec<String>),
+}
+
+/// How the limit on output tokens is called in the request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxTokensField {
+    /// `max_completion_tokens` at OpenAI and Azure, whose reasoning models refuse the old name; `max_tokens`
+    /// elsewhere, where many servers know only that.
+    ByHost,
+    /// `max_completion_tokens`.
+    MaxCompletionTokens,
+    /// `max_tokens`.
+    MaxTokens,
+}

@@ -1,0 +1,243 @@
+//! The closed set of providers, and which model belongs to which.
+
+use std::sync::Arc;
+
+use super::chunk::{Chunk, LlmError};
+use super::openai::{Models, OpenAi, OpenAiOptions, OpenAiStream};
+use super::request::{Dialect, Request};
+use super::scripted::{Scripted, ScriptedStream};
+
+/// The scripted model's name, everywhere.
+const SCRIPTED: &str = "scripted";
+
+/// What the application's configuration says about models.
+#[derive(Clone, Debug, Default)]
+pub struct ProvidersOptions {
+    /// Offer the scripted model beside real providers; without any provider it is always offered.
+    pub scripted: bool,
+    /// OpenAI-compatible providers, in order of preference.
+    pub openai: Vec<OpenAiOptions>,
+}
+
+/// A configuration of providers that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProvidersError {
+    /// Two providers carry the same name, or one is named like the scripted model, or not at all.
+    #[error("provider name `{0}` is empty, taken or reserved")]
+    Name(String),
+    /// The base URL is no plain http(s) URL, or carries credentials or a query.
+    #[error("provider `{name}`: {reason}")]
+    BaseUrl {
+        /// Which provider.
+        name: String,
+        /// What is wrong with it; never the URL itself.
+        reason: &'static str,
+    },
+    /// The key cannot be a header's value.
+    #[error("provider `{0}`: the key holds characters that no header may carry")]
+    Key(String),
+    /// The HTTP client could not be made (mostly: no trusted certificates on this machine).
+    #[error("provider `{name}`: {reason}")]
+    Client {
+        /// Which provider.
+        name: String,
+        /// What the client said.
+        reason: String,
+    },
+}
+
+/// A model nobody here offers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown model `{model}`{}", hint(nearest.as_deref()))]
+pub struct UnknownModel {
+    /// What was asked for.
+    pub model: String,
+    /// The offered name that looks most like it, if one is near.
+    pub nearest: Option<String>,
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!(", did you mean `{name}`?"))
+}
+
+/// Every model that can be asked.
+#[derive(Debug)]
+pub struct Providers {
+    scripted: Option<Arc<Provider>>,
+    openai: Vec<Arc<Provider>>,
+}
+
+impl Providers {
+    /// Builds the HTTP clients; nothing is connected yet.
+    ///
+    /// # Errors
+    /// A name that is taken, a base URL or key that cannot be used, an HTTP client that cannot be made.
+    pub fn new(options: ProvidersOptions) -> Result<Self, ProvidersError> {
+        let scripted = options.scripted || options.openai.is_empty();
+        let mut names = vec![String::new(), SCRIPTED.to_owned()];
+        let mut openai = Vec::new();
+        for one in options.openai {
+            if names.contains(&one.name) {
+                return Err(ProvidersError::Name(one.name));
+            }
+            names.push(one.name.clone());
+            openai.push(Arc::new(Provider::OpenAi(OpenAi::new(one)?)));
+        }
+        Ok(Self {
+            scripted: scripted.then(|| Arc::new(Provider::Scripted(Scripted::new()))),
+            openai,
+        })
+    }
+
+    /// The offered names. A provider that takes any model is listed as `name/*`.
+    pub fn models(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.scripted.iter().map(|_| SCRIPTED.to_owned()).collect();
+        for provider in self.openai.iter().filter_map(|provider| provider.openai()) {
+            match provider.models() {
+                Models::Any => names.push(format!("{}/*", provider.name())),
+                Models::Only(models) => {
+                    for model in models {
+                        if !names.contains(model) {
+                            names.push(model.clone());
+                        }
+                    }
+                }
+            }
+        }
+        names
+    }
+
+    /// Who answers for `model`: the first provider that lists the name, or the one named in `provider/model`, or the
+    /// first that takes any.
+    ///
+    /// # Errors
+    /// Nobody does.
+    pub fn resolve(&self, model: &str) -> Result<Arc<Provider>, UnknownModel> {
+        if let (SCRIPTED, Some(provider)) = (model, &self.scripted) {
+            return Ok(Arc::clone(provider));
+        }
+        let by = |rule: &dyn Fn(&OpenAi) -> bool| {
+            let found = self
+                .openai
+                .iter()
+                .find(|provider| provider.openai().is_some_and(rule));
+            found.map(Arc::clone)
+        };
+        by(&|one| one.lists(model))
+            .or_else(|| by(&|one| one.owns(model)))
+            .or_else(|| {
+                by(&|one| matches!(one.models(), Models::Any) && model != SCRIPTED && !model.is_empty())
+            })
+            .ok_or_else(|| UnknownModel {
+                model: model.to_owned(),
+                nearest: nearest(model, self.models()),
+            })
+    }
+}
+
+/// Someone who answers: a closed set.
+#[derive(Debug)]
+pub enum Provider {
+    /// Speaks OpenAI's chat completions over HTTP.
+    OpenAi(OpenAi),
+    /// The built-in model for demos, tests and load.
+    Scripted(Scripted),
+}
+
+impl Provider {
+    /// The provider's name in the configuration; `scripted` for the scripted model.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::OpenAi(provider) => provider.name(),
+            Self::Scripted(_) => SCRIPTED,
+        }
+    }
+
+    /// The name of an offered model at the provider itself: `provider/model` loses its first half.
+    pub fn model_name<'a>(&self, offered: &'a str) -> &'a str {
+        match self {
+            Self::OpenAi(provider) => provider.model_name(offered),
+            Self::Scripted(_) => offered,
+        }
+    }
+
+    /// What mode `auto` means here.
+    pub fn native_dialect(&self) -> Dialect {
+        match self {
+            Self::OpenAi(provider) => provider.dialect(),
+            Self::Scripted(_) => Dialect::JsonSchema,
+        }
+    }
+
+    /// Asks the model. Dropping the future closes the connection, also before the first byte.
+    ///
+    /// # Errors
+    /// The request was not answered with a stream: connection, status, time, content type.
+    pub async fn open(&self, request: &Request) -> Result<Stream, LlmError> {
+        Ok(Stream(match self {
+            Self::OpenAi(provider) => Source::OpenAi(Box::new(provider.open(request).await?)),
+            Self::Scripted(provider) => Source::Scripted(Box::new(provider.open(request)?)),
+        }))
+    }
+
+    fn openai(&self) -> Option<&OpenAi> {
+        match self {
+            Self::OpenAi(provider) => Some(provider),
+            Self::Scripted(_) => None,
+        }
+    }
+}
+
+/// An answer on its way. Dropping it closes the provider's connection.
+#[derive(Debug)]
+pub struct Stream(Source);
+
+#[derive(Debug)]
+enum Source {
+    OpenAi(Box<OpenAiStream>),
+    Scripted(Box<ScriptedStream>),
+}
+
+impl Stream {
+    /// The next piece; `None` after the finish or after an error. One read from the socket may hold many pieces:
+    /// they are queued, so the calls after it return at once.
+    ///
+    /// Cancel-safe: a dropped call loses nothing.
+    ///
+    /// # Errors
+    /// The stream broke; it is over then. An end without the finish frame is [`super::LlmErrorKind::Cut`].
+    pub async fn next(&mut self) -> Option<Result<Chunk, LlmError>> {
+        match &mut self.0 {
+            Source::OpenAi(stream) => stream.next().await,
+            Source::Scripted(stream) => stream.next().await,
+        }
+    }
+}
+
+/// The candidate with the fewest edits, if that is at most a third of the name.
+fn nearest(asked: &str, candidates: Vec<String>) -> Option<String> {
+    let asked: Vec<char> = asked.chars().take(200).collect();
+    let limit = (asked.len() / 3).max(2);
+    candidates
+        .into_iter()
+        .map(|name| (edits(&asked, &name), name))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// Levenshtein distance, one row at a time.
+fn edits(left: &[char], right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=left.len()).collect();
+    for (line, letter) in right.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = line + 1;
+        for (at, other) in left.iter().enumerate() {
+            let cost = usize::from(*other != letter);
+            let best = (diagonal + cost).min(row[at] + 1).min(row[at + 1] + 1);
+            diagonal = row[at + 1];
+            row[at + 1] = best;
+        }
+    }
+    row[left.len()]
+}

@@ -1,0 +1,99 @@
+//! What is asked of a model.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::Script;
+
+/// What is asked of a model in one attempt; plain data, no secrets.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The model's name as the job gave it (see [`crate::llm::Provider::model_name`]).
+    pub model: String,
+    /// The conversation so far.
+    pub messages: Vec<Message>,
+    /// Tool definitions in OpenAI's shape.
+    pub tools: Option<serde_json::Value>,
+    /// Which tool must be called, in OpenAI's shape.
+    pub tool_choice: Option<serde_json::Value>,
+    /// The answer's format, in OpenAI's shape.
+    pub response_format: Option<serde_json::Value>,
+    /// How the answer is drawn, and how long it may get.
+    pub sampling: Sampling,
+    /// What the scripted model shall do; no other model reads it.
+    pub script: Script,
+    /// The job's schema; only the scripted model reads it.
+    pub schema: Arc<serde_json::Value>,
+    /// Number of the attempt, from 1.
+    pub attempt: u32,
+    /// Where the answer travels.
+    pub carrier: Carrier,
+    /// The answer is asked for in a Markdown fence.
+    pub fenced: bool,
+}
+
+/// One turn of the conversation, in OpenAI's shape.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// `system`, `user`, `assistant` or `tool`.
+    pub role: String,
+    /// Text, or content parts, or null beside tool calls.
+    pub content: serde_json::Value,
+    /// The calls an assistant made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_calls: Option<serde_json::Value>,
+    /// The call that a `tool` message answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+}
+
+impl Message {
+    /// A turn of plain text.
+    pub fn text(role: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            role: role.into(),
+            content: serde_json::Value::String(text.into()),
+            tool_calls: None,
+            tool_call_id: None,
+        }
+    }
+}
+
+/// How the answer is drawn, and how long it may get. What is absent is left to the provider.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sampling {
+    /// Randomness, 0 and up.
+    pub temperature: Option<f64>,
+    /// Nucleus share, 0 to 1.
+    pub top_p: Option<f64>,
+    /// Wish for a repeatable answer.
+    pub seed: Option<i64>,
+    /// Tokens of the answer, reasoning included.
+    pub max_output_tokens: Option<u32>,
+    /// Texts at which the provider stops.
+    pub stop: Vec<String>,
+}
+
+/// Where the answer travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// In the arguments of a tool call.
+    Tools,
+    /// In the message's text.
+    Text,
+}
+
+/// In which words a provider best takes a schema: what mode `auto` means for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    /// A forced tool call whose parameters are the schema.
+    Tools,
+    /// `response_format: json_schema`.
+    JsonSchema,
+    /// `response_format: json_object`, the schema in the prompt.
+    Json,
+    /// The schema in the prompt, the answer in a Markdown fence.
+    MdJson,
+}
