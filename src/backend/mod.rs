@@ -26,8 +26,8 @@ use crate::event::{Entry, Epoch, Position};
 use crate::job::{JobId, Lease, LeaseToken};
 
 pub use step::{
-    Append, Appended, Cancelled, Checkpoint, Claim, Extended, Failure, Fenced, Idempotency, JobFacts, Reading, Reaped,
-    Start, Stats, Submission, Submitted, Write,
+    Append, Appended, Cancelled, Checkpoint, Claim, Extended, Failure, Fenced, Idempotency, JobFacts,
+    Reading, Reaped, Start, Stats, Submission, Submitted, Write,
 };
 
 /// Why a step could not be taken. What is written is as it was before, or as if the step had been taken and only
@@ -62,7 +62,13 @@ pub trait JobQueue: Send + Sync {
 
     /// Puts a running job back until `until_ms` without fault: the delivery does not count. `write` is its
     /// `status: waiting`.
-    async fn defer(&self, job: JobId, token: LeaseToken, write: Write, until_ms: u64) -> Result<Fenced, BackendError>;
+    async fn defer(
+        &self,
+        job: JobId,
+        token: LeaseToken,
+        write: Write,
+        until_ms: u64,
+    ) -> Result<Fenced, BackendError>;
 
     /// Ends a delivery that failed by a fault worth another one: the job waits for `retry_ms`, or ends with
     /// `give_up` when its deliveries are used up.
@@ -77,11 +83,19 @@ pub trait JobQueue: Send + Sync {
 
     /// Takes back leases that ran out, at most `limit`: the job becomes `recovering`, or ends when it was cancelled
     /// or has lost too many without progress. Every worker does this; it is idempotent.
-    async fn reap(&self, limit: usize, epoch: &mut (dyn FnMut() -> Epoch + Send)) -> Result<Reaped, BackendError>;
+    async fn reap(
+        &self,
+        limit: usize,
+        epoch: &mut (dyn FnMut() -> Epoch + Send),
+    ) -> Result<Reaped, BackendError>;
 
     /// Puts waiting jobs whose time has come in line again, at most `limit`, and forgets what is past its retention.
     /// Returns how many were put in line.
-    async fn promote(&self, limit: usize, epoch: &mut (dyn FnMut() -> Epoch + Send)) -> Result<usize, BackendError>;
+    async fn promote(
+        &self,
+        limit: usize,
+        epoch: &mut (dyn FnMut() -> Epoch + Send),
+    ) -> Result<usize, BackendError>;
 
     /// Jobs whose cancel was asked for, as hints to workers.
     fn cancels(&self) -> mpsc::Receiver<JobId>;

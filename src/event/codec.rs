@@ -34,7 +34,12 @@ pub fn encode(event: &Event) -> Result<String, serde_json::Error> {
 }
 
 /// Reads an entry back from its parts.
-pub fn decode(position: Position, opens: Option<Option<Epoch>>, kind: &str, payload: &str) -> Result<Entry, BadEntry> {
+pub fn decode(
+    position: Position,
+    opens: Option<Option<Epoch>>,
+    kind: &str,
+    payload: &str,
+) -> Result<Entry, BadEntry> {
     let event = match kind {
         "patch" => Event::Patch(Arc::from(payload)),
         "status" => Event::Status(read("status", payload)?),
@@ -44,7 +49,11 @@ pub fn decode(position: Position, opens: Option<Option<Epoch>>, kind: &str, payl
         "end" => Event::End(read("end", payload)?),
         other => return Err(BadEntry::Kind(other.to_owned())),
     };
-    Ok(Entry { position, opens, event })
+    Ok(Entry {
+        position,
+        opens,
+        event,
+    })
 }
 
 fn read<'a, T: serde::Deserialize<'a>>(kind: &'static str, payload: &'a str) -> Result<T, BadEntry> {

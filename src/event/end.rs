@@ -55,6 +55,10 @@ pub struct Timings {
 impl EndError {
     /// An error without errors of an answer.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), errors: Vec::new() }
+        Self {
+            code: code.into(),
+            message: message.into(),
+            errors: Vec::new(),
+        }
     }
 }

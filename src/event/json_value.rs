@@ -12,7 +12,9 @@ use crate::partial::{Value, parse};
 pub(crate) fn serialize<S: Serializer>(value: &Option<Value>, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
         None => serializer.serialize_none(),
-        Some(value) => RawValue::from_string(value.to_json()).map_err(S::Error::custom)?.serialize(serializer),
+        Some(value) => RawValue::from_string(value.to_json())
+            .map_err(S::Error::custom)?
+            .serialize(serializer),
     }
 }
 

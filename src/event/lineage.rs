@@ -60,7 +60,11 @@ impl Lineage {
             None => return Resume::Snapshot,
             Some(place) => self.0.get(place + 1).map_or(last, |child| child.base),
         };
-        if held.seq <= limit { Resume::Tail } else { Resume::Snapshot }
+        if held.seq <= limit {
+            Resume::Tail
+        } else {
+            Resume::Snapshot
+        }
     }
 }
 
@@ -77,7 +81,13 @@ mod tests {
     }
 
     fn resume(epoch: u64, seq: u64) -> Resume {
-        line().resume(12, Position { epoch: Epoch::new(epoch), seq })
+        line().resume(
+            12,
+            Position {
+                epoch: Epoch::new(epoch),
+                seq,
+            },
+        )
     }
 
     #[test]

@@ -61,7 +61,11 @@ pub fn encode(tag: Tag, seq: u64, ops: &str, at: Option<&[String]>) -> String {
 pub fn decode(frame: &str) -> Result<Patch, BadPatch> {
     let frame: Frame<'_> = serde_json::from_str(frame)?;
     let ops = parse_ops(frame.o.get()).map_err(|error| BadPatch::Ops(error.to_string()))?;
-    Ok(Patch { seq: frame.s, ops, at: frame.at })
+    Ok(Patch {
+        seq: frame.s,
+        ops,
+        at: frame.at,
+    })
 }
 
 fn write_paths(paths: &[String], out: &mut String) {

@@ -66,7 +66,8 @@ impl Serialize for Epoch {
 impl<'de> Deserialize<'de> for Epoch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|_| serde::de::Error::custom("an epoch is sixteen hexadecimal digits"))
+        text.parse()
+            .map_err(|_| serde::de::Error::custom("an epoch is sixteen hexadecimal digits"))
     }
 }
 
@@ -82,6 +83,9 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Self, BadPosition> {
         let (epoch, seq) = text.split_once('.').ok_or(BadPosition)?;
-        Ok(Self { epoch: epoch.parse()?, seq: seq.parse().map_err(|_| BadPosition)? })
+        Ok(Self {
+            epoch: epoch.parse()?,
+            seq: seq.parse().map_err(|_| BadPosition)?,
+        })
     }
 }

@@ -77,7 +77,10 @@ impl Fold {
     /// Applies the ops of a patch frame and leaves the position as it is.
     pub fn patch(&mut self, frame: &str) -> Result<(), Unfoldable> {
         let patch = patch::decode(frame)?;
-        let mut folded = Folded { value: self.value.take(), cursor: self.cursor.take() };
+        let mut folded = Folded {
+            value: self.value.take(),
+            cursor: self.cursor.take(),
+        };
         let applied = patch.ops.into_iter().try_for_each(|op| folded.apply(op));
         self.value = folded.value;
         self.cursor = folded.cursor;
@@ -90,7 +93,11 @@ impl Fold {
     /// An attempt begins: a reset empties the draft, anything else reopens the places it names.
     pub fn begin(&mut self, begins: &AttemptBegins) {
         self.attempt = begins.attempt;
-        self.attempts.push(Attempt { n: begins.attempt, reason: begins.reason, errors: begins.errors.clone() });
+        self.attempts.push(Attempt {
+            n: begins.attempt,
+            reason: begins.reason,
+            errors: begins.errors.clone(),
+        });
         self.cursor = None;
         if begins.reset {
             drop(mem::take(&mut self.value));

@@ -27,7 +27,9 @@ impl JobId {
     /// The tag: the last thirty bits of the id, which are random in a UUIDv7.
     pub fn tag(self) -> Tag {
         let (_, low) = self.0.as_u64_pair();
-        Tag(std::array::from_fn(|place| ALPHABET[(low >> (5 * place)) as usize & 31]))
+        Tag(std::array::from_fn(|place| {
+            ALPHABET[(low >> (5 * place)) as usize & 31]
+        }))
     }
 }
 

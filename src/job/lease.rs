@@ -38,7 +38,12 @@ pub struct LeaseTimes {
 
 impl Default for LeaseTimes {
     fn default() -> Self {
-        Self { lease_ms: 15_000, extend_ms: 5_000, cancel_grace_ms: 5_000, losses_max: 3 }
+        Self {
+            lease_ms: 15_000,
+            extend_ms: 5_000,
+            cancel_grace_ms: 5_000,
+            losses_max: 3,
+        }
     }
 }
 
@@ -51,5 +56,7 @@ impl fmt::Display for LeaseToken {
 /// The longest wait before delivery `n + 1` after `n` failed ones: doubling from one second, at most a minute. The
 /// caller draws the wait below it (full jitter).
 pub fn backoff_ms(deliveries: u32) -> u64 {
-    1_000_u64.saturating_mul(1 << deliveries.saturating_sub(1).min(6)).min(60_000)
+    1_000_u64
+        .saturating_mul(1 << deliveries.saturating_sub(1).min(6))
+        .min(60_000)
 }

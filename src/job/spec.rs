@@ -183,7 +183,12 @@ const fn default_flush_ms() -> u32 {
 impl Message {
     /// A message of plain text.
     pub fn text(role: Role, text: impl Into<String>) -> Self {
-        Self { role, content: Json::String(text.into()), tool_calls: None, tool_call_id: None }
+        Self {
+            role,
+            content: Json::String(text.into()),
+            tool_calls: None,
+            tool_call_id: None,
+        }
     }
 }
 
@@ -198,7 +203,11 @@ impl JobSpec {
 
     /// Bytes of the prompt as the limits count them.
     pub fn prompt_bytes(&self) -> usize {
-        let messages: usize = self.messages.iter().map(|message| content_bytes(&message.content)).sum();
+        let messages: usize = self
+            .messages
+            .iter()
+            .map(|message| content_bytes(&message.content))
+            .sum();
         messages + self.input.as_ref().map_or(0, String::len)
     }
 
@@ -216,22 +225,36 @@ impl JobSpec {
 
     fn check_prompt(&self, limits: &SpecLimits) -> Result<(), SpecError> {
         match (self.messages.len(), &self.input) {
-            (0, None) => return Err(fault("/messages", "give `messages` or `input`: there is nothing to extract from")),
+            (0, None) => {
+                return Err(fault(
+                    "/messages",
+                    "give `messages` or `input`: there is nothing to extract from",
+                ));
+            }
             (1.., Some(_)) => return Err(fault("/input", "give either `messages` or `input`, not both")),
             (count, None) if count > limits.messages_max => {
-                return Err(fault("/messages", format!("{count} messages, at most {}", limits.messages_max)));
+                return Err(fault(
+                    "/messages",
+                    format!("{count} messages, at most {}", limits.messages_max),
+                ));
             }
             _ => {}
         }
         for (index, message) in self.messages.iter().enumerate() {
             let speaks = message.content.is_string() || message.content.is_array();
             if !speaks && message.tool_calls.is_none() {
-                return Err(fault(format!("/messages/{index}/content"), "must be a string or an array of parts"));
+                return Err(fault(
+                    format!("/messages/{index}/content"),
+                    "must be a string or an array of parts",
+                ));
             }
         }
         let bytes = self.prompt_bytes();
         if bytes > limits.prompt_bytes_max {
-            let message = format!("the prompt has {bytes} bytes, at most {}: shorten it", limits.prompt_bytes_max);
+            let message = format!(
+                "the prompt has {bytes} bytes, at most {}: shorten it",
+                limits.prompt_bytes_max
+            );
             return Err(fault("/messages", message));
         }
         Ok(())
@@ -251,10 +274,16 @@ impl JobSpec {
             let message = format!("{} entries, at most {}", self.metadata.len(), limits.metadata_max);
             return Err(fault("/metadata", message));
         }
-        let long = self.metadata.iter().find(|(key, value)| key.len().max(value.len()) > limits.metadata_bytes_max);
+        let long = self
+            .metadata
+            .iter()
+            .find(|(key, value)| key.len().max(value.len()) > limits.metadata_bytes_max);
         match long {
             Some(_) => {
-                let message = format!("a key or value is longer than {} bytes", limits.metadata_bytes_max);
+                let message = format!(
+                    "a key or value is longer than {} bytes",
+                    limits.metadata_bytes_max
+                );
                 Err(fault("/metadata", message))
             }
             None => Ok(()),
@@ -272,11 +301,18 @@ fn content_bytes(content: &Json) -> usize {
 }
 
 fn fault(path: impl Into<String>, message: impl Into<String>) -> SpecError {
-    SpecError { path: path.into(), message: message.into() }
+    SpecError {
+        path: path.into(),
+        message: message.into(),
+    }
 }
 
 fn at_most(path: &str, value: u32, limit: u32) -> Result<(), SpecError> {
-    if value > limit { Err(fault(path, format!("{value} is out of range: 0 to {limit}"))) } else { Ok(()) }
+    if value > limit {
+        Err(fault(path, format!("{value} is out of range: 0 to {limit}")))
+    } else {
+        Ok(())
+    }
 }
 
 fn positive_at_most<N: Copy + Into<u64>>(path: &str, value: Option<N>, limit: N) -> Result<(), SpecError> {

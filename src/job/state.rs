@@ -88,7 +88,10 @@ pub fn next(from: JobState, event: Transition) -> Result<JobState, Illegal> {
 impl JobState {
     /// Whether the job has ended.
     pub const fn is_end(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Incomplete)
+        matches!(
+            self,
+            Self::Completed | Self::Failed | Self::Cancelled | Self::Incomplete
+        )
     }
 
     /// The word on the wire.

@@ -148,7 +148,11 @@ impl ClientMessage {
         let kind = match members.remove("type") {
             Some(Json::String(kind)) => kind,
             other => {
-                let given = if other.is_some() { "`type` must be a string" } else { "`type` is missing" };
+                let given = if other.is_some() {
+                    "`type` must be a string"
+                } else {
+                    "`type` is missing"
+                };
                 return Err(bad("/type", format!("{given}: one of {TYPES}"), reference));
             }
         };
@@ -163,7 +167,11 @@ impl ClientMessage {
             "ping" => Ok(Self::Ping),
             other => {
                 let shown: String = other.chars().take(64).collect();
-                Err(bad("/type", format!("unknown type {shown:?}: one of {TYPES}"), reference))
+                Err(bad(
+                    "/type",
+                    format!("unknown type {shown:?}: one of {TYPES}"),
+                    reference,
+                ))
             }
         }
         .map_err(|mut fault| {
@@ -207,7 +215,12 @@ fn object(text: &str) -> Result<Map<String, Json>, BadMessage> {
     serde_json::from_str(text).map_err(|error| {
         let deep = error.is_syntax() && error.to_string().starts_with("recursion limit");
         let code = if deep { Code::TooDeep } else { Code::BadJson };
-        BadMessage { code, path: None, message: format!("a message is one JSON object: {error}"), reference: None }
+        BadMessage {
+            code,
+            path: None,
+            message: format!("a message is one JSON object: {error}"),
+            reference: None,
+        }
     })
 }
 
@@ -219,7 +232,12 @@ fn read<T: for<'de> Deserialize<'de>>(members: Map<String, Json>, prefix: &str) 
 }
 
 fn bad(path: &str, message: String, reference: Option<String>) -> BadMessage {
-    BadMessage { code: Code::BadRequest, path: Some(path.to_owned()), message, reference }
+    BadMessage {
+        code: Code::BadRequest,
+        path: Some(path.to_owned()),
+        message,
+        reference,
+    }
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {

@@ -40,33 +40,177 @@ struct Row {
 }
 
 const fn row(code: Code, name: &'static str, status: u16, again: bool, meaning: &'static str) -> Row {
-    Row { code, name, status, again, meaning }
+    Row {
+        code,
+        name,
+        status,
+        again,
+        meaning,
+    }
 }
 
 const TABLE: &[Row] = &[
-    row(Code::BadJson, "bad_json", 400, false, "The message is no JSON object; the place is told."),
-    row(Code::TooDeep, "too_deep", 400, false, "The message nests deeper than the limit."),
-    row(Code::BadRequest, "bad_request", 400, false, "A field is unknown, missing, of a wrong type or out of range; `path` says which."),
-    row(Code::BinaryNotSupported, "binary_not_supported", 400, false, "A binary frame on the JSON subprotocol."),
-    row(Code::UnsupportedSubprotocol, "unsupported_subprotocol", 400, false, "None of the offered subprotocols is spoken here."),
-    row(Code::RateLimited, "rate_limited", 429, true, "Too many messages; wait `retry_after_ms`."),
-    row(Code::TooManyPending, "too_many_pending", 429, true, "Too many requests wait for an answer on this socket."),
-    row(Code::TooManyViewers, "too_many_viewers", 429, false, "The socket watches as many jobs as it may; detach one."),
-    row(Code::NotFound, "not_found", 404, false, "No such job, or not yours."),
-    row(Code::UnknownModel, "unknown_model", 422, false, "The model is not offered here; the nearest name is told."),
-    row(Code::SchemaInvalid, "schema_invalid", 422, false, "The schema is none; `path` points into it."),
-    row(Code::SchemaTooLarge, "schema_too_large", 422, false, "The schema is over a limit of bytes, depth or count."),
-    row(Code::SchemaTooComplex, "schema_too_complex", 422, false, "The schema's references multiply beyond the limit."),
-    row(Code::SchemaRemoteRef, "schema_remote_ref", 422, false, "A `$ref` leads outside; only `#/…` is allowed."),
-    row(Code::SchemaPatternUnsupported, "schema_pattern_unsupported", 422, false, "A pattern needs look-around or back-references."),
-    row(Code::SchemaPatternTooLarge, "schema_pattern_too_large", 422, false, "A pattern is over a limit."),
-    row(Code::SchemaUnsatisfiable, "schema_unsatisfiable", 422, false, "No value can satisfy the schema."),
-    row(Code::IdempotencyConflict, "idempotency_conflict", 409, false, "The key was used with another request; the job is named."),
-    row(Code::QueueFull, "queue_full", 503, true, "As many jobs wait as may; come again after `retry_after_ms`."),
-    row(Code::PayloadTooLarge, "payload_too_large", 413, false, "The body is over the limit."),
-    row(Code::Draining, "draining", 503, true, "The server is going down; another one, or this one later, will take it."),
-    row(Code::Unavailable, "unavailable", 503, true, "The engine cannot be reached; come again after `retry_after_ms`."),
-    row(Code::Internal, "internal", 500, true, "Our fault; the trace id finds it in the log."),
+    row(
+        Code::BadJson,
+        "bad_json",
+        400,
+        false,
+        "The message is no JSON object; the place is told.",
+    ),
+    row(
+        Code::TooDeep,
+        "too_deep",
+        400,
+        false,
+        "The message nests deeper than the limit.",
+    ),
+    row(
+        Code::BadRequest,
+        "bad_request",
+        400,
+        false,
+        "A field is unknown, missing, of a wrong type or out of range; `path` says which.",
+    ),
+    row(
+        Code::BinaryNotSupported,
+        "binary_not_supported",
+        400,
+        false,
+        "A binary frame on the JSON subprotocol.",
+    ),
+    row(
+        Code::UnsupportedSubprotocol,
+        "unsupported_subprotocol",
+        400,
+        false,
+        "None of the offered subprotocols is spoken here.",
+    ),
+    row(
+        Code::RateLimited,
+        "rate_limited",
+        429,
+        true,
+        "Too many messages; wait `retry_after_ms`.",
+    ),
+    row(
+        Code::TooManyPending,
+        "too_many_pending",
+        429,
+        true,
+        "Too many requests wait for an answer on this socket.",
+    ),
+    row(
+        Code::TooManyViewers,
+        "too_many_viewers",
+        429,
+        false,
+        "The socket watches as many jobs as it may; detach one.",
+    ),
+    row(
+        Code::NotFound,
+        "not_found",
+        404,
+        false,
+        "No such job, or not yours.",
+    ),
+    row(
+        Code::UnknownModel,
+        "unknown_model",
+        422,
+        false,
+        "The model is not offered here; the nearest name is told.",
+    ),
+    row(
+        Code::SchemaInvalid,
+        "schema_invalid",
+        422,
+        false,
+        "The schema is none; `path` points into it.",
+    ),
+    row(
+        Code::SchemaTooLarge,
+        "schema_too_large",
+        422,
+        false,
+        "The schema is over a limit of bytes, depth or count.",
+    ),
+    row(
+        Code::SchemaTooComplex,
+        "schema_too_complex",
+        422,
+        false,
+        "The schema's references multiply beyond the limit.",
+    ),
+    row(
+        Code::SchemaRemoteRef,
+        "schema_remote_ref",
+        422,
+        false,
+        "A `$ref` leads outside; only `#/…` is allowed.",
+    ),
+    row(
+        Code::SchemaPatternUnsupported,
+        "schema_pattern_unsupported",
+        422,
+        false,
+        "A pattern needs look-around or back-references.",
+    ),
+    row(
+        Code::SchemaPatternTooLarge,
+        "schema_pattern_too_large",
+        422,
+        false,
+        "A pattern is over a limit.",
+    ),
+    row(
+        Code::SchemaUnsatisfiable,
+        "schema_unsatisfiable",
+        422,
+        false,
+        "No value can satisfy the schema.",
+    ),
+    row(
+        Code::IdempotencyConflict,
+        "idempotency_conflict",
+        409,
+        false,
+        "The key was used with another request; the job is named.",
+    ),
+    row(
+        Code::QueueFull,
+        "queue_full",
+        503,
+        true,
+        "As many jobs wait as may; come again after `retry_after_ms`.",
+    ),
+    row(
+        Code::PayloadTooLarge,
+        "payload_too_large",
+        413,
+        false,
+        "The body is over the limit.",
+    ),
+    row(
+        Code::Draining,
+        "draining",
+        503,
+        true,
+        "The server is going down; another one, or this one later, will take it.",
+    ),
+    row(
+        Code::Unavailable,
+        "unavailable",
+        503,
+        true,
+        "The engine cannot be reached; come again after `retry_after_ms`.",
+    ),
+    row(
+        Code::Internal,
+        "internal",
+        500,
+        true,
+        "Our fault; the trace id finds it in the log.",
+    ),
 ];
 
 impl Code {
@@ -102,7 +246,10 @@ impl Code {
 
     fn row(self) -> &'static Row {
         // The table is total: a test walks every variant.
-        TABLE.iter().find(|row| row.code == self).unwrap_or(&TABLE[TABLE.len() - 1])
+        TABLE
+            .iter()
+            .find(|row| row.code == self)
+            .unwrap_or(&TABLE[TABLE.len() - 1])
     }
 }
 

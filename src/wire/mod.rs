@@ -6,7 +6,9 @@ mod limits;
 mod server;
 mod snapshot;
 
-pub use client::{BadMessage, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen, decode_request};
+pub use client::{
+    BadMessage, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen, decode_request,
+};
 pub use code::{Close, Code};
 pub use limits::Limits;
 pub use server::{

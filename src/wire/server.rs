@@ -342,7 +342,9 @@ impl ServerMessage {
     /// Reads a text frame, for clients.
     pub fn decode(text: &str) -> Result<Self, UnknownMessage> {
         let head: Head = serde_json::from_str(text)?;
-        let Some(kind) = head.kind else { return Ok(Self::Patch(serde_json::from_str(text)?)) };
+        let Some(kind) = head.kind else {
+            return Ok(Self::Patch(serde_json::from_str(text)?));
+        };
         Ok(match kind.as_str() {
             "welcome" => Self::Welcome(serde_json::from_str(text)?),
             "job.accepted" => Self::Accepted(serde_json::from_str(text)?),

@@ -9,7 +9,12 @@ use crate::partial::{Value, parse};
 
 /// The messages that tell a folded state; `value` may be the draft in a viewer's own look. A value whose JSON is
 /// longer than `part_bytes` is cut at characters into parts; the position counts after the last.
-pub fn snapshot_parts(job_id: JobId, fold: &Fold, value: Option<&Value>, part_bytes: usize) -> Vec<JobSnapshot> {
+pub fn snapshot_parts(
+    job_id: JobId,
+    fold: &Fold,
+    value: Option<&Value>,
+    part_bytes: usize,
+) -> Vec<JobSnapshot> {
     let head = JobSnapshot {
         job_id: job_id.to_string(),
         epoch: fold.position.epoch,
@@ -24,10 +29,15 @@ pub fn snapshot_parts(job_id: JobId, fold: &Fold, value: Option<&Value>, part_by
         parts: None,
         text: None,
     };
-    let Some(text) = value.map(Value::to_json) else { return vec![head] };
+    let Some(text) = value.map(Value::to_json) else {
+        return vec![head];
+    };
     if text.len() <= part_bytes {
         // The text is our own writer's: it is JSON.
-        return vec![JobSnapshot { value: RawValue::from_string(text).ok(), ..head }];
+        return vec![JobSnapshot {
+            value: RawValue::from_string(text).ok(),
+            ..head
+        }];
     }
     let slices = slices(&text, part_bytes);
     let parts = u32::try_from(slices.len()).ok();
@@ -107,9 +117,13 @@ fn fold_of(head: &JobSnapshot, text: &str) -> Result<Fold, BadParts> {
         "" => None,
         text => Some(parse(text).map_err(|error| BadParts(error.to_string()))?),
     };
-    let (status, attempts): (JobState, Vec<Attempt>) = (head.status, head.attempts.clone().unwrap_or_default());
+    let (status, attempts): (JobState, Vec<Attempt>) =
+        (head.status, head.attempts.clone().unwrap_or_default());
     Ok(Fold {
-        position: Position { epoch: head.epoch, seq: head.seq },
+        position: Position {
+            epoch: head.epoch,
+            seq: head.seq,
+        },
         status,
         attempt: head.attempt,
         attempts,

@@ -45,7 +45,14 @@ impl JobLog {
 
     /// Writes an event in a new epoch: the engine's own steps.
     pub(super) fn open(&mut self, epoch: Epoch, event: Event) -> Arc<Entry> {
-        self.write(Write { position: Position { epoch, seq: self.last.seq + 1 }, opens: true, event })
+        self.write(Write {
+            position: Position {
+                epoch,
+                seq: self.last.seq + 1,
+            },
+            opens: true,
+            event,
+        })
     }
 
     /// Whether `write` may be written (rules E1, E3).
@@ -56,7 +63,11 @@ impl JobLog {
         }
         let next = write.position.seq == self.last.seq + 1;
         let opens = write.opens && !self.lineage.contains(write.position.epoch);
-        if next && (current || opens) { Fit::Next } else { Fit::RolledBack(self.last) }
+        if next && (current || opens) {
+            Fit::Next
+        } else {
+            Fit::RolledBack(self.last)
+        }
     }
 
     /// Writes an event that [fits](Self::fit).
@@ -67,14 +78,22 @@ impl JobLog {
             self.lineage.open(write.position.epoch, self.last.seq);
         }
         self.last = write.position;
-        let entry = Arc::new(Entry { position: write.position, opens, event: write.event });
+        let entry = Arc::new(Entry {
+            position: write.position,
+            opens,
+            event: write.event,
+        });
         self.tail.push_back(Arc::clone(&entry));
         entry
     }
 
     /// Stores a snapshot and trims the tail up to it.
     pub(super) fn trim(&mut self, snapshot: Arc<Fold>) {
-        while self.tail.front().is_some_and(|entry| entry.position.seq <= snapshot.position.seq) {
+        while self
+            .tail
+            .front()
+            .is_some_and(|entry| entry.position.seq <= snapshot.position.seq)
+        {
             self.tail.pop_front();
         }
         self.snapshot = snapshot;
@@ -85,7 +104,10 @@ impl JobLog {
         let mut fold = (*self.snapshot).clone();
         for entry in &self.tail {
             if fold.apply(entry).is_err() {
-                return Fold { position: self.last, ..Fold::submitted(self.last) };
+                return Fold {
+                    position: self.last,
+                    ..Fold::submitted(self.last)
+                };
             }
         }
         fold
@@ -93,14 +115,25 @@ impl JobLog {
 
     pub(super) fn read(&self, held: Option<Position>) -> Reading {
         let resumed = held.filter(|held| {
-            self.lineage.resume(self.last.seq, *held) == Resume::Tail && held.seq >= self.snapshot.position.seq
+            self.lineage.resume(self.last.seq, *held) == Resume::Tail
+                && held.seq >= self.snapshot.position.seq
         });
         let start = match resumed {
             Some(_) => Start::Tail,
             None => Start::Snapshot(Arc::clone(&self.snapshot)),
         };
         let from = resumed.map_or(self.snapshot.position.seq, |held| held.seq);
-        let tail = self.tail.iter().filter(|entry| entry.position.seq > from).cloned().collect();
-        Reading { lineage: self.lineage.clone(), last: self.last, start, tail }
+        let tail = self
+            .tail
+            .iter()
+            .filter(|entry| entry.position.seq > from)
+            .cloned()
+            .collect();
+        Reading {
+            lineage: self.lineage.clone(),
+            last: self.last,
+            start,
+            tail,
+        }
     }
 }

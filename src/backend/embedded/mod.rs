@@ -13,8 +13,8 @@ use tokio::sync::{Notify, mpsc};
 use self::state::Written;
 pub use self::state::{EngineOptions, State};
 use super::{
-    Append, Appended, BackendError, Cancelled, Claim, EventLog, Extended, Failure, Fenced, JobFacts, JobQueue, Reading,
-    Reaped, Stats, Submission, Submitted, Write,
+    Append, Appended, BackendError, Cancelled, Claim, EventLog, Extended, Failure, Fenced, JobFacts,
+    JobQueue, Reading, Reaped, Stats, Submission, Submitted, Write,
 };
 use crate::clock;
 use crate::event::{Entry, Epoch, Position};
@@ -44,8 +44,15 @@ struct Inner {
 impl Embedded {
     /// An empty engine.
     pub fn new(options: EngineOptions) -> Self {
-        let inner = Inner { state: State::new(options), readers: HashMap::new(), workers: Vec::new() };
-        Self { inner: Mutex::new(inner), work: Notify::new() }
+        let inner = Inner {
+            state: State::new(options),
+            readers: HashMap::new(),
+            workers: Vec::new(),
+        };
+        Self {
+            inner: Mutex::new(inner),
+            work: Notify::new(),
+        }
     }
 
     /// A copy of everything it holds: what a replica has at this moment.
@@ -78,7 +85,9 @@ impl Embedded {
 
 impl Inner {
     fn publish(&mut self, job: JobId, entry: &Arc<Entry>) {
-        let Some(readers) = self.readers.get_mut(&job) else { return };
+        let Some(readers) = self.readers.get_mut(&job) else {
+            return;
+        };
         readers.retain(|reader| !reader.is_closed());
         for reader in readers.iter() {
             // A full channel loses this entry; the reader sees the gap.
@@ -125,10 +134,21 @@ impl JobQueue for Embedded {
     }
 
     async fn extend(&self, leases: &[(JobId, LeaseToken)]) -> Result<Vec<Extended>, BackendError> {
-        Ok(self.step(|state, now, _| leases.iter().map(|(job, token)| state.extend(now, *job, *token)).collect()))
+        Ok(self.step(|state, now, _| {
+            leases
+                .iter()
+                .map(|(job, token)| state.extend(now, *job, *token))
+                .collect()
+        }))
     }
 
-    async fn defer(&self, job: JobId, token: LeaseToken, write: Write, until_ms: u64) -> Result<Fenced, BackendError> {
+    async fn defer(
+        &self,
+        job: JobId,
+        token: LeaseToken,
+        write: Write,
+        until_ms: u64,
+    ) -> Result<Fenced, BackendError> {
         Ok(self.step(|state, _, written| state.defer(job, token, write, until_ms, written)))
     }
 
@@ -148,7 +168,11 @@ impl JobQueue for Embedded {
         Ok(answer)
     }
 
-    async fn reap(&self, limit: usize, epoch: &mut (dyn FnMut() -> Epoch + Send)) -> Result<Reaped, BackendError> {
+    async fn reap(
+        &self,
+        limit: usize,
+        epoch: &mut (dyn FnMut() -> Epoch + Send),
+    ) -> Result<Reaped, BackendError> {
         let reaped = self.step(|state, now, written| state.reap(now, limit, epoch, written));
         if reaped.recovering > 0 {
             self.work.notify_one();
@@ -156,7 +180,11 @@ impl JobQueue for Embedded {
         Ok(reaped)
     }
 
-    async fn promote(&self, limit: usize, epoch: &mut (dyn FnMut() -> Epoch + Send)) -> Result<usize, BackendError> {
+    async fn promote(
+        &self,
+        limit: usize,
+        epoch: &mut (dyn FnMut() -> Epoch + Send),
+    ) -> Result<usize, BackendError> {
         let promoted = self.step(|state, now, written| state.promote(now, limit, epoch, written));
         if promoted > 0 {
             self.work.notify_one();
@@ -192,7 +220,10 @@ impl EventLog for Embedded {
 
     async fn positions(&self, jobs: &[JobId]) -> Result<Vec<Option<Position>>, BackendError> {
         let inner = self.lock();
-        Ok(jobs.iter().map(|job| inner.state.log(*job).map(log::JobLog::last)).collect())
+        Ok(jobs
+            .iter()
+            .map(|job| inner.state.log(*job).map(log::JobLog::last))
+            .collect())
     }
 
     async fn subscribe(&self, job: JobId) -> Result<mpsc::Receiver<Arc<Entry>>, BackendError> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::log::{Fit, JobLog};
 use crate::backend::{
-    Append, Appended, Cancelled, Checkpoint, Claim, Extended, Failure, Fenced, Idempotency, JobFacts, Reaped, Stats,
-    Submission, Submitted, Write,
+    Append, Appended, Cancelled, Checkpoint, Claim, Extended, Failure, Fenced, Idempotency, JobFacts, Reaped,
+    Stats, Submission, Submitted, Write,
 };
 use crate::event::{End, EndError, Entry, Epoch, Event, StatusChange, Timings};
 use crate::job::{
@@ -103,9 +103,18 @@ impl State {
             return known;
         }
         if self.ready.len() >= self.options.queued_max {
-            return Submitted::Full { retry_after_ms: 1_000 };
+            return Submitted::Full {
+                retry_after_ms: 1_000,
+            };
         }
-        let Submission { id, epoch, tenant, spec, shape, idempotency } = submission;
+        let Submission {
+            id,
+            epoch,
+            tenant,
+            spec,
+            shape,
+            idempotency,
+        } = submission;
         if let Some(Idempotency { key, request }) = idempotency {
             let name = (Arc::clone(&tenant), key);
             self.keys.insert(name.clone(), KeyRow { job: id, request });
@@ -128,18 +137,33 @@ impl State {
             return Some(Submitted::New { position, ahead: 0 });
         }
         let given = submission.idempotency.as_ref()?;
-        let key = self.keys.get(&(Arc::clone(&submission.tenant), Arc::clone(&given.key)))?;
+        let key = self
+            .keys
+            .get(&(Arc::clone(&submission.tenant), Arc::clone(&given.key)))?;
         let same = key.request == given.request;
-        Some(if same { Submitted::Existing(key.job) } else { Submitted::Conflict(key.job) })
+        Some(if same {
+            Submitted::Existing(key.job)
+        } else {
+            Submitted::Conflict(key.job)
+        })
     }
 
-    pub(super) fn claim(&mut self, now: u64, nonce: u64, epoch: Epoch, written: &mut Written) -> Option<Claim> {
+    pub(super) fn claim(
+        &mut self,
+        now: u64,
+        nonce: u64,
+        epoch: Epoch,
+        written: &mut Written,
+    ) -> Option<Claim> {
         let id = self.ready.pop_front()?;
         let row = self.jobs.get_mut(&id)?;
         row.state = next(row.state, Transition::Claim).ok()?;
         row.claims += 1;
         row.deliveries += 1;
-        row.token = Some(LeaseToken { delivery: row.claims, nonce });
+        row.token = Some(LeaseToken {
+            delivery: row.claims,
+            nonce,
+        });
         row.until_ms = now + self.options.lease.lease_ms;
         row.claimed_ms.get_or_insert(now);
         written.push((id, row.log.open(epoch, status(JobState::Running, None, None))));
@@ -153,13 +177,25 @@ impl State {
             None => Extended::Lost,
             Some(row) => {
                 row.until_ms = now + lease_ms;
-                if row.cancelled_ms.is_some() { Extended::Cancel } else { Extended::Until(row.until_ms) }
+                if row.cancelled_ms.is_some() {
+                    Extended::Cancel
+                } else {
+                    Extended::Until(row.until_ms)
+                }
             }
         }
     }
 
-    pub(super) fn append(&mut self, id: JobId, token: LeaseToken, append: &Append, written: &mut Written) -> Appended {
-        let Some(row) = self.held(id, token) else { return Appended::Lost };
+    pub(super) fn append(
+        &mut self,
+        id: JobId,
+        token: LeaseToken,
+        append: &Append,
+        written: &mut Written,
+    ) -> Appended {
+        let Some(row) = self.held(id, token) else {
+            return Appended::Lost;
+        };
         match row.log.fit(&append.write) {
             Fit::Dup => return Appended::Dup,
             Fit::RolledBack(last) => return Appended::RolledBack(last),
@@ -189,7 +225,9 @@ impl State {
         until_ms: u64,
         written: &mut Written,
     ) -> Fenced {
-        let Some(row) = self.held(id, token) else { return Fenced::Lost };
+        let Some(row) = self.held(id, token) else {
+            return Fenced::Lost;
+        };
         if let Some(refused) = refuse(row, &write) {
             return refused;
         }
@@ -206,20 +244,29 @@ impl State {
         written: &mut Written,
     ) -> Fenced {
         let deliveries_max = self.options.deliveries_max;
-        let Some(row) = self.held(id, token) else { return Fenced::Lost };
+        let Some(row) = self.held(id, token) else {
+            return Fenced::Lost;
+        };
         if let Some(refused) = refuse(row, &failure.again) {
             return refused;
         }
         if row.deliveries >= deliveries_max {
-            let end = Write { event: Event::End(failure.give_up), ..failure.again };
+            let end = Write {
+                event: Event::End(failure.give_up),
+                ..failure.again
+            };
             return self.settle(now, id, end, written);
         }
         self.wait(id, failure.again, now + failure.retry_ms, written)
     }
 
     fn wait(&mut self, id: JobId, write: Write, until_ms: u64, written: &mut Written) -> Fenced {
-        let Some(row) = self.jobs.get_mut(&id) else { return Fenced::Lost };
-        let Ok(state) = next(row.state, Transition::Defer) else { return Fenced::Lost };
+        let Some(row) = self.jobs.get_mut(&id) else {
+            return Fenced::Lost;
+        };
+        let Ok(state) = next(row.state, Transition::Defer) else {
+            return Fenced::Lost;
+        };
         row.state = state;
         row.token = None;
         row.until_ms = until_ms;
@@ -243,7 +290,9 @@ impl State {
                 return Fenced::Dup;
             }
         }
-        let Some(row) = self.held(id, token) else { return Fenced::Lost };
+        let Some(row) = self.held(id, token) else {
+            return Fenced::Lost;
+        };
         if let Some(refused) = refuse(row, &write) {
             return refused;
         }
@@ -252,9 +301,15 @@ impl State {
 
     /// Writes the end of a job and lets go of it.
     fn settle(&mut self, now: u64, id: JobId, write: Write, written: &mut Written) -> Fenced {
-        let Event::End(end) = &write.event else { return Fenced::Lost };
-        let Some(row) = self.jobs.get_mut(&id) else { return Fenced::Lost };
-        let Ok(state) = next(row.state, Transition::End(end.outcome)) else { return Fenced::Lost };
+        let Event::End(end) = &write.event else {
+            return Fenced::Lost;
+        };
+        let Some(row) = self.jobs.get_mut(&id) else {
+            return Fenced::Lost;
+        };
+        let Ok(state) = next(row.state, Transition::End(end.outcome)) else {
+            return Fenced::Lost;
+        };
         match row.state {
             JobState::Waiting => {
                 self.waiting.remove(&(row.until_ms, id));
@@ -274,7 +329,13 @@ impl State {
         Fenced::Ok
     }
 
-    pub(super) fn cancel(&mut self, now: u64, id: JobId, epoch: Epoch, written: &mut Written) -> Option<Cancelled> {
+    pub(super) fn cancel(
+        &mut self,
+        now: u64,
+        id: JobId,
+        epoch: Epoch,
+        written: &mut Written,
+    ) -> Option<Cancelled> {
         let row = self.jobs.get_mut(&id)?;
         if row.state.is_end() {
             return Some(Cancelled::Already(row.state));
@@ -296,11 +357,18 @@ impl State {
     ) -> Reaped {
         let times = self.options.lease;
         let overdue = |row: &JobRow| {
-            let cancelled = row.cancelled_ms.is_some_and(|at| at + times.cancel_grace_ms <= now);
+            let cancelled = row
+                .cancelled_ms
+                .is_some_and(|at| at + times.cancel_grace_ms <= now);
             cancelled || row.until_ms <= now
         };
-        let due: Vec<JobId> =
-            self.running.iter().filter(|id| self.jobs.get(id).is_some_and(overdue)).take(limit).copied().collect();
+        let due: Vec<JobId> = self
+            .running
+            .iter()
+            .filter(|id| self.jobs.get(id).is_some_and(overdue))
+            .take(limit)
+            .copied()
+            .collect();
         let mut reaped = Reaped::default();
         for id in due {
             if self.reap_one(now, id, epoch(), written) {
@@ -315,7 +383,9 @@ impl State {
     /// Whether the job ended by it.
     fn reap_one(&mut self, now: u64, id: JobId, epoch: Epoch, written: &mut Written) -> bool {
         let losses_max = self.options.lease.losses_max;
-        let Some(row) = self.jobs.get_mut(&id) else { return false };
+        let Some(row) = self.jobs.get_mut(&id) else {
+            return false;
+        };
         row.token = None;
         if row.cancelled_ms.is_some() {
             self.end_foreign(now, id, epoch, cancelled(), written);
@@ -326,7 +396,9 @@ impl State {
             self.end_foreign(now, id, epoch, poison(losses_max), written);
             return true;
         }
-        let Ok(state) = next(row.state, Transition::LoseLease) else { return false };
+        let Ok(state) = next(row.state, Transition::LoseLease) else {
+            return false;
+        };
         row.state = state;
         written.push((id, row.log.open(epoch, status(state, Some("lease_lost"), None))));
         self.running.remove(&id);
@@ -335,12 +407,31 @@ impl State {
     }
 
     /// Ends a job that no worker holds, in an epoch of its own.
-    fn end_foreign(&mut self, now: u64, id: JobId, epoch: Epoch, why: (Outcome, EndError), written: &mut Written) {
+    fn end_foreign(
+        &mut self,
+        now: u64,
+        id: JobId,
+        epoch: Epoch,
+        why: (Outcome, EndError),
+        written: &mut Written,
+    ) {
         let Some(row) = self.jobs.get(&id) else { return };
         let (outcome, error) = why;
         let end = row.end(now, outcome, error);
-        let position = crate::event::Position { epoch, seq: row.log.last().seq + 1 };
-        self.settle(now, id, Write { position, opens: true, event: Event::End(Box::new(end)) }, written);
+        let position = crate::event::Position {
+            epoch,
+            seq: row.log.last().seq + 1,
+        };
+        self.settle(
+            now,
+            id,
+            Write {
+                position,
+                opens: true,
+                event: Event::End(Box::new(end)),
+            },
+            written,
+        );
     }
 
     pub(super) fn promote(
@@ -351,12 +442,21 @@ impl State {
         written: &mut Written,
     ) -> usize {
         self.forget(now);
-        let due: Vec<(u64, JobId)> =
-            self.waiting.iter().take_while(|(until, _)| *until <= now).take(limit).copied().collect();
+        let due: Vec<(u64, JobId)> = self
+            .waiting
+            .iter()
+            .take_while(|(until, _)| *until <= now)
+            .take(limit)
+            .copied()
+            .collect();
         for (until, id) in &due {
             self.waiting.remove(&(*until, *id));
-            let Some(row) = self.jobs.get_mut(id) else { continue };
-            let Ok(state) = next(row.state, Transition::Promote) else { continue };
+            let Some(row) = self.jobs.get_mut(id) else {
+                continue;
+            };
+            let Ok(state) = next(row.state, Transition::Promote) else {
+                continue;
+            };
             row.state = state;
             written.push((*id, row.log.open(epoch(), status(state, None, None))));
             self.ready.push_back(*id);
@@ -402,7 +502,9 @@ impl State {
 
     /// The row of a running job, if the token is its delivery's.
     fn held(&mut self, id: JobId, token: LeaseToken) -> Option<&mut JobRow> {
-        self.jobs.get_mut(&id).filter(|row| row.state == JobState::Running && row.token == Some(token))
+        self.jobs
+            .get_mut(&id)
+            .filter(|row| row.state == JobState::Running && row.token == Some(token))
     }
 }
 
@@ -430,7 +532,10 @@ impl JobRow {
         Claim {
             id,
             lease: Lease {
-                token: self.token.unwrap_or(LeaseToken { delivery: 0, nonce: 0 }),
+                token: self.token.unwrap_or(LeaseToken {
+                    delivery: 0,
+                    nonce: 0,
+                }),
                 until_ms: self.until_ms,
             },
             spec: Arc::clone(&self.spec),
@@ -451,7 +556,11 @@ impl JobRow {
             error: Some(error),
             sha256: None,
             best: self.record.best.clone(),
-            usage: self.record.usage.iter().fold(Usage::default(), |sum, attempt| sum.plus(attempt.usage)),
+            usage: self
+                .record
+                .usage
+                .iter()
+                .fold(Usage::default(), |sum, attempt| sum.plus(attempt.usage)),
             attempts: self.record.usage.clone(),
             timings: Timings {
                 queued_ms: self.claimed_ms.map(|at| at.saturating_sub(self.submitted_ms)),
@@ -475,11 +584,18 @@ fn refuse(row: &JobRow, write: &Write) -> Option<Fenced> {
 }
 
 fn status(status: JobState, reason: Option<&str>, until_ms: Option<u64>) -> Event {
-    Event::Status(StatusChange { status, reason: reason.map(str::to_owned), until_ms })
+    Event::Status(StatusChange {
+        status,
+        reason: reason.map(str::to_owned),
+        until_ms,
+    })
 }
 
 fn cancelled() -> (Outcome, EndError) {
-    (Outcome::Cancelled, EndError::new("cancelled", "the job was cancelled"))
+    (
+        Outcome::Cancelled,
+        EndError::new("cancelled", "the job was cancelled"),
+    )
 }
 
 fn poison(losses: u32) -> (Outcome, EndError) {
