@@ -2,8 +2,8 @@
 //! is what a one-shot parse gives, every partial is JSON.
 
 use livedraft::partial::{
-    Draft, DraftOptions, End, Folded, Lenient, Limits, Map, Mode, Number, Op, OpEncoder, OpSink, Value, parse,
-    parse_ops,
+    Draft, DraftOptions, End, Folded, Lenient, Limits, Map, Mode, Number, Op, OpEncoder, OpSink, Value,
+    parse, parse_ops,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
