@@ -140,7 +140,7 @@ async fn a_job_is_completed_and_every_viewer_folds_the_value() {
     let (early, filled, whole, last) =
         tokio::join!(early.to_the_end(), filled.to_the_end(), whole.to_the_end(), last.to_the_end());
     let late = node.watch(job, Deliver::default()).await.to_the_end().await;
-    assert_eq!(early.end().outcome, Outcome::Completed);
+    assert_eq!(early.end().outcome, Outcome::Completed, "{:?}", early.end().error);
     let value = early.value().expect("a value");
     for other in [&filled, &whole, &late] {
         assert_eq!(other.value().as_ref(), Some(&value));
