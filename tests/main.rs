@@ -2,7 +2,9 @@
 
 mod architecture;
 mod backend_contract;
+mod harness;
 mod llm_scripted;
 mod partial_properties;
 mod pipeline;
 mod schema;
+mod server_socket;
