@@ -7,4 +7,6 @@ mod llm_scripted;
 mod partial_properties;
 mod pipeline;
 mod schema;
+mod server_guard;
+mod server_http;
 mod server_socket;

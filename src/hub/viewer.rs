@@ -189,7 +189,9 @@ impl Viewer {
     }
 
     fn take_end(&mut self, replica: &Replica, told: &mut Vec<Told>) {
-        let all_told = self.holds(replica) == Some(replica.fold().position);
+        // A viewer that came back with the end's own position holds more than the state before it.
+        let before = replica.fold().position.seq;
+        let all_told = self.holds(replica).is_some_and(|held| held.seq >= before);
         if replica.is_gone() && replica.end().is_none() {
             self.over = true;
         }
