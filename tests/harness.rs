@@ -1,4 +1,5 @@
 //! A whole server in this process, and hands to do a worker's work: claim, append, finish.
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! Hostile frames, byte by byte over a bare TCP connection.
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use livedraft::hub::HubOptions;
 use livedraft::server::ServerOptions;
@@ -101,7 +102,7 @@ async fn who_sends_the_gigabyte_is_cut_off() {
     let flood = async {
         while write.write_all(&block).await.is_ok() {
             written += block.len();
-            assert!(written < 128 * LIMIT, "nobody stops the flood");
+            assert!(written < 64 * LIMIT, "nobody stops the flood");
         }
     };
     let mut answer = Vec::new();

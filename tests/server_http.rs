@@ -1,4 +1,5 @@
 //! The HTTP twin and server-sent events against a whole server, job by hand.
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use livedraft::backend::JobQueue;
 use livedraft::job::Outcome;

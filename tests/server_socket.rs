@@ -1,4 +1,5 @@
 //! Sockets against a whole server, job by hand.
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use livedraft::hub::HubOptions;
 use livedraft::job::{JobId, Outcome};
@@ -274,7 +275,7 @@ async fn a_queued_job_is_cancelled_at_once_and_a_running_one_asked() {
     let (job, _) = client.create().await;
     let cancel = json!({"type": "job.cancel", "ref": "x", "job_id": job.to_string()});
     client.send(cancel.clone()).await;
-    let mut kinds = vec![client.json().await, client.json().await];
+    let mut kinds = [client.json().await, client.json().await];
     kinds.sort_by_key(|message| message["type"].to_string());
     assert_eq!(kinds[0]["type"], "job.cancelled");
     assert_eq!(kinds[1]["type"], "job.cancelling");
@@ -390,23 +391,32 @@ async fn a_slow_reader_gets_a_snapshot_and_keeps_its_socket() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_does_not_read_at_all_is_dropped() {
     let impatient = ServerOptions {
-        send_timeout_ms: 100,
-        connections_max: 1,
+        send_timeout_ms: 300,
+        connections_max: 2,
         ..options()
     };
     let house = house_with(impatient, HubOptions::default());
-    let mut client = house.client().await;
-    client.send(create("c")).await;
-    client.expect("job.accepted").await;
+    let mut deaf = house.client().await;
+    let (job, _) = deaf.create().await;
+    let mut reader = house.client().await;
+    reader
+        .send(json!({"type": "job.attach", "job_id": job.to_string()}))
+        .await;
+    reader.expect("job.attached").await;
+    reader.expect("job.snapshot").await;
     let mut hands = house.claim().await;
-    hands.patch(EMPTY).await;
-    for number in 0..300 {
-        let text = format!("{number:>65535}");
-        hands.patch(&format!(r#"["/name","{text}",0]"#)).await;
+    reader.expect("job.status").await;
+    let text = "x".repeat(64 * 1024);
+    // There is always more to tell, and one who hears it. The place of the other is free once it was dropped.
+    while tokio_tungstenite::connect_async(house.request()).await.is_err() {
+        let frame = hands.patch(&format!(r#"["",{{"name":"{text}"}},0]"#)).await;
+        assert_eq!(reader.told().await, frame);
     }
-    // Its place is free once it was dropped.
-    while tokio_tungstenite::connect_async(house.request()).await.is_err() {}
-    client.closed().await;
+    let (code, told) = deaf.closed().await;
+    assert_eq!(code, None, "there was no room for a close frame");
+    assert!(!told.is_empty());
+    reader.send(json!({"type": "ping"})).await;
+    reader.expect("pong").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

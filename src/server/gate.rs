@@ -32,10 +32,10 @@ pub(super) async fn upgrade(
         return Ok(full());
     };
     let limit = node.options.limits.message_bytes_max;
-    let (response, incoming, outgoing) = link::open(&request, payload, SPOKEN, limit).await?;
-    let socket = Socket::new(node, place, incoming, outgoing);
+    let opened = link::open(&request, payload, SPOKEN, limit).await?;
+    let socket = Socket::new(node, place, opened.incoming, opened.outgoing);
     actix_web::rt::spawn(socket.run());
-    Ok(response)
+    Ok(opened.response)
 }
 
 /// Whether a browser's page asks its own host. Programs that are no browsers send no `Origin` and pass.

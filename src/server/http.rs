@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -11,6 +12,7 @@ use serde::Serialize;
 use super::ask::{self, Refusal, refusal};
 use super::node::Node;
 use super::{events, gate, problem};
+use crate::clock;
 use crate::event::Epoch;
 use crate::job::{JobId, JobState};
 use crate::session::Accepted;
@@ -90,7 +92,7 @@ async fn created(
     if node.is_draining() {
         return Err(ask::draining(node));
     }
-    let body = body(request, payload, node.options.body_bytes_max).await?;
+    let body = body(request, payload, node).await?;
     let (spec, key) = decode_request(&body).map_err(problem::bad)?;
     let key = idempotency_key(request, key, node.options.limits.idempotency_key_bytes_max)?;
     let accepted = on_engine(node, |node| async move { ask::submit(&node, spec, key).await }).await?;
@@ -162,28 +164,39 @@ where
     }
 }
 
-/// Reads a body as text, at most `limit` bytes of it.
-async fn body(request: &HttpRequest, mut payload: web::Payload, limit: usize) -> Result<String, Refusal> {
-    let too_large = || {
-        let message = format!("the body is longer than {limit} bytes");
-        refusal(Code::PayloadTooLarge, message)
-    };
+/// Reads a body as text, within the limit.
+async fn body(request: &HttpRequest, mut payload: web::Payload, node: &Node) -> Result<String, Refusal> {
+    let limit = node.options.body_bytes_max;
     let declared = request
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|declared| declared > limit) {
-        return Err(too_large());
+        return Err(too_large(payload, node).await);
     }
     let mut body = Vec::with_capacity(declared.unwrap_or(0));
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| refusal(Code::BadRequest, "the body ends before its length"))?;
         if body.len() + chunk.len() > limit {
-            return Err(too_large());
+            return Err(too_large(payload, node).await);
         }
         body.extend_from_slice(&chunk);
     }
     String::from_utf8(body).map_err(|_| refusal(Code::BadJson, "the body is not UTF-8"))
+}
+
+/// Refuses a body, once its sender has had a while to finish: who is cut off while sending may never read why.
+async fn too_large(mut payload: web::Payload, node: &Node) -> Refusal {
+    let rest = async { while let Some(Ok(_)) = payload.next().await {} };
+    tokio::select! {
+        () = rest => {}
+        () = clock::sleep(Duration::from_millis(node.options.close_timeout_ms)) => {}
+    }
+    let limit = node.options.body_bytes_max;
+    refusal(
+        Code::PayloadTooLarge,
+        format!("the body is longer than {limit} bytes"),
+    )
 }
 
 /// The key, from the body or from the header `Idempotency-Key`.

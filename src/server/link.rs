@@ -16,6 +16,7 @@ const BATCHES: usize = 2;
 pub(super) struct Incoming {
     payload: web::Payload,
     decoder: Decoder,
+    fault: Option<Fault>,
     /// Bytes read so far.
     read: u64,
 }
@@ -34,13 +35,20 @@ pub(super) enum Heard {
 /// The writing half: whole frames, in batches. Dropping it ends the connection once all is written.
 pub(super) type Outgoing = mpsc::Sender<Bytes>;
 
-/// Answers an upgrade: the response to give, and the two halves.
+/// A socket that is opened by giving the response.
+pub(super) struct Opened {
+    pub(super) response: HttpResponse,
+    pub(super) incoming: Incoming,
+    pub(super) outgoing: Outgoing,
+}
+
+/// Answers an upgrade.
 pub(super) async fn open(
     request: &HttpRequest,
     payload: web::Payload,
     protocols: &[&str],
     message_bytes_max: u64,
-) -> actix_web::Result<(HttpResponse, Incoming, Outgoing)> {
+) -> actix_web::Result<Opened> {
     // Only the handshake is theirs: reading and writing frames is ours, see `frame`.
     let nothing = web::Payload::from_request(request, &mut Payload::None).await?;
     let (response, _, _) = actix_ws::handle_with_protocols(request, nothing, protocols)?;
@@ -53,23 +61,30 @@ pub(super) async fn open(
     let incoming = Incoming {
         payload,
         decoder: Decoder::new(message_bytes_max),
+        fault: None,
         read: 0,
     };
-    Ok((
-        response.set_body(BodyStream::new(body)).map_into_boxed_body(),
+    Ok(Opened {
+        response: response.set_body(BodyStream::new(body)).map_into_boxed_body(),
         incoming,
         outgoing,
-    ))
+    })
 }
 
 impl Incoming {
     /// The next message. May be dropped and called again without losing anything.
     pub(super) async fn next(&mut self) -> Heard {
         loop {
+            if let Some(fault) = self.fault {
+                return Heard::Fault(fault);
+            }
             match self.decoder.next() {
                 Ok(Some(message)) => return Heard::Message(message),
                 Ok(None) => {}
-                Err(fault) => return Heard::Fault(fault),
+                Err(fault) => {
+                    self.fault = Some(fault);
+                    continue;
+                }
             }
             match self.payload.next().await {
                 Some(Ok(bytes)) => {
@@ -86,14 +101,25 @@ impl Incoming {
         self.read
     }
 
-    /// Reads on without looking until the peer is gone or `bytes` more have come: a connection that is closed over
-    /// unread bytes is reset, and the close frame before it may be lost.
-    pub(super) async fn discard(&mut self, mut bytes: u64) {
-        while let Some(Ok(chunk)) = self.payload.next().await {
-            self.read += chunk.len() as u64;
-            match bytes.checked_sub(chunk.len() as u64) {
-                Some(left) => bytes = left,
-                None => return,
+    /// Reads on, with nobody listening, until the peer has closed too or about `bytes` more have come: a connection
+    /// that is closed over unread bytes is reset, and the close frame before it may be lost.
+    pub(super) async fn linger(&mut self, bytes: u64) {
+        let until = self.read + bytes;
+        while self.read <= until {
+            match self.next().await {
+                Heard::Message(Message::Close(_)) | Heard::Gone => return,
+                Heard::Message(_) => {}
+                Heard::Fault(_) => return self.discard(until).await,
+            }
+        }
+    }
+
+    /// The same behind a fault, where nothing can be told apart any more.
+    async fn discard(&mut self, until: u64) {
+        while self.read <= until {
+            match self.payload.next().await {
+                Some(Ok(chunk)) => self.read += chunk.len() as u64,
+                Some(Err(_)) | None => return,
             }
         }
     }

@@ -320,7 +320,7 @@ impl Socket {
                 tagged,
                 viewer,
             } => {
-                if !self.watching.is_followed(job, number) {
+                if !self.watching.take_followed(job, number) {
                     return None;
                 }
                 match viewer {
@@ -359,7 +359,7 @@ impl Socket {
         if sent && close {
             let bytes = self.node.options.limits.message_bytes_max / 2;
             tokio::select! {
-                () = self.incoming.discard(bytes) => {}
+                () = self.incoming.linger(bytes) => {}
                 () = clock::sleep(patience) => {}
             }
         }

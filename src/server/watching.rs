@@ -38,8 +38,8 @@ impl Watching {
         self.made
     }
 
-    /// Whether the viewer made under this number is still wanted.
-    pub(super) fn is_followed(&mut self, job: JobId, number: u64) -> bool {
+    /// Whether the viewer made under this number is still wanted; it is waited for no longer.
+    pub(super) fn take_followed(&mut self, job: JobId, number: u64) -> bool {
         let wanted = self.following.get(&job) == Some(&number);
         if wanted {
             self.following.remove(&job);
