@@ -2,3 +2,4 @@
 
 mod architecture;
 mod llm_scripted;
+mod llm_sse;
