@@ -1,5 +1,6 @@
 //! The one test binary: every file beside this one is a module of it.
 
 mod architecture;
+mod llm_openai;
 mod llm_scripted;
 mod llm_sse;
