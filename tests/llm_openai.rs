@@ -1,7 +1,9 @@
 //! The OpenAI-compatible provider against a server that says exactly what the test wants.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::{Arc, Mutex};
 
+use livedraft::clock;
 use livedraft::job::Script;
 use livedraft::llm::{
     Carrier, Chunk, Finish, LlmError, LlmErrorKind, Message, Models, OpenAiOptions, Provider, Providers,
@@ -375,7 +377,7 @@ async fn half_a_pair_that_stays_alone_is_refused() {
     let bad = Err(LlmErrorKind::BadStream);
     assert_eq!(
         chunks(&(half.clone() + &delta(&json!({"content": "x"})))).await,
-        [bad.clone()]
+        std::slice::from_ref(&bad)
     );
     assert_eq!(chunks(&(half.clone() + &finish("stop") + DONE)).await, [bad]);
     assert_eq!(
@@ -605,7 +607,7 @@ async fn silence_has_its_limits() {
     }
     // From here on nothing but time can happen, so time passes at once.
     tokio::time::pause();
-    let before = tokio::time::Instant::now();
+    let before = clock::now();
     let error = opening.await.unwrap().unwrap_err();
     assert_eq!(error.kind, LlmErrorKind::FirstByteTimeout);
     assert!(before.elapsed().as_secs() >= 55);

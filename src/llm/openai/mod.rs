@@ -172,14 +172,12 @@ struct Voice {
 }
 
 impl Voice {
-    fn speak(&self, error: LlmError) -> LlmError {
+    fn speak(&self, mut error: LlmError) -> LlmError {
         // The key goes first: a cut through the middle of it would hide it from the search.
         let message = self.key.as_ref().map(|key| key.scrub(&error.message));
         let message = failure::shortened(message.as_ref().unwrap_or(&error.message));
-        LlmError {
-            message: format!("{}: {message}", self.name),
-            ..error
-        }
+        error.message = format!("{}: {message}", self.name);
+        error
     }
 }
 

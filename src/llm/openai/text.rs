@@ -17,10 +17,10 @@ pub(super) struct LoneSurrogate;
 impl Growing {
     /// What the JSON string `raw` (checked syntax, quotes included) adds.
     pub(super) fn add(&mut self, raw: &str) -> Result<String, LoneSurrogate> {
-        if self.high.is_none() {
-            if let Ok(text) = serde_json::from_str(raw) {
-                return Ok(text);
-            }
+        if self.high.is_none()
+            && let Ok(text) = serde_json::from_str(raw)
+        {
+            return Ok(text);
         }
         let inner = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
         let mut text = String::new();

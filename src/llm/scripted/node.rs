@@ -72,10 +72,10 @@ impl Folder {
     pub(super) fn node(&mut self, schema: &Value, random: &mut Random, lean: bool) -> Rc<Node> {
         let schema = self.behind_plain_references(schema);
         let address = std::ptr::from_ref(schema) as usize;
-        if let Some([first, ..]) = self.known.get(&address).map(Vec::as_slice) {
-            if !first.chosen {
-                return Rc::clone(first);
-            }
+        if let Some([first, ..]) = self.known.get(&address).map(Vec::as_slice)
+            && !first.chosen
+        {
+            return Rc::clone(first);
         }
         let mut choice = Choice {
             random,
