@@ -1,5 +1,6 @@
 //! The one test binary: every file beside this one is a module of it.
 
 mod architecture;
+mod cli_parse;
 mod partial_properties;
 mod schema;
