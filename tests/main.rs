@@ -4,3 +4,6 @@ mod architecture;
 mod llm_openai;
 mod llm_scripted;
 mod llm_sse;
+mod cli_parse;
+mod partial_properties;
+mod schema;

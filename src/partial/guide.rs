@@ -1,0 +1,22 @@
+//! The trait through which a schema steers the draft without the draft knowing schemas.
+
+/// A place in a schema, numbered by the guide that gave it out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct NodeId(pub u32);
+
+impl NodeId {
+    /// Nothing is known about this place, nor about any below it.
+    pub const NONE: Self = Self(u32::MAX);
+}
+
+/// What a schema knows about a place, asked once per member and item.
+pub trait Guide: Send + Sync {
+    /// The node of the root.
+    fn root(&self) -> NodeId;
+    /// The node of the member `key` of an object at `node`.
+    fn member(&self, node: NodeId, key: &str) -> NodeId;
+    /// The node of item `index` of an array at `node`.
+    fn item(&self, node: NodeId, index: usize) -> NodeId;
+    /// Whether a string at `node` appears only when it is closed (rule V5).
+    fn is_atomic(&self, node: NodeId) -> bool;
+}
