@@ -29,5 +29,6 @@ pub mod llm;
 pub mod submit;
 pub mod worker;
 
+pub mod cli;
 pub mod client;
 pub mod server;

@@ -1,8 +1,10 @@
 //! The scripted model: its values conform, its faults strike where they are asked for, its pace is kept.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use livedraft::clock;
 use livedraft::job::Script;
 use livedraft::job::{Message, Usage};
 use livedraft::llm::{
@@ -339,7 +341,7 @@ async fn a_greedy_script_is_bounded() {
 
 #[tokio::test(start_paused = true)]
 async fn the_pace_is_kept_on_an_absolute_schedule() {
-    let start = tokio::time::Instant::now();
+    let start = clock::now();
     let script = Script {
         tokens_per_second: 50.0,
         ..Script::default()
@@ -367,7 +369,7 @@ async fn a_dropped_call_of_next_loses_nothing() {
                 Some(_) => {}
                 None => break,
             },
-            () = tokio::time::sleep(Duration::from_millis(3)) => dropped += 1,
+            () = clock::sleep(Duration::from_millis(3)) => dropped += 1,
         }
     }
     assert_eq!(text, whole);
@@ -376,7 +378,8 @@ async fn a_dropped_call_of_next_loses_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn early_ends_strike_after_their_tokens() {
-    let cases: [(fn(&mut Script), Option<Finish>, Option<LlmErrorKind>); 3] = [
+    type Case = (fn(&mut Script), Option<Finish>, Option<LlmErrorKind>);
+    let cases: [Case; 3] = [
         (
             |script| script.stop_by_length_after = Some(5),
             Some(Finish::Length),
