@@ -235,7 +235,6 @@ async fn every_cut_of_the_bytes_gives_the_same_chunks() {
         input_tokens: 5,
         output_tokens: 7,
         ..Usage::default()
-        estimated: false,
     };
     let expected = [
         Ok(Chunk::Text("{\"ä".to_owned())),
@@ -362,6 +361,7 @@ async fn reasoning_refusal_and_details_of_usage() {
         output_tokens: 2,
         reasoning_tokens: 4,
         cached_input_tokens: 3,
+        estimated: false,
     };
     let expected = [
         Ok(Chunk::Reasoning("hm".to_owned())),

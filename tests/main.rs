@@ -2,10 +2,10 @@
 
 mod architecture;
 mod backend_contract;
+mod cli_parse;
 mod llm_openai;
 mod llm_scripted;
 mod llm_sse;
-mod cli_parse;
 mod partial_properties;
 mod pipeline;
 mod schema;
