@@ -83,17 +83,3 @@ pub enum Carrier {
     /// In the message's text.
     Text,
 }
-
-/// In which words a provider best takes a schema: what mode `auto` means for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Dialect {
-    /// A forced tool call whose parameters are the schema.
-    Tools,
-    /// `response_format: json_schema`.
-    JsonSchema,
-    /// `response_format: json_object`, the schema in the prompt.
-    Json,
-    /// The schema in the prompt, the answer in a Markdown fence.
-    MdJson,
-}

@@ -20,9 +20,10 @@ pub use self::options::{MaxTokensField, Models, OpenAiOptions};
 pub(super) use self::stream::OpenAiStream;
 use super::chunk::{LlmError, LlmErrorKind};
 use super::provider::ProvidersError;
-use super::request::{Dialect, Request};
+use super::request::Request;
 use super::secret::Secret;
 use crate::clock;
+use crate::schema::dialect::Dialect;
 
 /// One OpenAI-compatible provider.
 #[derive(Debug)]
