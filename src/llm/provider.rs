@@ -162,7 +162,7 @@ impl Provider {
         }
     }
 
-    /// What mode `auto` means here.
+    /// What mode `auto` means here, before the schema's root is looked at (`schema::dialect::fitting`).
     pub fn native_dialect(&self) -> Dialect {
         match self {
             Self::OpenAi(provider) => provider.dialect(),

@@ -46,6 +46,7 @@ pub(super) struct Generator {
     persona: Persona,
     pointer: String,
     weakness: Weakness,
+    bold: bool,
 }
 
 impl Generator {
@@ -54,6 +55,7 @@ impl Generator {
         Self {
             folder: Folder::new(Arc::clone(schema)),
             persona: Persona::new(&mut random),
+            weakness: Weakness::new(random.clone()),
             random,
             items,
             chars,
@@ -62,12 +64,14 @@ impl Generator {
             names: Vec::new(),
             arrays: 0,
             pointer: String::new(),
-            weakness: Weakness::default(),
+            bold: false,
         }
     }
 
     /// The value of the whole schema, and where it breaks most easily.
-    pub(super) fn generate(mut self, schema: &Value) -> (Value, Weakness) {
+    /// `bold` looks for it inside unions too, where breaking one branch may fit another.
+    pub(super) fn generate(mut self, schema: &Value, bold: bool) -> (Value, Weakness) {
+        self.bold = bold;
         let value = self.value(schema);
         (value, self.weakness)
     }
@@ -90,9 +94,9 @@ impl Generator {
             self.kind_of_value(node)
         };
         let certain = !self.around.iter().any(|one| one.chosen);
-        if certain {
-            self.weakness
-                .consider(&self.pointer, node, &value, self.around.len(), &mut self.random);
+        if certain || self.bold {
+            let depth = (certain, self.around.len());
+            self.weakness.consider(&self.pointer, node, &value, depth);
         }
         self.around.pop();
         value
