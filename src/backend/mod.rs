@@ -26,7 +26,7 @@ use crate::event::{Entry, Epoch, Position};
 use crate::job::{JobId, Lease, LeaseToken};
 
 pub use step::{
-    Append, Appended, Cancelled, Checkpoint, Claim, Extended, Failure, Fenced, Idempotency, JobFacts,
+    Append, Appended, Cancelled, Checkpoint, Claim, Deferral, Extended, Failure, Fenced, Idempotency, JobFacts,
     Reading, Reaped, Start, Stats, Submission, Submitted, Write,
 };
 

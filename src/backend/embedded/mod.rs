@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use self::state::Written;
 pub use self::state::{EngineOptions, State};
 use super::{
-    Append, Appended, BackendError, Cancelled, Claim, EventLog, Extended, Failure, Fenced, JobFacts,
+    Append, Appended, BackendError, Cancelled, Claim, Deferral, EventLog, Extended, Failure, Fenced, JobFacts,
     JobQueue, Reading, Reaped, Stats, Submission, Submitted, Write,
 };
 use crate::clock;
@@ -146,10 +146,9 @@ impl JobQueue for Embedded {
         &self,
         job: JobId,
         token: LeaseToken,
-        write: Write,
-        until_ms: u64,
+        deferral: Deferral,
     ) -> Result<Fenced, BackendError> {
-        Ok(self.step(|state, _, written| state.defer(job, token, write, until_ms, written)))
+        Ok(self.step(|state, _, written| state.defer(job, token, deferral, written)))
     }
 
     async fn fail(&self, job: JobId, token: LeaseToken, failure: Failure) -> Result<Fenced, BackendError> {
