@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use livedraft::job::Script;
 use livedraft::llm::{
-    Carrier, Chunk, Finish, LlmErrorKind, Message, Provider, Providers, ProvidersOptions, Request, Sampling, Usage,
+    Carrier, Chunk, Finish, LlmErrorKind, Message, Provider, Providers, ProvidersOptions, Request, Sampling,
+    Usage,
 };
 use serde_json::{Value, json};
 
@@ -56,7 +57,10 @@ async fn told(request: &Request) -> Told {
     let mut stream = scripted().open(request).await.unwrap();
     let mut told = Told::default();
     while let Some(chunk) = stream.next().await {
-        assert!(told.finish.is_none() && told.error.is_none(), "something after the end");
+        assert!(
+            told.finish.is_none() && told.error.is_none(),
+            "something after the end"
+        );
         match chunk {
             Ok(Chunk::Text(more)) => told.text += &more,
             Ok(Chunk::Reasoning(more)) => told.reasoning += &more,
@@ -162,8 +166,19 @@ fn scalars() -> Vec<Value> {
         json!({"type": "integer", "maximum": 5, "default": 90, "examples": [70]}),
     ];
     for format in [
-        "date", "date-time", "time", "duration", "email", "uuid", "uri", "uri-reference", "hostname", "ipv4", "ipv6",
-        "json-pointer", "regex",
+        "date",
+        "date-time",
+        "time",
+        "duration",
+        "email",
+        "uuid",
+        "uri",
+        "uri-reference",
+        "hostname",
+        "ipv4",
+        "ipv6",
+        "json-pointer",
+        "regex",
     ] {
         table.push(json!({"type": "string", "format": format}));
     }
@@ -332,7 +347,10 @@ async fn the_pace_is_kept_on_an_absolute_schedule() {
     let told = told(&request(person(), script)).await;
     let expected = Duration::from_millis(20) * u32::try_from(told.tokens).unwrap();
     let late = start.elapsed().saturating_sub(expected);
-    assert!(start.elapsed() >= expected && late <= Duration::from_millis(2), "{late:?}");
+    assert!(
+        start.elapsed() >= expected && late <= Duration::from_millis(2),
+        "{late:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -359,9 +377,17 @@ async fn a_dropped_call_of_next_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn early_ends_strike_after_their_tokens() {
     let cases: [(fn(&mut Script), Option<Finish>, Option<LlmErrorKind>); 3] = [
-        (|script| script.stop_by_length_after = Some(5), Some(Finish::Length), None),
+        (
+            |script| script.stop_by_length_after = Some(5),
+            Some(Finish::Length),
+            None,
+        ),
         (|script| script.cut_after = Some(5), None, Some(LlmErrorKind::Cut)),
-        (|script| script.error_after = Some(5), None, Some(LlmErrorKind::InStream)),
+        (
+            |script| script.error_after = Some(5),
+            None,
+            Some(LlmErrorKind::InStream),
+        ),
     ];
     for (fault, finish, error) in cases {
         let mut script = fast();
@@ -403,22 +429,43 @@ async fn a_hang_is_silent_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn a_tool_call_is_announced_and_carries_the_value() {
-    let mut request = request(person(), Script { think: true, prose: true, ..fast() });
+    let mut request = request(
+        person(),
+        Script {
+            think: true,
+            prose: true,
+            ..fast()
+        },
+    );
     request.carrier = Carrier::Tools;
-    request.tools = Some(json!([{"type": "function", "function": {"name": "person", "parameters": person()}}]));
+    request.tools =
+        Some(json!([{"type": "function", "function": {"name": "person", "parameters": person()}}]));
     let told = told(&request).await;
-    assert_eq!(told.calls, [(Some("call_scripted_1".to_owned()), Some("person".to_owned()))]);
+    assert_eq!(
+        told.calls,
+        [(Some("call_scripted_1".to_owned()), Some("person".to_owned()))]
+    );
     assert_eq!((told.text.as_str(), told.finish), ("", Some(Finish::ToolCalls)));
     assert!(checker(&person()).is_valid(&serde_json::from_str(&told.arguments).unwrap()));
     assert!(!told.reasoning.is_empty());
     let usage = told.usage.unwrap();
-    assert_eq!(usage.reasoning_tokens, told.reasoning.chars().count().div_ceil(4) as u64);
+    assert_eq!(
+        usage.reasoning_tokens,
+        told.reasoning.chars().count().div_ceil(4) as u64
+    );
     assert_eq!(usage.output_tokens, told.tokens);
 }
 
 #[tokio::test(start_paused = true)]
 async fn prose_and_thoughts_stand_around_a_fenced_answer() {
-    let mut request = request(person(), Script { think: true, prose: true, ..fast() });
+    let mut request = request(
+        person(),
+        Script {
+            think: true,
+            prose: true,
+            ..fast()
+        },
+    );
     let told_prose = told(&request).await;
     assert!(told_prose.text.starts_with("<think>\n") && told_prose.reasoning.is_empty());
     let (before, rest) = told_prose.text.split_once("```json\n").unwrap();
@@ -433,16 +480,35 @@ async fn prose_and_thoughts_stand_around_a_fenced_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn broken_answers_refusals_and_rate_limits() {
-    let mut request = request(person(), Script { broken_attempts: 1, ..fast() });
+    let mut request = request(
+        person(),
+        Script {
+            broken_attempts: 1,
+            ..fast()
+        },
+    );
     let told_broken = told(&request).await;
-    assert!(!told_broken.text.contains(['{', '[', '"']), "{}", told_broken.text);
-    request.script = Script { refuse: true, ..fast() };
+    assert!(
+        !told_broken.text.contains(['{', '[', '"']),
+        "{}",
+        told_broken.text
+    );
+    request.script = Script {
+        refuse: true,
+        ..fast()
+    };
     let told_refusal = told(&request).await;
     assert!(told_refusal.text.is_empty() && !told_refusal.refusal.is_empty());
     assert_eq!(told_refusal.finish, Some(Finish::Stop));
-    request.script = Script { rate_limited_attempts: 1, ..fast() };
+    request.script = Script {
+        rate_limited_attempts: 1,
+        ..fast()
+    };
     let refused = scripted().open(&request).await.unwrap_err();
-    assert_eq!((refused.kind, refused.status), (LlmErrorKind::RateLimited, Some(429)));
+    assert_eq!(
+        (refused.kind, refused.status),
+        (LlmErrorKind::RateLimited, Some(429))
+    );
     assert!(refused.retry_after.is_some());
     request.attempt = 2;
     assert_eq!(told(&request).await.finish, Some(Finish::Stop));
@@ -466,7 +532,10 @@ async fn hostile_schemas_come_to_an_end() {
         json!({"type": "object", "minProperties": 1e300, "required": 3, "properties": []}),
     ];
     for schema in hostile {
-        let script = Script { token_chars: 10_000, ..fast() };
+        let script = Script {
+            token_chars: 10_000,
+            ..fast()
+        };
         let told = told(&request(schema.clone(), script)).await;
         assert!(serde_json::from_str::<Value>(&told.text).is_ok(), "{schema}");
     }

@@ -26,8 +26,8 @@ use crate::event::{Entry, Epoch, Position};
 use crate::job::{JobId, Lease, LeaseToken};
 
 pub use step::{
-    Append, Appended, Cancelled, Checkpoint, Claim, Deferral, Extended, Failure, Fenced, Idempotency, JobFacts,
-    Reading, Reaped, Start, Stats, Submission, Submitted, Write,
+    Append, Appended, Cancelled, Checkpoint, Claim, Deferral, Extended, Failure, Fenced, Idempotency,
+    JobFacts, Reading, Reaped, Start, Stats, Submission, Submitted, Write,
 };
 
 /// Why a step could not be taken. What is written is as it was before, or as if the step had been taken and only

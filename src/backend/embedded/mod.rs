@@ -13,8 +13,8 @@ use tokio::sync::{Notify, mpsc};
 use self::state::Written;
 pub use self::state::{EngineOptions, State};
 use super::{
-    Append, Appended, BackendError, Cancelled, Claim, Deferral, EventLog, Extended, Failure, Fenced, JobFacts,
-    JobQueue, Reading, Reaped, Stats, Submission, Submitted, Write,
+    Append, Appended, BackendError, Cancelled, Claim, Deferral, EventLog, Extended, Failure, Fenced,
+    JobFacts, JobQueue, Reading, Reaped, Stats, Submission, Submitted, Write,
 };
 use crate::clock;
 use crate::event::{Entry, Epoch, Position};
@@ -142,12 +142,7 @@ impl JobQueue for Embedded {
         }))
     }
 
-    async fn defer(
-        &self,
-        job: JobId,
-        token: LeaseToken,
-        deferral: Deferral,
-    ) -> Result<Fenced, BackendError> {
+    async fn defer(&self, job: JobId, token: LeaseToken, deferral: Deferral) -> Result<Fenced, BackendError> {
         Ok(self.step(|state, _, written| state.defer(job, token, deferral, written)))
     }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::log::{Fit, JobLog};
 use crate::backend::{
-    Append, Appended, Cancelled, Checkpoint, Claim, Deferral, Extended, Failure, Fenced, Idempotency, JobFacts, Reaped,
-    Stats, Submission, Submitted, Write,
+    Append, Appended, Cancelled, Checkpoint, Claim, Deferral, Extended, Failure, Fenced, Idempotency,
+    JobFacts, Reaped, Stats, Submission, Submitted, Write,
 };
 use crate::event::{End, EndError, Entry, Epoch, Event, StatusChange, Timings};
 use crate::job::{
@@ -224,7 +224,9 @@ impl State {
         deferral: Deferral,
         written: &mut Written,
     ) -> Fenced {
-        let Some(row) = self.held(id, token) else { return Fenced::Lost };
+        let Some(row) = self.held(id, token) else {
+            return Fenced::Lost;
+        };
         if let Some(refused) = refuse(row, &deferral.write) {
             return refused;
         }
