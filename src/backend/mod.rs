@@ -60,15 +60,8 @@ pub trait JobQueue: Send + Sync {
     /// so it works when its hint is lost.
     async fn extend(&self, leases: &[(JobId, LeaseToken)]) -> Result<Vec<Extended>, BackendError>;
 
-    /// Puts a running job back until `until_ms` without fault: the delivery does not count. `write` is its
-    /// `status: waiting`.
-    async fn defer(
-        &self,
-        job: JobId,
-        token: LeaseToken,
-        write: Write,
-        until_ms: u64,
-    ) -> Result<Fenced, BackendError>;
+    /// Puts a running job back without fault: the delivery does not count.
+    async fn defer(&self, job: JobId, token: LeaseToken, deferral: Deferral) -> Result<Fenced, BackendError>;
 
     /// Ends a delivery that failed by a fault worth another one: the job waits for `retry_ms`, or ends with
     /// `give_up` when its deliveries are used up.

@@ -52,7 +52,11 @@ impl Journal {
             job: claim.id,
             tag: claim.id.tag(),
             token: claim.token(),
-            fold: Fold { position: claim.position, status: JobState::Running, ..claim.checkpoint.fold.clone() },
+            fold: Fold {
+                position: claim.position,
+                status: JobState::Running,
+                ..claim.checkpoint.fold.clone()
+            },
             encoder: OpEncoder::default(),
             tail_bytes: 0,
             raw: claim.checkpoint.raw.clone(),
@@ -71,7 +75,10 @@ impl Journal {
     }
 
     fn next(&self) -> Position {
-        Position { seq: self.fold.position.seq + 1, ..self.fold.position }
+        Position {
+            seq: self.fold.position.seq + 1,
+            ..self.fold.position
+        }
     }
 
     /// Begins an attempt: the draft is emptied, the record says so.
@@ -79,12 +86,20 @@ impl Journal {
         self.record.n += 1;
         let errors = self.record.mends.take().unwrap_or_default();
         self.record.reasks += u32::from(reason == Reason::Invalid);
-        let begins = AttemptBegins { attempt: self.record.n, reason, reset: true, at: Vec::new(), errors };
+        let begins = AttemptBegins {
+            attempt: self.record.n,
+            reason,
+            reset: true,
+            at: Vec::new(),
+            errors,
+        };
         self.fold.begin(&begins);
         self.raw.clear();
         self.encoder.forget_cursor();
-        let append =
-            Append { record: Some(self.record.clone()), ..self.append(Event::Attempt(begins), String::new(), None) };
+        let append = Append {
+            record: Some(self.record.clone()),
+            ..self.append(Event::Attempt(begins), String::new(), None)
+        };
         let (append, answer) = send(Arc::clone(&self.backend), self.job, self.token, append).await;
         self.settle(append, answer, &mut None).await
     }
@@ -106,7 +121,12 @@ impl Journal {
         }
         let first = self.record.changed_ms.is_none();
         self.record.changed_ms.get_or_insert_with(clock::now_ms);
-        let frame = patch::encode(self.tag, self.next().seq, self.encoder.ops(), moved.then_some(&*at));
+        let frame = patch::encode(
+            self.tag,
+            self.next().seq,
+            self.encoder.ops(),
+            moved.then_some(&*at),
+        );
         self.encoder.clear();
         self.fold.at = at;
         self.fold.cursor = self.encoder.cursor().map(str::to_owned);
@@ -115,8 +135,16 @@ impl Journal {
         self.raw.push_str(&delta);
         let snapshot = self.due_snapshot(draft);
         let record = first.then(|| self.record.clone());
-        let append = Append { record, ..self.append(Event::Patch(frame.into()), delta, snapshot) };
-        Some(Box::pin(send(Arc::clone(&self.backend), self.job, self.token, append)))
+        let append = Append {
+            record,
+            ..self.append(Event::Patch(frame.into()), delta, snapshot)
+        };
+        Some(Box::pin(send(
+            Arc::clone(&self.backend),
+            self.job,
+            self.token,
+            append,
+        )))
     }
 
     /// The folded state, where the tail has outgrown its bound.
@@ -125,12 +153,25 @@ impl Journal {
             return None;
         }
         self.tail_bytes = 0;
-        Some(Arc::new(Fold { position: self.next(), value: draft.value(), ..self.fold.clone() }))
+        Some(Arc::new(Fold {
+            position: self.next(),
+            value: draft.value(),
+            ..self.fold.clone()
+        }))
     }
 
     fn append(&self, event: Event, raw: String, snapshot: Option<Arc<Fold>>) -> Append {
-        let write = Write { position: self.next(), opens: false, event };
-        Append { write, raw, record: None, snapshot }
+        let write = Write {
+            position: self.next(),
+            opens: false,
+            event,
+        };
+        Append {
+            write,
+            raw,
+            record: None,
+            snapshot,
+        }
     }
 
     /// Takes the answer of an append. After a rollback the whole state is written in a new epoch (rule E7), which
@@ -162,16 +203,31 @@ impl Journal {
         }
         let value = draft.as_ref().and_then(|draft| draft.value());
         loop {
-            let position = Position { epoch: Epoch::new(clock::nonce()), seq: last.seq + 1 };
-            let state = Fold { position, status: JobState::Running, value: value.clone(), ..self.fold.clone() };
-            let write = Write { position, opens: true, event: Event::State(Box::new(state.clone())) };
+            let position = Position {
+                epoch: Epoch::new(clock::nonce()),
+                seq: last.seq + 1,
+            };
+            let state = Fold {
+                position,
+                status: JobState::Running,
+                value: value.clone(),
+                ..self.fold.clone()
+            };
+            let write = Write {
+                position,
+                opens: true,
+                event: Event::State(Box::new(state.clone())),
+            };
             let append = Append {
                 write,
                 raw: self.raw.clone(),
                 record: Some(self.record.clone()),
                 snapshot: Some(Arc::new(state)),
             };
-            match send(Arc::clone(&self.backend), self.job, self.token, append).await.1 {
+            match send(Arc::clone(&self.backend), self.job, self.token, append)
+                .await
+                .1
+            {
                 Appended::Ok | Appended::Dup => {
                     self.fold.position = position;
                     self.tail_bytes = 0;
@@ -198,7 +254,11 @@ impl Journal {
     pub(super) async fn defer(&mut self, reason: &str, until_ms: u64) -> Result<(), Closed> {
         let status = waiting(reason, until_ms);
         self.last_step(status, |journal, write| {
-            let deferral = Deferral { write, record: journal.record.clone(), until_ms };
+            let deferral = Deferral {
+                write,
+                record: journal.record.clone(),
+                until_ms,
+            };
             let (backend, job, token) = (Arc::clone(&journal.backend), journal.job, journal.token);
             Box::pin(async move { backend.defer(job, token, deferral).await })
         })
@@ -209,16 +269,26 @@ impl Journal {
     async fn last_step(
         &mut self,
         event: Event,
-        step: impl Fn(&Self, Write) -> std::pin::Pin<Box<dyn Future<Output = Result<Fenced, BackendError>> + Send>>,
+        step: impl Fn(
+            &Self,
+            Write,
+        ) -> std::pin::Pin<Box<dyn Future<Output = Result<Fenced, BackendError>> + Send>>,
     ) -> Result<(), Closed> {
-        let mut write = Write { position: self.next(), opens: false, event };
+        let mut write = Write {
+            position: self.next(),
+            opens: false,
+            event,
+        };
         loop {
             match step(self, write.clone()).await {
                 Ok(Fenced::Ok | Fenced::Dup) => return Ok(()),
                 Ok(Fenced::Lost) => return Err(Closed::Lost),
                 Ok(Fenced::Cancel) => return Err(Closed::Cancelled),
                 Ok(Fenced::RolledBack(last)) => {
-                    write.position = Position { epoch: Epoch::new(clock::nonce()), seq: last.seq + 1 };
+                    write.position = Position {
+                        epoch: Epoch::new(clock::nonce()),
+                        seq: last.seq + 1,
+                    };
                     write.opens = true;
                 }
                 Err(error) => wait_to_resend(&error).await,
@@ -228,7 +298,12 @@ impl Journal {
 }
 
 /// Sends an append byte for byte until it is answered; the lease bounds how long that can matter.
-async fn send(backend: Arc<dyn Backend>, job: JobId, token: LeaseToken, append: Append) -> (Append, Appended) {
+async fn send(
+    backend: Arc<dyn Backend>,
+    job: JobId,
+    token: LeaseToken,
+    append: Append,
+) -> (Append, Appended) {
     loop {
         match backend.append(job, token, &append).await {
             Ok(answer) => return (append, answer),
@@ -252,11 +327,33 @@ fn waiting(reason: &str, until_ms: u64) -> Event {
 
 /// Ends a delivery whose task has died; the log is asked where it ends.
 pub(super) async fn give_up(backend: &dyn Backend, job: JobId, token: LeaseToken, end: End, retry_ms: u64) {
-    let Ok(positions) = backend.positions(&[job]).await else { return };
-    let Some(Some(last)) = positions.first().copied() else { return };
-    let position = Position { seq: last.seq + 1, ..last };
-    let again = Write { position, opens: false, event: waiting("internal", clock::now_ms() + retry_ms) };
-    if let Err(error) = backend.fail(job, token, Failure { again, retry_ms, give_up: Box::new(end) }).await {
+    let Ok(positions) = backend.positions(&[job]).await else {
+        return;
+    };
+    let Some(Some(last)) = positions.first().copied() else {
+        return;
+    };
+    let position = Position {
+        seq: last.seq + 1,
+        ..last
+    };
+    let again = Write {
+        position,
+        opens: false,
+        event: waiting("internal", clock::now_ms() + retry_ms),
+    };
+    if let Err(error) = backend
+        .fail(
+            job,
+            token,
+            Failure {
+                again,
+                retry_ms,
+                give_up: Box::new(end),
+            },
+        )
+        .await
+    {
         tracing::error!(%job, %error, "a failed delivery cannot be told; its lease will run out");
     }
 }

@@ -60,8 +60,22 @@ impl Leases {
         until_ms: u64,
     ) -> (Holding, watch::Receiver<Signal>) {
         let (signal, told) = watch::channel(Signal::Go);
-        self.lock().insert(job, Held { token, until_ms, signal });
-        (Holding { leases: Arc::clone(self), job, token }, told)
+        self.lock().insert(
+            job,
+            Held {
+                token,
+                until_ms,
+                signal,
+            },
+        );
+        (
+            Holding {
+                leases: Arc::clone(self),
+                job,
+                token,
+            },
+            told,
+        )
     }
 
     /// Tells one delivery.
@@ -84,7 +98,9 @@ impl Leases {
 
     fn extended(&self, job: JobId, token: LeaseToken, answer: Extended) {
         let mut all = self.lock();
-        let Some(held) = all.get_mut(&job).filter(|held| held.token == token) else { return };
+        let Some(held) = all.get_mut(&job).filter(|held| held.token == token) else {
+            return;
+        };
         match answer {
             Extended::Until(until_ms) => held.until_ms = until_ms,
             Extended::Cancel => held.tell(Signal::Cancel),

@@ -17,7 +17,11 @@ pub(super) async fn reap(backend: Arc<dyn Backend>, tick: Duration) {
         let mut epoch = || Epoch::new(clock::nonce());
         match backend.reap(BATCH_MAX, &mut epoch).await {
             Ok(reaped) if reaped.recovering + reaped.ended > 0 => {
-                tracing::warn!(recovering = reaped.recovering, ended = reaped.ended, "leases ran out");
+                tracing::warn!(
+                    recovering = reaped.recovering,
+                    ended = reaped.ended,
+                    "leases ran out"
+                );
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "leases cannot be reaped"),
