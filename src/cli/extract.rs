@@ -17,7 +17,7 @@ use crate::wire::{Deliver, JobCreate, Unseen};
 
 /// Extracts structured data from text, and shows it while it grows.
 #[derive(Args, Debug)]
-pub struct ExtractArgs {
+pub(super) struct ExtractArgs {
     /// The text to extract from; `-` or nothing reads it from stdin.
     text: Option<String>,
     /// The JSON Schema of the value that is wanted: a file, `-` for stdin, or the schema itself (it begins with `{`).

@@ -17,7 +17,7 @@ use crate::wire::{ClientMessage, Deliver, Named, ServerMessage};
 
 /// Watches a job to its end; an interrupt leaves it alone.
 #[derive(Args, Debug)]
-pub struct WatchArgs {
+pub(super) struct WatchArgs {
     /// The job's id.
     job: String,
     /// How members that nobody has seen yet look.
@@ -38,7 +38,7 @@ pub struct WatchArgs {
 
 /// Names a job.
 #[derive(Args, Debug)]
-pub struct JobArgs {
+pub(super) struct JobArgs {
     /// The job's id.
     job: String,
     /// Print the server's answer as one document.
