@@ -2,4 +2,8 @@
 
 mod architecture;
 mod client_follower;
+mod backend_contract;
 mod llm_scripted;
+mod partial_properties;
+mod pipeline;
+mod schema;
