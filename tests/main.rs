@@ -1,6 +1,7 @@
 //! The one test binary: every file beside this one is a module of it.
 
 mod architecture;
+mod client_follower;
 mod backend_contract;
 mod cli_parse;
 mod llm_openai;
