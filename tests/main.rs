@@ -1,12 +1,13 @@
 //! The one test binary: every file beside this one is a module of it.
 
 mod architecture;
-mod client_follower;
 mod backend_contract;
 mod cli_parse;
+mod client_follower;
 mod llm_openai;
 mod llm_scripted;
 mod llm_sse;
 mod partial_properties;
 mod pipeline;
 mod schema;
+mod simulation;
