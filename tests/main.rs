@@ -2,4 +2,5 @@
 
 mod architecture;
 mod cli_parse;
+mod partial_golden;
 mod partial_properties;
