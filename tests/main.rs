@@ -2,5 +2,6 @@
 
 mod architecture;
 mod cli_parse;
+mod partial_calls;
 mod partial_golden;
 mod partial_properties;

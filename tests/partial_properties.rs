@@ -1,5 +1,10 @@
 //! The invariants of the draft (DESIGN §4): cuts do not matter, partials only grow, ops fold to the value, the end
 //! is what a one-shot parse gives, every partial is JSON.
+#![allow(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "a property reads best in one piece"
+)]
 
 use livedraft::partial::{
     Draft, DraftOptions, End, Folded, Lenient, Limits, Map, Mode, Number, Op, OpEncoder, OpSink, Value,
@@ -21,8 +26,8 @@ enum Tree {
     Literal(&'static str),
     Number(String),
     Text(Vec<Piece>),
-    Array(Vec<(Tree, &'static str)>),
-    Object(Vec<(Vec<Piece>, Tree, &'static str)>),
+    Array(Vec<(Self, &'static str)>),
+    Object(Vec<(Vec<Piece>, Self, &'static str)>),
 }
 
 /// A piece of a string: as written, as meant.
