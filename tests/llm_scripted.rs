@@ -582,7 +582,7 @@ async fn hostile_schemas_come_to_an_end() {
         json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}]}),
         json!({"type": "object", "properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}, "required": ["a", "b"]}),
         json!({"type": "array", "items": {"$ref": "#"}, "minItems": 2}),
-        json!({"type": "array", "items": {"type": "array", "items": {"type": "array"}, "minItems": 1e300}}),
+        json!({"type": "array", "items": {"type": "array", "items": {"const": "x".repeat(1_000)}, "minItems": 1e300}}),
         json!({"type": "string", "minLength": 1e300}),
         json!({"type": "string", "pattern": "(((a{9999}){9999}){9999})"}),
         json!({"type": "string", "pattern": "("}),
@@ -593,7 +593,7 @@ async fn hostile_schemas_come_to_an_end() {
         json!({"type": "array", "minItems": 1e6, "items": {"const": "x".repeat(100_000)}}),
         json!({"type": "array", "minItems": 5_000, "items": {"allOf": vec![json!({"anyOf": [{"minimum": 1},
             {"maximum": 9}, {"type": "integer"}]}); 12]}}),
-        json!({"type": "object", "minProperties": 1e300, "required": 3, "properties": []}),
+        json!({"type": "object", "additionalProperties": {"const": "x".repeat(1_000)}, "minProperties": 1e300, "required": 3, "properties": []}),
     ];
     for schema in hostile {
         let script = Script {
