@@ -26,8 +26,8 @@ use crate::event::{Entry, Epoch, Position};
 use crate::job::{JobId, Lease, LeaseToken};
 
 pub use step::{
-    Append, Appended, Cancelled, Checkpoint, Claim, Extended, Failure, Fenced, Idempotency, JobFacts,
-    Reading, Reaped, Start, Stats, Submission, Submitted, Write,
+    Append, Appended, Cancelled, Checkpoint, Claim, Deferral, Extended, Failure, Fenced, Idempotency,
+    JobFacts, Reading, Reaped, Start, Stats, Submission, Submitted, Write,
 };
 
 /// Why a step could not be taken. What is written is as it was before, or as if the step had been taken and only
@@ -60,15 +60,8 @@ pub trait JobQueue: Send + Sync {
     /// so it works when its hint is lost.
     async fn extend(&self, leases: &[(JobId, LeaseToken)]) -> Result<Vec<Extended>, BackendError>;
 
-    /// Puts a running job back until `until_ms` without fault: the delivery does not count. `write` is its
-    /// `status: waiting`.
-    async fn defer(
-        &self,
-        job: JobId,
-        token: LeaseToken,
-        write: Write,
-        until_ms: u64,
-    ) -> Result<Fenced, BackendError>;
+    /// Puts a running job back without fault: the delivery does not count.
+    async fn defer(&self, job: JobId, token: LeaseToken, deferral: Deferral) -> Result<Fenced, BackendError>;
 
     /// Ends a delivery that failed by a fault worth another one: the job waits for `retry_ms`, or ends with
     /// `give_up` when its deliveries are used up.

@@ -149,6 +149,17 @@ pub enum Fenced {
     Cancel,
 }
 
+/// A job put back.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Deferral {
+    /// Its `status: waiting`.
+    pub write: Write,
+    /// The attempts so far: what was judged but not yet asked again is not lost.
+    pub record: AttemptRecord,
+    /// When it goes on, ms since 1970.
+    pub until_ms: u64,
+}
+
 /// A delivery that failed.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Failure {

@@ -91,6 +91,15 @@ pub enum NoteKind {
 }
 
 impl Event {
+    /// Whether the raw text of the checkpoint begins anew with it: a reset, or a whole state.
+    pub const fn restarts(&self) -> bool {
+        match self {
+            Self::Attempt(begins) => begins.reset,
+            Self::State(_) => true,
+            Self::Patch(_) | Self::Status(_) | Self::Note(_) | Self::End(_) => false,
+        }
+    }
+
     /// The kind's name, as engines store it.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -87,6 +87,10 @@ pub struct AttemptRecord {
     pub usage: Vec<AttemptUsage>,
     /// The last whole but invalid answer, compact JSON.
     pub best: Option<String>,
+    /// What the next attempt is asked to mend, where the one before was judged invalid.
+    pub mends: Option<Vec<AttemptError>>,
+    /// When the draft first changed, ms since 1970.
+    pub changed_ms: Option<u64>,
 }
 
 impl Usage {

@@ -10,6 +10,6 @@ mod state;
 pub use attempt::{Attempt, AttemptError, AttemptRecord, AttemptUsage, Reason, Usage};
 pub use id::{JobId, Tag};
 pub use lease::{Lease, LeaseTimes, LeaseToken, backoff_ms};
-pub use script::Script;
-pub use spec::{JobLimits, JobSpec, Message, ModeChoice, Role, Sampling, SpecError, SpecLimits};
+pub use script::{Script, ScriptLimit};
+pub use spec::{JobLimits, JobSpec, Message, ModeChoice, Role, SCRIPTED, Sampling, SpecError, SpecLimits};
 pub use state::{Illegal, JobState, Outcome, Transition, next};

@@ -7,6 +7,9 @@ use serde_json::Value as Json;
 
 use super::Script;
 
+/// The name of the scripted model, wherever it appears.
+pub const SCRIPTED: &str = "scripted";
+
 /// What a job is asked to do. Never changed once accepted.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -220,6 +223,7 @@ impl JobSpec {
     pub fn check(&self, limits: &SpecLimits) -> Result<(), SpecError> {
         self.check_prompt(limits)?;
         self.check_sampling()?;
+        self.check_script()?;
         at_most("/max_reasks", self.max_reasks, limits.reasks_max)?;
         at_most("/flush_ms", self.flush_ms, limits.flush_ms_max)?;
         positive_at_most("/limits/tokens", self.limits.tokens, limits.tokens_max)?;
@@ -272,6 +276,19 @@ impl JobSpec {
             0..=4 => Ok(()),
             count => Err(fault("/sampling/stop", format!("{count} texts, at most 4"))),
         }
+    }
+
+    fn check_script(&self) -> Result<(), SpecError> {
+        let Some(script) = &self.script else { return Ok(()) };
+        if self.model != SCRIPTED {
+            return Err(fault(
+                "/script",
+                format!("only the model {SCRIPTED:?} is told what to do"),
+            ));
+        }
+        script
+            .check()
+            .map_err(|limit| fault(format!("/script/{}", limit.member), limit.to_string()))
     }
 
     fn check_metadata(&self, limits: &SpecLimits) -> Result<(), SpecError> {

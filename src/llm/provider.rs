@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::chunk::{Chunk, LlmError};
 use super::openai::{Models, OpenAi, OpenAiOptions, OpenAiStream};
-use super::request::{Dialect, Request};
+use super::request::Request;
 use super::scripted::{Scripted, ScriptedStream};
+use crate::schema::dialect::Dialect;
 
 /// The scripted model's name, everywhere.
 const SCRIPTED: &str = "scripted";

@@ -4,13 +4,18 @@
 
 mod draft;
 mod error;
+mod flush;
 mod guide;
+mod machine;
+mod number;
 mod op;
 mod op_json;
 mod options;
 pub mod path;
 mod repair;
 mod shape;
+mod spine;
+mod text;
 mod value;
 
 pub use draft::{Draft, End, Note, NoteKind, Outcome, parse};

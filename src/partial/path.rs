@@ -12,6 +12,23 @@ pub fn push_segment(pointer: &mut String, segment: &str) {
     }
 }
 
+/// Appends one array index to a pointer.
+pub(super) fn push_index(pointer: &mut String, index: usize) {
+    pointer.push('/');
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    let mut rest = index;
+    loop {
+        first -= 1;
+        digits[first] = b"0123456789"[rest % 10];
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    pointer.extend(digits[first..].iter().map(|digit| char::from(*digit)));
+}
+
 /// The unescaped segments of a pointer; `None` if it is not one (no leading `/`, or a `~` without 0 or 1).
 pub fn segments(pointer: &str) -> Option<Vec<String>> {
     if pointer.is_empty() {

@@ -34,7 +34,7 @@ impl Number {
     /// Wraps text that is already known to be an RFC 8259 number.
     ///
     /// The parser is the only caller with text from outside; it has checked the grammar byte by byte.
-    pub(crate) fn from_checked(text: &str) -> Self {
+    pub(super) fn from_checked(text: &str) -> Self {
         Self(text.into())
     }
 
@@ -51,6 +51,15 @@ impl Number {
     /// The integer, if the text is one without fraction and exponent and fits.
     pub fn as_i64(&self) -> Option<i64> {
         self.0.parse().ok()
+    }
+}
+
+impl std::str::FromStr for Number {
+    type Err = super::error::ParseError;
+
+    /// Reads exactly one number of RFC 8259 §6, nothing around it.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        super::number::read(text).map(Self::from_checked)
     }
 }
 
@@ -94,6 +103,39 @@ impl Map {
     /// Takes a member out; the others keep their order. O(members).
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         self.0.shift_remove(key)
+    }
+
+    /// Where the member named `key` stands.
+    pub(super) fn index_of(&self, key: &str) -> Option<usize> {
+        self.0.get_index_of(key)
+    }
+
+    /// The member at a place.
+    pub(super) fn at(&self, index: usize) -> Option<(&str, &Value)> {
+        self.0.get_index(index).map(|(key, value)| (&**key, value))
+    }
+
+    /// Adds a member whose name is known to be new.
+    pub(super) fn push(&mut self, key: Box<str>, value: Value) {
+        self.0.insert(key, value);
+    }
+
+    /// Takes the last member out.
+    pub(super) fn pop(&mut self) -> Option<(Box<str>, Value)> {
+        self.0.pop()
+    }
+
+    /// Replaces the value at a place.
+    pub(super) fn put(&mut self, index: usize, value: Value) {
+        if let Some((_, place)) = self.0.get_index_mut(index) {
+            *place = value;
+        }
+    }
+
+    /// Takes the value at a place out and leaves `null`.
+    pub(super) fn put_null(&mut self, index: usize) -> Value {
+        let place = self.0.get_index_mut(index);
+        place.map(|(_, value)| std::mem::take(value)).unwrap_or_default()
     }
 
     /// Whether there is a member named `key`.

@@ -1,1 +1,26 @@
 //! What is valid: compile, judge, and say it to a provider and to a viewer.
+//!
+//! A schema comes from outside, so it is measured before it is compiled: [`Schema::compile`] reads it as a graph
+//! (`graph`), bounds it (`guard`, `patterns`), asks which types can occur at all (`kinds`), and makes the places
+//! that steer the draft and the viewers (`places`, `streams`). Only then does the validator judge (`judge`).
+
+mod compile;
+mod convert;
+pub mod dialect;
+mod error;
+mod formats;
+mod graph;
+mod guard;
+mod judge;
+mod kinds;
+mod limits;
+mod patterns;
+mod places;
+mod reference;
+mod streams;
+mod violation;
+
+pub use compile::Schema;
+pub use error::{SchemaError, SchemaErrorCode};
+pub use limits::SchemaLimits;
+pub use violation::Violation;

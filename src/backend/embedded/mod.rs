@@ -13,8 +13,8 @@ use tokio::sync::{Notify, mpsc};
 use self::state::Written;
 pub use self::state::{EngineOptions, State};
 use super::{
-    Append, Appended, BackendError, Cancelled, Claim, EventLog, Extended, Failure, Fenced, JobFacts,
-    JobQueue, Reading, Reaped, Stats, Submission, Submitted, Write,
+    Append, Appended, BackendError, Cancelled, Claim, Deferral, EventLog, Extended, Failure, Fenced,
+    JobFacts, JobQueue, Reading, Reaped, Stats, Submission, Submitted, Write,
 };
 use crate::clock;
 use crate::event::{Entry, Epoch, Position};
@@ -142,14 +142,8 @@ impl JobQueue for Embedded {
         }))
     }
 
-    async fn defer(
-        &self,
-        job: JobId,
-        token: LeaseToken,
-        write: Write,
-        until_ms: u64,
-    ) -> Result<Fenced, BackendError> {
-        Ok(self.step(|state, _, written| state.defer(job, token, write, until_ms, written)))
+    async fn defer(&self, job: JobId, token: LeaseToken, deferral: Deferral) -> Result<Fenced, BackendError> {
+        Ok(self.step(|state, _, written| state.defer(job, token, deferral, written)))
     }
 
     async fn fail(&self, job: JobId, token: LeaseToken, failure: Failure) -> Result<Fenced, BackendError> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::log::{Fit, JobLog};
 use crate::backend::{
-    Append, Appended, Cancelled, Checkpoint, Claim, Extended, Failure, Fenced, Idempotency, JobFacts, Reaped,
-    Stats, Submission, Submitted, Write,
+    Append, Appended, Cancelled, Checkpoint, Claim, Deferral, Extended, Failure, Fenced, Idempotency,
+    JobFacts, Reaped, Stats, Submission, Submitted, Write,
 };
 use crate::event::{End, EndError, Entry, Epoch, Event, StatusChange, Timings};
 use crate::job::{
@@ -202,7 +202,7 @@ impl State {
             Fit::Next if row.cancelled_ms.is_some() => return Appended::Cancel,
             Fit::Next => {}
         }
-        if matches!(&append.write.event, Event::Attempt(begins) if begins.reset) {
+        if append.write.event.restarts() {
             row.raw.clear();
         }
         row.raw.push_str(&append.raw);
@@ -221,18 +221,18 @@ impl State {
         &mut self,
         id: JobId,
         token: LeaseToken,
-        write: Write,
-        until_ms: u64,
+        deferral: Deferral,
         written: &mut Written,
     ) -> Fenced {
         let Some(row) = self.held(id, token) else {
             return Fenced::Lost;
         };
-        if let Some(refused) = refuse(row, &write) {
+        if let Some(refused) = refuse(row, &deferral.write) {
             return refused;
         }
         row.deliveries -= 1;
-        self.wait(id, write, until_ms, written)
+        row.record = deferral.record;
+        self.wait(id, deferral.write, deferral.until_ms, written)
     }
 
     pub(super) fn fail(

@@ -7,7 +7,8 @@ pub use options::{MaxTokensField, Models, OpenAiOptions};
 
 use super::chunk::{Chunk, LlmError, LlmErrorKind};
 use super::provider::ProvidersError;
-use super::request::{Dialect, Request};
+use super::request::Request;
+use crate::schema::dialect::Dialect;
 
 /// One OpenAI-compatible provider.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! What can be set for one OpenAI-compatible provider.
 
-use crate::llm::request::Dialect;
 use crate::llm::secret::Secret;
+use crate::schema::dialect::Dialect;
 
 /// One OpenAI-compatible provider, as configured.
 #[derive(Clone, Debug)]

@@ -1,28 +1,202 @@
 //! The scripted model: believable answers to any schema, at any rate, with every fault on demand.
+//!
+//! The same schema and seed give the same value, so an attempt that follows an invalid one answers the same value
+//! without its mistake; schema, seed and attempt together give the same text, byte for byte.
 
-use super::chunk::{Chunk, LlmError};
+mod generate;
+mod node;
+mod number;
+mod pattern;
+mod play;
+mod random;
+mod spoil;
+mod text;
+mod words;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use self::play::{Ending, Kind, Play};
+use super::chunk::{Chunk, Finish, LlmError, LlmErrorKind};
 use super::request::Request;
+use crate::clock;
+use crate::job::Usage;
+
+/// What a refused attempt is told to wait.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// The built-in model.
 #[derive(Debug)]
-pub struct Scripted;
+pub struct Scripted(());
 
 impl Scripted {
     pub(super) const fn new() -> Self {
-        Self
+        Self(())
     }
 
-    pub(super) fn open(&self, _request: &Request) -> Result<ScriptedStream, LlmError> {
-        Ok(ScriptedStream)
+    pub(super) fn open(&self, request: &Request) -> Result<ScriptedStream, LlmError> {
+        if request.attempt <= request.script.rate_limited_attempts {
+            return Err(LlmError {
+                retry_after: Some(RETRY_AFTER),
+                status: Some(429),
+                ..LlmError::new(LlmErrorKind::RateLimited, "the script asks for a rate limit")
+            });
+        }
+        Ok(ScriptedStream::new(request))
     }
 }
 
 /// An answer of the scripted model.
 #[derive(Debug)]
-pub(super) struct ScriptedStream;
+pub(super) struct ScriptedStream {
+    play: Play,
+    start: Instant,
+    /// Tokens a second; 0 = as fast as possible.
+    rate: f64,
+    token_chars: usize,
+    /// The act that is on, and the bytes of it that were told.
+    act: usize,
+    told: usize,
+    announced: bool,
+    tokens: u64,
+    reasoning: u64,
+    stage: Stage,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Stage {
+    Telling,
+    Finishing(Finish),
+    Over,
+}
 
 impl ScriptedStream {
+    fn new(request: &Request) -> Self {
+        let script = &request.script;
+        let rate = script.tokens_per_second;
+        Self {
+            play: Play::new(request),
+            start: clock::now(),
+            rate: if rate.is_finite() {
+                rate.clamp(0.0, 1e6)
+            } else {
+                0.0
+            },
+            token_chars: usize::try_from(script.token_chars.max(1)).unwrap_or(1),
+            act: 0,
+            told: 0,
+            announced: false,
+            tokens: 0,
+            reasoning: 0,
+            stage: Stage::Telling,
+        }
+    }
+
+    /// Nothing is changed before the last await of a call: a dropped call loses nothing.
     pub(super) async fn next(&mut self) -> Option<Result<Chunk, LlmError>> {
-        None
+        match self.stage.clone() {
+            Stage::Over => return None,
+            Stage::Finishing(finish) => {
+                self.stage = Stage::Over;
+                return Some(Ok(Chunk::Finish(finish)));
+            }
+            Stage::Telling => {}
+        }
+        match self.play.ending_at(self.tokens) {
+            None => {}
+            Some(Ending::Hang) => return std::future::pending().await,
+            Some(Ending::Length) => return Some(Ok(self.usage(Finish::Length))),
+            Some(Ending::Error) => {
+                return Some(self.broken(
+                    LlmErrorKind::InStream,
+                    "the script asks for an error in the stream",
+                ));
+            }
+            Some(Ending::Cut) => return Some(self.broken(LlmErrorKind::Cut, "the script cut the stream")),
+        }
+        if self.play.acts.get(self.act).is_none() {
+            let finish = self.play.finish.clone();
+            return Some(Ok(self.usage(finish)));
+        }
+        if let Some(opening) = self.opening() {
+            return Some(Ok(opening));
+        }
+        self.wait_for_the_next_token().await;
+        self.token().map(Ok)
+    }
+
+    fn broken(&mut self, kind: LlmErrorKind, message: &str) -> Result<Chunk, LlmError> {
+        self.stage = Stage::Over;
+        Err(LlmError::new(kind, message))
+    }
+
+    fn usage(&mut self, finish: Finish) -> Chunk {
+        self.stage = Stage::Finishing(finish);
+        Chunk::Usage(Usage {
+            input_tokens: self.play.input_tokens,
+            output_tokens: self.tokens,
+            reasoning_tokens: self.reasoning,
+            cached_input_tokens: 0,
+            estimated: false,
+        })
+    }
+
+    /// A tool call is announced with its id and name before its arguments.
+    fn opening(&mut self) -> Option<Chunk> {
+        let act = self.play.acts.get(self.act)?;
+        let Kind::Call { id, name } = &act.kind else {
+            return None;
+        };
+        if self.announced {
+            return None;
+        }
+        self.announced = true;
+        Some(Chunk::Call {
+            index: 0,
+            id: Some(id.clone()),
+            name: Some(name.clone()),
+            arguments: String::new(),
+        })
+    }
+
+    async fn wait_for_the_next_token(&self) {
+        if self.rate > 0.0 {
+            let due = self.start + Duration::from_secs_f64((self.tokens + 1) as f64 / self.rate);
+            if due > clock::now() {
+                return clock::sleep_until(due).await;
+            }
+        }
+        // Others on this thread want to run too.
+        tokio::task::consume_budget().await;
+    }
+
+    fn token(&mut self) -> Option<Chunk> {
+        let act = self.play.acts.get(self.act)?;
+        let rest = &act.text[self.told..];
+        let length = rest
+            .char_indices()
+            .nth(self.token_chars)
+            .map_or(rest.len(), |(at, _)| at);
+        let token = rest[..length].to_owned();
+        let chunk = match &act.kind {
+            Kind::Reasoning => Chunk::Reasoning(token),
+            Kind::Text => Chunk::Text(token),
+            Kind::Refusal => Chunk::Refusal(token),
+            Kind::Call { .. } => Chunk::Call {
+                index: 0,
+                id: None,
+                name: None,
+                arguments: token,
+            },
+        };
+        self.tokens += 1;
+        self.reasoning += u64::from(act.kind == Kind::Reasoning);
+        self.told += length;
+        if self.told >= act.text.len() {
+            self.act += 1;
+            self.told = 0;
+        }
+        Some(chunk)
     }
 }

@@ -1,0 +1,364 @@
+//! The growing value: open containers on a stack by value, one buffer for the open string, and what viewers
+//! already hold of all that.
+//!
+//! A container moves into its parent when it closes, so nothing is ever looked up from the root. Everything told
+//! at the last flush lies on one chain: the containers that were open then. Those that still are form the front
+//! of the stack (`told_frames`); those that have closed since hang below the last of them, in `tail`. So a flush
+//! looks at one frame, the tail and what is newly open, however large the draft is.
+
+use super::guide::NodeId;
+use super::path;
+use super::value::{Map, Value};
+
+/// An open container.
+#[derive(Debug)]
+pub(super) struct Frame {
+    /// The container with its closed children.
+    pub(super) value: Value,
+    /// The name of the member that is read or comes next.
+    pub(super) key: Box<str>,
+    /// Where the next child goes: behind the others, or on the member that it replaces.
+    pub(super) slot: usize,
+    /// Where the schema stands.
+    pub(super) node: NodeId,
+    /// How many of the first children viewers hold.
+    pub(super) told: usize,
+    /// Those among them that were replaced since.
+    pub(super) again: Vec<usize>,
+    /// Where this container's own pointer ends in the spine's pointer.
+    pub(super) path_end: usize,
+    /// Whether the open child was pushed behind the others for the moment.
+    pushed: bool,
+}
+
+/// What the text buffer holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Leaf {
+    /// No string is open.
+    None,
+    /// A member name.
+    Key,
+    /// A string that appears when it closes (rule V5).
+    Hidden,
+    /// A string that is seen growing (rule V4).
+    Shown,
+}
+
+/// A value that was told open and has closed since.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// Its place in its parent.
+    pub(super) slot: usize,
+    /// Children or bytes that viewers hold.
+    pub(super) told: usize,
+    /// Children among them that were replaced.
+    pub(super) again: Vec<usize>,
+}
+
+#[derive(Debug)]
+pub(super) struct Spine {
+    pub(super) frames: Vec<Frame>,
+    /// The root once it has closed.
+    pub(super) root: Option<Value>,
+    pub(super) leaf: Leaf,
+    pub(super) text: String,
+    pub(super) duplicate_keys: usize,
+    pub(super) told_frames: usize,
+    /// Bytes of the open string that viewers hold; `None` if they do not know it yet.
+    pub(super) text_told: Option<usize>,
+    /// Deepest first.
+    pub(super) tail: Vec<Told>,
+    pub(super) root_told: bool,
+    /// Viewers hold a value that was dropped.
+    pub(super) removed: bool,
+    /// Something else than the open string has changed since the last flush.
+    pub(super) changed: bool,
+    /// The pointer of the deepest open container, or of the open string once it was needed.
+    pub(super) pointer: String,
+    pub(super) scratch: String,
+}
+
+impl Frame {
+    fn new(value: Value, node: NodeId, path_end: usize) -> Self {
+        Self {
+            value,
+            key: Box::default(),
+            slot: 0,
+            node,
+            told: 0,
+            again: Vec::new(),
+            path_end,
+            pushed: false,
+        }
+    }
+
+    /// How many children have closed, counting one that is being replaced.
+    pub(super) fn len(&self) -> usize {
+        children(&self.value)
+    }
+
+    pub(super) fn is_object(&self) -> bool {
+        matches!(self.value, Value::Object(_))
+    }
+
+    /// Puts a closed child into its slot.
+    fn put(&mut self, child: Value) {
+        match &mut self.value {
+            Value::Array(items) => {
+                items.push(child);
+                self.slot = items.len();
+            }
+            Value::Object(members) if self.slot == members.len() => {
+                members.push(std::mem::take(&mut self.key), child);
+            }
+            Value::Object(members) => members.put(self.slot, child),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    /// Puts the open child into its slot for as long as the whole is looked at.
+    pub(super) fn lend(&mut self, child: Value) {
+        self.pushed = self.slot == self.len();
+        let slot = self.slot;
+        self.put(child);
+        self.slot = slot;
+    }
+
+    /// Takes the open child out again.
+    pub(super) fn give_back(&mut self) -> Value {
+        match &mut self.value {
+            Value::Array(items) => items.pop().unwrap_or_default(),
+            Value::Object(members) if self.pushed => {
+                let (key, child) = members.pop().unwrap_or_default();
+                self.key = key;
+                child
+            }
+            Value::Object(members) => members.put_null(self.slot),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Value::Null,
+        }
+    }
+
+    /// Appends the pointer segment of the open child.
+    pub(super) fn push_segment(&self, pointer: &mut String) {
+        if self.is_object() {
+            path::push_segment(pointer, &self.key);
+        } else {
+            path::push_index(pointer, self.slot);
+        }
+    }
+}
+
+pub(super) fn children(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.len(),
+        Value::Object(members) => members.len(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
+}
+
+impl Spine {
+    pub(super) fn new() -> Self {
+        Self {
+            frames: Vec::new(),
+            root: None,
+            leaf: Leaf::None,
+            text: String::new(),
+            duplicate_keys: 0,
+            told_frames: 0,
+            text_told: None,
+            tail: Vec::new(),
+            root_told: false,
+            removed: false,
+            changed: false,
+            pointer: String::new(),
+            scratch: String::new(),
+        }
+    }
+
+    /// Drops everything, so that another value can begin; viewers who hold something are told.
+    pub(super) fn restart(&mut self) {
+        let held = self.removed || self.told_frames > 0 || self.root_told || self.text_told.is_some();
+        *self = Self::new();
+        self.removed = held;
+        self.changed = held;
+    }
+
+    pub(super) fn is_shown(&self) -> bool {
+        self.root.is_some() || !self.frames.is_empty() || self.leaf == Leaf::Shown
+    }
+
+    /// Whether the frame at `depth` has an open child that is seen.
+    pub(super) fn has_open_child(&self, depth: usize) -> bool {
+        depth + 1 < self.frames.len() || (depth + 1 == self.frames.len() && self.leaf == Leaf::Shown)
+    }
+
+    pub(super) fn open_container(&mut self, value: Value, node: NodeId) {
+        self.uncover();
+        let path_end = match self.frames.last() {
+            Some(parent) => {
+                self.pointer.truncate(parent.path_end);
+                parent.push_segment(&mut self.pointer);
+                self.pointer.len()
+            }
+            None => 0,
+        };
+        self.frames.push(Frame::new(value, node, path_end));
+        self.changed = true;
+    }
+
+    pub(super) fn close_container(&mut self) {
+        let Some(frame) = self.frames.pop() else { return };
+        let told = self.told_frames > self.frames.len();
+        if told {
+            self.told_frames = self.frames.len();
+            if !self.tail.is_empty() || frame.told < frame.len() || !frame.again.is_empty() {
+                self.tail.push(Told {
+                    slot: self.next_slot(),
+                    told: frame.told,
+                    again: frame.again,
+                });
+            }
+        }
+        self.place(frame.value, told);
+    }
+
+    pub(super) fn open_text(&mut self, leaf: Leaf) {
+        if leaf == Leaf::Shown {
+            self.uncover();
+            self.changed = true;
+        }
+        self.leaf = leaf;
+        self.text.clear();
+        self.text_told = None;
+    }
+
+    /// The open string is whole.
+    pub(super) fn close_text(&mut self) {
+        self.leaf = Leaf::None;
+        let told = self.text_told.take();
+        if let Some(told) = told.filter(|told| *told < self.text.len()) {
+            self.tail.push(Told {
+                slot: self.next_slot(),
+                told,
+                again: Vec::new(),
+            });
+        }
+        let text = self.text.as_str().to_owned();
+        self.place(Value::String(text), told.is_some());
+    }
+
+    /// The open member name is whole: finds the slot of its value.
+    pub(super) fn close_key(&mut self) {
+        self.leaf = Leaf::None;
+        let Some(frame) = self.frames.last_mut() else {
+            return;
+        };
+        let Value::Object(members) = &frame.value else {
+            return;
+        };
+        frame.slot = members.index_of(&self.text).unwrap_or(members.len());
+        if frame.slot < members.len() {
+            self.duplicate_keys += 1;
+        }
+        frame.key = self.text.as_str().into();
+    }
+
+    /// Puts a whole value into its parent, or makes it the root. `told`: viewers hold it, or the tail says what
+    /// they lack of it.
+    pub(super) fn place(&mut self, value: Value, told: bool) {
+        self.changed = true;
+        let is_last_told = self.frames.len() == self.told_frames;
+        let Some(frame) = self.frames.last_mut() else {
+            self.root = Some(value);
+            self.root_told = told;
+            return;
+        };
+        let slot = frame.slot;
+        frame.put(value);
+        if told {
+            frame.told = frame.told.max(slot + 1);
+        } else if slot < frame.told {
+            frame.again.push(slot);
+            if is_last_told {
+                forget_replaced(&mut self.tail, slot);
+            }
+        }
+    }
+
+    /// A value that opens over an older one of the same name takes its place at once (rule T2).
+    fn uncover(&mut self) {
+        let is_last_told = self.frames.len() == self.told_frames;
+        let Some(frame) = self.frames.last_mut() else {
+            return;
+        };
+        let slot = frame.slot;
+        if let Value::Object(members) = &mut frame.value
+            && slot < members.len()
+        {
+            members.put_null(slot);
+            if is_last_told {
+                forget_replaced(&mut self.tail, slot);
+            }
+        }
+    }
+
+    fn next_slot(&self) -> usize {
+        self.frames.last().map_or(0, |frame| frame.slot)
+    }
+
+    /// The pointer of the value that is read or expected.
+    pub(super) fn value_path(&self) -> String {
+        let mut path = self.container_path().to_owned();
+        if let Some(frame) = self.frames.last() {
+            frame.push_segment(&mut path);
+        }
+        path
+    }
+
+    /// The pointer of the innermost open container.
+    pub(super) fn container_path(&self) -> &str {
+        let end = self.frames.last().map_or(0, |frame| frame.path_end);
+        &self.pointer[..end]
+    }
+
+    /// The pointer of the deepest open value that is seen.
+    pub(super) fn open_path(&self) -> Option<String> {
+        match (self.leaf, self.frames.is_empty()) {
+            (Leaf::Shown, _) => Some(self.value_path()),
+            (_, false) => Some(self.container_path().to_owned()),
+            (_, true) => None,
+        }
+    }
+
+    /// A clone of what is seen.
+    pub(super) fn value(&self) -> Option<Value> {
+        let leaf = (self.leaf == Leaf::Shown).then(|| Value::String(self.text.clone()));
+        let open = self.frames.iter().rev().fold(leaf, |child, frame| {
+            let mut value = frame.value.clone();
+            if let Some(child) = child {
+                match &mut value {
+                    Value::Array(items) => items.push(child),
+                    Value::Object(members) if frame.slot == members.len() => {
+                        members.push(frame.key.clone(), child);
+                    }
+                    Value::Object(members) => members.put(frame.slot, child),
+                    Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+                }
+            }
+            Some(value)
+        });
+        open.or_else(|| self.root.clone())
+    }
+
+    /// An object that is empty.
+    pub(super) fn empty_object() -> Value {
+        Value::Object(Map::new())
+    }
+}
+
+/// What was told of a replaced value is of no use any more.
+fn forget_replaced(tail: &mut Vec<Told>, slot: usize) {
+    if tail.last().is_some_and(|told| told.slot == slot) {
+        tail.clear();
+    }
+}

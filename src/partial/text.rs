@@ -1,0 +1,224 @@
+//! The inside of strings: plain runs, escapes, surrogate pairs, and UTF-8 sequences that the cut went through.
+
+use super::error::ParseErrorKind;
+use super::machine::{Machine, State};
+use super::spine::Leaf;
+
+/// Where in a string.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum TextState {
+    /// Between escapes.
+    Plain,
+    /// Behind a backslash.
+    Escape,
+    /// Behind `\u`, with so many digits read.
+    Hex(u8),
+    /// Behind the first half of a pair: `\` has to come.
+    PairMark,
+    /// Behind the backslash after the first half of a pair: `u` has to come.
+    PairU,
+}
+
+const PLAIN: State = State::Text(TextState::Plain);
+
+/// How many of the first bytes need no look: no quote, no backslash, no control character.
+pub(super) fn plain_run(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let mut run = 0;
+    while let Some((eight, _)) = bytes[run..].split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*eight);
+        let quotes = zero_bytes(word ^ (ONES * u64::from(b'"')));
+        let slashes = zero_bytes(word ^ (ONES * u64::from(b'\\')));
+        let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        // A borrow may mark a byte above the first hit, never one below it.
+        let special = quotes | slashes | controls;
+        if special != 0 {
+            return run + special.trailing_zeros() as usize / 8;
+        }
+        run += 8;
+    }
+    let rest = bytes[run..].iter();
+    run + rest
+        .take_while(|byte| **byte >= 0x20 && **byte != b'"' && **byte != b'\\')
+        .count()
+}
+
+impl Machine {
+    /// Reads a plain run and the byte that ends it.
+    pub(super) fn plain_text(&mut self, bytes: &[u8], at: usize) -> usize {
+        if self.carried > 0 {
+            return self.carry_on(bytes, at);
+        }
+        let end = at + plain_run(&bytes[at..]);
+        let read = self.push_run(bytes, at, end);
+        if read < end || self.state != PLAIN {
+            return read;
+        }
+        let Some(&byte) = bytes.get(end) else { return end };
+        match byte {
+            b'"' => self.close_text(),
+            b'\\' => {
+                self.escape_at = self.base + end;
+                self.state = State::Text(TextState::Escape);
+            }
+            _ => return self.fault(ParseErrorKind::ControlCharacter, byte, end),
+        }
+        end + 1
+    }
+
+    /// Takes over the bytes of a run; fewer than all only at an error.
+    fn push_run(&mut self, bytes: &[u8], at: usize, end: usize) -> usize {
+        let run = &bytes[at..end];
+        let error = match std::str::from_utf8(run) {
+            Ok(text) => return self.push_text(text, at, end),
+            Err(error) => error,
+        };
+        let valid = error.valid_up_to();
+        let text = std::str::from_utf8(&run[..valid]).unwrap_or_default();
+        let read = self.push_text(text, at, at + valid);
+        if self.state != PLAIN {
+            return read;
+        }
+        let cut = &run[valid..];
+        if error.error_len().is_none() && end == bytes.len() {
+            self.carry[..cut.len()].copy_from_slice(cut);
+            self.carried = cut.len();
+            return end;
+        }
+        self.fault(ParseErrorKind::InvalidUtf8, cut[0], at + valid)
+    }
+
+    /// Adds the next byte to a sequence that was cut.
+    fn carry_on(&mut self, bytes: &[u8], at: usize) -> usize {
+        let begin = (self.base + at) - self.carried;
+        self.carry[self.carried] = bytes[at];
+        let sequence = self.carry;
+        match std::str::from_utf8(&sequence[..=self.carried]) {
+            Ok(text) => {
+                self.carried = 0;
+                self.push_text_at(text, begin);
+                at + 1
+            }
+            Err(error) if error.error_len().is_none() => {
+                self.carried += 1;
+                at + 1
+            }
+            Err(_) => {
+                self.carried = 0;
+                self.fail(ParseErrorKind::InvalidUtf8, Some(sequence[0]), None, begin);
+                at
+            }
+        }
+    }
+
+    fn push_text(&mut self, text: &str, at: usize, end: usize) -> usize {
+        self.push_text_at(text, self.base + at);
+        end
+    }
+
+    /// Adds decoded text that stands at an offset of the model's text, minding the limit of member names.
+    pub(super) fn push_text_at(&mut self, text: &str, offset: usize) {
+        let before = self.spine.text.len();
+        self.spine.text.push_str(text);
+        let max = self.limits.key_bytes_max;
+        if self.spine.leaf == Leaf::Key && self.spine.text.len() > max {
+            let over = offset + max.saturating_sub(before);
+            self.fail(ParseErrorKind::KeyLimit, None, Some(max), over);
+        }
+    }
+
+    pub(super) fn close_text(&mut self) {
+        if self.spine.leaf == Leaf::Key {
+            self.spine.close_key();
+            self.state = State::Colon;
+        } else {
+            self.spine.close_text();
+            self.after_value();
+        }
+    }
+
+    /// Reads one byte of an escape.
+    pub(super) fn escaped_text(&mut self, state: TextState, bytes: &[u8], at: usize) -> usize {
+        let byte = bytes[at];
+        match state {
+            TextState::Plain => return self.plain_text(bytes, at),
+            TextState::Escape => return self.escape(byte, at),
+            TextState::Hex(read) => return self.hex(read, byte, at),
+            TextState::PairMark if byte == b'\\' => {
+                self.escape_at = self.base + at;
+                self.state = State::Text(TextState::PairU);
+            }
+            TextState::PairU if byte == b'u' => {
+                self.unit = 0;
+                self.state = State::Text(TextState::Hex(0));
+            }
+            TextState::PairMark | TextState::PairU => return self.lone_surrogate(self.high_at, at),
+        }
+        at + 1
+    }
+
+    fn escape(&mut self, byte: u8, at: usize) -> usize {
+        let text = match byte {
+            b'"' => "\"",
+            b'\\' => "\\",
+            b'/' => "/",
+            b'b' => "\u{8}",
+            b'f' => "\u{c}",
+            b'n' => "\n",
+            b'r' => "\r",
+            b't' => "\t",
+            b'u' => {
+                self.unit = 0;
+                self.state = State::Text(TextState::Hex(0));
+                return at + 1;
+            }
+            _ => return self.fault(ParseErrorKind::InvalidEscape, byte, at),
+        };
+        self.push_escaped(text);
+        at + 1
+    }
+
+    fn push_escaped(&mut self, text: &str) {
+        self.state = PLAIN;
+        self.push_text_at(text, self.escape_at);
+    }
+
+    fn hex(&mut self, read: u8, byte: u8, at: usize) -> usize {
+        let Some(digit) = char::from(byte).to_digit(16) else {
+            return self.fault(ParseErrorKind::InvalidEscape, byte, at);
+        };
+        self.unit = (self.unit << 4) | u16::try_from(digit).unwrap_or_default();
+        if read < 3 {
+            self.state = State::Text(TextState::Hex(read + 1));
+            return at + 1;
+        }
+        let high = std::mem::take(&mut self.high);
+        match (high, self.unit) {
+            (0, 0xD800..=0xDBFF) => {
+                self.high = self.unit;
+                self.high_at = self.escape_at;
+                self.state = State::Text(TextState::PairMark);
+            }
+            (0, 0xDC00..=0xDFFF) => return self.lone_surrogate(self.escape_at, at),
+            (0, unit) => self.push_unit(u32::from(unit)),
+            (high, low @ 0xDC00..=0xDFFF) => {
+                self.push_unit(0x1_0000 + ((u32::from(high) & 0x3FF) << 10) + (u32::from(low) & 0x3FF));
+            }
+            (_, _) => return self.lone_surrogate(self.high_at, at),
+        }
+        at + 1
+    }
+
+    fn push_unit(&mut self, code: u32) {
+        let mut buffer = [0; 4];
+        let letter = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+        self.push_escaped(letter.encode_utf8(&mut buffer));
+    }
+
+    fn lone_surrogate(&mut self, offset: usize, at: usize) -> usize {
+        self.fail(ParseErrorKind::LoneSurrogate, None, None, offset);
+        at
+    }
+}

@@ -1,0 +1,144 @@
+//! The compiled schema: the one thing a job asks about validity.
+
+use std::sync::Arc;
+
+use jsonschema::{Draft as Dialect, Validator};
+use serde_json::Value as Json;
+
+use super::error::{SchemaError, SchemaErrorCode};
+use super::graph::{Draft, Graph};
+use super::guard::{self, Measures};
+use super::judge::Judge;
+use super::kinds::{self, Kinds};
+use super::limits::SchemaLimits;
+use super::places::Places;
+use super::violation::{self, Violation};
+use super::{formats, patterns};
+use crate::partial;
+
+/// A schema compiled once and shared by all who judge by it.
+#[derive(Debug)]
+pub struct Schema {
+    source: Json,
+    validator: Validator,
+    limits: SchemaLimits,
+    measures: Measures,
+    root_kinds: Kinds,
+    places: Arc<Places>,
+}
+
+impl Schema {
+    /// Checks a schema against the limits and compiles it.
+    ///
+    /// JSON Schema 2020-12 and draft 7, told apart by `$schema`; without one it is 2020-12. References stay in the
+    /// document; formats are asserted; `"x-stream"` may be `"text"`, `"atomic"` or `"required"`.
+    ///
+    /// # Errors
+    ///
+    /// The first reason to refuse the schema. Everything that could cost much is refused before it is compiled.
+    pub fn compile(schema: &Json, limits: &SchemaLimits) -> Result<Self, SchemaError> {
+        guard::size(schema, limits)?;
+        let graph = Graph::read(schema, limits)?;
+        guard::pattern_sizes(&graph, limits)?;
+        let measures = guard::complexity(&graph, limits)?;
+        let patterns = patterns::compile(&graph, limits)?;
+        let validator = validator(schema, graph.draft, limits)?;
+        let kinds = kinds::kinds(&graph)?;
+        let places = Places::make(&graph, &kinds, patterns)?;
+        Ok(Self {
+            source: schema.clone(),
+            validator,
+            limits: limits.clone(),
+            measures,
+            root_kinds: kinds[0],
+            places: Arc::new(places),
+        })
+    }
+
+    /// Every place where `value` breaks the schema, at most [`SchemaLimits::violations_max`]; none means valid.
+    ///
+    /// Numbers are judged by the rule of RFC 8259 §6: integers within 64 bits exactly, all others as the nearest
+    /// double. A value whose faults cannot be listed within bounds gets one violation of the whole, under the
+    /// keyword `schema`, `cost` or `depth`.
+    pub fn validate(&self, value: &partial::Value) -> Vec<Violation> {
+        Judge {
+            source: &self.source,
+            validator: &self.validator,
+            limits: &self.limits,
+            measures: self.measures,
+        }
+        .violations(value)
+    }
+
+    /// The members that each place declares, for viewers that want unseen members as `null`.
+    pub fn shape(&self) -> partial::Shape {
+        self.places.shape()
+    }
+
+    /// The JSON types the root may have.
+    pub fn root_kinds(&self) -> partial::RootKinds {
+        let may_be = |kind: Kinds| self.root_kinds & kind != 0;
+        partial::RootKinds {
+            object: may_be(kinds::OBJECT),
+            array: may_be(kinds::ARRAY),
+            string: may_be(kinds::STRING),
+            number: may_be(kinds::NUMBER),
+            boolean: may_be(kinds::BOOLEAN),
+            null: may_be(kinds::NULL),
+        }
+    }
+
+    /// What the draft asks while it grows: which strings appear only when closed.
+    pub fn guide(&self) -> Arc<dyn partial::Guide> {
+        Arc::clone(&self.places) as Arc<dyn partial::Guide>
+    }
+
+    /// The root's `title`.
+    pub fn title(&self) -> Option<&str> {
+        self.source.get("title")?.as_str()
+    }
+
+    /// The root's `description`.
+    pub fn description(&self) -> Option<&str> {
+        self.source.get("description")?.as_str()
+    }
+
+    /// Whether the root can be nothing but an object.
+    pub(super) fn is_object(&self) -> bool {
+        self.root_kinds == kinds::OBJECT
+    }
+
+    /// The schema as a provider gets it: without our own marks and the name of the dialect.
+    pub(super) fn outgoing(&self) -> Json {
+        let mut plain = self.source.clone();
+        // The schema was read once already, so this reading finds no fault.
+        if let Ok(graph) = Graph::read(&self.source, &self.limits) {
+            let marked = graph.nodes_with("x-stream");
+            for pointer in marked {
+                let map = plain.pointer_mut(&pointer).and_then(Json::as_object_mut);
+                map.map(|map| map.shift_remove("x-stream"));
+            }
+        }
+        if let Some(root) = plain.as_object_mut() {
+            root.shift_remove("$schema");
+        }
+        plain
+    }
+
+    /// The schema as it was given.
+    pub fn source(&self) -> &Json {
+        &self.source
+    }
+}
+
+fn validator(schema: &Json, draft: Draft, limits: &SchemaLimits) -> Result<Validator, SchemaError> {
+    let dialect = match draft {
+        Draft::Seven => Dialect::Draft7,
+        Draft::TwentyTwenty => Dialect::Draft202012,
+    };
+    let options = patterns::bound(jsonschema::options().with_draft(dialect).offline(), limits);
+    formats::assert(options).build(schema).map_err(|fault| {
+        let path = fault.instance_path().as_str();
+        SchemaError::new(SchemaErrorCode::Invalid, path, violation::message(&fault, true))
+    })
+}

@@ -1,0 +1,232 @@
+//! How a schema is put to a provider, and how a faulty answer is put back to the model.
+//!
+//! The shapes are those of OpenAI chat completions. Tool parameters and the `json_schema` format take only a root
+//! that is plainly an object (no union at the top), `json_object` any object; a root of another type can only be
+//! asked for in prose. Nothing is ever wrapped: [`fitting`] names the dialect that carries the root as it is, so
+//! the draft has the same paths in every dialect.
+
+use serde_json::{Map as JsonMap, Value as Json, json};
+
+use super::compile::Schema;
+use super::convert::{cut, head};
+use super::violation::Violation;
+
+/// In which way the provider is asked for the structure.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    /// One function whose parameters are the schema; the model must call it.
+    Tools,
+    /// `response_format` of type `json_schema`.
+    JsonSchema,
+    /// `response_format` of type `json_object`, the schema in the prompt.
+    Json,
+    /// No format asked of the provider: a fenced block in prose, the schema in the prompt.
+    MdJson,
+}
+
+/// What goes into the request.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Ask {
+    /// The only element of `tools`: `{type, function: {name, description, parameters}}`.
+    pub tool: Option<Json>,
+    /// The `tool_choice` that makes the model call it.
+    pub tool_choice: Option<Json>,
+    /// The `response_format`.
+    pub response_format: Option<Json>,
+    /// Instruction text that carries the schema.
+    pub system: Option<String>,
+    /// Whether the answer is the value inside a wrapper; today never.
+    pub wrapped: bool,
+}
+
+/// Longest function name that providers take, in characters.
+const NAME_MAX: usize = 64;
+/// Name of the function where the schema has no title.
+const NAME_DEFAULT: &str = "extract";
+/// Longest text of a re-ask, in bytes, its frame not counted.
+const REASK_BYTES_MAX: usize = 8 * 1024;
+/// Longest line of a re-ask, in bytes.
+const LINE_BYTES_MAX: usize = 1024;
+/// How much of an answer is shown on each side of the place where it failed, in bytes.
+const EXCERPT_BYTES: usize = 60;
+
+/// The dialect nearest to `dialect` that can carry the schema's root.
+///
+/// A root that may be anything but an object goes to [`Dialect::MdJson`]; an object that is a union or conjunction
+/// at the top goes from [`Dialect::Tools`] and [`Dialect::JsonSchema`] to [`Dialect::Json`].
+pub fn fitting(schema: &Schema, dialect: Dialect) -> Dialect {
+    if !schema.is_object() {
+        return Dialect::MdJson;
+    }
+    match dialect {
+        Dialect::Tools | Dialect::JsonSchema => {
+            if plain_object(schema).is_some() {
+                dialect
+            } else {
+                Dialect::Json
+            }
+        }
+        Dialect::Json | Dialect::MdJson => dialect,
+    }
+}
+
+/// What to ask the provider for; the dialect is first made [`fitting`].
+pub fn ask(schema: &Schema, dialect: Dialect) -> Ask {
+    let name = function_name(schema.title());
+    match fitting(schema, dialect) {
+        Dialect::Tools => Ask {
+            tool: Some(json!({
+                "type": "function",
+                "function": {
+                    "name": name,
+                    "description": schema.description().unwrap_or("Takes the result in exactly this form."),
+                    "parameters": plain_object(schema),
+                },
+            })),
+            tool_choice: Some(json!({ "type": "function", "function": { "name": name } })),
+            ..Ask::default()
+        },
+        Dialect::JsonSchema => Ask {
+            response_format: Some(json!({
+                "type": "json_schema",
+                "json_schema": { "name": name, "schema": plain_object(schema) },
+            })),
+            ..Ask::default()
+        },
+        Dialect::Json => Ask {
+            response_format: Some(json!({ "type": "json_object" })),
+            system: Some(format!(
+                "Answer with one JSON object that is valid against the JSON Schema below, and with nothing else.\n\n\
+                 JSON Schema:\n{}",
+                schema.outgoing()
+            )),
+            ..Ask::default()
+        },
+        Dialect::MdJson => Ask {
+            system: Some(format!(
+                "Answer with one JSON value that is valid against the JSON Schema below, in one fenced block that \
+                 opens with ```json.\n\nJSON Schema:\n{}",
+                schema.outgoing()
+            )),
+            ..Ask::default()
+        },
+    }
+}
+
+/// The schema with `"type": "object"` at its root, as tools and `json_schema` demand; `None` where the root is put
+/// together from other schemas. A root that is only a reference into the document is replaced by what it names.
+fn plain_object(schema: &Schema) -> Option<Json> {
+    const BESIDE_REF: [&str; 6] = ["$defs", "definitions", "title", "description", "$id", "$comment"];
+    const COMPOSED: [&str; 9] = [
+        "$ref",
+        "$dynamicRef",
+        "anyOf",
+        "oneOf",
+        "allOf",
+        "not",
+        "if",
+        "enum",
+        "const",
+    ];
+    let whole = schema.outgoing();
+    let mut root = whole.as_object()?.clone();
+    // Each turn follows one reference; compiled schemas have no circle of references.
+    while let Some(target) = root.get("$ref").and_then(Json::as_str) {
+        let named = whole.pointer(target.strip_prefix('#')?)?.as_object()?;
+        if root
+            .keys()
+            .any(|key| key != "$ref" && !BESIDE_REF.contains(&key.as_str()))
+        {
+            return None;
+        }
+        root.shift_remove("$ref");
+        let mut merged = named.clone();
+        merged.extend(root);
+        root = merged;
+    }
+    if COMPOSED.iter().any(|keyword| root.contains_key(*keyword)) {
+        return None;
+    }
+    let mut typed = JsonMap::new();
+    typed.insert("type".to_owned(), "object".into());
+    root.shift_remove("type");
+    typed.extend(root);
+    Some(Json::Object(typed))
+}
+
+fn function_name(title: Option<&str>) -> String {
+    let mut name = String::new();
+    for letter in title.unwrap_or_default().chars() {
+        let fits = letter.is_ascii_alphanumeric() || letter == '-';
+        if fits {
+            name.push(letter);
+        } else if !name.is_empty() && !name.ends_with('_') {
+            name.push('_');
+        }
+    }
+    let name = head(&name, NAME_MAX).trim_matches('_');
+    if name.is_empty() { NAME_DEFAULT } else { name }.to_owned()
+}
+
+/// The text that asks the model to correct an answer that was JSON but broke the schema.
+///
+/// One line a violation: pointer, message, offending value. At most 8 KiB and a short frame, however many there are.
+pub fn reask(dialect: Dialect, answer: &str, violations: &[Violation]) -> String {
+    if answer.trim().is_empty() {
+        return format!("The answer was empty. {}", closing(dialect));
+    }
+    let mut text = String::from("The answer does not fit the schema:\n");
+    let mut told = 0;
+    for violation in violations {
+        let line = line(violation);
+        if text.len() + line.len() > REASK_BYTES_MAX {
+            break;
+        }
+        text.push_str(&line);
+        told += 1;
+    }
+    if told < violations.len() {
+        text.push_str(&format!("- and {} more\n", violations.len() - told));
+    }
+    text.push_str(closing(dialect));
+    text
+}
+
+fn line(violation: &Violation) -> String {
+    let place = match violation.path.as_str() {
+        "" => "the whole value",
+        path => path,
+    };
+    let value = match &violation.value {
+        Some(value) => format!(" (it is {value})"),
+        None => String::new(),
+    };
+    let said = format!("- {place}: {}{value}", violation.message).replace('\n', " ");
+    format!("{}\n", cut(&said, LINE_BYTES_MAX))
+}
+
+/// The text that asks the model again after an answer that was no JSON: the byte where it failed, the text around
+/// it, and what was expected there.
+pub fn reask_no_json(dialect: Dialect, answer: &str, offset: usize, expected: &str) -> String {
+    if answer.trim().is_empty() {
+        return format!("The answer was empty. {}", closing(dialect));
+    }
+    let at = answer.floor_char_boundary(offset.min(answer.len()));
+    let from = answer.ceil_char_boundary(at.saturating_sub(EXCERPT_BYTES));
+    let after = head(&answer[at..], EXCERPT_BYTES);
+    format!(
+        "The answer is no valid JSON: at byte {offset}, expected {}. It reads {:?} and then {after:?}. {}",
+        cut(expected, LINE_BYTES_MAX),
+        &answer[from..at],
+        closing(dialect)
+    )
+}
+
+fn closing(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Tools => "Call the function again with the whole corrected arguments.",
+        Dialect::JsonSchema | Dialect::Json => "Answer again with the whole corrected JSON and nothing else.",
+        Dialect::MdJson => "Answer again with the whole corrected JSON in one block fenced by ```json.",
+    }
+}
