@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use livedraft::job::Script;
+use livedraft::job::{Message, Usage};
 use livedraft::llm::{
-    Carrier, Chunk, Finish, LlmErrorKind, Message, Provider, Providers, ProvidersOptions, Request, Sampling,
-    Usage,
+    Carrier, Chunk, Finish, LlmErrorKind, Provider, Providers, ProvidersOptions, Request, Sampling,
 };
 use serde_json::{Value, json};
 
 fn request(schema: Value, script: Script) -> Request {
     Request {
         model: "scripted".to_owned(),
-        messages: vec![Message::text("user", "Extract the person.")],
+        messages: vec![Message::text(livedraft::job::Role::User, "Extract the person.")],
         tools: None,
         tool_choice: None,
         response_format: None,

@@ -1,7 +1,10 @@
 //! One attempt's draft: the front end of its mode and the parser behind it.
 
+use super::calls::{Calls, Turn};
 use super::error::{ParseError, ParseErrorKind};
 use super::machine::{Machine, State};
+use super::markdown::Markdown;
+use super::notes::Note;
 use super::op::OpSink;
 use super::options::{DraftOptions, Mode};
 use super::repair::Repair;
@@ -31,40 +34,56 @@ pub struct Outcome {
     pub ignored_calls: usize,
 }
 
-/// What the Markdown front end skipped.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Note {
-    /// What it was.
-    pub kind: NoteKind,
-    /// The next piece of it, without the marks around it.
-    pub text: String,
-}
-
-/// What was skipped.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum NoteKind {
-    /// A think block.
-    Reasoning,
-    /// Prose.
-    Text,
-}
-
 /// One attempt: text in, changes of the partial value out.
 pub struct Draft {
     mode: Mode,
     bytes_max: usize,
     machine: Machine,
+    /// Only in [`Mode::MdJson`].
+    search: Option<Search>,
+    calls: Calls,
     bytes_fed: usize,
     finished: bool,
+}
+
+/// The search for the beginning of the value.
+struct Search {
+    markdown: Markdown,
+    /// The bytes of a beginning that is not certain yet, and the offset of its first.
+    begun: Vec<u8>,
+    begun_at: usize,
+    /// Whether the machine reads, surely or on trial.
+    reads: bool,
+    /// The beginning is certain: something of the value stands.
+    certain: bool,
+    /// Bytes that were read again as prose.
+    reread: usize,
+}
+
+/// A piece of text that is read again as prose.
+struct Again {
+    base: usize,
+    bytes: Vec<u8>,
+    at: usize,
 }
 
 impl Draft {
     /// A draft that has read nothing.
     pub fn new(options: DraftOptions) -> Self {
+        let search = (options.mode == Mode::MdJson).then(|| Search {
+            markdown: Markdown::new(options.root),
+            begun: Vec::new(),
+            begun_at: 0,
+            reads: false,
+            certain: false,
+            reread: 0,
+        });
         Self {
             mode: options.mode,
             bytes_max: options.limits.bytes_max,
-            machine: Machine::new(options.limits, options.guide),
+            machine: Machine::new(options),
+            search,
+            calls: Calls::default(),
             bytes_fed: 0,
             finished: false,
         }
@@ -73,23 +92,44 @@ impl Draft {
     /// Reads the next bytes of the model's text: of its content, or of the arguments of call 0 in
     /// [`Mode::Tools`]. Does nothing after an error or [`finish`](Self::finish).
     pub fn feed(&mut self, bytes: &[u8]) {
+        if self.mode == Mode::Tools {
+            self.feed_call(0, None, bytes);
+        } else {
+            self.feed_text(bytes);
+        }
+    }
+
+    /// Reads the next bytes of the arguments of a tool call. The first call is the draft; others are counted. A
+    /// new id at the draft's index is another call, too, unless nothing of the first was shown.
+    pub fn feed_call(&mut self, index: u32, id: Option<&str>, bytes: &[u8]) {
+        match self.calls.turn(index, id) {
+            Turn::Draft => {}
+            Turn::Anew if !self.machine.spine.is_shown() => {
+                self.machine.restart();
+                self.bytes_fed = 0;
+            }
+            Turn::Anew => return self.calls.pass(),
+            Turn::Other => return,
+        }
+        self.feed_text(bytes);
+    }
+
+    fn feed_text(&mut self, bytes: &[u8]) {
         if self.finished || self.machine.state == State::Failed {
             return;
         }
         let room = self.bytes_max.saturating_sub(self.bytes_fed).min(bytes.len());
         self.read(&bytes[..room]);
-        if room < bytes.len() {
-            match self.machine.state {
-                State::Failed => {}
-                State::Done => self.read(&bytes[room..]),
-                _ => {
-                    self.machine.fail(
-                        ParseErrorKind::BytesLimit,
-                        None,
-                        Some(self.bytes_max),
-                        self.bytes_fed,
-                    );
-                }
+        if room == bytes.len() {
+            return;
+        }
+        match self.machine.state {
+            State::Failed => {}
+            State::Done => self.read(&bytes[room..]),
+            _ => {
+                let (offset, limit) = (self.bytes_fed, self.bytes_max);
+                self.machine
+                    .fail(ParseErrorKind::BytesLimit, None, Some(limit), offset);
             }
         }
     }
@@ -97,28 +137,16 @@ impl Draft {
     fn read(&mut self, bytes: &[u8]) {
         let base = self.bytes_fed;
         self.bytes_fed += bytes.len();
-        let read = self.machine.feed(base, bytes);
-        if self.machine.state == State::Done {
-            self.read_behind(base + read, &bytes[read..]);
+        match &mut self.search {
+            Some(search) if !search.certain => search.read(&mut self.machine, self.bytes_max, base, bytes),
+            Some(_) => {
+                self.machine.feed(base, bytes);
+            }
+            None => {
+                let read = self.machine.feed(base, bytes);
+                self.machine.read_behind(base + read, &bytes[read..]);
+            }
         }
-    }
-
-    /// What stands behind the value.
-    fn read_behind(&mut self, base: usize, bytes: &[u8]) {
-        let blank = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
-        if self.mode == Mode::MdJson {
-            return;
-        }
-        if let Some(at) = bytes.iter().position(|byte| !blank(byte)) {
-            self.machine
-                .fail(ParseErrorKind::TrailingText, Some(bytes[at]), None, base + at);
-        }
-    }
-
-    /// Reads the next bytes of the arguments of a tool call. The first call is the draft.
-    pub fn feed_call(&mut self, index: u32, id: Option<&str>, bytes: &[u8]) {
-        let _ = (index, id);
-        self.feed(bytes);
     }
 
     /// Hands out all changes since the last flush, coalesced; true if there were any. Nothing is allocated while
@@ -145,9 +173,9 @@ impl Draft {
         };
         Outcome {
             end,
-            repairs: 0,
+            repairs: self.machine.repairs_made,
             duplicate_keys: self.duplicate_keys(),
-            ignored_calls: 0,
+            ignored_calls: self.calls.ignored,
         }
     }
 
@@ -186,7 +214,8 @@ impl Draft {
 
     /// What was skipped since the last call, in order.
     pub fn take_notes(&mut self) -> Vec<Note> {
-        Vec::new()
+        let search = self.search.as_mut();
+        search.map_or_else(Vec::new, |search| search.markdown.notes.take())
     }
 
     /// The error that ended the text.
@@ -201,7 +230,7 @@ impl Draft {
 
     /// The repairs made so far.
     pub fn repairs(&self) -> &[Repair] {
-        &[]
+        &self.machine.repairs
     }
 
     /// Bytes read so far.
@@ -212,6 +241,83 @@ impl Draft {
     /// Members that replaced an earlier one of the same name (rule T2).
     pub fn duplicate_keys(&self) -> usize {
         self.machine.spine.duplicate_keys
+    }
+}
+
+impl Search {
+    /// Reads on, skipping what is no value; a false start is dropped and its bytes are skipped, too.
+    fn read(&mut self, machine: &mut Machine, reread_max: usize, base: usize, bytes: &[u8]) {
+        // A stack instead of recursion: a false start may hold further ones.
+        let mut again: Vec<Again> = Vec::new();
+        let mut at = 0;
+        while machine.state != State::Failed {
+            let false_start = match again.pop() {
+                Some(piece) if piece.at == piece.bytes.len() => None,
+                Some(mut piece) => {
+                    let (read, false_start) =
+                        self.read_some(machine, piece.base + piece.at, &piece.bytes[piece.at..]);
+                    piece.at += read;
+                    again.push(piece);
+                    false_start
+                }
+                None if at == bytes.len() => return,
+                None => {
+                    let (read, false_start) = self.read_some(machine, base + at, &bytes[at..]);
+                    at += read;
+                    false_start
+                }
+            };
+            let Some(piece) = false_start else { continue };
+            self.reread += piece.bytes.len();
+            if self.reread > reread_max {
+                machine.fail(
+                    ParseErrorKind::FalseStartsLimit,
+                    None,
+                    Some(reread_max),
+                    piece.base,
+                );
+                return;
+            }
+            again.push(piece);
+        }
+    }
+
+    /// Reads until the end of the slice or a false start; says how far it came.
+    fn read_some(&mut self, machine: &mut Machine, base: usize, bytes: &[u8]) -> (usize, Option<Again>) {
+        let mut at = 0;
+        if !self.reads {
+            at = self.markdown.skip(bytes);
+            if at == bytes.len() {
+                return (at, None);
+            }
+            self.reads = true;
+            self.begun_at = base + at;
+        }
+        let read = at + machine.feed(base + at, &bytes[at..]);
+        self.certain = self.certain || machine.is_certain();
+        if self.certain {
+            self.begun = Vec::new();
+            return (bytes.len(), None);
+        }
+        self.begun.extend_from_slice(&bytes[at..read]);
+        if machine.state != State::Failed {
+            return (read, None);
+        }
+        machine.restart();
+        self.reads = false;
+        let begun = std::mem::take(&mut self.begun);
+        // A scalar may fail at its very first byte, which is then still to be read.
+        let Some((first, rest)) = begun.split_first() else {
+            self.markdown.refuse(bytes[at]);
+            return (at + 1, None);
+        };
+        self.markdown.refuse(*first);
+        let piece = Again {
+            base: self.begun_at + 1,
+            bytes: rest.to_vec(),
+            at: 0,
+        };
+        (read, Some(piece))
     }
 }
 

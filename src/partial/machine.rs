@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::error::{ParseError, ParseErrorKind};
 use super::guide::{Guide, NodeId};
 use super::number::NumberState;
-use super::options::Limits;
+use super::options::{DraftOptions, Lenient, Limits};
+use super::repair::Repair;
 use super::spine::{Leaf, Spine};
 use super::text::TextState;
 use super::value::{Number, Value};
@@ -73,6 +74,11 @@ pub(super) struct Machine {
     /// Offset of the fed slice in the model's text.
     pub(super) base: usize,
     pub(super) error: Option<ParseError>,
+    /// Whether repair may begin, or has.
+    pub(super) lenient: Lenient,
+    /// The first repairs, and how many there were.
+    pub(super) repairs: Vec<Repair>,
+    pub(super) repairs_made: usize,
     /// Blanks since the last token.
     pub(super) blanks: usize,
     /// The number that is read, as written.
@@ -91,14 +97,17 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(limits: Limits, guide: Option<Arc<dyn Guide>>) -> Self {
+    pub(super) fn new(options: DraftOptions) -> Self {
         Self {
-            spine: Spine::new(),
+            spine: Spine::default(),
             state: State::Value,
-            limits,
-            guide,
+            limits: options.limits,
+            guide: options.guide,
             base: 0,
             error: None,
+            lenient: options.lenient,
+            repairs: Vec::new(),
+            repairs_made: 0,
             blanks: 0,
             number: String::new(),
             carry: [0; 4],
@@ -131,6 +140,39 @@ impl Machine {
             };
         }
         at
+    }
+
+    /// Forgets everything but its options, so that another value can begin.
+    pub(super) fn restart(&mut self) {
+        let spine = std::mem::take(&mut self.spine);
+        let options = DraftOptions {
+            lenient: self.lenient,
+            limits: self.limits,
+            guide: self.guide.take(),
+            ..DraftOptions::default()
+        };
+        *self = Self::new(options);
+        self.spine = spine;
+        self.spine.restart();
+    }
+
+    /// Whether something inside the root stands, or all of it: what is no false start any more.
+    pub(super) fn is_certain(&self) -> bool {
+        let Some(root) = self.spine.frames.first() else {
+            return self.spine.is_shown();
+        };
+        root.len() > 0 || self.spine.has_open_child(0)
+    }
+
+    /// Reads what stands behind the value: blanks alone are allowed.
+    pub(super) fn read_behind(&mut self, base: usize, bytes: &[u8]) {
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+        if self.state != State::Done {
+            return;
+        }
+        if let Some(at) = bytes.iter().position(|byte| !blank(byte)) {
+            self.fail(ParseErrorKind::TrailingText, Some(bytes[at]), None, base + at);
+        }
     }
 
     /// The text is over: a root number is whole now.

@@ -2,11 +2,14 @@
 //!
 //! This module imports nothing of the rest of the house and can be used alone.
 
+mod calls;
 mod draft;
 mod error;
 mod flush;
 mod guide;
 mod machine;
+mod markdown;
+mod notes;
 mod number;
 mod op;
 mod op_json;
@@ -18,9 +21,10 @@ mod spine;
 mod text;
 mod value;
 
-pub use draft::{Draft, End, Note, NoteKind, Outcome, parse};
+pub use draft::{Draft, End, Outcome, parse};
 pub use error::{ParseError, ParseErrorKind};
 pub use guide::{Guide, NodeId};
+pub use notes::{Note, NoteKind};
 pub use op::{Folded, Misfit, Op, OpEncoder, OpSink};
 pub use op_json::{OpsError, parse_ops};
 pub use options::{DraftOptions, Lenient, Limits, Mode, RootKinds};

@@ -32,9 +32,10 @@ pub(super) struct Frame {
 }
 
 /// What the text buffer holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum Leaf {
     /// No string is open.
+    #[default]
     None,
     /// A member name.
     Key,
@@ -55,7 +56,7 @@ pub(super) struct Told {
     pub(super) again: Vec<usize>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Spine {
     pub(super) frames: Vec<Frame>,
     /// The root once it has closed.
@@ -157,28 +158,10 @@ pub(super) fn children(value: &Value) -> usize {
 }
 
 impl Spine {
-    pub(super) fn new() -> Self {
-        Self {
-            frames: Vec::new(),
-            root: None,
-            leaf: Leaf::None,
-            text: String::new(),
-            duplicate_keys: 0,
-            told_frames: 0,
-            text_told: None,
-            tail: Vec::new(),
-            root_told: false,
-            removed: false,
-            changed: false,
-            pointer: String::new(),
-            scratch: String::new(),
-        }
-    }
-
     /// Drops everything, so that another value can begin; viewers who hold something are told.
     pub(super) fn restart(&mut self) {
         let held = self.removed || self.told_frames > 0 || self.root_told || self.text_told.is_some();
-        *self = Self::new();
+        *self = Self::default();
         self.removed = held;
         self.changed = held;
     }

@@ -1,0 +1,214 @@
+//! The Markdown front end: finds where the value begins among think blocks, prose and fences, byte by byte.
+//!
+//! It only finds the beginning. The value ends by its own bracket, never by a fence: fences inside strings are
+//! data. A beginning that turns out to be none (a bracket in prose) is a false start, and its bytes are read again
+//! as prose.
+
+use super::notes::{NoteKind, Notes};
+use super::options::RootKinds;
+
+/// The marks around think blocks. The closing ones are also skipped where no block is open: some models leave the
+/// opening one to their template.
+const TAGS: [&[u8]; 4] = [b"<think>", b"<thinking>", b"</think>", b"</thinking>"];
+/// Fences of these languages may hold the value; so may a fence that names none.
+const LANGUAGES: [&[u8]; 7] = [b"", b"json", b"json5", b"jsonc", b"jsonl", b"javascript", b"js"];
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    /// Where a value may begin.
+    Prose,
+    /// In a run of backticks.
+    Ticks(usize),
+    /// Behind the backticks that opened a fence: its language.
+    Language,
+    /// In a fence of another language, with so many backticks of its end seen.
+    Code(usize),
+    /// In a think block.
+    Think,
+    /// In what may become a tag, of a think block's end or not.
+    Tag {
+        /// Whether a think block is open.
+        thinking: bool,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Markdown {
+    kinds: RootKinds,
+    place: Place,
+    /// Backticks that opened the fence; 0 outside of one.
+    fence: usize,
+    /// The tag or language so far.
+    word: Vec<u8>,
+    /// Only blanks since the text or the fence began.
+    fresh: bool,
+    /// How much of a byte order mark has come; past its length once something else did.
+    order_mark: usize,
+    pub(super) notes: Notes,
+}
+
+impl Markdown {
+    pub(super) fn new(kinds: RootKinds) -> Self {
+        Self {
+            kinds,
+            place: Place::Prose,
+            fence: 0,
+            word: Vec::new(),
+            fresh: true,
+            order_mark: 0,
+            notes: Notes::default(),
+        }
+    }
+
+    /// Skips to where a value may begin; gives how many bytes were skipped, all of them if none begins.
+    pub(super) fn skip(&mut self, bytes: &[u8]) -> usize {
+        for (at, &byte) in bytes.iter().enumerate() {
+            // A byte that ends one place is looked at again in the next: at most four times.
+            while !self.step(byte) {}
+            if self.place == Place::Prose && self.begins(byte) {
+                return at;
+            }
+            self.pass(byte);
+        }
+        bytes.len()
+    }
+
+    /// The byte where a value seemed to begin is prose after all.
+    pub(super) fn refuse(&mut self, byte: u8) {
+        self.fresh = false;
+        self.notes.push(NoteKind::Text, &[byte]);
+    }
+
+    /// Whether a value that fits the root's types may begin with this byte here.
+    fn begins(&self, byte: u8) -> bool {
+        let kinds = &self.kinds;
+        // A scalar is hard to tell from prose: it has to come first, alone or in a fence.
+        let scalar = self.fresh && (self.fence > 0 || !(kinds.object || kinds.array));
+        match byte {
+            b'{' => kinds.object,
+            b'[' => kinds.array,
+            b'"' => scalar && kinds.string,
+            b'-' | b'0'..=b'9' => scalar && kinds.number,
+            b't' | b'f' => scalar && kinds.boolean,
+            b'n' => scalar && kinds.null,
+            _ => false,
+        }
+    }
+
+    /// Moves to the place the byte belongs to; false if the byte must be looked at again from there.
+    fn step(&mut self, byte: u8) -> bool {
+        match self.place {
+            Place::Prose if byte == b'`' => self.place = Place::Ticks(0),
+            Place::Prose if byte == b'<' => self.begin_tag(false),
+            Place::Think if byte == b'<' => self.begin_tag(true),
+            Place::Prose | Place::Think => {}
+            Place::Ticks(count) if byte != b'`' => {
+                self.end_ticks(count);
+                return false;
+            }
+            Place::Language if !byte.is_ascii_alphanumeric() => {
+                self.end_language();
+                return false;
+            }
+            Place::Code(seen) if byte != b'`' && seen > 0 => {
+                self.notes.push(NoteKind::Text, &b"`".repeat(seen));
+                self.place = Place::Code(0);
+            }
+            Place::Tag { thinking } if !self.extends_tag(byte) => {
+                let kind = if thinking {
+                    NoteKind::Reasoning
+                } else {
+                    NoteKind::Text
+                };
+                self.fresh &= thinking;
+                self.notes.push(kind, &std::mem::take(&mut self.word));
+                self.place = if thinking { Place::Think } else { Place::Prose };
+                return false;
+            }
+            Place::Ticks(_) | Place::Language | Place::Code(_) | Place::Tag { .. } => {}
+        }
+        true
+    }
+
+    /// Takes the byte in.
+    fn pass(&mut self, byte: u8) {
+        match self.place {
+            Place::Prose => self.pass_prose(byte),
+            Place::Ticks(count) => self.place = Place::Ticks(count + 1),
+            Place::Language => self.word.push(byte.to_ascii_lowercase()),
+            Place::Code(seen) if byte == b'`' => {
+                self.place = if seen + 1 == self.fence {
+                    self.fence = 0;
+                    Place::Prose
+                } else {
+                    Place::Code(seen + 1)
+                };
+            }
+            Place::Code(_) => self.notes.push(NoteKind::Text, &[byte]),
+            Place::Think => self.notes.push(NoteKind::Reasoning, &[byte]),
+            Place::Tag { thinking } => self.pass_tag(byte, thinking),
+        }
+    }
+
+    fn pass_prose(&mut self, byte: u8) {
+        if BYTE_ORDER_MARK.get(self.order_mark) == Some(&byte) {
+            self.order_mark += 1;
+            return;
+        }
+        self.order_mark = BYTE_ORDER_MARK.len();
+        self.fresh &= byte.is_ascii_whitespace();
+        self.notes.push(NoteKind::Text, &[byte]);
+    }
+
+    fn end_ticks(&mut self, count: usize) {
+        self.order_mark = BYTE_ORDER_MARK.len();
+        self.place = Place::Prose;
+        if self.fence > 0 && count >= self.fence {
+            self.fence = 0;
+            self.fresh = false;
+        } else if self.fence == 0 && count >= 3 {
+            self.fence = count;
+            self.word.clear();
+            self.place = Place::Language;
+        } else {
+            self.fresh = false;
+            self.notes.push(NoteKind::Text, &b"`".repeat(count));
+        }
+    }
+
+    fn end_language(&mut self) {
+        if LANGUAGES.contains(&self.word.as_slice()) {
+            self.fresh = true;
+            self.place = Place::Prose;
+        } else {
+            self.fresh = false;
+            self.place = Place::Code(0);
+        }
+    }
+
+    fn begin_tag(&mut self, thinking: bool) {
+        self.order_mark = BYTE_ORDER_MARK.len();
+        self.word.clear();
+        self.place = Place::Tag { thinking };
+    }
+
+    fn extends_tag(&self, byte: u8) -> bool {
+        let (read, byte) = (self.word.len(), byte.to_ascii_lowercase());
+        TAGS.iter()
+            .any(|tag| tag.starts_with(&self.word) && tag.get(read) == Some(&byte))
+    }
+
+    fn pass_tag(&mut self, byte: u8, thinking: bool) {
+        self.word.push(byte.to_ascii_lowercase());
+        if !TAGS.contains(&self.word.as_slice()) {
+            return;
+        }
+        let closes = self.word.starts_with(b"</");
+        self.word.clear();
+        self.place = if closes { Place::Prose } else { Place::Think };
+        if closes || !thinking {
+            self.notes.seal();
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What the Markdown front end skipped, kept for viewers who ask for it.
+
+/// What the Markdown front end skipped.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Note {
+    /// What it was.
+    pub kind: NoteKind,
+    /// The next piece of it, without the marks around it.
+    pub text: String,
+}
+
+/// What was skipped.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum NoteKind {
+    /// A think block.
+    Reasoning,
+    /// Prose, and code in other languages.
+    Text,
+}
+
+/// Collects notes: pieces of one kind run on, blanks around them are dropped.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    whole: Vec<Note>,
+    open: Option<NoteKind>,
+    raw: Vec<u8>,
+}
+
+impl Notes {
+    pub(super) fn push(&mut self, kind: NoteKind, bytes: &[u8]) {
+        if self.open.is_some_and(|open| open != kind) {
+            self.seal();
+        }
+        if self.open.is_none() && bytes.iter().all(u8::is_ascii_whitespace) {
+            return;
+        }
+        self.open = Some(kind);
+        self.raw.extend_from_slice(bytes);
+    }
+
+    /// Ends the open note.
+    pub(super) fn seal(&mut self) {
+        let text = String::from_utf8_lossy(&self.raw).trim_end().to_owned();
+        self.raw.clear();
+        let Some(kind) = self.open.take() else { return };
+        if !text.is_empty() {
+            self.whole.push(Note { kind, text });
+        }
+    }
+
+    /// Everything collected since the last call; of a note that goes on, what is certain.
+    pub(super) fn take(&mut self) -> Vec<Note> {
+        let certain = match std::str::from_utf8(&self.raw) {
+            Ok(text) => text.trim_end().len(),
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) => self.raw.len(),
+        };
+        if let Some(kind) = self.open.filter(|_| certain > 0) {
+            let text = String::from_utf8_lossy(&self.raw[..certain]).into_owned();
+            self.raw.drain(..certain);
+            self.whole.push(Note { kind, text });
+        }
+        std::mem::take(&mut self.whole)
+    }
+}
