@@ -2,9 +2,12 @@
 
 mod architecture;
 mod backend_contract;
+mod fold_vectors;
 mod llm_scripted;
-mod wire_roundtrip;
-mod wire_samples;
 mod partial_properties;
 mod pipeline;
 mod schema;
+mod wire_docs;
+mod wire_roundtrip;
+mod wire_samples;
+mod wire_schema;

@@ -19,7 +19,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 /// Every `type` a client can send.
-pub const CLIENT_TYPES: &[&str] = &[
+pub(crate) const CLIENT_TYPES: &[&str] = &[
     "auth",
     "job.create",
     "job.attach",
@@ -30,7 +30,7 @@ pub const CLIENT_TYPES: &[&str] = &[
 ];
 
 /// Every `type` a server can send; `patch` is the hot frame, which has none.
-pub const SERVER_TYPES: &[&str] = &[
+pub(crate) const SERVER_TYPES: &[&str] = &[
     "welcome",
     "job.accepted",
     "job.attached",
@@ -53,7 +53,7 @@ pub const SERVER_TYPES: &[&str] = &[
 ];
 
 /// Values whose text must survive to the last digit.
-pub const VALUES: &[&str] = &[
+pub(crate) const VALUES: &[&str] = &[
     "null",
     "true",
     "1.0",
@@ -68,7 +68,7 @@ pub const VALUES: &[&str] = &[
 ];
 
 /// The `type` of a message; a variant that is not listed here does not compile.
-pub fn client_type(message: &ClientMessage) -> &'static str {
+pub(crate) fn client_type(message: &ClientMessage) -> &'static str {
     match message {
         ClientMessage::Auth(_) => "auth",
         ClientMessage::Create(_) => "job.create",
@@ -81,7 +81,7 @@ pub fn client_type(message: &ClientMessage) -> &'static str {
 }
 
 /// The `type` of a message; a variant that is not listed here does not compile.
-pub fn server_type(message: &ServerMessage) -> &'static str {
+pub(crate) fn server_type(message: &ServerMessage) -> &'static str {
     match message {
         ServerMessage::Welcome(_) => "welcome",
         ServerMessage::Accepted(_) => "job.accepted",
@@ -114,7 +114,7 @@ fn raw(text: &str) -> Box<RawValue> {
 const JOB: &str = "0193a3c4-5d6e-7f80-9123-456789abcdef";
 
 /// Edges of client messages that a strategy would seldom make.
-pub fn client_edges() -> Vec<ClientMessage> {
+pub(crate) fn client_edges() -> Vec<ClientMessage> {
     let spec = || JobSpec {
         model: "scripted".to_owned(),
         messages: Vec::new(),
@@ -169,7 +169,7 @@ pub fn client_edges() -> Vec<ClientMessage> {
 }
 
 /// Edges of server messages: every value of [`VALUES`] in every place that holds one, absent options, parts.
-pub fn server_edges() -> Vec<ServerMessage> {
+pub(crate) fn server_edges() -> Vec<ServerMessage> {
     let mut edges = vec![ServerMessage::Pong];
     let snapshot = || JobSnapshot {
         job_id: JOB.to_owned(),
@@ -480,7 +480,7 @@ fn spec() -> impl Strategy<Value = JobSpec> {
 }
 
 /// Any client message.
-pub fn client_message() -> impl Strategy<Value = ClientMessage> {
+pub(crate) fn client_message() -> impl Strategy<Value = ClientMessage> {
     let named = || (of(text()), text()).prop_map(|(reference, job_id)| Named { reference, job_id });
     let create = (of(text()), of(text()), spec(), deliver());
     let attach = (of(text()), text(), of((epoch(), any::<u64>())), deliver());
@@ -762,6 +762,6 @@ fn happening() -> impl Strategy<Value = ServerMessage> {
 }
 
 /// Any server message.
-pub fn server_message() -> impl Strategy<Value = ServerMessage> {
+pub(crate) fn server_message() -> impl Strategy<Value = ServerMessage> {
     prop_oneof![3 => answer(), 3 => happening(), 1 => state_now(), 1 => snapshot(), 2 => end()]
 }
