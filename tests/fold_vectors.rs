@@ -31,13 +31,14 @@ struct Step {
 
 /// A client that knows nothing but the protocol and the fold.
 #[derive(Default)]
-struct Client {
-    fold: Option<Fold>,
+pub(crate) struct Client {
+    pub(crate) fold: Option<Fold>,
     parts: Assembly,
 }
 
 impl Client {
-    fn take(&mut self, text: &str) -> Result<(), String> {
+    /// Folds a message of a job in; answers leave the state as it is.
+    pub(crate) fn take(&mut self, text: &str) -> Result<(), String> {
         match ServerMessage::decode(text).map_err(|error| error.to_string())? {
             ServerMessage::Accepted(told) if !told.existing => {
                 let (epoch, seq) = (told.epoch, told.seq);
@@ -131,7 +132,7 @@ fn end(told: JobEnd) -> End {
 }
 
 /// The state as the vectors write it: one object, in which what is absent is not.
-fn told(fold: Option<&Fold>) -> Value {
+pub(crate) fn told(fold: Option<&Fold>) -> Value {
     let Some(fold) = fold else { return Value::Null };
     let position = format!(r#""epoch":"{}","seq":{}"#, fold.position.epoch, fold.position.seq);
     let mut members = vec![
