@@ -31,3 +31,5 @@ pub mod worker;
 
 pub mod client;
 pub mod server;
+
+pub mod cli;

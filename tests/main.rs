@@ -3,7 +3,11 @@
 mod architecture;
 mod backend_contract;
 mod fold_vectors;
+mod cli_parse;
+mod client_follower;
+mod llm_openai;
 mod llm_scripted;
+mod llm_sse;
 mod partial_properties;
 mod pipeline;
 mod schema;
@@ -11,3 +15,4 @@ mod wire_docs;
 mod wire_roundtrip;
 mod wire_samples;
 mod wire_schema;
+mod simulation;
