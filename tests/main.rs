@@ -2,6 +2,7 @@
 
 mod architecture;
 mod backend_contract;
+mod fold_vectors;
 mod cli_parse;
 mod client_follower;
 mod llm_openai;
@@ -12,4 +13,8 @@ mod partial_golden;
 mod partial_properties;
 mod pipeline;
 mod schema;
+mod wire_docs;
+mod wire_roundtrip;
+mod wire_samples;
+mod wire_schema;
 mod simulation;
