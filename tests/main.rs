@@ -3,7 +3,10 @@
 mod architecture;
 mod client_follower;
 mod backend_contract;
+mod cli_parse;
+mod llm_openai;
 mod llm_scripted;
+mod llm_sse;
 mod partial_properties;
 mod pipeline;
 mod schema;

@@ -362,3 +362,101 @@ proptest! {
         replay(&options, document.text.as_bytes(), &cuts, &flushes, 3, false);
     }
 }
+
+/// What lenient reading makes of a text: the value, and the names of the repairs.
+fn mended(text: &str, lenient: Lenient) -> (End, Option<String>, Vec<&'static str>) {
+    let mut draft = whole(
+        &DraftOptions {
+            lenient,
+            ..DraftOptions::default()
+        },
+        text.as_bytes(),
+    );
+    let end = draft.finish().end;
+    let repairs = draft.repairs().iter().map(|repair| repair.kind.code()).collect();
+    (end, draft.value().map(|value| value.to_json()), repairs)
+}
+
+#[test]
+fn every_repair_is_made_and_named() {
+    let cases = [
+        ("[1,2,]", "[1,2]", "trailing_comma"),
+        ("{\"a\":1,}", "{\"a\":1}", "trailing_comma"),
+        ("[1,,2]", "[1,2]", "extra_comma"),
+        ("[,1]", "[1]", "extra_comma"),
+        ("{,\"a\":1}", "{\"a\":1}", "extra_comma"),
+        ("[1 2]", "[1,2]", "missing_comma"),
+        ("[\"a\" \"b\"]", "[\"a\",\"b\"]", "missing_comma"),
+        ("{\"a\":1\n\"b\":2}", "{\"a\":1,\"b\":2}", "missing_comma"),
+        (
+            "{\"a\":\"x\"\n\"b\":\"y\"}",
+            "{\"a\":\"x\",\"b\":\"y\"}",
+            "missing_comma",
+        ),
+        ("{\"a\" 1}", "{\"a\":1}", "missing_colon"),
+        ("{\"a\" = 1}", "{\"a\":1}", "missing_colon"),
+        ("['a']", "[\"a\"]", "foreign_quotes"),
+        ("{'it': 1}", "{\"it\":1}", "foreign_quotes"),
+        ("[`a\"b`]", "[\"a\\\"b\"]", "foreign_quotes"),
+        ("[“a”]", "[\"a\"]", "foreign_quotes"),
+        ("{“a”:1}", "{\"a\":1}", "foreign_quotes"),
+        ("[\"\"\"a \"b\" c\"\"\"]", "[\"a \\\"b\\\" c\"]", "foreign_quotes"),
+        (
+            "[\"say \"hi\" now\"]",
+            "[\"say \\\"hi\\\" now\"]",
+            "inner_quote inner_quote",
+        ),
+        ("{\"a\":\"5\" tall\"}", "{\"a\":\"5\\\" tall\"}", "inner_quote"),
+        ("['it's']", "[\"it's\"]", "foreign_quotes inner_quote"),
+        ("[1, // one\n2]", "[1,2]", "comment"),
+        ("[1, /* * one */ 2]", "[1,2]", "comment"),
+        ("[1 # one\n,2]", "[1,2]", "comment"),
+        ("{\"a\":\"x\" // why\n}", "{\"a\":\"x\"}", "comment"),
+        ("{a_1: 2}", "{\"a_1\":2}", "unquoted_key"),
+        ("[True,False]", "[true,false]", "foreign_literal foreign_literal"),
+        ("[None]", "[null]", "foreign_literal"),
+        ("[nil]", "[null]", "foreign_literal"),
+        ("None", "null", "foreign_literal"),
+        ("[NaN,-Infinity]", "[null,null]", "not_a_number not_a_number"),
+        ("[+1]", "[1]", "number_form"),
+        ("[.5]", "[0.5]", "number_form"),
+        ("[-.5]", "[-0.5]", "number_form"),
+        ("[1.]", "[1.0]", "number_form"),
+        ("[007]", "[7]", "number_form number_form"),
+        ("[\"a\nb\"]", "[\"a\\nb\"]", "control_character"),
+        ("[\"a\\qb\"]", "[\"a\\\\qb\"]", "unknown_escape"),
+        ("[\"a\\u12 b\"]", "[\"a\\\\u12 b\"]", "unknown_escape"),
+        ("['a\\'b']", "[\"a'b\"]", "foreign_quotes unknown_escape"),
+        ("[1, ...]", "[1]", "ellipsis trailing_comma"),
+        ("[1, …, 2]", "[1,2]", "ellipsis extra_comma"),
+        ("[\"\\ud83d!\"]", "[\"\u{FFFD}!\"]", "lone_surrogate"),
+        (
+            "[\"\\ude00\\ud83d\\ud83d\\ude00\"]",
+            "[\"\u{FFFD}\u{FFFD}😀\"]",
+            "lone_surrogate lone_surrogate",
+        ),
+        ("\u{FEFF}{\"a\":1}", "{\"a\":1}", "byte_order_mark"),
+        ("{\"a\":1} bye bye", "{\"a\":1}", "trailing_text"),
+    ];
+    for (text, value, repairs) in cases {
+        for lenient in [Lenient::On, Lenient::Auto] {
+            let (end, shown, made) = mended(text, lenient);
+            assert_eq!(end, End::Complete, "{text} {lenient:?}");
+            assert_eq!(shown.as_deref(), Some(value), "{text} {lenient:?}");
+            assert_eq!(made.join(" "), repairs, "{text} {lenient:?}");
+        }
+        assert_ne!(mended(text, Lenient::Off).0, End::Complete, "{text}");
+    }
+    for text in [
+        "[1}",
+        "{\"a\":}",
+        "[maybe]",
+        "{\"a\":1]",
+        "[-]",
+        "[1e]",
+        "[/]",
+        "[..]",
+    ] {
+        assert!(matches!(mended(text, Lenient::On).0, End::Invalid(_)), "{text}");
+    }
+}

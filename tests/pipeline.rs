@@ -34,24 +34,50 @@ impl Node {
         let admission = Admission::new(
             Arc::clone(&backend),
             AdmissionOptions::default(),
-            Arc::new(move |model| offered.resolve(model).map(|_| ()).map_err(|unknown| unknown.nearest)),
+            Arc::new(move |model| {
+                offered
+                    .resolve(model)
+                    .map(|_| ())
+                    .map_err(|unknown| unknown.nearest)
+            }),
         );
         let (drain, draining) = watch::channel(false);
         let worker = Worker::new(backend, providers, WorkerOptions::default());
         tokio::spawn(Arc::clone(&worker).heartbeat());
         tokio::spawn(worker.run(draining));
-        Self { engine, hub, admission, drain }
+        Self {
+            engine,
+            hub,
+            admission,
+            drain,
+        }
     }
 
     async fn submit(&self, request: Json) -> JobId {
         let spec: JobSpec = serde_json::from_value(request).expect("a spec");
-        self.admission.submit("default", spec, None).await.expect("it is accepted").id
+        self.admission
+            .submit("default", spec, None)
+            .await
+            .expect("it is accepted")
+            .id
     }
 
     async fn watch(&self, job: JobId, deliver: Deliver) -> Watching {
         let wake = Arc::new(Notify::new());
-        let viewer = self.hub.watch(job, None, deliver, &wake).await.expect("the engine").expect("the job");
-        Watching { viewer, wake, fold: None, parts: Assembly::default(), end: None, names: Vec::new() }
+        let viewer = self
+            .hub
+            .watch(job, None, deliver, &wake)
+            .await
+            .expect("the engine")
+            .expect("the job");
+        Watching {
+            viewer,
+            wake,
+            fold: None,
+            parts: Assembly::default(),
+            end: None,
+            names: Vec::new(),
+        }
     }
 }
 
@@ -93,7 +119,11 @@ impl Watching {
             }
             ServerMessage::Patch(patch) => {
                 let text = serde_json::to_string(&patch).expect("JSON");
-                self.fold.as_mut().expect("a snapshot came first").patch(&text).expect("it folds");
+                self.fold
+                    .as_mut()
+                    .expect("a snapshot came first")
+                    .patch(&text)
+                    .expect("it folds");
             }
             ServerMessage::Attempt(attempt) => {
                 let begins = livedraft::event::AttemptBegins {
@@ -113,7 +143,10 @@ impl Watching {
     }
 
     fn value(&self) -> Option<String> {
-        self.fold.as_ref().and_then(|fold| fold.value.as_ref()).map(Value::to_json)
+        self.fold
+            .as_ref()
+            .and_then(|fold| fold.value.as_ref())
+            .map(Value::to_json)
     }
 
     fn end(&self) -> &JobEnd {
@@ -134,11 +167,39 @@ async fn a_job_is_completed_and_every_viewer_folds_the_value() {
     let node = Node::start();
     let job = node.submit(request(&json!({}))).await;
     let early = node.watch(job, Deliver::default()).await;
-    let filled = node.watch(job, Deliver { unseen: Unseen::Null, ..Deliver::default() }).await;
-    let whole = node.watch(job, Deliver { form: Form::Snapshot, ..Deliver::default() }).await;
-    let last = node.watch(job, Deliver { form: Form::Final, ..Deliver::default() }).await;
-    let (early, filled, whole, last) =
-        tokio::join!(early.to_the_end(), filled.to_the_end(), whole.to_the_end(), last.to_the_end());
+    let filled = node
+        .watch(
+            job,
+            Deliver {
+                unseen: Unseen::Null,
+                ..Deliver::default()
+            },
+        )
+        .await;
+    let whole = node
+        .watch(
+            job,
+            Deliver {
+                form: Form::Snapshot,
+                ..Deliver::default()
+            },
+        )
+        .await;
+    let last = node
+        .watch(
+            job,
+            Deliver {
+                form: Form::Final,
+                ..Deliver::default()
+            },
+        )
+        .await;
+    let (early, filled, whole, last) = tokio::join!(
+        early.to_the_end(),
+        filled.to_the_end(),
+        whole.to_the_end(),
+        last.to_the_end()
+    );
     let late = node.watch(job, Deliver::default()).await.to_the_end().await;
     assert_eq!(early.end().outcome, Outcome::Completed, "{:?}", early.end().error);
     let value = early.value().expect("a value");
@@ -146,9 +207,16 @@ async fn a_job_is_completed_and_every_viewer_folds_the_value() {
         assert_eq!(other.value().as_ref(), Some(&value));
     }
     assert_eq!(last.names, ["job.completed"]);
-    assert_eq!(last.end().value.as_ref().map(|value| value.get()), Some(value.as_str()));
+    assert_eq!(
+        last.end().value.as_ref().map(|value| value.get()),
+        Some(value.as_str())
+    );
     assert_eq!(late.names, ["job.snapshot", "job.completed"]);
-    assert!(early.names.iter().filter(|name| **name == "patch").count() > 5, "{:?}", early.names);
+    assert!(
+        early.names.iter().filter(|name| **name == "patch").count() > 5,
+        "{:?}",
+        early.names
+    );
     assert!(!whole.names.contains(&"patch"));
     assert!(early.end().usage.output_tokens > 0);
 }
@@ -161,7 +229,10 @@ async fn an_invalid_answer_is_asked_again_in_the_same_log() {
     assert_eq!(watching.end().outcome, Outcome::Completed);
     let attempts = &watching.fold.as_ref().expect("folded").attempts;
     assert_eq!(attempts.len(), 2);
-    assert_eq!((attempts[1].reason, attempts[1].errors.is_empty()), (Reason::Invalid, false));
+    assert_eq!(
+        (attempts[1].reason, attempts[1].errors.is_empty()),
+        (Reason::Invalid, false)
+    );
     assert_eq!(watching.end().attempts.len(), 2, "both are paid for");
 }
 
@@ -175,9 +246,15 @@ async fn used_up_reasks_fail_with_the_errors_and_the_best() {
     let end = watching.end();
     assert_eq!(end.outcome, Outcome::Failed);
     let error = end.error.as_ref().expect("an error");
-    assert_eq!((error.code.as_str(), error.errors.is_empty()), ("invalid_output", false));
+    assert_eq!(
+        (error.code.as_str(), error.errors.is_empty()),
+        ("invalid_output", false)
+    );
     assert_eq!(watching.fold.as_ref().expect("folded").attempts.len(), 2);
-    assert_eq!(end.best.as_ref().map(|best| best.get()), watching.value().as_deref());
+    assert_eq!(
+        end.best.as_ref().map(|best| best.get()),
+        watching.value().as_deref()
+    );
 }
 
 /// Script → how the job ends. The ends that need no second attempt.
@@ -203,8 +280,15 @@ async fn every_end_is_its_own() {
         let told = end.error.as_ref().map(|error| error.code.as_str());
         assert_eq!((end.outcome, told), (*outcome, Some(*code)), "{script}");
         let reached = end.value.as_ref().map(|value| value.get().to_owned());
-        assert_eq!(reached, watching.value(), "{script}: the end keeps what was reached");
-        assert!(end.usage.estimated || end.usage.output_tokens > 0, "{script}: it is said what it cost");
+        assert_eq!(
+            reached,
+            watching.value(),
+            "{script}: the end keeps what was reached"
+        );
+        assert!(
+            end.usage.estimated || end.usage.output_tokens > 0,
+            "{script}: it is said what it cost"
+        );
     }
 }
 
@@ -213,11 +297,20 @@ async fn a_busy_provider_puts_the_job_back_without_an_attempt() {
     let node = Node::start();
     let job = node.submit(request(&json!({"rate_limited_attempts": 1}))).await;
     let mut watching = node.watch(job, Deliver::default()).await;
-    while watching.names.iter().filter(|name| **name == "job.status").count() < 2 {
+    while watching
+        .names
+        .iter()
+        .filter(|name| **name == "job.status")
+        .count()
+        < 2
+    {
         watching.step().await;
     }
     assert!(node.engine.stats().await.expect("stats").waiting == 1);
-    node.engine.cancel(job, Epoch::new(clock::nonce())).await.expect("the engine");
+    node.engine
+        .cancel(job, Epoch::new(clock::nonce()))
+        .await
+        .expect("the engine");
     let watching = watching.to_the_end().await;
     assert_eq!(watching.end().outcome, Outcome::Cancelled);
     assert!(watching.fold.as_ref().is_none_or(|fold| fold.attempts.is_empty()));
@@ -233,10 +326,16 @@ async fn a_cancel_stops_a_running_job_and_keeps_the_draft() {
             watching.step().await;
         }
         let asked = clock::now_ms();
-        node.engine.cancel(job, Epoch::new(clock::nonce())).await.expect("the engine");
+        node.engine
+            .cancel(job, Epoch::new(clock::nonce()))
+            .await
+            .expect("the engine");
         let watching = watching.to_the_end().await;
         assert_eq!(watching.end().outcome, Outcome::Cancelled);
-        assert!(clock::now_ms() - asked < 1_000, "by the hint, not by the heartbeat");
+        assert!(
+            clock::now_ms() - asked < 1_000,
+            "by the hint, not by the heartbeat"
+        );
     }
 }
 
@@ -246,7 +345,10 @@ async fn markdown_is_read_and_its_prose_becomes_notes() {
     let mut request = request(&json!({"prose": true, "think": true}));
     request["mode"] = json!("md_json");
     let job = node.submit(request).await;
-    let deliver = Deliver { notes: true, ..Deliver::default() };
+    let deliver = Deliver {
+        notes: true,
+        ..Deliver::default()
+    };
     let watching = node.watch(job, deliver).await.to_the_end().await;
     assert_eq!(watching.end().outcome, Outcome::Completed);
     assert!(watching.names.contains(&"job.note"), "{:?}", watching.names);
@@ -282,6 +384,11 @@ async fn a_drain_puts_running_jobs_back() {
     }
     let state = node.hub.state(job).await.expect("the engine").expect("the job");
     assert_eq!(state.status, JobState::Waiting);
-    let reading = node.engine.read(job, None).await.expect("the engine").expect("the job");
+    let reading = node
+        .engine
+        .read(job, None)
+        .await
+        .expect("the engine")
+        .expect("the job");
     assert!(reading.tail.iter().all(|entry| entry.event.kind() != "end"));
 }

@@ -7,6 +7,7 @@ mod draft;
 mod error;
 mod flush;
 mod guide;
+mod lenient;
 mod machine;
 mod markdown;
 mod notes;

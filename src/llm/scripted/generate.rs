@@ -18,12 +18,17 @@ use super::spoil::Weakness;
 use super::text::{self, Persona, Place};
 use super::words::KEYS;
 
-/// Bytes of a value, roughly; beyond it arrays and texts are as short as the schema allows.
+/// Bytes of a value, roughly; beyond them arrays and texts are as short as the schema allows, and beyond twice as
+/// many there is only null: no schema may ask for more than that.
 const BYTES_MAX: usize = 8 << 20;
+/// What a member or item may be where the schema says nothing. Not a local: nodes are remembered by address.
+static ANYTHING: Value = Value::Bool(true);
 /// Values inside values; deeper there is only null.
 const DEPTH_MAX: usize = 96;
 /// Items of an array inside another array.
 const INNER_ITEMS_MAX: usize = 3;
+/// How often a definition may stand inside itself: a schema that demands more has no end.
+const RECURSION_MAX: usize = 8;
 const UNIQUE_TRIES: usize = 24;
 
 /// Writes one value.
@@ -32,7 +37,7 @@ pub(super) struct Generator {
     random: Random,
     items: usize,
     chars: usize,
-    bytes_left: usize,
+    bytes: usize,
     /// Origins of the nodes around the current one, one list a level.
     around: Vec<Rc<Node>>,
     /// Member names around the current value.
@@ -41,6 +46,7 @@ pub(super) struct Generator {
     persona: Persona,
     pointer: String,
     weakness: Weakness,
+    bold: bool,
 }
 
 impl Generator {
@@ -49,40 +55,48 @@ impl Generator {
         Self {
             folder: Folder::new(Arc::clone(schema)),
             persona: Persona::new(&mut random),
+            weakness: Weakness::new(random.clone()),
             random,
             items,
             chars,
-            bytes_left: BYTES_MAX,
+            bytes: 0,
             around: Vec::new(),
             names: Vec::new(),
             arrays: 0,
             pointer: String::new(),
-            weakness: Weakness::default(),
+            bold: false,
         }
     }
 
     /// The value of the whole schema, and where it breaks most easily.
-    pub(super) fn generate(mut self, schema: &Value) -> (Value, Weakness) {
+    /// `bold` looks for it inside unions too, where breaking one branch may fit another.
+    pub(super) fn generate(mut self, schema: &Value, bold: bool) -> (Value, Weakness) {
+        self.bold = bold;
         let value = self.value(schema);
         (value, self.weakness)
     }
 
     fn value(&mut self, schema: &Value) -> Value {
-        if self.around.len() >= DEPTH_MAX {
+        if self.around.len() >= DEPTH_MAX || self.exhausted() {
             return Value::Null;
         }
-        let lean = self.around.len() > 24 || self.bytes_left == 0 || self.recursion(schema) >= 2;
+        let lean = self.around.len() > 24 || self.bytes >= BYTES_MAX || self.recursion(schema) >= 2;
         let node = self.folder.node(schema, &mut self.random, lean);
         self.of_node(&node)
     }
 
     fn of_node(&mut self, node: &Rc<Node>) -> Value {
         self.around.push(Rc::clone(node));
-        let value = self.kind_of_value(node);
+        let endless = self.depth_of_recursion() > RECURSION_MAX;
+        let value = if endless {
+            Value::Null
+        } else {
+            self.kind_of_value(node)
+        };
         let certain = !self.around.iter().any(|one| one.chosen);
-        if certain {
-            self.weakness
-                .consider(&self.pointer, node, &value, self.around.len(), &mut self.random);
+        if certain || self.bold {
+            let depth = (certain, self.around.len());
+            self.weakness.consider(&self.pointer, node, &value, depth);
         }
         self.around.pop();
         value
@@ -218,7 +232,7 @@ impl Generator {
             name,
             around,
             persona: self.persona,
-            chars: self.chars.min(self.bytes_left),
+            chars: self.chars.min(BYTES_MAX.saturating_sub(self.bytes)),
         };
         let text = text::string(node, place, &mut self.random);
         self.spend(text.len());
@@ -226,7 +240,11 @@ impl Generator {
     }
 
     fn spend(&mut self, bytes: usize) {
-        self.bytes_left = self.bytes_left.saturating_sub(bytes + 8);
+        self.bytes += bytes + 8;
+    }
+
+    fn exhausted(&self) -> bool {
+        self.bytes >= 2 * BYTES_MAX
     }
 
     fn inside<T>(&mut self, segment: &str, write: impl FnOnce(&mut Self) -> T) -> T {
@@ -250,13 +268,12 @@ impl Generator {
         let unique = node.keywords.get("uniqueItems") == Some(&Value::Bool(true));
         let contains = node.keywords.get("contains");
         let wanted = contains.map_or(0, |_| node.count("minContains").unwrap_or(1));
-        let anything = Value::Bool(true);
         let mut seen = HashSet::new();
         let mut items = Vec::new();
         self.arrays += 1;
-        while items.len() < count && (self.bytes_left > 0 || items.len() < least) {
+        while items.len() < count && (self.bytes < BYTES_MAX || items.len() < least) && !self.exhausted() {
             let at = items.len();
-            let schema = tuple.get(at).or(rest).unwrap_or(&anything);
+            let schema = tuple.get(at).or(rest).unwrap_or(&ANYTHING);
             let extra = contains.filter(|_| at >= tuple.len() && at < tuple.len() + wanted);
             let tries = if unique { UNIQUE_TRIES } else { 1 };
             let fresh = (0..tries).find_map(|_| {
@@ -309,11 +326,14 @@ impl Generator {
         let mut members = Map::new();
         let names = self.members_to_write(node);
         let node = self.with_dependents(node, &names);
-        for name in names {
-            let Some(schema) = schema_of(&node, &name).cloned() else {
-                continue;
-            };
-            self.member(&mut members, &name, &schema);
+        let required = list(node.keywords.get("required"))
+            .iter()
+            .filter_map(Value::as_str);
+        let due: Vec<&str> = required
+            .filter(|name| !names.iter().any(|known| known == name))
+            .collect();
+        for name in names.iter().map(String::as_str).chain(due) {
+            self.member(&mut members, name, schema_of(&node, name));
         }
         self.further_members(&node, &mut members);
         self.persona = outer;
@@ -336,7 +356,7 @@ impl Generator {
             .collect();
         let max = node.count("maxProperties").unwrap_or(usize::MAX);
         let min = node.count("minProperties").unwrap_or(0);
-        let deep = self.depth_of_recursion() >= 2 || self.around.len() > 24 || self.bytes_left == 0;
+        let deep = self.depth_of_recursion() >= 2 || self.around.len() > 24 || self.bytes >= BYTES_MAX;
         let declared = node.keywords.get("properties").and_then(Value::as_object);
         let mut names: Vec<String> = Vec::new();
         let mut optional = declared
@@ -415,15 +435,14 @@ impl Generator {
         let wish = wish
             .max(min)
             .min(node.count("maxProperties").unwrap_or(usize::MAX));
-        let anything = Value::Bool(true);
         for round in 0..wish.saturating_mul(4) {
-            if members.len() >= wish {
+            if members.len() >= wish || self.exhausted() {
                 break;
             }
             let (key, schema) = match patterns.and_then(|patterns| patterns.iter().next()) {
                 Some((pattern, schema)) => (pattern::sample(pattern, &mut self.random, 0, 200), schema),
                 None if open == Some(&Value::Bool(false)) => break,
-                None => (Some(self.key(node, round)), open.unwrap_or(&anything)),
+                None => (Some(self.key(node, round)), open.unwrap_or(&ANYTHING)),
             };
             let Some(key) = key else { break };
             if !members.contains_key(&key) {
@@ -449,11 +468,10 @@ impl Generator {
     }
 }
 
-fn schema_of<'a>(node: &'a Node, name: &str) -> Option<&'a Value> {
-    static ANYTHING: Value = Value::Bool(true);
+fn schema_of<'a>(node: &'a Node, name: &str) -> &'a Value {
     let declared = node.keywords.get("properties").and_then(|all| all.get(name));
     let open = node.keywords.get("additionalProperties");
-    Some(declared.or(open).unwrap_or(&ANYTHING))
+    declared.or(open).unwrap_or(&ANYTHING)
 }
 
 /// The types a node names; empty where it names none.
