@@ -32,5 +32,3 @@ pub mod worker;
 pub mod cli;
 pub mod client;
 pub mod server;
-
-pub mod cli;

@@ -1,9 +1,10 @@
 //! The one test binary: every file beside this one is a module of it.
 
 mod architecture;
-mod client_follower;
 mod backend_contract;
 mod cli_parse;
+mod client_follower;
+mod client_following;
 mod llm_openai;
 mod llm_scripted;
 mod llm_sse;

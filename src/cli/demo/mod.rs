@@ -98,8 +98,12 @@ impl Cast<'_> {
 
     /// Seats whoever is due; false once everybody is there.
     async fn seat_more(&mut self, stage: &Stage<'_>) -> Result<bool, Failure> {
-        let Some(first) = stage.glimpse(0) else { return Ok(true) };
-        let Some(job_id) = first.job_id.clone() else { return Ok(true) };
+        let Some(first) = stage.glimpse(0) else {
+            return Ok(true);
+        };
+        let Some(job_id) = first.job_id.clone() else {
+            return Ok(true);
+        };
         if self.tasks.len() == 1 {
             let cut = Cut {
                 when: CUT_AT,
