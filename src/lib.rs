@@ -31,5 +31,4 @@ pub mod worker;
 
 pub mod client;
 pub mod server;
-
-pub mod cli;
+pub mod app;

@@ -98,11 +98,11 @@ impl From<ModeArg> for ModeChoice {
 }
 
 /// The exit code of the command.
-pub(super) async fn run(args: ExtractArgs) -> Result<u8, Failure> {
+pub(super) async fn run(args: &ExtractArgs) -> Result<u8, Failure> {
     let deadline = args
         .timeout
         .map(|seconds| clock::now() + Duration::from_secs(seconds));
-    let mut request = request(&args)?;
+    let mut request = request(args)?;
     let client = Client::new(&args.server.url);
     let connection = client.connect().await?;
     if request.model.is_empty() {

@@ -1,6 +1,7 @@
 //! The `livedraft` command line: results on stdout, talk on stderr, stable exit codes.
 
 mod chunk;
+mod demo;
 mod extract;
 mod failure;
 mod job;
@@ -12,6 +13,7 @@ mod screen;
 mod show;
 mod words;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -19,6 +21,7 @@ use clap::{Args, Parser, Subcommand};
 use self::extract::ExtractArgs;
 use self::failure::Failure;
 use self::job::{JobArgs, WatchArgs};
+use self::parse::ParseArgs;
 use self::screen::Stream;
 
 /// Structured LLM output, live from the first token.
@@ -33,14 +36,16 @@ pub struct Cli {
 enum Command {
     /// Extract structured data from text, and see it grow.
     #[command(after_help = failure::TABLE)]
-    Extract(ExtractArgs),
-    /// Watch a job to its end.
+    Extract(Box<ExtractArgs>),
+    /// Watch a job to its end; an interrupt leaves it alone.
     #[command(after_help = failure::TABLE)]
     Watch(WatchArgs),
     /// Ask for a job's end.
     Cancel(JobArgs),
     /// Print a job's state and value now.
     Get(JobArgs),
+    /// Turn any model's text into a live draft, without a server.
+    Parse(ParseArgs),
 }
 
 /// Where the server is.
@@ -69,10 +74,11 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn command(command: Command) -> Result<u8, Failure> {
     match command {
-        Command::Extract(args) => client(extract::run(args)),
+        Command::Extract(args) => client(extract::run(&args)),
         Command::Watch(args) => client(job::watch(args)),
         Command::Cancel(args) => client(job::cancel(args)),
         Command::Get(args) => client(job::get(args)),
+        Command::Parse(args) => Ok(parse_stdin(args)),
     }
 }
 
@@ -82,4 +88,9 @@ fn client(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure
     runtime
         .map_err(|error| Failure::Serve(format!("no runtime: {error}")))?
         .block_on(work)
+}
+
+fn parse_stdin(args: ParseArgs) -> u8 {
+    let code = parse::run(args, io::stdin().lock(), io::stdout().lock(), io::stderr().lock());
+    u8::try_from(code).unwrap_or(1)
 }

@@ -36,7 +36,8 @@ impl Seen {
                 && tally.lost == 0
                 && tally.duplicated == 0
         };
-        self.viewers.iter().all(completed) && values().all(|value| value.is_some() && Some(value) == values().next())
+        self.viewers.iter().all(completed)
+            && values().all(|value| value.is_some() && Some(value) == values().next())
     }
 
     /// The job's id.
@@ -48,7 +49,9 @@ impl Seen {
 /// The value without the order of its members: a null-filled look has the schema's, the others that of arrival. What
 /// the order of the log is was checked by the hash in the end.
 fn plain(viewer: &Follower) -> Option<serde_json::Value> {
-    viewer.value().and_then(|value| serde_json::from_str(&value.to_json()).ok())
+    viewer
+        .value()
+        .and_then(|value| serde_json::from_str(&value.to_json()).ok())
 }
 
 /// The table, and a verdict a job.

@@ -26,7 +26,13 @@ pub(super) struct Scene {
 
 /// The scenes, in order; `speed` multiplies the model's rate.
 pub(super) fn scenes(speed: f64) -> Vec<Scene> {
-    vec![user(speed), storm(speed), profile(speed), fenced(speed), filled(speed)]
+    vec![
+        user(speed),
+        storm(speed),
+        profile(speed),
+        fenced(speed),
+        filled(speed),
+    ]
 }
 
 fn script(tokens_per_second: f64, speed: f64) -> Script {

@@ -117,8 +117,11 @@ impl Seat {
                 }
                 (ServerMessage::Snapshot(_), Took::Replaced) if self.index == 2 => {
                     let seq = follower.position().map_or(0, |position| position.seq);
-                    self.line(Tone::Good, &format!("comes late: one snapshot at seq {seq}, then live"))
-                        .await;
+                    self.line(
+                        Tone::Good,
+                        &format!("comes late: one snapshot at seq {seq}, then live"),
+                    )
+                    .await;
                     link
                 }
                 (ServerMessage::End(end), Took::Ended) => Link::Ended(end.outcome),
