@@ -189,7 +189,10 @@ impl Viewer {
     }
 
     fn take_end(&mut self, replica: &Replica, told: &mut Vec<Told>) {
-        let all_told = self.holds(replica) == Some(replica.fold().position);
+        // One that came back may hold the end itself, which is behind the fold: it is told again.
+        let all_told = self
+            .holds(replica)
+            .is_some_and(|held| held.seq >= replica.fold().position.seq);
         if replica.is_gone() && replica.end().is_none() {
             self.over = true;
         }
