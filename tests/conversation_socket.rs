@@ -35,7 +35,9 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) async fn open(address: SocketAddr) -> Result<Self, String> {
-        let mut request = format!("ws://{address}/v1/ws").into_client_request().map_err(text)?;
+        let mut request = format!("ws://{address}/v1/ws")
+            .into_client_request()
+            .map_err(text)?;
         let protocol = SUBPROTOCOL_JSON.parse().expect("a header");
         request.headers_mut().insert("sec-websocket-protocol", protocol);
         let (stream, response) = tokio_tungstenite::connect_async(request).await.map_err(text)?;
@@ -55,7 +57,10 @@ impl Socket {
     }
 
     pub(crate) async fn send_binary(&mut self, message: String) -> Result<(), String> {
-        self.stream.send(Message::binary(message.into_bytes())).await.map_err(text)
+        self.stream
+            .send(Message::binary(message.into_bytes()))
+            .await
+            .map_err(text)
     }
 
     pub(crate) async fn close(&mut self) -> Result<(), String> {
@@ -97,7 +102,10 @@ impl Socket {
 
     /// The folded state of a job, as the fold vectors write it; `null` where there is none.
     pub(crate) fn state(&self, job: &str) -> Json {
-        let fold = self.jobs.get(job).and_then(|watched| watched.client.fold.as_ref());
+        let fold = self
+            .jobs
+            .get(job)
+            .and_then(|watched| watched.client.fold.as_ref());
         serde_json::from_str(&told(fold).to_json()).expect("JSON")
     }
 
@@ -118,7 +126,9 @@ impl Socket {
             ServerMessage::Accepted(told) => {
                 // An existing job's position is not what the client holds: a snapshot follows.
                 let seq = if told.existing { 0 } else { told.seq };
-                self.begin(&told.job_id, told.tag.as_ref(), seq).client.take(message)
+                self.begin(&told.job_id, told.tag.as_ref(), seq)
+                    .client
+                    .take(message)
             }
             ServerMessage::Attached(told) => {
                 self.begin(&told.job_id, told.tag.as_ref(), 0);
@@ -129,8 +139,13 @@ impl Socket {
                 Ok(())
             }
             ServerMessage::Patch(patch) => {
-                let owner = self.jobs.iter().find(|(_, watched)| watched.tag.as_ref() == Some(&patch.tag));
-                let job = owner.map(|(job, _)| job.clone()).ok_or("a tag that was never told")?;
+                let owner = self
+                    .jobs
+                    .iter()
+                    .find(|(_, watched)| watched.tag.as_ref() == Some(&patch.tag));
+                let job = owner
+                    .map(|(job, _)| job.clone())
+                    .ok_or("a tag that was never told")?;
                 self.event(&job, patch.seq, message)
             }
             ServerMessage::LongPatch(told) => self.event(&told.job_id, told.seq, message),
@@ -171,7 +186,10 @@ impl Socket {
 
     /// The job, if something of it may come.
     fn watched(&mut self, job: &str) -> Result<&mut Watched, String> {
-        let watched = self.jobs.get_mut(job).ok_or("a job that this socket does not watch")?;
+        let watched = self
+            .jobs
+            .get_mut(job)
+            .ok_or("a job that this socket does not watch")?;
         if watched.over {
             return Err("nothing of the job may follow".to_owned());
         }
@@ -208,7 +226,11 @@ fn is_the_fold(end: &JobEnd, watched: &Watched) -> Result<(), String> {
         (None, None) => (None, folded),
     };
     let Position { seq, .. } = fold.position;
-    if told == known { Ok(()) } else { Err(format!("the end tells {told:?}, the fold at {seq} is {known:?}")) }
+    if told == known {
+        Ok(())
+    } else {
+        Err(format!("the end tells {told:?}, the fold at {seq} is {known:?}"))
+    }
 }
 
 fn text(error: impl std::fmt::Display) -> String {

@@ -144,7 +144,8 @@ impl Run {
         }
         let socket = Socket::open(self.address).await?;
         self.sockets.insert(self.current.clone(), socket);
-        let wanted = matches!(does, Does::Expect { expect, .. } if expect.get("type") == Some(&json!("welcome")));
+        let wanted =
+            matches!(does, Does::Expect { expect, .. } if expect.get("type") == Some(&json!("welcome")));
         if !wanted {
             let welcome = self.next().await?;
             equal(&welcome["type"], &json!("welcome"), "the first message")?;
@@ -181,7 +182,11 @@ impl Run {
 
     fn passes(&self, through: &[Pattern], message: &Json) -> Result<(), String> {
         let passes = through.iter().any(|pattern| self.holds(pattern, message).is_ok());
-        if passes { Ok(()) } else { Err(format!("unexpected: {message}")) }
+        if passes {
+            Ok(())
+        } else {
+            Err(format!("unexpected: {message}"))
+        }
     }
 
     async fn any_of(&mut self, alternatives: &[Vec<Step>]) -> Result<(), String> {
@@ -193,7 +198,10 @@ impl Run {
                 Does::Until { until, through } => std::iter::once(until).chain(through).collect(),
                 _ => panic!("an alternative begins with what is expected"),
             };
-            let faults: Vec<_> = first.iter().filter_map(|pattern| self.holds(pattern, &next).err()).collect();
+            let faults: Vec<_> = first
+                .iter()
+                .filter_map(|pattern| self.holds(pattern, &next).err())
+                .collect();
             if faults.len() < first.len() {
                 for step in steps {
                     Box::pin(self.step(step)).await?;
@@ -216,7 +224,11 @@ impl Run {
     /// Whether a message has what the pattern names.
     fn holds(&self, pattern: &Pattern, message: &Json) -> Result<(), String> {
         for (key, expected) in pattern {
-            let found = if key.starts_with('/') { message.pointer(key) } else { message.get(key) };
+            let found = if key.starts_with('/') {
+                message.pointer(key)
+            } else {
+                message.get(key)
+            };
             let fits = match (expected.as_str(), found) {
                 (Some("$any"), found) => found.is_some(),
                 (Some("$absent"), found) => found.is_none(),
@@ -233,14 +245,19 @@ impl Run {
     /// The same with its variables filled in.
     fn filled(&self, json: &Json) -> Json {
         match json {
-            Json::String(text) => match text.strip_prefix('$').map(|name| name.split_once('.').unwrap_or((name, ""))) {
+            Json::String(text) => match text
+                .strip_prefix('$')
+                .map(|name| name.split_once('.').unwrap_or((name, "")))
+            {
                 Some((name, "")) => self.variables.get(name).unwrap_or(json).clone(),
                 Some((name, member)) => self.variables[name][member].clone(),
                 None => json.clone(),
             },
             Json::Array(items) => items.iter().map(|item| self.filled(item)).collect(),
             Json::Object(members) => {
-                let filled = members.iter().map(|(key, value)| (key.clone(), self.filled(value)));
+                let filled = members
+                    .iter()
+                    .map(|(key, value)| (key.clone(), self.filled(value)));
                 Json::Object(filled.collect())
             }
             Json::Null | Json::Bool(_) | Json::Number(_) => json.clone(),
@@ -254,7 +271,11 @@ async fn patiently<T>(happens: impl Future<Output = T>) -> Result<T, String> {
 }
 
 fn equal(found: &Json, expected: &Json, what: &str) -> Result<(), String> {
-    if found == expected { Ok(()) } else { Err(format!("{what} is {found}, not {expected}")) }
+    if found == expected {
+        Ok(())
+    } else {
+        Err(format!("{what} is {found}, not {expected}"))
+    }
 }
 
 fn vectors() -> Vec<Vector> {
@@ -293,7 +314,13 @@ async fn the_server_answers_as_the_vectors_say() {
     for vector in &vectors {
         faults.extend(converse(vector).await.err());
     }
-    assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), vectors.len(), faults.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} of {}:\n{}",
+        faults.len(),
+        vectors.len(),
+        faults.join("\n")
+    );
 }
 
 #[test]
@@ -303,7 +330,9 @@ fn a_pattern_can_miss() {
     let message = json!({"type": "error", "job_id": "x", "list": [{"n": 1}]});
     let pattern = |json: Json| json.as_object().expect("an object").clone();
     let holds = |json| run.holds(&pattern(json), &message).is_ok();
-    assert!(holds(json!({"type": "error", "job_id": "$job", "/list/0/n": 1, "code": "$absent", "list": "$any"})));
+    assert!(holds(
+        json!({"type": "error", "job_id": "$job", "/list/0/n": 1, "code": "$absent", "list": "$any"})
+    ));
     for missed in [
         json!({"type": "pong"}),
         json!({"job_id": "y"}),
