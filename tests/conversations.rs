@@ -27,14 +27,14 @@ struct Vector {
     steps: Vec<Step>,
 }
 
-#[derive(Deserialize, Clone)]
+#[derive(Deserialize)]
 struct Step {
     on: Option<String>,
     #[serde(flatten)]
     does: Does,
 }
 
-#[derive(Deserialize, Clone)]
+#[derive(Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 enum Does {
     Send {
@@ -59,8 +59,9 @@ enum Does {
         until_state: Pattern,
         through: Vec<Pattern>,
     },
-    AnyOf {
-        any_of: Vec<Vec<Step>>,
+    All {
+        all: Vec<Pattern>,
+        through: Vec<Pattern>,
     },
     State {
         state: Pattern,
@@ -117,7 +118,7 @@ impl Run {
             }
             Does::Until { until, through } => self.until(until, through).await,
             Does::UntilState { until_state, through } => self.until_state(until_state, through).await,
-            Does::AnyOf { any_of } => self.any_of(any_of).await,
+            Does::All { all, through } => self.all(all, through).await,
             Does::State { state } => self.state_holds(state),
             Does::SavePosition { save_position, of } => {
                 let job = self.filled(&json!(of));
@@ -189,28 +190,19 @@ impl Run {
         }
     }
 
-    async fn any_of(&mut self, alternatives: &[Vec<Step>]) -> Result<(), String> {
-        let next = patiently(self.socket().peek()).await??;
-        let mut missed = Vec::new();
-        for steps in alternatives {
-            let first = match &steps.first().expect("an alternative has steps").does {
-                Does::Expect { expect, .. } => vec![expect],
-                Does::Until { until, through } => std::iter::once(until).chain(through).collect(),
-                _ => panic!("an alternative begins with what is expected"),
-            };
-            let faults: Vec<_> = first
+    async fn all(&mut self, patterns: &[Pattern], through: &[Pattern]) -> Result<(), String> {
+        let mut missing: Vec<_> = patterns.iter().collect();
+        while !missing.is_empty() {
+            let message = self.next().await?;
+            match missing
                 .iter()
-                .filter_map(|pattern| self.holds(pattern, &next).err())
-                .collect();
-            if faults.len() < first.len() {
-                for step in steps {
-                    Box::pin(self.step(step)).await?;
-                }
-                return Ok(());
+                .position(|pattern| self.holds(pattern, &message).is_ok())
+            {
+                Some(found) => drop(missing.remove(found)),
+                None => self.passes(through, &message)?,
             }
-            missed.extend(faults);
         }
-        Err(missed.join("; or "))
+        Ok(())
     }
 
     fn state_holds(&mut self, pattern: &Pattern) -> Result<(), String> {
