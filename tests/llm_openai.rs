@@ -625,7 +625,9 @@ async fn headers_alone_do_not_count_as_a_first_byte() {
     let server = Server::start(vec![act]).await;
     let mut stream = provider(options(&server.base)).open(&request()).await.unwrap();
     tokio::time::pause();
+    let before = clock::now();
     let told = rest(&mut stream).await;
+    assert!(before.elapsed().as_secs() <= 60, "the time of the headers counts");
     assert_eq!(told[0].as_ref().unwrap_err().kind, LlmErrorKind::FirstByteTimeout);
 }
 
@@ -678,12 +680,20 @@ async fn a_call_of_next_that_is_dropped_loses_nothing() {
 #[tokio::test]
 async fn a_connection_is_used_again_after_done() {
     let body = finish("stop") + DONE;
-    let act = answer("200 OK", "content-type: text/event-stream\r\n", &body);
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let act = Act {
+        pieces: vec![format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).into()],
+        hold: true,
+    };
     let mut server = Server::start(vec![act]).await;
     let provider = provider(options(&server.base));
     for _ in 0..3 {
         let told = rest(&mut provider.open(&request()).await.unwrap()).await;
         assert_eq!(told, [Ok(Chunk::Finish(Finish::Stop))]);
+        // The pool takes the connection back in a task of its own.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
     }
     let mut connections = 0;
     while let Ok(seen) = server.seen.try_recv() {

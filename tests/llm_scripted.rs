@@ -360,7 +360,11 @@ async fn a_person_reads_like_one() {
     let (name, email) = (value["name"].as_str().unwrap(), value["email"].as_str().unwrap());
     assert_eq!(name.split(' ').count(), 2);
     assert!(email.ends_with("@example.com") && email.contains('.'), "{email}");
-    assert_eq!(value["bio"].as_str().unwrap().chars().count(), 80);
+    let bio = value["bio"].as_str().unwrap();
+    assert!(
+        (60..=80).contains(&bio.chars().count()) && bio.ends_with('.'),
+        "{bio}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -374,7 +378,8 @@ async fn lengths_follow_the_script() {
     };
     let value = value(&schema, &script, 1).await;
     assert_eq!(value.as_array().unwrap().len(), 1_000);
-    assert_eq!(value[999]["body"].as_str().unwrap().chars().count(), 500);
+    let chars = value[999]["body"].as_str().unwrap().chars().count();
+    assert!((480..=500).contains(&chars), "{chars}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -577,7 +582,7 @@ async fn hostile_schemas_come_to_an_end() {
         json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}]}),
         json!({"type": "object", "properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}, "required": ["a", "b"]}),
         json!({"type": "array", "items": {"$ref": "#"}, "minItems": 2}),
-        json!({"type": "array", "items": {"type": "array", "items": {"type": "array"}, "minItems": 1e300}}),
+        json!({"type": "array", "items": {"type": "array", "items": {"const": "x".repeat(1_000)}, "minItems": 1e300}}),
         json!({"type": "string", "minLength": 1e300}),
         json!({"type": "string", "pattern": "(((a{9999}){9999}){9999})"}),
         json!({"type": "string", "pattern": "("}),
@@ -585,7 +590,10 @@ async fn hostile_schemas_come_to_an_end() {
         json!({"$ref": "#/nowhere"}),
         json!({"$ref": "https://example.com/elsewhere"}),
         json!(false),
-        json!({"type": "object", "minProperties": 1e300, "required": 3, "properties": []}),
+        json!({"type": "array", "minItems": 1e6, "items": {"const": "x".repeat(100_000)}}),
+        json!({"type": "array", "minItems": 5_000, "items": {"allOf": vec![json!({"anyOf": [{"minimum": 1},
+            {"maximum": 9}, {"type": "integer"}]}); 12]}}),
+        json!({"type": "object", "additionalProperties": {"const": "x".repeat(1_000)}, "minProperties": 1e300, "required": 3, "properties": []}),
     ];
     for schema in hostile {
         let script = Script {

@@ -62,6 +62,8 @@ fn line_ends_of_all_three_kinds() {
     assert_eq!(data("data: a\n\ndata: b\n\n"), ["a", "b"]);
     assert_eq!(data("data: a\r\n\r\ndata: b\r\n\r\n"), ["a", "b"]);
     assert_eq!(data("data: a\r\rdata: b\r\r"), ["a", "b"]);
+    assert_eq!(data("data: a\r\ndata: b\r\n\r\n"), ["a\nb"]);
+    assert_eq!(data("data: a\rdata: b\r\r\n"), ["a\nb"]);
     assert_eq!(data("data: a\r\n\rdata: b\n\r\n"), ["a", "b"]);
 }
 

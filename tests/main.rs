@@ -8,6 +8,8 @@ mod client_follower;
 mod llm_openai;
 mod llm_scripted;
 mod llm_sse;
+mod partial_calls;
+mod partial_golden;
 mod partial_properties;
 mod pipeline;
 mod schema;

@@ -1,5 +1,10 @@
 //! The invariants of the draft (DESIGN §4): cuts do not matter, partials only grow, ops fold to the value, the end
 //! is what a one-shot parse gives, every partial is JSON.
+#![allow(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "a property reads best in one piece"
+)]
 
 use livedraft::partial::{
     Draft, DraftOptions, End, Folded, Lenient, Limits, Map, Mode, Number, Op, OpEncoder, OpSink, Value,
@@ -21,8 +26,8 @@ enum Tree {
     Literal(&'static str),
     Number(String),
     Text(Vec<Piece>),
-    Array(Vec<(Tree, &'static str)>),
-    Object(Vec<(Vec<Piece>, Tree, &'static str)>),
+    Array(Vec<(Self, &'static str)>),
+    Object(Vec<(Vec<Piece>, Self, &'static str)>),
 }
 
 /// A piece of a string: as written, as meant.
@@ -298,6 +303,12 @@ fn flushes() -> impl Strategy<Value = Vec<bool>> {
     prop_oneof![Just(vec![true]), vec(any::<bool>(), 1..9)]
 }
 
+/// What models put where it does not belong.
+const DAMAGE: [&str; 28] = [
+    ",", "\"", "'", "`", "“", "”", "\"\"\"", "//x\n", "/*x*/", "#x\n", "...", "…", "True", "nil", "NaN", "+",
+    ".", "0", "\n", "\\", "\\ud83d", "\\ude00", "\\u12", "{", "}", "[", "]", ":",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -340,6 +351,23 @@ proptest! {
             Err(error) => error.to_string().contains("number out of range") && ours.is_ok(),
         };
         prop_assert_eq!(ours.is_ok(), accepted, "{:?} {:?}", ours, String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn damaged_answers_keep_every_invariant_when_repaired(
+        document in document(), cuts in cuts(), flushes in flushes(), join in 0..20usize,
+        damage in vec((any::<prop::sample::Index>(), prop::sample::select(DAMAGE.to_vec())), 1..4),
+        markdown in any::<bool>(), auto in any::<bool>(),
+    ) {
+        let mut text = document.text;
+        for (at, damage) in damage {
+            let places: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+            text.insert_str(places[at.index(places.len())], damage);
+        }
+        let mode = if markdown { Mode::MdJson } else { Mode::Json };
+        let lenient = if auto { Lenient::Auto } else { Lenient::On };
+        let options = DraftOptions { mode, lenient, ..DraftOptions::default() };
+        replay(&options, text.as_bytes(), &cuts, &flushes, join, false);
     }
 
     #[test]

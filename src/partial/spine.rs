@@ -7,8 +7,9 @@
 //! looks at one frame, the tail and what is newly open, however large the draft is.
 
 use super::guide::NodeId;
+use super::map::Map;
 use super::path;
-use super::value::{Map, Value};
+use super::value::Value;
 
 /// An open container.
 #[derive(Debug)]

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use reqwest::Response;
 use tokio::time::Instant;
 
@@ -117,7 +116,8 @@ impl OpenAiStream {
     fn last_event(&mut self) {
         match self.sse.finish() {
             Ok(Some(event)) => {
-                if self.event(&event.data) {
+                self.event(&event.data);
+                if self.response.is_some() {
                     self.end();
                 }
             }
@@ -130,7 +130,7 @@ impl OpenAiStream {
     fn event(&mut self, data: &str) -> bool {
         let data = data.trim();
         if data == "[DONE]" {
-            self.drain();
+            // The client reads the end of the body by itself where it came in the same packet.
             self.end();
             return false;
         }
@@ -143,13 +143,6 @@ impl OpenAiStream {
                 self.fail(error);
                 false
             }
-        }
-    }
-
-    /// Reads the end of the body if it is there already: only a body read to its end gives its connection back.
-    fn drain(&mut self) {
-        if let Some(response) = &mut self.response {
-            let _ = response.chunk().now_or_never();
         }
     }
 

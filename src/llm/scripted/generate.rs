@@ -122,7 +122,7 @@ impl Generator {
 
     fn kind_of_value(&mut self, node: &Rc<Node>) -> Value {
         if let Some(constant) = node.keywords.get("const") {
-            return constant.clone();
+            return self.quoted(constant);
         }
         let kinds = kinds(node);
         let choices: Vec<&Value> = list(node.keywords.get("enum"))
@@ -130,11 +130,12 @@ impl Generator {
             .filter(|value| kinds.is_empty() || kinds.iter().any(|kind| is_kind(value, kind)))
             .collect();
         if !choices.is_empty() {
-            return choices[self.random.below(choices.len())].clone();
+            let at = self.random.below(choices.len());
+            return self.quoted(choices[at]);
         }
         let kind = self.kind(node, &kinds);
         if let Some(value) = self.shown(node, kind) {
-            return value;
+            return self.quoted(value);
         }
         match kind {
             "null" => Value::Null,
@@ -209,7 +210,7 @@ impl Generator {
     }
 
     /// An example or default of the schema, where it shows one for a scalar.
-    fn shown(&mut self, node: &Node, kind: &str) -> Option<Value> {
+    fn shown<'a>(&mut self, node: &'a Node, kind: &str) -> Option<&'a Value> {
         let examples = list(node.keywords.get("examples"));
         let example = examples.get(self.random.below(examples.len()));
         let default = node.keywords.get("default").filter(|_| self.random.chance(1, 4));
@@ -218,7 +219,6 @@ impl Generator {
             .filter(|_| self.arrays == 0 || examples.len() > 2)
             .filter(fits)
             .or_else(|| default.filter(fits))
-            .cloned()
     }
 
     fn string(&mut self, node: &Node) -> Value {
@@ -237,6 +237,12 @@ impl Generator {
         let text = text::string(node, place, &mut self.random);
         self.spend(text.len());
         Value::String(text)
+    }
+
+    /// A value that the schema itself spells out; it costs what it weighs.
+    fn quoted(&mut self, value: &Value) -> Value {
+        self.spend(weight(value));
+        value.clone()
     }
 
     fn spend(&mut self, bytes: usize) {
@@ -472,6 +478,19 @@ fn schema_of<'a>(node: &'a Node, name: &str) -> &'a Value {
     let declared = node.keywords.get("properties").and_then(|all| all.get(name));
     let open = node.keywords.get("additionalProperties");
     declared.or(open).unwrap_or(&ANYTHING)
+}
+
+/// Bytes of a value, roughly.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum::<usize>() + 2,
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, value)| key.len() + 3 + weight(value))
+            .sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 4,
+    }
 }
 
 /// The types a node names; empty where it names none.

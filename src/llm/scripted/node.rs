@@ -32,6 +32,9 @@ const PARTS_MAX: u32 = 2_000;
 /// What one keyword may ask for.
 const COUNT_MAX: u64 = 1_000_000;
 
+/// Foldings of one schema that are told apart; with more unions side by side these have to do.
+const VARIANTS_MAX: usize = 64;
+
 /// How unions are decided, and how much may still be folded.
 struct Choice<'a> {
     random: &'a mut Random,
@@ -72,10 +75,10 @@ impl Folder {
     pub(super) fn node(&mut self, schema: &Value, random: &mut Random, lean: bool) -> Rc<Node> {
         let schema = self.behind_plain_references(schema);
         let address = std::ptr::from_ref(schema) as usize;
-        if let Some([first, ..]) = self.known.get(&address).map(Vec::as_slice)
-            && !first.chosen
+        if let Some(variants) = self.known.get(&address)
+            && (variants.len() >= VARIANTS_MAX || variants.iter().any(|one| !one.chosen))
         {
-            return Rc::clone(first);
+            return Rc::clone(&variants[random.below(variants.len())]);
         }
         let mut choice = Choice {
             random,
