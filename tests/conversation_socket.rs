@@ -13,6 +13,8 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::fold_vectors::{Client, told};
@@ -57,6 +59,12 @@ impl Socket {
         let asked = serde_json::from_str::<Json>(&message).unwrap_or_default();
         self.fills |= asked["deliver"]["unseen"] == "null";
         self.stream.send(Message::text(message)).await.map_err(text)
+    }
+
+    /// Sends a text frame of any bytes.
+    pub(crate) async fn send_bytes(&mut self, bytes: Vec<u8>) -> Result<(), String> {
+        let frame = Frame::message(bytes, OpCode::Data(Data::Text), true);
+        self.stream.send(Message::Frame(frame)).await.map_err(text)
     }
 
     pub(crate) async fn send_binary(&mut self, message: String) -> Result<(), String> {

@@ -46,6 +46,12 @@ enum Does {
     SendBinary {
         send_binary: String,
     },
+    SendSize {
+        send_size: usize,
+    },
+    SendBytes {
+        send_bytes: Vec<u8>,
+    },
     Expect {
         expect: Pattern,
         #[serde(default)]
@@ -108,6 +114,8 @@ impl Run {
             }
             Does::SendText { send_text } => self.socket().send_text(send_text.clone()).await,
             Does::SendBinary { send_binary } => self.socket().send_binary(send_binary.clone()).await,
+            Does::SendSize { send_size } => self.socket().send_text("a".repeat(*send_size)).await,
+            Does::SendBytes { send_bytes } => self.socket().send_bytes(send_bytes.clone()).await,
             Does::Expect { expect, save } => {
                 let message = self.next().await?;
                 self.holds(expect, &message)?;

@@ -17,4 +17,5 @@ mod wire_docs;
 mod wire_roundtrip;
 mod wire_samples;
 mod wire_schema;
+mod wire_strategies;
 mod simulation;
