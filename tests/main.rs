@@ -2,6 +2,9 @@
 
 mod architecture;
 mod backend_contract;
+mod conversation_node;
+mod conversation_socket;
+mod conversations;
 mod fold_vectors;
 mod cli_parse;
 mod client_follower;
