@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use livedraft::job::{JobSpec, JobState, Outcome, Script, SpecLimits, Transition, next};
 use livedraft::llm::LlmErrorKind;
+use livedraft::partial::parse;
 use livedraft::wire::{ClientMessage, Close, Code, Limits, ServerMessage};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 use crate::wire_samples::{CLIENT_TYPES, SERVER_TYPES, client_type, server_type};
 
@@ -247,6 +249,26 @@ fn every_server_example_is_what_a_server_would_write() {
         types.insert(server_type(&message));
     }
     assert_eq!(types, SERVER_TYPES.iter().copied().collect());
+}
+
+#[test]
+fn the_hash_in_an_example_is_the_value_s() {
+    let mut checked = 0;
+    for text in examples("server") {
+        let ServerMessage::End(end) = ServerMessage::decode(&text).expect("decodes") else {
+            continue;
+        };
+        if let (Some(value), Some(told)) = (&end.value, &end.sha256) {
+            let compact = parse(value.get()).expect("JSON").to_json();
+            let hash: String = Sha256::digest(compact.as_bytes())
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            assert_eq!(*told, hash, "{compact}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 0, "no example shows a hash");
 }
 
 #[test]
