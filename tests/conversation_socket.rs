@@ -13,6 +13,8 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::fold_vectors::{Client, told};
@@ -29,13 +31,16 @@ struct Watched {
 
 pub(crate) struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    peeked: Option<Json>,
+    /// Whether unseen members were asked for as `null`: then the fold is not what an end tells.
+    fills: bool,
     jobs: BTreeMap<String, Watched>,
 }
 
 impl Socket {
     pub(crate) async fn open(address: SocketAddr) -> Result<Self, String> {
-        let mut request = format!("ws://{address}/v1/ws").into_client_request().map_err(text)?;
+        let mut request = format!("ws://{address}/v1/ws")
+            .into_client_request()
+            .map_err(text)?;
         let protocol = SUBPROTOCOL_JSON.parse().expect("a header");
         request.headers_mut().insert("sec-websocket-protocol", protocol);
         let (stream, response) = tokio_tungstenite::connect_async(request).await.map_err(text)?;
@@ -45,17 +50,28 @@ impl Socket {
         }
         Ok(Self {
             stream,
-            peeked: None,
+            fills: false,
             jobs: BTreeMap::new(),
         })
     }
 
     pub(crate) async fn send_text(&mut self, message: String) -> Result<(), String> {
+        let asked = serde_json::from_str::<Json>(&message).unwrap_or_default();
+        self.fills |= asked["deliver"]["unseen"] == "null";
         self.stream.send(Message::text(message)).await.map_err(text)
     }
 
+    /// Sends a text frame of any bytes.
+    pub(crate) async fn send_bytes(&mut self, bytes: Vec<u8>) -> Result<(), String> {
+        let frame = Frame::message(bytes, OpCode::Data(Data::Text), true);
+        self.stream.send(Message::Frame(frame)).await.map_err(text)
+    }
+
     pub(crate) async fn send_binary(&mut self, message: String) -> Result<(), String> {
-        self.stream.send(Message::binary(message.into_bytes())).await.map_err(text)
+        self.stream
+            .send(Message::binary(message.into_bytes()))
+            .await
+            .map_err(text)
     }
 
     pub(crate) async fn close(&mut self) -> Result<(), String> {
@@ -64,9 +80,6 @@ impl Socket {
 
     /// The next message, folded in.
     pub(crate) async fn next(&mut self) -> Result<Json, String> {
-        if let Some(peeked) = self.peeked.take() {
-            return Ok(peeked);
-        }
         match self.frame().await? {
             Message::Text(message) => {
                 let fault = |fault| format!("{fault}: {message}");
@@ -77,18 +90,8 @@ impl Socket {
         }
     }
 
-    /// The same, left to be taken.
-    pub(crate) async fn peek(&mut self) -> Result<Json, String> {
-        let next = self.next().await?;
-        self.peeked = Some(next.clone());
-        Ok(next)
-    }
-
     /// The close that is due now.
     pub(crate) async fn closed(&mut self) -> Result<(u16, String), String> {
-        if let Some(message) = self.peeked.take() {
-            return Err(format!("a close was due, not {message}"));
-        }
         match self.frame().await? {
             Message::Close(Some(close)) => Ok((close.code.into(), close.reason.to_string())),
             other => Err(format!("a close with a number was due, not {other:?}")),
@@ -97,7 +100,10 @@ impl Socket {
 
     /// The folded state of a job, as the fold vectors write it; `null` where there is none.
     pub(crate) fn state(&self, job: &str) -> Json {
-        let fold = self.jobs.get(job).and_then(|watched| watched.client.fold.as_ref());
+        let fold = self
+            .jobs
+            .get(job)
+            .and_then(|watched| watched.client.fold.as_ref());
         serde_json::from_str(&told(fold).to_json()).expect("JSON")
     }
 
@@ -114,11 +120,14 @@ impl Socket {
 
     fn hear(&mut self, message: &str) -> Result<(), String> {
         let read = ServerMessage::decode(message).map_err(text)?;
+        let fills = self.fills;
         match &read {
             ServerMessage::Accepted(told) => {
                 // An existing job's position is not what the client holds: a snapshot follows.
                 let seq = if told.existing { 0 } else { told.seq };
-                self.begin(&told.job_id, told.tag.as_ref(), seq).client.take(message)
+                self.begin(&told.job_id, told.tag.as_ref(), seq)
+                    .client
+                    .take(message)
             }
             ServerMessage::Attached(told) => {
                 self.begin(&told.job_id, told.tag.as_ref(), 0);
@@ -129,8 +138,13 @@ impl Socket {
                 Ok(())
             }
             ServerMessage::Patch(patch) => {
-                let owner = self.jobs.iter().find(|(_, watched)| watched.tag.as_ref() == Some(&patch.tag));
-                let job = owner.map(|(job, _)| job.clone()).ok_or("a tag that was never told")?;
+                let owner = self
+                    .jobs
+                    .iter()
+                    .find(|(_, watched)| watched.tag.as_ref() == Some(&patch.tag));
+                let job = owner
+                    .map(|(job, _)| job.clone())
+                    .ok_or("a tag that was never told")?;
                 self.event(&job, patch.seq, message)
             }
             ServerMessage::LongPatch(told) => self.event(&told.job_id, told.seq, message),
@@ -150,7 +164,7 @@ impl Socket {
                 self.event(&told.job_id, told.seq, message)?;
                 let watched = self.watched(&told.job_id)?;
                 watched.over = true;
-                is_the_fold(told, watched)
+                if fills { Ok(()) } else { is_the_fold(told, watched) }
             }
             ServerMessage::Welcome(_)
             | ServerMessage::Cancelling(_)
@@ -171,7 +185,10 @@ impl Socket {
 
     /// The job, if something of it may come.
     fn watched(&mut self, job: &str) -> Result<&mut Watched, String> {
-        let watched = self.jobs.get_mut(job).ok_or("a job that this socket does not watch")?;
+        let watched = self
+            .jobs
+            .get_mut(job)
+            .ok_or("a job that this socket does not watch")?;
         if watched.over {
             return Err("nothing of the job may follow".to_owned());
         }
@@ -208,7 +225,11 @@ fn is_the_fold(end: &JobEnd, watched: &Watched) -> Result<(), String> {
         (None, None) => (None, folded),
     };
     let Position { seq, .. } = fold.position;
-    if told == known { Ok(()) } else { Err(format!("the end tells {told:?}, the fold at {seq} is {known:?}")) }
+    if told == known {
+        Ok(())
+    } else {
+        Err(format!("the end tells {told:?}, the fold at {seq} is {known:?}"))
+    }
 }
 
 fn text(error: impl std::fmt::Display) -> String {

@@ -27,14 +27,14 @@ struct Vector {
     steps: Vec<Step>,
 }
 
-#[derive(Deserialize, Clone)]
+#[derive(Deserialize)]
 struct Step {
     on: Option<String>,
     #[serde(flatten)]
     does: Does,
 }
 
-#[derive(Deserialize, Clone)]
+#[derive(Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 enum Does {
     Send {
@@ -45,6 +45,12 @@ enum Does {
     },
     SendBinary {
         send_binary: String,
+    },
+    SendSize {
+        send_size: usize,
+    },
+    SendBytes {
+        send_bytes: Vec<u8>,
     },
     Expect {
         expect: Pattern,
@@ -59,8 +65,9 @@ enum Does {
         until_state: Pattern,
         through: Vec<Pattern>,
     },
-    AnyOf {
-        any_of: Vec<Vec<Step>>,
+    All {
+        all: Vec<Pattern>,
+        through: Vec<Pattern>,
     },
     State {
         state: Pattern,
@@ -107,6 +114,8 @@ impl Run {
             }
             Does::SendText { send_text } => self.socket().send_text(send_text.clone()).await,
             Does::SendBinary { send_binary } => self.socket().send_binary(send_binary.clone()).await,
+            Does::SendSize { send_size } => self.socket().send_text("a".repeat(*send_size)).await,
+            Does::SendBytes { send_bytes } => self.socket().send_bytes(send_bytes.clone()).await,
             Does::Expect { expect, save } => {
                 let message = self.next().await?;
                 self.holds(expect, &message)?;
@@ -117,7 +126,7 @@ impl Run {
             }
             Does::Until { until, through } => self.until(until, through).await,
             Does::UntilState { until_state, through } => self.until_state(until_state, through).await,
-            Does::AnyOf { any_of } => self.any_of(any_of).await,
+            Does::All { all, through } => self.all(all, through).await,
             Does::State { state } => self.state_holds(state),
             Does::SavePosition { save_position, of } => {
                 let job = self.filled(&json!(of));
@@ -144,7 +153,8 @@ impl Run {
         }
         let socket = Socket::open(self.address).await?;
         self.sockets.insert(self.current.clone(), socket);
-        let wanted = matches!(does, Does::Expect { expect, .. } if expect.get("type") == Some(&json!("welcome")));
+        let wanted =
+            matches!(does, Does::Expect { expect, .. } if expect.get("type") == Some(&json!("welcome")));
         if !wanted {
             let welcome = self.next().await?;
             equal(&welcome["type"], &json!("welcome"), "the first message")?;
@@ -181,28 +191,26 @@ impl Run {
 
     fn passes(&self, through: &[Pattern], message: &Json) -> Result<(), String> {
         let passes = through.iter().any(|pattern| self.holds(pattern, message).is_ok());
-        if passes { Ok(()) } else { Err(format!("unexpected: {message}")) }
+        if passes {
+            Ok(())
+        } else {
+            Err(format!("unexpected: {message}"))
+        }
     }
 
-    async fn any_of(&mut self, alternatives: &[Vec<Step>]) -> Result<(), String> {
-        let next = patiently(self.socket().peek()).await??;
-        let mut missed = Vec::new();
-        for steps in alternatives {
-            let first = match &steps.first().expect("an alternative has steps").does {
-                Does::Expect { expect, .. } => vec![expect],
-                Does::Until { until, through } => std::iter::once(until).chain(through).collect(),
-                _ => panic!("an alternative begins with what is expected"),
-            };
-            let faults: Vec<_> = first.iter().filter_map(|pattern| self.holds(pattern, &next).err()).collect();
-            if faults.len() < first.len() {
-                for step in steps {
-                    Box::pin(self.step(step)).await?;
-                }
-                return Ok(());
+    async fn all(&mut self, patterns: &[Pattern], through: &[Pattern]) -> Result<(), String> {
+        let mut missing: Vec<_> = patterns.iter().collect();
+        while !missing.is_empty() {
+            let message = self.next().await?;
+            match missing
+                .iter()
+                .position(|pattern| self.holds(pattern, &message).is_ok())
+            {
+                Some(found) => drop(missing.remove(found)),
+                None => self.passes(through, &message)?,
             }
-            missed.extend(faults);
         }
-        Err(missed.join("; or "))
+        Ok(())
     }
 
     fn state_holds(&mut self, pattern: &Pattern) -> Result<(), String> {
@@ -216,7 +224,11 @@ impl Run {
     /// Whether a message has what the pattern names.
     fn holds(&self, pattern: &Pattern, message: &Json) -> Result<(), String> {
         for (key, expected) in pattern {
-            let found = if key.starts_with('/') { message.pointer(key) } else { message.get(key) };
+            let found = if key.starts_with('/') {
+                message.pointer(key)
+            } else {
+                message.get(key)
+            };
             let fits = match (expected.as_str(), found) {
                 (Some("$any"), found) => found.is_some(),
                 (Some("$absent"), found) => found.is_none(),
@@ -233,14 +245,19 @@ impl Run {
     /// The same with its variables filled in.
     fn filled(&self, json: &Json) -> Json {
         match json {
-            Json::String(text) => match text.strip_prefix('$').map(|name| name.split_once('.').unwrap_or((name, ""))) {
+            Json::String(text) => match text
+                .strip_prefix('$')
+                .map(|name| name.split_once('.').unwrap_or((name, "")))
+            {
                 Some((name, "")) => self.variables.get(name).unwrap_or(json).clone(),
                 Some((name, member)) => self.variables[name][member].clone(),
                 None => json.clone(),
             },
             Json::Array(items) => items.iter().map(|item| self.filled(item)).collect(),
             Json::Object(members) => {
-                let filled = members.iter().map(|(key, value)| (key.clone(), self.filled(value)));
+                let filled = members
+                    .iter()
+                    .map(|(key, value)| (key.clone(), self.filled(value)));
                 Json::Object(filled.collect())
             }
             Json::Null | Json::Bool(_) | Json::Number(_) => json.clone(),
@@ -254,7 +271,11 @@ async fn patiently<T>(happens: impl Future<Output = T>) -> Result<T, String> {
 }
 
 fn equal(found: &Json, expected: &Json, what: &str) -> Result<(), String> {
-    if found == expected { Ok(()) } else { Err(format!("{what} is {found}, not {expected}")) }
+    if found == expected {
+        Ok(())
+    } else {
+        Err(format!("{what} is {found}, not {expected}"))
+    }
 }
 
 fn vectors() -> Vec<Vector> {
@@ -293,7 +314,13 @@ async fn the_server_answers_as_the_vectors_say() {
     for vector in &vectors {
         faults.extend(converse(vector).await.err());
     }
-    assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), vectors.len(), faults.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} of {}:\n{}",
+        faults.len(),
+        vectors.len(),
+        faults.join("\n")
+    );
 }
 
 #[test]
@@ -303,7 +330,9 @@ fn a_pattern_can_miss() {
     let message = json!({"type": "error", "job_id": "x", "list": [{"n": 1}]});
     let pattern = |json: Json| json.as_object().expect("an object").clone();
     let holds = |json| run.holds(&pattern(json), &message).is_ok();
-    assert!(holds(json!({"type": "error", "job_id": "$job", "/list/0/n": 1, "code": "$absent", "list": "$any"})));
+    assert!(holds(
+        json!({"type": "error", "job_id": "$job", "/list/0/n": 1, "code": "$absent", "list": "$any"})
+    ));
     for missed in [
         json!({"type": "pong"}),
         json!({"job_id": "y"}),

@@ -2,9 +2,13 @@
 
 mod architecture;
 mod backend_contract;
-mod fold_vectors;
 mod cli_parse;
 mod client_follower;
+mod conversation_node;
+mod conversation_socket;
+mod conversations;
+mod fold_vectors;
+mod harness;
 mod llm_openai;
 mod llm_scripted;
 mod llm_sse;
@@ -13,8 +17,10 @@ mod partial_golden;
 mod partial_properties;
 mod pipeline;
 mod schema;
+mod server_socket;
+mod simulation;
 mod wire_docs;
 mod wire_roundtrip;
 mod wire_samples;
 mod wire_schema;
-mod simulation;
+mod wire_strategies;

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use livedraft::job::{JobState, Outcome, Transition, next};
-use livedraft::wire::{ClientMessage, Close, Code, ServerMessage};
+use livedraft::job::{JobSpec, JobState, Outcome, Script, SpecLimits, Transition, next};
+use livedraft::llm::LlmErrorKind;
+use livedraft::partial::parse;
+use livedraft::wire::{ClientMessage, Close, Code, Limits, ServerMessage};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 use crate::wire_samples::{CLIENT_TYPES, SERVER_TYPES, client_type, server_type};
 
@@ -87,6 +90,116 @@ fn the_closes_are_the_closes() {
     }
 }
 
+/// The first two cells of a table: a name, and a number, a word or nothing.
+fn defaults(marker: &str) -> Vec<(String, Json)> {
+    let row = |row: &Vec<&str>| {
+        let told = row[1].replace(',', "");
+        let value = serde_json::from_str(&told).unwrap_or_default();
+        (row[0].trim_matches('`').to_owned(), value)
+    };
+    table(marker).iter().map(row).collect()
+}
+
+/// The members of what the code has by default; whole numbers as such.
+fn members(value: &impl serde::Serialize) -> Vec<(String, Json)> {
+    let Json::Object(members) = serde_json::to_value(value).expect("plain data") else {
+        panic!("an object was due")
+    };
+    let whole = |value: Json| match value.as_f64() {
+        Some(number) if number.fract() == 0.0 => serde_json::json!(number as u64),
+        _ => value,
+    };
+    members
+        .into_iter()
+        .map(|(name, value)| (name, whole(value)))
+        .collect()
+}
+
+#[test]
+fn the_defaults_are_the_defaults() {
+    assert_eq!(defaults("limits"), members(&Limits::default()));
+    assert_eq!(defaults("script"), members(&Script::default()));
+}
+
+/// A number with its thousands apart, as people write it.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(String::from_utf8_lossy)
+        .collect();
+    groups.join(",")
+}
+
+#[test]
+fn the_limits_of_a_request_are_told() {
+    let (_, behind) = PAGE.split_once("### `job.create").expect("the section is there");
+    let (section, _) = behind.split_once("```").expect("an example follows");
+    let limits = SpecLimits::default();
+    let told = |member: &str, words: String| {
+        let row = section
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{member}` |")));
+        let row = row.unwrap_or_else(|| panic!("{member} has no row"));
+        assert!(row.contains(&words), "{words:?} is not in {row:?}");
+    };
+    told("messages", format!("at most {} messages", limits.messages_max));
+    told(
+        "input",
+        format!("at most {} bytes", grouped(limits.prompt_bytes_max as u64)),
+    );
+    told("max_reasks", format!("| {} |", JobSpec::DEFAULT_REASKS));
+    told("max_reasks", format!("0 to {}", limits.reasks_max));
+    told("flush_ms", format!("| {} |", JobSpec::DEFAULT_FLUSH_MS));
+    told(
+        "flush_ms",
+        format!("0 to {}", grouped(limits.flush_ms_max.into())),
+    );
+    told("limits", format!("1 to {}", grouped(limits.tokens_max.into())));
+    told("limits", format!("1 to {}", grouped(limits.answer_bytes_max)));
+    told("limits", format!("1 to {}", grouped(limits.seconds_max.into())));
+    told("metadata", format!("at most {}", limits.metadata_max));
+    told(
+        "metadata",
+        format!("at most {} bytes", grouped(limits.metadata_bytes_max as u64)),
+    );
+}
+
+#[test]
+fn every_fault_of_a_provider_is_named() {
+    use LlmErrorKind::{
+        BadRequest, BadStream, Connect, Cut, FirstByteTimeout, IdleTimeout, InStream, Overloaded,
+        RateLimited, Server, Unauthorized, UnknownModel,
+    };
+    let (_, behind) = PAGE
+        .split_once("`error.code` of an end:")
+        .expect("the table is there");
+    let (ends, _) = behind.split_once("## 11").expect("a section follows");
+    for kind in [
+        Connect,
+        FirstByteTimeout,
+        RateLimited,
+        Overloaded,
+        Unauthorized,
+        BadRequest,
+        UnknownModel,
+        Server,
+        BadStream,
+        InStream,
+    ] {
+        assert!(ends.contains(&code(kind.code())), "{}", kind.code());
+    }
+    for kind in [Cut, IdleTimeout] {
+        assert!(
+            ends.contains(&code(&format!("provider_{}", kind.code()))),
+            "{}",
+            kind.code()
+        );
+    }
+}
+
 #[test]
 fn the_transitions_are_the_transitions() {
     use JobState::{Cancelled, Completed, Failed, Incomplete, Queued, Recovering, Running, Waiting};
@@ -136,6 +249,26 @@ fn every_server_example_is_what_a_server_would_write() {
         types.insert(server_type(&message));
     }
     assert_eq!(types, SERVER_TYPES.iter().copied().collect());
+}
+
+#[test]
+fn the_hash_in_an_example_is_the_value_s() {
+    let mut checked = 0;
+    for text in examples("server") {
+        let ServerMessage::End(end) = ServerMessage::decode(&text).expect("decodes") else {
+            continue;
+        };
+        if let (Some(value), Some(told)) = (&end.value, &end.sha256) {
+            let compact = parse(value.get()).expect("JSON").to_json();
+            let hash: String = Sha256::digest(compact.as_bytes())
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            assert_eq!(*told, hash, "{compact}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 0, "no example shows a hash");
 }
 
 #[test]

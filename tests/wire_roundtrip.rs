@@ -8,10 +8,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::wire_samples::{
-    CLIENT_TYPES, SERVER_TYPES, client_edges, client_message, client_type, server_edges, server_message,
-    server_type,
-};
+use crate::wire_samples::{CLIENT_TYPES, SERVER_TYPES, client_edges, client_type, server_edges, server_type};
+use crate::wire_strategies::{client_message, server_message};
 
 fn client_survives(message: &ClientMessage) {
     let text = message.encode().expect("encodes");

@@ -6,9 +6,8 @@ use proptest::test_runner::Config;
 use serde_json::{Value as Json, json};
 
 use crate::wire_docs::examples;
-use crate::wire_samples::{
-    CLIENT_TYPES, SERVER_TYPES, client_edges, client_message, server_edges, server_message,
-};
+use crate::wire_samples::{CLIENT_TYPES, SERVER_TYPES, client_edges, server_edges};
+use crate::wire_strategies::{client_message, server_message};
 
 const CLIENT: &str = include_str!("../proto/schema/client.schema.json");
 const SERVER: &str = include_str!("../proto/schema/server.schema.json");

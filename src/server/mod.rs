@@ -1,1 +1,238 @@
-//! The shell around sockets and HTTP: the only place for actix.
+//! The shell around sessions: sockets, HTTP and server-sent events. The only place for actix.
+//!
+//! actix serves its connections on threads of its own, each with a runtime that knows nothing of the others. What
+//! asks the engine runs on the engine's runtime ([`Parts::runtime`]) and comes back as a message, so a busy engine
+//! delays no socket and a busy socket no engine.
+
+mod ask;
+mod events;
+mod frame;
+mod gate;
+mod http;
+mod link;
+mod node;
+mod problem;
+mod socket;
+mod watching;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer, web};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use self::node::Node;
+use crate::backend::Backend;
+use crate::clock;
+use crate::hub::Hub;
+use crate::submit::Admission;
+use crate::wire::Limits;
+
+/// How long actix waits for requests that are still open when it stops, s: by then sockets and streams are closed.
+const STOP_SECONDS: u64 = 2;
+/// Connections that may wait to be accepted.
+const ACCEPT_BACKLOG: u32 = 2_048;
+/// Connections beyond the long ones, for requests that come and go.
+const SHORT_CONNECTIONS: usize = 1_024;
+
+/// How the server listens, and what it allows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServerOptions {
+    /// Where to listen; port 0 takes a free one. Default: 127.0.0.1:8080.
+    pub bind: SocketAddr,
+    /// Whether `bind` may be an address that others can reach, although no keys are configured. Default: false.
+    pub allow_public: bool,
+    /// Threads that serve connections. Default: 1.
+    pub http_workers: usize,
+    /// What clients must keep to, as `welcome` tells it.
+    pub limits: Limits,
+    /// How long a silent client is let be before it is pinged, and again before it is given up, ms. Default: 25,000.
+    pub heartbeat_ms: u64,
+    /// How long a reader may leave no room to write before it is dropped, ms. Default: 30,000.
+    pub send_timeout_ms: u64,
+    /// How long a closed socket is waited for: for its last frame to be written, then for its peer to close, ms each.
+    /// Default: 1,000.
+    pub close_timeout_ms: u64,
+    /// Clients that are sent away are told to come back after a random time below this, ms. Default: 2,000.
+    pub drain_spread_ms: u64,
+    /// Bytes of a request's body. Default: 1 MiB.
+    pub body_bytes_max: usize,
+    /// Sockets and event streams that may be open. Default: 20,000.
+    pub connections_max: usize,
+    /// About how many bytes a connection is given in one turn. Default: 64 KiB.
+    pub take_bytes: usize,
+    /// How long an event stream is silent before a comment keeps it alive, ms. Default: 15,000.
+    pub sse_comment_ms: u64,
+    /// Whose jobs the clients' are, as long as no keys tell them apart. Default: `default`.
+    pub tenant: String,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            allow_public: false,
+            http_workers: 1,
+            limits: Limits::default(),
+            heartbeat_ms: 25_000,
+            send_timeout_ms: 30_000,
+            close_timeout_ms: 1_000,
+            drain_spread_ms: 2_000,
+            body_bytes_max: 1024 * 1024,
+            connections_max: 20_000,
+            take_bytes: 64 * 1024,
+            sse_comment_ms: 15_000,
+            tenant: "default".to_owned(),
+        }
+    }
+}
+
+/// What the server serves.
+#[derive(Clone)]
+pub struct Parts {
+    /// The fan-out.
+    pub hub: Arc<Hub>,
+    /// The door jobs come in by.
+    pub admission: Arc<Admission>,
+    /// The engine, for cancels.
+    pub backend: Arc<dyn Backend>,
+    /// The models that may be named.
+    pub models: Vec<String>,
+    /// The runtime on which the engine is asked and jobs are followed.
+    pub runtime: Handle,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts")
+            .field("models", &self.models)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Others could reach it, and nothing would tell them apart.
+    #[error(
+        "refusing to listen on {0}: no keys are configured, so whoever reaches this address may run jobs and read \
+         all of them. Bind a loopback address, or allow it explicitly (`allow_public`) behind something that checks \
+         who comes"
+    )]
+    Public(SocketAddr),
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The server's thread cannot be started, or ended at once.
+    #[error("the server's thread cannot be started: {0}")]
+    Thread(String),
+}
+
+/// A server that runs.
+pub struct Running {
+    address: SocketAddr,
+    handle: ServerHandle,
+    node: Arc<Node>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+type Started = Result<(SocketAddr, ServerHandle), StartError>;
+
+/// Binds and serves, on threads of its own.
+pub fn start(options: ServerOptions, parts: Parts) -> Result<Running, StartError> {
+    if !options.bind.ip().is_loopback() && !options.allow_public {
+        return Err(StartError::Public(options.bind));
+    }
+    let node = Node::new(options, parts);
+    let served = Arc::clone(&node);
+    let (begun, starts) = std::sync::mpsc::sync_channel::<Started>(1);
+    let (end, ended) = oneshot::channel();
+    let serve = move || {
+        actix_web::rt::System::new().block_on(serve(served, begun));
+        // Nobody waits any more where the receiver is gone.
+        let _ = end.send(());
+    };
+    std::thread::Builder::new()
+        .name("livedraft-http".to_owned())
+        .spawn(serve)
+        .map_err(|error| StartError::Thread(error.to_string()))?;
+    let (address, handle) = starts
+        .recv()
+        .map_err(|_| StartError::Thread("it ended at once".to_owned()))??;
+    tracing::info!(%address, "listening");
+    Ok(Running {
+        address,
+        handle,
+        node,
+        ended,
+    })
+}
+
+async fn serve(node: Arc<Node>, begun: std::sync::mpsc::SyncSender<Started>) {
+    let address = node.options.bind;
+    let data = web::Data::from(Arc::clone(&node));
+    let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(http::routes))
+        .workers(node.options.http_workers)
+        .max_connections(node.options.connections_max + SHORT_CONNECTIONS)
+        .backlog(ACCEPT_BACKLOG)
+        .tcp_nodelay(true)
+        .shutdown_timeout(STOP_SECONDS)
+        .disable_signals()
+        .bind(address);
+    let server = match server {
+        Ok(server) => server,
+        Err(source) => {
+            // `start` waits for this answer as long as this thread lives.
+            let _ = begun.send(Err(StartError::Bind { address, source }));
+            return;
+        }
+    };
+    let address = server.addrs().first().copied().unwrap_or(address);
+    let server = server.run();
+    let _ = begun.send(Ok((address, server.handle())));
+    if let Err(error) = server.await {
+        tracing::error!(%error, "the server has ended");
+    }
+}
+
+impl Running {
+    /// The address it listens on.
+    pub const fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Sends every socket a `goodbye` and closes it (1012), ends event streams, and refuses new ones and new jobs.
+    /// Returns once they are gone, or after as long as closing may take.
+    pub async fn drain(&self) {
+        self.node.begin_drain();
+        let patience = Duration::from_millis(2 * self.node.options.close_timeout_ms + 500);
+        tokio::select! {
+            () = self.node.emptied() => {}
+            () = clock::sleep(patience) => tracing::warn!("connections are left after the drain"),
+        }
+    }
+
+    /// Drains, then stops listening. Returns when the server's threads have ended.
+    pub async fn stop(self) {
+        self.drain().await;
+        self.handle.stop(true).await;
+        // An error means that the thread is gone, which is what is waited for.
+        let _ = self.ended.await;
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! Values keep their text (see the head of `job.proto`), so a message says the same in both forms, to the digit.
 
+mod answer;
 mod client;
 mod job;
 mod server;

@@ -1,0 +1,178 @@
+//! `GET /v1/jobs/{id}/events`: a viewer without input, as server-sent events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::stream;
+use serde::Deserialize;
+use tokio::sync::{Notify, watch};
+
+use super::ask::{self, Refusal, refusal};
+use super::node::{Node, Place, draining};
+use super::{gate, http, problem};
+use crate::clock;
+use crate::event::Position;
+use crate::hub::{Told, Viewer};
+use crate::job::JobId;
+use crate::wire::{Code, Deliver, Form, Unseen};
+
+/// The query of the events route.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[derive(Default)]
+struct Query {
+    #[serde(rename = "as")]
+    form: Form,
+    unseen: Unseen,
+    interval_ms: u32,
+    notes: bool,
+    starting_after: Option<String>,
+}
+
+/// A stream of events and its viewer; dropping it drops the viewer.
+struct Events {
+    node: Arc<Node>,
+    viewer: Viewer,
+    wake: Arc<Notify>,
+    drained: watch::Receiver<bool>,
+    over: bool,
+    _place: Place,
+}
+
+/// `GET /v1/jobs/{id}/events`.
+pub(super) async fn events(
+    request: HttpRequest,
+    job: web::Path<String>,
+    node: web::Data<Node>,
+) -> HttpResponse {
+    match open(&request, &job, &node.into_inner()).await {
+        Ok(response) => response,
+        Err(refusal) => problem::answer(&refusal),
+    }
+}
+
+async fn open(request: &HttpRequest, job: &str, node: &Arc<Node>) -> Result<HttpResponse, Refusal> {
+    if node.is_draining() {
+        return Err(ask::draining(node));
+    }
+    let job = http::job_id(job)?;
+    let query = web::Query::<Query>::from_query(request.query_string())
+        .map_err(|error| refusal(Code::BadRequest, format!("the query cannot be taken: {error}")))?
+        .into_inner();
+    let held = held(request, query.starting_after.as_deref())?;
+    if let Some(held) = held {
+        if has_seen_the_end(node, job, held).await? {
+            // The status that tells an EventSource to stay away.
+            return Ok(HttpResponse::NoContent().finish());
+        }
+    }
+    let Some(place) = node.enter() else {
+        return Ok(gate::full());
+    };
+    let deliver = Deliver {
+        form: query.form,
+        unseen: query.unseen,
+        interval_ms: query.interval_ms,
+        notes: query.notes,
+    };
+    let wake = Arc::new(Notify::new());
+    let woken = Arc::clone(&wake);
+    let watch = |node: Arc<Node>| async move { ask::watch(&node, job, held, deliver, &woken).await };
+    let viewer = http::on_engine(node, watch).await?;
+    let events = Events {
+        node: Arc::clone(node),
+        viewer,
+        wake,
+        drained: node.drained(),
+        over: false,
+        _place: place,
+    };
+    let body = stream::unfold(events, |mut events| async move {
+        let bytes = events.next().await?;
+        Some((Ok::<_, actix_web::Error>(bytes), events))
+    });
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/event-stream"))
+        .insert_header((header::CACHE_CONTROL, "no-cache, no-transform"))
+        .insert_header(("X-Accel-Buffering", "no"))
+        .streaming(body))
+}
+
+/// What the client holds: `Last-Event-ID`, which a reconnecting client sends to the same address, before
+/// `starting_after`.
+fn held(request: &HttpRequest, starting_after: Option<&str>) -> Result<Option<Position>, Refusal> {
+    let header = request.headers().get("last-event-id");
+    let text = match header {
+        Some(value) => Some(value.to_str().unwrap_or_default()),
+        None => starting_after,
+    };
+    text.filter(|text| !text.is_empty())
+        .map(str::parse)
+        .transpose()
+        .map_err(|error: crate::event::BadPosition| refusal(Code::BadRequest, error.to_string()))
+}
+
+async fn has_seen_the_end(node: &Arc<Node>, job: JobId, held: Position) -> Result<bool, Refusal> {
+    let state = http::on_engine(node, |node| async move { ask::state(&node, job).await }).await?;
+    Ok(state.status.is_end() && state.epoch == held.epoch && state.seq == held.seq)
+}
+
+impl Events {
+    /// The next bytes; `None` once the end was told.
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.over {
+            return None;
+        }
+        let silent = Duration::from_millis(self.node.options.sse_comment_ms);
+        let comment = clock::now() + silent;
+        loop {
+            let told = self.viewer.take(clock::now_ms(), self.node.options.take_bytes);
+            self.over = self.viewer.is_over();
+            if !told.is_empty() {
+                return Some(encode(&told));
+            }
+            if self.over {
+                return None;
+            }
+            let due = self
+                .viewer
+                .due_ms()
+                .map(|due| Duration::from_millis(due.saturating_sub(clock::now_ms())));
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = clock::sleep(due.unwrap_or(silent)), if due.is_some() => {}
+                () = clock::sleep_until(comment) => return Some(Bytes::from_static(b":\n\n")),
+                () = draining(&mut self.drained) => {
+                    self.over = true;
+                    // Says when to come back; what comes after is another server's.
+                    return Some(format!("retry: {}\n\n", self.node.reconnect_after_ms().max(1)).into());
+                }
+            }
+        }
+    }
+}
+
+fn encode(told: &[Told]) -> Bytes {
+    let mut out = BytesMut::with_capacity(told.iter().map(|told| told.text.len() + 96).sum());
+    for told in told {
+        put(&mut out, "event: ", told.name);
+        if let Some(position) = told.position {
+            put(&mut out, "id: ", &position.to_string());
+        }
+        // Line ends between the tokens of a JSON text mean nothing; in an event each begins a line of data.
+        for line in told.text.split(['\n', '\r']) {
+            put(&mut out, "data: ", line);
+        }
+        out.put_u8(b'\n');
+    }
+    out.freeze()
+}
+
+fn put(out: &mut BytesMut, field: &str, value: &str) {
+    out.put_slice(field.as_bytes());
+    out.put_slice(value.as_bytes());
+    out.put_u8(b'\n');
+}

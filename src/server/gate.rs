@@ -1,0 +1,84 @@
+//! The upgrade: who may open a socket, and in which subprotocol.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::ask::{self, refusal};
+use super::node::Node;
+use super::socket::Socket;
+use super::{link, problem};
+use crate::wire::{Code, ErrorMessage, SUBPROTOCOL_JSON};
+
+/// Subprotocols that are spoken here.
+const SPOKEN: &[&str] = &[SUBPROTOCOL_JSON];
+
+/// `GET /v1/ws`.
+pub(super) async fn upgrade(
+    request: HttpRequest,
+    payload: web::Payload,
+    node: web::Data<Node>,
+) -> actix_web::Result<HttpResponse> {
+    let node = node.into_inner();
+    if node.is_draining() {
+        return Ok(problem::answer(&ask::draining(&node)));
+    }
+    if !same_origin(&request) {
+        return Ok(problem::foreign_origin());
+    }
+    if !speaks(&request) {
+        return Ok(unspoken());
+    }
+    let Some(place) = node.enter() else {
+        return Ok(full());
+    };
+    let limit = node.options.limits.message_bytes_max;
+    let (response, incoming, outgoing) = link::open(&request, payload, SPOKEN, limit).await?;
+    let socket = Socket::new(node, place, incoming, outgoing);
+    actix_web::rt::spawn(socket.run());
+    Ok(response)
+}
+
+/// Whether a browser's page asks its own host. Programs that are no browsers send no `Origin` and pass.
+pub(super) fn same_origin(request: &HttpRequest) -> bool {
+    let Some(origin) = request.headers().get(header::ORIGIN) else {
+        return true;
+    };
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let authority = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.split_once("://"))
+        .map(|(_, authority)| authority);
+    matches!((authority, host), (Some(authority), Some(host)) if authority.eq_ignore_ascii_case(host))
+}
+
+/// Whether nothing is offered, or something that is spoken here.
+fn speaks(request: &HttpRequest) -> bool {
+    let mut offered = request
+        .headers()
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        .map(str::trim)
+        .peekable();
+    offered.peek().is_none() || offered.any(|name| SPOKEN.contains(&name))
+}
+
+fn unspoken() -> HttpResponse {
+    let spoken = SPOKEN.join(", ");
+    problem::answer(&refusal(
+        Code::UnsupportedSubprotocol,
+        format!("none of the offered subprotocols is spoken here: offer {spoken}"),
+    ))
+}
+
+/// As many connections as may be are open.
+pub(super) fn full() -> HttpResponse {
+    let refusal = ErrorMessage {
+        retry_after_ms: Some(1_000),
+        ..*refusal(Code::Unavailable, "as many connections as may be are open")
+    };
+    problem::with_status(StatusCode::SERVICE_UNAVAILABLE, &refusal)
+}

@@ -1,0 +1,222 @@
+//! The HTTP twin of the socket's verbs.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::StreamExt;
+use serde::Serialize;
+
+use super::ask::{self, Refusal, refusal};
+use super::node::Node;
+use super::{events, gate, problem};
+use crate::event::Epoch;
+use crate::job::{JobId, JobState};
+use crate::session::Accepted;
+use crate::wire::{Code, ErrorMessage, decode_request};
+
+/// What `POST /v1/jobs` answers.
+#[derive(Serialize)]
+struct Created {
+    job_id: String,
+    tag: String,
+    epoch: Epoch,
+    seq: u64,
+    ahead: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    existing: bool,
+}
+
+/// What a cancel answers.
+#[derive(Serialize)]
+struct Cancelling {
+    job_id: String,
+    /// The end the job had already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    already: Option<JobState>,
+}
+
+#[derive(Serialize)]
+struct Models<'a> {
+    models: &'a [String],
+}
+
+/// The routes.
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    let other = || web::to(|| std::future::ready(problem::no_method()));
+    let resource = |path: &str, route| web::resource(path).route(route).default_service(other());
+    config
+        .service(resource("/v1/ws", web::get().to(gate::upgrade)))
+        .service(resource("/v1/jobs", web::post().to(create)))
+        .service(resource("/v1/jobs/{job}", web::get().to(state)))
+        .service(resource("/v1/jobs/{job}/cancel", web::post().to(cancel)))
+        .service(resource("/v1/jobs/{job}/events", web::get().to(events::events)))
+        .service(resource("/v1/models", web::get().to(models)))
+        .service(resource("/livez", web::get().to(live)))
+        .service(resource("/readyz", web::get().to(ready)))
+        .default_service(web::to(|| std::future::ready(problem::no_route())));
+}
+
+async fn live() -> HttpResponse {
+    HttpResponse::Ok().body("ok")
+}
+
+async fn ready(node: web::Data<Node>) -> HttpResponse {
+    if node.is_draining() {
+        return problem::answer(&ask::draining(&node));
+    }
+    HttpResponse::Ok().body("ok")
+}
+
+async fn models(node: web::Data<Node>) -> HttpResponse {
+    HttpResponse::Ok().json(Models {
+        models: &node.parts.models,
+    })
+}
+
+async fn create(request: HttpRequest, payload: web::Payload, node: web::Data<Node>) -> HttpResponse {
+    match created(&request, payload, &node.into_inner()).await {
+        Ok(response) => response,
+        Err(refusal) => problem::answer(&refusal),
+    }
+}
+
+async fn created(
+    request: &HttpRequest,
+    payload: web::Payload,
+    node: &Arc<Node>,
+) -> Result<HttpResponse, Refusal> {
+    if node.is_draining() {
+        return Err(ask::draining(node));
+    }
+    let body = body(request, payload, node.options.body_bytes_max).await?;
+    let (spec, key) = decode_request(&body).map_err(problem::bad)?;
+    let key = idempotency_key(request, key, node.options.limits.idempotency_key_bytes_max)?;
+    let accepted = on_engine(node, |node| async move { ask::submit(&node, spec, key).await }).await?;
+    let Accepted {
+        job,
+        position,
+        ahead,
+        existing,
+    } = accepted;
+    let mut response = if existing {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::Created()
+    };
+    Ok(response
+        .insert_header((header::LOCATION, format!("/v1/jobs/{job}")))
+        .json(Created {
+            job_id: job.to_string(),
+            tag: job.tag().to_string(),
+            epoch: position.epoch,
+            seq: position.seq,
+            ahead,
+            existing,
+        }))
+}
+
+async fn state(job: web::Path<String>, node: web::Data<Node>) -> HttpResponse {
+    let answer = match job_id(&job) {
+        Ok(job) => on_engine(&node, |node| async move { ask::state(&node, job).await }).await,
+        Err(refusal) => Err(refusal),
+    };
+    match answer {
+        Ok(state) => HttpResponse::Ok().json(state),
+        Err(refusal) => problem::answer(&refusal),
+    }
+}
+
+async fn cancel(job: web::Path<String>, node: web::Data<Node>) -> HttpResponse {
+    let answer = match job_id(&job) {
+        Ok(job) => on_engine(&node, |node| async move { ask::cancel(&node, job).await }).await,
+        Err(refusal) => Err(refusal),
+    };
+    match answer {
+        Ok(already) => HttpResponse::Accepted().json(Cancelling {
+            job_id: job.into_inner(),
+            already,
+        }),
+        Err(refusal) => problem::answer(&refusal),
+    }
+}
+
+/// An id that is none names no job: the same answer as for an unknown one.
+pub(super) fn job_id(text: &str) -> Result<JobId, Refusal> {
+    text.parse().map_err(|_| ask::not_found())
+}
+
+/// Runs an ask on the engine's runtime. It goes on where the client does not wait for its answer.
+pub(super) async fn on_engine<T, F>(node: &Arc<Node>, ask: impl FnOnce(Arc<Node>) -> F) -> Result<T, Refusal>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Refusal>> + Send + 'static,
+{
+    match node.parts.runtime.spawn(ask(Arc::clone(node))).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::error!(%error, "an answer was lost");
+            Err(refusal(Code::Internal, "the request could not be served"))
+        }
+    }
+}
+
+/// Reads a body as text, at most `limit` bytes of it.
+async fn body(request: &HttpRequest, mut payload: web::Payload, limit: usize) -> Result<String, Refusal> {
+    let too_large = || {
+        let message = format!("the body is longer than {limit} bytes");
+        refusal(Code::PayloadTooLarge, message)
+    };
+    let declared = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|declared| declared > limit) {
+        return Err(too_large());
+    }
+    let mut body = Vec::with_capacity(declared.unwrap_or(0));
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| refusal(Code::BadRequest, "the body ends before its length"))?;
+        if body.len() + chunk.len() > limit {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    String::from_utf8(body).map_err(|_| refusal(Code::BadJson, "the body is not UTF-8"))
+}
+
+/// The key, from the body or from the header `Idempotency-Key`.
+fn idempotency_key(
+    request: &HttpRequest,
+    in_body: Option<String>,
+    bytes_max: u32,
+) -> Result<Option<String>, Refusal> {
+    let bad = |message: String| {
+        Box::new(ErrorMessage {
+            path: Some("/idempotency_key".to_owned()),
+            ..*refusal(Code::BadRequest, message)
+        })
+    };
+    let header = match request.headers().get("idempotency-key") {
+        None => None,
+        Some(value) => Some(
+            value
+                .to_str()
+                .map_err(|_| bad("the header Idempotency-Key must be visible ASCII".to_owned()))?
+                .to_owned(),
+        ),
+    };
+    let key = match (header, in_body) {
+        (Some(header), Some(body)) if header != body => {
+            return Err(bad(
+                "the header Idempotency-Key and the body's `idempotency_key` differ".to_owned(),
+            ));
+        }
+        (header, body) => header.or(body),
+    };
+    if key.as_ref().is_some_and(|key| key.len() > bytes_max as usize) {
+        return Err(bad(format!("longer than {bytes_max} bytes")));
+    }
+    Ok(key)
+}

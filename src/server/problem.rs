@@ -1,0 +1,58 @@
+//! Refusals as HTTP answers: `{code, message, path?, retry_after_ms?}` with the code's status.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+
+use super::ask::Refusal;
+use crate::wire::{BadMessage, Code, ErrorMessage};
+
+/// The answer that tells a refusal.
+pub(super) fn answer(refusal: &ErrorMessage) -> HttpResponse {
+    let code = Code::named(&refusal.code).unwrap_or(Code::Internal);
+    let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    with_status(status, refusal)
+}
+
+/// The same under another status, for refusals that only HTTP knows.
+pub(super) fn with_status(status: StatusCode, refusal: &ErrorMessage) -> HttpResponse {
+    let mut response = HttpResponseBuilder::new(status);
+    if let Some(retry_after_ms) = refusal.retry_after_ms {
+        // RFC 9110 §10.2.3: whole seconds.
+        response.insert_header((header::RETRY_AFTER, retry_after_ms.div_ceil(1_000).to_string()));
+    }
+    response.json(refusal)
+}
+
+/// A body that cannot be taken.
+pub(super) fn bad(fault: BadMessage) -> Refusal {
+    let BadMessage {
+        code, path, message, ..
+    } = fault;
+    Box::new(ErrorMessage {
+        path,
+        ..*super::ask::refusal(code, message)
+    })
+}
+
+/// A page of another origin asks (cross-site WebSocket hijacking).
+pub(super) fn foreign_origin() -> HttpResponse {
+    let refusal = ErrorMessage {
+        code: "origin_not_allowed".to_owned(),
+        ..*super::ask::refusal(
+            Code::BadRequest,
+            "pages of other origins may not speak with this server",
+        )
+    };
+    with_status(StatusCode::FORBIDDEN, &refusal)
+}
+
+/// There is no such route.
+pub(super) fn no_route() -> HttpResponse {
+    answer(&super::ask::refusal(Code::NotFound, "there is no such route"))
+}
+
+/// The route is there, the method is not.
+pub(super) fn no_method() -> HttpResponse {
+    let refusal = super::ask::refusal(Code::BadRequest, "the route does not take this method");
+    with_status(StatusCode::METHOD_NOT_ALLOWED, &refusal)
+}

@@ -1,0 +1,435 @@
+//! One task per socket: every decision is the session's, this shell does what it says.
+//!
+//! The task waits for whatever comes first: a message, an answer of the world, a viewer that has something to tell,
+//! room to write, a deadline, the drain. Nothing is written unless the connection has room, so a slow reader holds
+//! back its own viewers (who then get one snapshot) and its own messages, and nobody else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinError, JoinHandle};
+
+use super::ask::{self, Refusal};
+use super::frame::{self, Message};
+use super::link::{Heard, Incoming, Outgoing};
+use super::node::{Node, Place, draining};
+use super::watching::{Dropped, Watching};
+use crate::clock;
+use crate::event::Position;
+use crate::hub::Viewer;
+use crate::job::JobId;
+use crate::session::{Ask, Input, Output, Session, SessionOptions, Watched};
+use crate::wire::{Close, Deliver, ErrorMessage, ServerMessage};
+
+/// A socket and its conversation.
+pub(super) struct Socket {
+    node: Arc<Node>,
+    id: String,
+    session: Session,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    /// Frames of the session that are to be written before those of viewers.
+    outbox: BytesMut,
+    watching: Watching,
+    wake: Arc<Notify>,
+    answers: FuturesUnordered<JoinHandle<Answer>>,
+    drained: watch::Receiver<bool>,
+    /// Since when there has been something to write and no room, ms.
+    stuck_ms: Option<u64>,
+    _place: Place,
+}
+
+/// What the world answered.
+enum Answer {
+    /// To the session.
+    Input(Input),
+    /// A viewer that was asked for.
+    Viewer {
+        reference: Option<String>,
+        job: JobId,
+        viewer: Result<Box<Viewer>, Refusal>,
+    },
+    /// A viewer of a job that was just accepted, and the number it was made under.
+    Followed {
+        job: JobId,
+        number: u64,
+        tagged: bool,
+        viewer: Result<Box<Viewer>, Refusal>,
+    },
+}
+
+/// What came first.
+enum Turn {
+    Heard(Heard),
+    Answer(Result<Answer, JoinError>),
+    Woken,
+    Room,
+    Time,
+    Drain,
+    Gone,
+}
+
+/// How a socket ends.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    /// We close.
+    Close(Close),
+    /// The peer has closed; its code goes back.
+    Echo(Option<u16>),
+    /// Nothing more can be said.
+    Gone,
+}
+
+impl Socket {
+    /// A socket that has just been opened.
+    pub(super) fn new(node: Arc<Node>, place: Place, incoming: Incoming, outgoing: Outgoing) -> Self {
+        let id = format!("{:016x}", clock::nonce());
+        let options = SessionOptions {
+            connection_id: id.clone(),
+            limits: node.options.limits,
+            heartbeat_ms: node.options.heartbeat_ms,
+            models: node.parts.models.clone(),
+        };
+        Self {
+            session: Session::new(options, clock::now_ms()),
+            drained: node.drained(),
+            node,
+            id,
+            incoming,
+            outgoing,
+            outbox: BytesMut::new(),
+            watching: Watching::default(),
+            wake: Arc::new(Notify::new()),
+            answers: FuturesUnordered::new(),
+            stuck_ms: None,
+            _place: place,
+        }
+    }
+
+    /// Serves the socket to its end.
+    pub(super) async fn run(mut self) {
+        tracing::debug!(connection = %self.id, "a socket is open");
+        let mut ending = self.input(Input::Opened);
+        while ending.is_none() {
+            let turn = self.next().await;
+            ending = self.turn(turn);
+        }
+        let ending = ending.unwrap_or(Ending::Gone);
+        let read = self.incoming.read();
+        tracing::debug!(connection = %self.id, ?ending, read, "a socket ends");
+        self.end(ending).await;
+    }
+
+    async fn next(&mut self) -> Turn {
+        let now_ms = clock::now_ms();
+        let writes = !self.outbox.is_empty() || self.watching.has_ready();
+        let wait = Duration::from_millis(self.deadline_ms(now_ms).saturating_sub(now_ms));
+        // Who does not read our answers is not listened to.
+        let listens = self.outbox.len() < self.node.options.take_bytes;
+        tokio::select! {
+            heard = self.incoming.next(), if listens => Turn::Heard(heard),
+            Some(answer) = self.answers.next() => Turn::Answer(answer),
+            () = self.wake.notified() => Turn::Woken,
+            room = self.outgoing.reserve(), if writes => match room {
+                Ok(_) => Turn::Room,
+                Err(_) => Turn::Gone,
+            },
+            () = self.outgoing.closed(), if !writes => Turn::Gone,
+            () = clock::sleep(wait) => Turn::Time,
+            () = draining(&mut self.drained) => Turn::Drain,
+        }
+    }
+
+    /// When something is to be done even if nothing happens, ms.
+    fn deadline_ms(&mut self, now_ms: u64) -> u64 {
+        let writes = !self.outbox.is_empty() || self.watching.has_ready();
+        self.stuck_ms = writes.then(|| self.stuck_ms.unwrap_or(now_ms));
+        let stuck = self
+            .stuck_ms
+            .map(|since| since + self.node.options.send_timeout_ms);
+        let session = self.session.deadline_ms();
+        [self.watching.due_ms(), stuck]
+            .into_iter()
+            .flatten()
+            .fold(session, u64::min)
+    }
+
+    fn turn(&mut self, turn: Turn) -> Option<Ending> {
+        match turn {
+            Turn::Heard(heard) => self.heard(heard),
+            Turn::Answer(Ok(answer)) => self.answer(answer),
+            Turn::Answer(Err(error)) => {
+                tracing::error!(connection = %self.id, %error, "an answer was lost");
+                Some(Ending::Close(Close::Internal))
+            }
+            Turn::Woken => {
+                self.watching.wake_all();
+                None
+            }
+            Turn::Room => self.write(),
+            Turn::Time => self.time(),
+            Turn::Drain => {
+                let reconnect_after_ms = self.node.reconnect_after_ms();
+                self.input(Input::Drain { reconnect_after_ms })
+            }
+            Turn::Gone => Some(Ending::Gone),
+        }
+    }
+
+    fn heard(&mut self, heard: Heard) -> Option<Ending> {
+        match heard {
+            Heard::Message(Message::Text(text)) => self.input(Input::Text(text)),
+            Heard::Message(Message::Binary) => self.input(Input::Binary),
+            Heard::Message(Message::Pong) => self.input(Input::Heard),
+            Heard::Message(Message::Ping(payload)) => {
+                frame::pong(&mut self.outbox, &payload);
+                self.input(Input::Heard)
+            }
+            Heard::Message(Message::Close(code)) => Some(Ending::Echo(code)),
+            Heard::Fault(fault) => {
+                tracing::debug!(connection = %self.id, ?fault, "frames that cannot be read on");
+                Some(Ending::Close(fault.close()))
+            }
+            Heard::Gone => Some(Ending::Gone),
+        }
+    }
+
+    fn time(&mut self) -> Option<Ending> {
+        let now_ms = clock::now_ms();
+        let late = |since: u64| now_ms >= since + self.node.options.send_timeout_ms;
+        if self.stuck_ms.is_some_and(late) {
+            tracing::info!(connection = %self.id, "a reader that does not read is dropped");
+            return Some(Ending::Gone);
+        }
+        self.watching.wake_due(now_ms);
+        if now_ms >= self.session.deadline_ms() {
+            return self.input(Input::Tick);
+        }
+        None
+    }
+
+    /// Gives the connection one batch: first what the session says, then what viewers tell.
+    fn write(&mut self) -> Option<Ending> {
+        let mut batch = self.outbox.split();
+        let take_bytes = self.node.options.take_bytes;
+        let dropped = self.watching.write(&mut batch, clock::now_ms(), take_bytes);
+        self.stuck_ms = None;
+        if !batch.is_empty() && self.outgoing.try_send(batch.freeze()).is_err() {
+            return Some(Ending::Gone);
+        }
+        dropped
+            .into_iter()
+            .find_map(|(job, why)| self.viewer_dropped(job, why))
+    }
+
+    fn viewer_dropped(&mut self, job: JobId, why: Dropped) -> Option<Ending> {
+        if why == Dropped::Gone {
+            self.tell_job(job, ask::not_found());
+        }
+        self.input(Input::Over(job))
+    }
+
+    fn tell_job(&mut self, job: JobId, refusal: Refusal) {
+        self.send(&ServerMessage::Error(Box::new(ErrorMessage {
+            job_id: Some(job.to_string()),
+            ..*refusal
+        })));
+    }
+
+    fn send(&mut self, message: &ServerMessage) {
+        match message.encode() {
+            Ok(text) => frame::text(&mut self.outbox, &text),
+            Err(error) => tracing::error!(connection = %self.id, %error, "a message cannot be written"),
+        }
+    }
+
+    /// Gives the session an input and does what it says.
+    fn input(&mut self, input: Input) -> Option<Ending> {
+        let outputs = self.session.handle(input, clock::now_ms());
+        outputs.into_iter().find_map(|output| self.output(output))
+    }
+
+    fn output(&mut self, output: Output) -> Option<Ending> {
+        match output {
+            Output::Send(message) => self.send(&message),
+            Output::Ping => frame::ping(&mut self.outbox),
+            Output::Ask(ask) => self.ask(ask),
+            Output::Follow {
+                job,
+                held,
+                deliver,
+                tagged,
+            } => self.follow(job, held, deliver, tagged),
+            Output::Begin { job, tagged } => self.watching.begin_aside(job, tagged),
+            Output::Unwatch(job) => self.watching.unwatch(job),
+            Output::Close(close) => return Some(Ending::Close(close)),
+        }
+        None
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        let node = Arc::clone(&self.node);
+        let wake = Arc::clone(&self.wake);
+        let answer = self.node.parts.runtime.spawn(answer(node, wake, ask));
+        self.answers.push(answer);
+    }
+
+    fn follow(&mut self, job: JobId, held: Option<Position>, deliver: Deliver, tagged: bool) {
+        let number = self.watching.follow(job);
+        let node = Arc::clone(&self.node);
+        let wake = Arc::clone(&self.wake);
+        self.answers.push(self.node.parts.runtime.spawn(async move {
+            Answer::Followed {
+                job,
+                number,
+                tagged,
+                viewer: ask::watch(&node, job, held, deliver, &wake).await.map(Box::new),
+            }
+        }));
+    }
+
+    fn answer(&mut self, answer: Answer) -> Option<Ending> {
+        match answer {
+            Answer::Input(input) => self.input(input),
+            Answer::Viewer {
+                reference,
+                job,
+                viewer,
+            } => {
+                let answer = match viewer {
+                    Ok(viewer) => {
+                        let resumed = viewer.resumed();
+                        self.watching.lay_aside(*viewer);
+                        Ok(Watched { resumed })
+                    }
+                    Err(refusal) => Err(with_reference(refusal, reference.clone())),
+                };
+                let ending = self.input(Input::Watched {
+                    reference,
+                    job,
+                    answer,
+                });
+                self.watching.clear_aside();
+                ending
+            }
+            Answer::Followed {
+                job,
+                number,
+                tagged,
+                viewer,
+            } => {
+                if !self.watching.is_followed(job, number) {
+                    return None;
+                }
+                match viewer {
+                    Ok(viewer) => {
+                        self.watching.begin(job, *viewer, tagged);
+                        None
+                    }
+                    Err(refusal) => {
+                        self.tell_job(job, refusal);
+                        self.input(Input::Over(job))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says the last words, and lets the connection go once they are written.
+    async fn end(mut self, ending: Ending) {
+        let close = match ending {
+            Ending::Close(close) => {
+                frame::close(&mut self.outbox, Some(close.number()), close.reason());
+                true
+            }
+            Ending::Echo(code) => {
+                frame::close(&mut self.outbox, code, "");
+                false
+            }
+            Ending::Gone => return,
+        };
+        let patience = Duration::from_millis(self.node.options.close_timeout_ms);
+        let last = self.outbox.split().freeze();
+        let sent = tokio::select! {
+            sent = self.outgoing.send(last) => sent.is_ok(),
+            () = clock::sleep(patience) => false,
+        };
+        if sent && close {
+            let bytes = self.node.options.limits.message_bytes_max / 2;
+            tokio::select! {
+                () = self.incoming.discard(bytes) => {}
+                () = clock::sleep(patience) => {}
+            }
+        }
+    }
+}
+
+fn with_reference(mut refusal: Refusal, reference: Option<String>) -> Refusal {
+    refusal.reference = reference;
+    refusal
+}
+
+/// Asks the world; runs on the engine's runtime.
+async fn answer(node: Arc<Node>, wake: Arc<Notify>, ask: Ask) -> Answer {
+    match ask {
+        Ask::Submit {
+            reference,
+            idempotency_key,
+            spec,
+            deliver,
+        } => {
+            let answer = ask::submit(&node, *spec, idempotency_key)
+                .await
+                .map_err(|refusal| with_reference(in_message(refusal), reference.clone()));
+            Answer::Input(Input::Submitted {
+                reference,
+                deliver,
+                answer,
+            })
+        }
+        Ask::Watch {
+            reference,
+            job,
+            held,
+            deliver,
+        } => Answer::Viewer {
+            reference,
+            job,
+            viewer: ask::watch(&node, job, held, deliver, &wake).await.map(Box::new),
+        },
+        Ask::Cancel { reference, job } => {
+            let answer = ask::cancel(&node, job)
+                .await
+                .map_err(|refusal| with_reference(refusal, reference.clone()));
+            Answer::Input(Input::Cancelled {
+                reference,
+                job,
+                answer,
+            })
+        }
+        Ask::State { reference, job } => {
+            let answer = match ask::state(&node, job).await {
+                Ok(mut state) => {
+                    state.reference = reference;
+                    Ok(state)
+                }
+                Err(refusal) => Err(with_reference(refusal, reference)),
+            };
+            Answer::Input(Input::State { answer })
+        }
+    }
+}
+
+/// Admission's paths point into the request; a client of the socket has it under `request`, beside the key.
+fn in_message(mut refusal: Refusal) -> Refusal {
+    if let Some(path) = &mut refusal.path {
+        if path != "/idempotency_key" {
+            path.insert_str(0, "/request");
+        }
+    }
+    refusal
+}

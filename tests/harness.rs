@@ -1,0 +1,262 @@
+//! A whole server in this process, and hands to do a worker's work: claim, append, finish.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures_util::{SinkExt, StreamExt};
+use livedraft::backend::embedded::{Embedded, EngineOptions};
+use livedraft::backend::{Append, Appended, Backend, EventLog, Fenced, JobQueue, Write};
+use livedraft::clock;
+use livedraft::event::{
+    AttemptBegins, End, EndError, Epoch, Event, Note, NoteKind, Position, Timings, patch,
+};
+use livedraft::hub::{Hub, HubOptions};
+use livedraft::job::{JobId, LeaseToken, Outcome, Reason};
+use livedraft::server::{Parts, Running, ServerOptions, start};
+use livedraft::submit::{Admission, AdmissionOptions};
+use serde_json::{Value as Json, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// An engine, a hub, a door and a server over them.
+pub(crate) struct House {
+    pub(crate) engine: Arc<Embedded>,
+    pub(crate) running: Running,
+}
+
+/// A socket's client.
+pub(crate) struct Client {
+    pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+/// One who holds a job's lease.
+pub(crate) struct Hands {
+    engine: Arc<Embedded>,
+    pub(crate) job: JobId,
+    token: LeaseToken,
+    pub(crate) position: Position,
+}
+
+pub(crate) fn options() -> ServerOptions {
+    ServerOptions {
+        bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+        ..ServerOptions::default()
+    }
+}
+
+pub(crate) fn house() -> House {
+    house_with(options(), HubOptions::default())
+}
+
+pub(crate) fn house_with(options: ServerOptions, hub: HubOptions) -> House {
+    house_over(Arc::new(Embedded::new(EngineOptions::default())), options, hub)
+}
+
+pub(crate) fn house_over(engine: Arc<Embedded>, options: ServerOptions, hub: HubOptions) -> House {
+    let backend: Arc<dyn Backend> = engine.clone();
+    let offered = Arc::new(|model: &str| match model {
+        "scripted" => Ok(()),
+        _ => Err(Some("scripted".to_owned())),
+    });
+    let admission = Admission::new(Arc::clone(&backend), AdmissionOptions::default(), offered);
+    let parts = Parts {
+        hub: Hub::new(Arc::clone(&backend), hub),
+        admission: Arc::new(admission),
+        backend,
+        models: vec!["scripted".to_owned()],
+        runtime: tokio::runtime::Handle::current(),
+    };
+    let running = start(options, parts).expect("a free port");
+    House { engine, running }
+}
+
+impl House {
+    pub(crate) fn request(&self) -> Request {
+        format!("ws://{}/v1/ws", self.running.addr())
+            .into_client_request()
+            .unwrap()
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running.addr())
+    }
+
+    /// A socket whose welcome was read.
+    pub(crate) async fn client(&self) -> Client {
+        let mut client = self.fresh().await;
+        assert_eq!(client.json().await["type"], "welcome");
+        client
+    }
+
+    pub(crate) async fn fresh(&self) -> Client {
+        let (socket, _) = tokio_tungstenite::connect_async(self.request()).await.unwrap();
+        Client { socket }
+    }
+
+    /// Claims the next job, which is there.
+    pub(crate) async fn claim(&self) -> Hands {
+        let claim = self
+            .engine
+            .claim(clock::nonce(), Epoch::new(clock::nonce()))
+            .await
+            .unwrap()
+            .expect("a job in line");
+        Hands {
+            engine: Arc::clone(&self.engine),
+            job: claim.id,
+            token: claim.token(),
+            position: claim.position,
+        }
+    }
+}
+
+pub(crate) fn request() -> Json {
+    json!({
+        "model": "scripted",
+        "input": "What is it?",
+        "schema": {"type": "object", "properties": {"name": {"type": "string"}, "size": {"type": "integer"}}},
+    })
+}
+
+pub(crate) fn create(reference: &str) -> Json {
+    json!({"type": "job.create", "ref": reference, "request": request()})
+}
+
+impl Client {
+    pub(crate) async fn send(&mut self, message: Json) {
+        self.text(message.to_string()).await;
+    }
+
+    pub(crate) async fn text(&mut self, text: String) {
+        self.socket.send(Message::text(text)).await.unwrap();
+    }
+
+    /// The next frame; the socket is open.
+    pub(crate) async fn frame(&mut self) -> Message {
+        self.socket.next().await.expect("a frame").expect("no error")
+    }
+
+    /// The next text frame, as it is.
+    pub(crate) async fn told(&mut self) -> String {
+        loop {
+            match self.frame().await {
+                Message::Text(text) => return text.to_string(),
+                Message::Ping(_) => {}
+                other => panic!("not a text: {other:?}"),
+            }
+        }
+    }
+
+    pub(crate) async fn json(&mut self) -> Json {
+        serde_json::from_str(&self.told().await).unwrap()
+    }
+
+    /// The next message, which is of this type.
+    pub(crate) async fn expect(&mut self, kind: &str) -> Json {
+        let message = self.json().await;
+        assert_eq!(message["type"], kind, "{message}");
+        message
+    }
+
+    /// Reads on to the end of the socket; the code of its close frame, and what was told before.
+    pub(crate) async fn closed(&mut self) -> (Option<u16>, Vec<Json>) {
+        let mut told = Vec::new();
+        let mut code = None;
+        while let Some(frame) = self.socket.next().await {
+            match frame {
+                Ok(Message::Text(text)) => told.push(serde_json::from_str(&text).unwrap()),
+                Ok(Message::Close(close)) => code = close.map(|close| close.code.into()),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        (code, told)
+    }
+
+    /// Creates a job and reads its acceptance and its first status.
+    pub(crate) async fn create(&mut self) -> (JobId, Json) {
+        self.send(create("c")).await;
+        let accepted = self.expect("job.accepted").await;
+        (accepted["job_id"].as_str().unwrap().parse().unwrap(), accepted)
+    }
+}
+
+impl Hands {
+    fn next(&self) -> Position {
+        Position {
+            seq: self.position.seq + 1,
+            ..self.position
+        }
+    }
+
+    pub(crate) async fn append(&mut self, event: Event) {
+        let write = Write {
+            position: self.next(),
+            opens: false,
+            event,
+        };
+        self.position = write.position;
+        let append = Append {
+            write,
+            raw: String::new(),
+            record: None,
+            snapshot: None,
+        };
+        let answer = self.engine.append(self.job, self.token, &append).await.unwrap();
+        assert_eq!(answer, Appended::Ok);
+    }
+
+    /// Appends a patch of these ops, comma-separated; gives the frame.
+    pub(crate) async fn patch(&mut self, ops: &str) -> String {
+        let frame = patch::encode(self.job.tag(), self.next().seq, ops, None);
+        self.append(Event::Patch(frame.as_str().into())).await;
+        frame
+    }
+
+    pub(crate) async fn attempt(&mut self, attempt: u32) {
+        self.append(Event::Attempt(AttemptBegins {
+            attempt,
+            reason: if attempt == 1 {
+                Reason::First
+            } else {
+                Reason::Invalid
+            },
+            reset: true,
+            at: Vec::new(),
+            errors: Vec::new(),
+        }))
+        .await;
+    }
+
+    pub(crate) async fn note(&mut self, text: &str) {
+        self.append(Event::Note(Note {
+            kind: NoteKind::Text,
+            text: text.to_owned(),
+        }))
+        .await;
+    }
+
+    pub(crate) async fn finish(&mut self, outcome: Outcome) {
+        let error = (outcome != Outcome::Completed).then(|| EndError::new("internal", "by hand"));
+        let end = End {
+            outcome,
+            error,
+            sha256: None,
+            best: None,
+            usage: Default::default(),
+            attempts: Vec::new(),
+            timings: Timings::default(),
+        };
+        let write = Write {
+            position: self.next(),
+            opens: false,
+            event: Event::End(Box::new(end)),
+        };
+        self.position = write.position;
+        let answer = self.engine.finish(self.job, self.token, write).await.unwrap();
+        assert_eq!(answer, Fenced::Ok);
+    }
+}
