@@ -51,6 +51,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("actix_web", &["server"]),
     ("actix_http", &["server"]),
     ("actix_ws", &["server"]),
+    ("socket2", &["server"]),
     ("reqwest", &["llm"]),
     ("rustls", &["llm"]),
     ("jsonschema", &["schema"]),

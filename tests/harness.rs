@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use livedraft::backend::embedded::{Embedded, EngineOptions};
-use livedraft::backend::{Append, Appended, Backend, EventLog, Fenced, JobQueue, Write};
+use livedraft::backend::{Append, Appended, Backend, EventLog, Fenced, JobQueue, Submission, Write};
 use livedraft::clock;
 use livedraft::event::{
     AttemptBegins, End, EndError, Epoch, Event, Note, NoteKind, Position, Timings, patch,
 };
 use livedraft::hub::{Hub, HubOptions};
 use livedraft::job::{JobId, LeaseToken, Outcome, Reason};
+use livedraft::schema::{Schema, SchemaLimits};
 use livedraft::server::{Parts, Running, ServerOptions, start};
 use livedraft::submit::{Admission, AdmissionOptions};
 use serde_json::{Value as Json, json};
@@ -24,6 +25,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 /// An engine, a hub, a door and a server over them.
 pub(crate) struct House {
     pub(crate) engine: Arc<Embedded>,
+    pub(crate) parts: Parts,
     pub(crate) running: Running,
 }
 
@@ -69,11 +71,29 @@ pub(crate) fn house_over(engine: Arc<Embedded>, options: ServerOptions, hub: Hub
         models: vec!["scripted".to_owned()],
         runtime: tokio::runtime::Handle::current(),
     };
-    let running = start(options, parts).expect("a free port");
-    House { engine, running }
+    let running = start(options, parts.clone()).expect("a free port");
+    House {
+        engine,
+        parts,
+        running,
+    }
 }
 
 impl House {
+    /// Keeps a job under an id of the test's choice, for any tenant.
+    pub(crate) async fn keep(&self, id: JobId, tenant: &str) {
+        let schema = Schema::compile(&request()["schema"], &SchemaLimits::default()).unwrap();
+        let submission = Submission {
+            id,
+            epoch: Epoch::new(clock::nonce()),
+            tenant: tenant.into(),
+            spec: Arc::new(serde_json::from_value(request()).unwrap()),
+            shape: Arc::new(schema.shape()),
+            idempotency: None,
+        };
+        self.engine.submit(submission).await.unwrap();
+    }
+
     pub(crate) fn request(&self) -> Request {
         format!("ws://{}/v1/ws", self.running.addr())
             .into_client_request()

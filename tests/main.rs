@@ -17,6 +17,8 @@ mod partial_golden;
 mod partial_properties;
 mod pipeline;
 mod schema;
+mod server_guard;
+mod server_http;
 mod server_socket;
 mod simulation;
 mod wire_docs;

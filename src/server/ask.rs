@@ -56,7 +56,7 @@ fn unavailable(message: String) -> Refusal {
     })
 }
 
-fn backend(error: BackendError) -> Refusal {
+fn backend(error: &BackendError) -> Refusal {
     match error {
         BackendError::Unavailable(_) => unavailable(error.to_string()),
         BackendError::Corrupt(_) => {
@@ -110,7 +110,12 @@ pub(super) async fn submit(node: &Node, spec: JobSpec, key: Option<String>) -> R
 }
 
 async fn last(node: &Node, job: JobId) -> Result<Position, Refusal> {
-    let positions = node.parts.backend.positions(&[job]).await.map_err(backend)?;
+    let positions = node
+        .parts
+        .backend
+        .positions(&[job])
+        .await
+        .map_err(|error| backend(&error))?;
     positions.into_iter().next().flatten().ok_or_else(|| {
         Box::new(ErrorMessage {
             job_id: Some(job.to_string()),
@@ -133,7 +138,7 @@ pub(super) async fn watch(
     own(node, job).await?;
     match node.parts.hub.watch(job, held, deliver, wake).await {
         Ok(viewer) => viewer.ok_or_else(not_found),
-        Err(WatchError::Backend(error)) => Err(backend(error)),
+        Err(WatchError::Backend(error)) => Err(backend(&error)),
         Err(WatchError::Full(_)) => Err(unavailable("this node watches as many jobs as it may".to_owned())),
     }
 }
@@ -146,7 +151,7 @@ pub(super) async fn cancel(node: &Node, job: JobId) -> Result<Option<JobState>, 
         .backend
         .cancel(job, Epoch::new(clock::nonce()))
         .await
-        .map_err(backend)?;
+        .map_err(|error| backend(&error))?;
     match cancelled {
         None => Err(not_found()),
         Some(Cancelled::Now | Cancelled::Requested) => Ok(None),
@@ -157,12 +162,12 @@ pub(super) async fn cancel(node: &Node, job: JobId) -> Result<Option<JobState>, 
 /// The state and value of a job of the tenant now.
 pub(super) async fn state(node: &Node, job: JobId) -> Result<Box<JobStateNow>, Refusal> {
     own(node, job).await?;
-    let state = node.parts.hub.state(job).await.map_err(backend)?;
+    let state = node.parts.hub.state(job).await.map_err(|error| backend(&error))?;
     state.map(Box::new).ok_or_else(not_found)
 }
 
 async fn own(node: &Node, job: JobId) -> Result<(), Refusal> {
-    let facts = node.parts.hub.facts(job).await.map_err(backend)?;
+    let facts = node.parts.hub.facts(job).await.map_err(|error| backend(&error))?;
     let owned = facts.is_some_and(|facts| *facts.tenant == *node.options.tenant);
     if owned { Ok(()) } else { Err(not_found()) }
 }

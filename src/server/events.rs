@@ -20,9 +20,8 @@ use crate::job::JobId;
 use crate::wire::{Code, Deliver, Form, Unseen};
 
 /// The query of the events route.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[derive(Default)]
 struct Query {
     #[serde(rename = "as")]
     form: Form,
@@ -63,11 +62,11 @@ async fn open(request: &HttpRequest, job: &str, node: &Arc<Node>) -> Result<Http
         .map_err(|error| refusal(Code::BadRequest, format!("the query cannot be taken: {error}")))?
         .into_inner();
     let held = held(request, query.starting_after.as_deref())?;
-    if let Some(held) = held {
-        if has_seen_the_end(node, job, held).await? {
-            // The status that tells an EventSource to stay away.
-            return Ok(HttpResponse::NoContent().finish());
-        }
+    if let Some(held) = held
+        && has_seen_the_end(node, job, held).await?
+    {
+        // The status that tells an EventSource to stay away.
+        return Ok(HttpResponse::NoContent().finish());
     }
     let Some(place) = node.enter() else {
         return Ok(gate::full());

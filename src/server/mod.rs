@@ -15,11 +15,13 @@ mod problem;
 mod socket;
 mod watching;
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, web};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -187,11 +189,13 @@ pub fn start(options: ServerOptions, parts: Parts) -> Result<Running, StartError
 async fn serve(node: Arc<Node>, begun: std::sync::mpsc::SyncSender<Started>) {
     let address = node.options.bind;
     let data = web::Data::from(Arc::clone(&node));
+    let patience = Duration::from_millis(node.options.send_timeout_ms);
     let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(http::routes))
         .workers(node.options.http_workers)
         .max_connections(node.options.connections_max + SHORT_CONNECTIONS)
         .backlog(ACCEPT_BACKLOG)
         .tcp_nodelay(true)
+        .on_connect(move |connection, _| give_up_after(connection, patience))
         .shutdown_timeout(STOP_SECONDS)
         .disable_signals()
         .bind(address);
@@ -208,6 +212,18 @@ async fn serve(node: Arc<Node>, begun: std::sync::mpsc::SyncSender<Started>) {
     let _ = begun.send(Ok((address, server.handle())));
     if let Err(error) = server.await {
         tracing::error!(%error, "the server has ended");
+    }
+}
+
+/// Has the kernel end a connection whose peer takes nothing for this long (TCP_USER_TIMEOUT, RFC 5482): actix waits
+/// for room to write without end, also where the one who wrote has gone.
+fn give_up_after(connection: &dyn Any, patience: Duration) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else {
+        return;
+    };
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(patience)) {
+        tracing::warn!(%error, "a connection has no limit of time to write");
     }
 }
 

@@ -23,7 +23,7 @@ use crate::event::Position;
 use crate::hub::Viewer;
 use crate::job::JobId;
 use crate::session::{Ask, Input, Output, Session, SessionOptions, Watched};
-use crate::wire::{Close, Deliver, ErrorMessage, ServerMessage};
+use crate::wire::{Close, Deliver, ServerMessage};
 
 /// A socket and its conversation.
 pub(super) struct Socket {
@@ -233,11 +233,9 @@ impl Socket {
         self.input(Input::Over(job))
     }
 
-    fn tell_job(&mut self, job: JobId, refusal: Refusal) {
-        self.send(&ServerMessage::Error(Box::new(ErrorMessage {
-            job_id: Some(job.to_string()),
-            ..*refusal
-        })));
+    fn tell_job(&mut self, job: JobId, mut refusal: Refusal) {
+        refusal.job_id = Some(job.to_string());
+        self.send(&ServerMessage::Error(refusal));
     }
 
     fn send(&mut self, message: &ServerMessage) {
@@ -426,10 +424,10 @@ async fn answer(node: Arc<Node>, wake: Arc<Notify>, ask: Ask) -> Answer {
 
 /// Admission's paths point into the request; a client of the socket has it under `request`, beside the key.
 fn in_message(mut refusal: Refusal) -> Refusal {
-    if let Some(path) = &mut refusal.path {
-        if path != "/idempotency_key" {
-            path.insert_str(0, "/request");
-        }
+    if let Some(path) = &mut refusal.path
+        && path != "/idempotency_key"
+    {
+        path.insert_str(0, "/request");
     }
     refusal
 }

@@ -1,0 +1,319 @@
+//! The HTTP twin and server-sent events against a whole server, job by hand.
+
+use livedraft::backend::JobQueue;
+use livedraft::job::Outcome;
+use livedraft::server::{ServerOptions, StartError, start};
+use reqwest::{Client, Response};
+use serde_json::{Value as Json, json};
+
+use crate::harness::{House, house, house_with, options, request};
+
+const UNKNOWN: &str = "01990000-0000-7000-8000-000000000001";
+
+fn client() -> Client {
+    // A second test finds it installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().no_proxy().build().unwrap()
+}
+
+async fn post(house: &House, path: &str, body: impl Into<String>) -> Response {
+    client()
+        .post(house.url(path))
+        .body(body.into())
+        .send()
+        .await
+        .unwrap()
+}
+
+async fn get(house: &House, path: &str) -> Response {
+    client().get(house.url(path)).send().await.unwrap()
+}
+
+async fn created(house: &House) -> String {
+    let response = post(house, "/v1/jobs", request().to_string()).await;
+    assert_eq!(response.status(), 201);
+    let body: Json = response.json().await.unwrap();
+    body["job_id"].as_str().unwrap().to_owned()
+}
+
+/// An event stream, read event by event.
+struct Events {
+    response: Response,
+    text: String,
+}
+
+#[derive(Debug, PartialEq)]
+struct Event {
+    name: String,
+    id: Option<String>,
+    data: String,
+}
+
+impl Events {
+    async fn open(house: &House, path: &str, last: Option<&str>) -> Self {
+        let mut request = client().get(house.url(path));
+        if let Some(last) = last {
+            request = request.header("Last-Event-ID", last);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["cache-control"], "no-cache, no-transform");
+        assert_eq!(response.headers()["x-accel-buffering"], "no");
+        Self {
+            response,
+            text: String::new(),
+        }
+    }
+
+    /// The next block of lines; `None` at the end of the stream.
+    async fn block(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.text.find("\n\n") {
+                let rest = self.text.split_off(end + 2);
+                return Some(std::mem::replace(&mut self.text, rest));
+            }
+            let chunk = self.response.chunk().await.unwrap()?;
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        let block = self.block().await?;
+        let field = |name: &str| {
+            let mut lines = block.lines();
+            lines.find_map(|line| Some(line.strip_prefix(name)?.to_owned()))
+        };
+        Some(Event {
+            name: field("event: ").unwrap(),
+            id: field("id: "),
+            data: field("data: ").unwrap(),
+        })
+    }
+
+    async fn expect(&mut self, name: &str) -> Event {
+        let event = self.next().await.expect("an event");
+        assert_eq!(event.name, name, "{event:?}");
+        event
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_is_created_read_and_cancelled() {
+    let house = house();
+    let body = request().to_string();
+    let keyed = |key: &str| {
+        let post = client().post(house.url("/v1/jobs")).body(body.clone());
+        post.header("Idempotency-Key", key).send()
+    };
+    let first = keyed("once").await.unwrap();
+    assert_eq!(first.status(), 201);
+    let location = first.headers()["location"].to_str().unwrap().to_owned();
+    let first: Json = first.json().await.unwrap();
+    assert_eq!((&first["seq"], &first["ahead"]), (&json!(1), &json!(0)));
+    assert!(first.get("existing").is_none());
+    let again = keyed("once").await.unwrap();
+    assert_eq!(again.status(), 200);
+    let again: Json = again.json().await.unwrap();
+    assert_eq!(
+        (&again["job_id"], &again["existing"]),
+        (&first["job_id"], &json!(true))
+    );
+
+    let state: Json = get(&house, &location).await.json().await.unwrap();
+    assert_eq!(state["status"], "queued");
+    assert!(state.get("ref").is_none());
+    let cancelled = post(&house, &format!("{location}/cancel"), "").await;
+    assert_eq!(cancelled.status(), 202);
+    let cancelled: Json = cancelled.json().await.unwrap();
+    assert_eq!(cancelled, json!({"job_id": first["job_id"]}));
+    let again = post(&house, &format!("{location}/cancel"), "").await;
+    assert_eq!(again.json::<Json>().await.unwrap()["already"], "cancelled");
+    let state: Json = get(&house, &location).await.json().await.unwrap();
+    assert_eq!(state["status"], "cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_are_json_with_their_status() {
+    let house = house_with(
+        ServerOptions {
+            body_bytes_max: 4_096,
+            ..options()
+        },
+        livedraft::hub::HubOptions::default(),
+    );
+    let mut model = request();
+    model["model"] = json!("skripted");
+    let mut key = request();
+    key["idempotency_key"] = json!("k".repeat(300));
+    let posts = [
+        ("/v1/jobs", "nonsense".to_owned(), 400, "bad_json"),
+        ("/v1/jobs", "{}".to_owned(), 400, "bad_request"),
+        ("/v1/jobs", model.to_string(), 422, "unknown_model"),
+        ("/v1/jobs", key.to_string(), 400, "bad_request"),
+        ("/v1/jobs", " ".repeat(5_000), 413, "payload_too_large"),
+        ("/v1/models", String::new(), 405, "bad_request"),
+        ("/nowhere", String::new(), 404, "not_found"),
+    ];
+    for (path, body, status, code) in posts {
+        let response = post(&house, path, body).await;
+        assert_eq!(response.status(), status, "{path} {code}");
+        let body: Json = response.json().await.unwrap();
+        assert_eq!(body["code"], code, "{body}");
+        assert!(
+            body["message"]
+                .as_str()
+                .is_some_and(|message| !message.is_empty())
+        );
+    }
+    let events = format!("/v1/jobs/{UNKNOWN}/events");
+    let gets = [
+        (format!("/v1/jobs/{UNKNOWN}"), 404, "not_found"),
+        ("/v1/jobs/no-id".to_owned(), 404, "not_found"),
+        (events.clone(), 404, "not_found"),
+        (format!("{events}?as=song"), 400, "bad_request"),
+        (format!("{events}?starting_after=here"), 400, "bad_request"),
+    ];
+    for (path, status, code) in gets {
+        let response = get(&house, &path).await;
+        assert_eq!(response.status(), status, "{path}");
+        assert_eq!(response.json::<Json>().await.unwrap()["code"], code, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_does_not_say_its_length_is_limited_too() {
+    let house = house_with(
+        ServerOptions {
+            body_bytes_max: 4_096,
+            ..options()
+        },
+        livedraft::hub::HubOptions::default(),
+    );
+    let chunks = futures_util::stream::iter((0..8).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1_024])));
+    let body = reqwest::Body::wrap_stream(chunks);
+    let post = client().post(house.url("/v1/jobs")).body(body);
+    assert_eq!(post.send().await.unwrap().status(), 413);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_is_told_as_events_to_its_end() {
+    let house = house();
+    let job = created(&house).await;
+    let path = format!("/v1/jobs/{job}/events");
+    let mut events = Events::open(&house, &path, None).await;
+    let snapshot = events.expect("job.snapshot").await;
+    assert_eq!(
+        serde_json::from_str::<Json>(&snapshot.data).unwrap()["status"],
+        "queued"
+    );
+    let mut hands = house.claim().await;
+    assert_eq!(
+        hands.position.to_string(),
+        events.expect("job.status").await.id.unwrap()
+    );
+    let frame = hands.patch(r#"["",{"name":"A"},0]"#).await;
+    let patch = events.expect("patch").await;
+    assert_eq!(patch.data, frame);
+    let held = patch.id.unwrap();
+    assert_eq!(held, hands.position.to_string());
+    drop(events);
+
+    let next = hands.patch(r#"["/name","l"]"#).await;
+    for (path, last) in [
+        (path.clone(), Some(held.as_str())),
+        (format!("{path}?starting_after={held}"), None),
+    ] {
+        let mut back = Events::open(&house, &path, last).await;
+        assert_eq!(back.expect("patch").await.data, next, "by tail");
+    }
+    let mut back = Events::open(&house, &path, Some(&held)).await;
+    hands.finish(Outcome::Completed).await;
+    back.expect("patch").await;
+    let end = back.expect("job.completed").await;
+    assert_eq!(
+        serde_json::from_str::<Json>(&end.data).unwrap()["value"],
+        json!({"name": "Al"})
+    );
+    assert_eq!(back.next().await, None, "the stream ends after the end");
+
+    let again = client()
+        .get(house.url(&path))
+        .header("Last-Event-ID", end.id.unwrap())
+        .send();
+    assert_eq!(again.await.unwrap().status(), 204);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_query_says_how_it_is_told() {
+    let house = house();
+    let job = created(&house).await;
+    let mut hands = house.claim().await;
+    hands.patch(r#"["",{"size":3},0]"#).await;
+    hands.finish(Outcome::Completed).await;
+    let path = format!("/v1/jobs/{job}/events?as=final&unseen=null&notes=true&interval_ms=5");
+    let mut events = Events::open(&house, &path, None).await;
+    let end = events.expect("job.completed").await;
+    let value = serde_json::from_str::<Json>(&end.data).unwrap()["value"].clone();
+    assert_eq!(value["size"], 3);
+    assert_eq!(events.next().await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_stream_is_kept_alive_by_comments() {
+    let talkative = ServerOptions {
+        sse_comment_ms: 1,
+        ..options()
+    };
+    let house = house_with(talkative, livedraft::hub::HubOptions::default());
+    let job = created(&house).await;
+    let mut events = Events::open(&house, &format!("/v1/jobs/{job}/events"), None).await;
+    events.expect("job.snapshot").await;
+    assert_eq!(events.block().await.unwrap(), ":\n\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_ends_streams_and_refuses_jobs() {
+    let house = house();
+    assert_eq!(get(&house, "/livez").await.status(), 200);
+    assert_eq!(get(&house, "/readyz").await.status(), 200);
+    let models: Json = get(&house, "/v1/models").await.json().await.unwrap();
+    assert_eq!(models, json!({"models": ["scripted"]}));
+    let job = created(&house).await;
+    let mut events = Events::open(&house, &format!("/v1/jobs/{job}/events"), None).await;
+    events.expect("job.snapshot").await;
+    house.running.drain().await;
+    assert!(events.block().await.unwrap().starts_with("retry: "));
+    assert_eq!(events.block().await, None);
+    let refused = post(&house, "/v1/jobs", request().to_string()).await;
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(refused.json::<Json>().await.unwrap()["code"], "draining");
+    assert_eq!(get(&house, "/readyz").await.status(), 503);
+    assert_eq!(get(&house, "/livez").await.status(), 200);
+    assert_eq!(house.engine.stats().await.unwrap().queued, 1);
+    house.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_others_can_reach_is_refused_unless_allowed() {
+    let house = house();
+    let parts = house.parts.clone();
+    let public = ServerOptions {
+        bind: ([0, 0, 0, 0], 0).into(),
+        ..options()
+    };
+    let refused = start(public.clone(), parts.clone());
+    assert!(matches!(refused, Err(StartError::Public(_))), "{refused:?}");
+    let allowed = ServerOptions {
+        allow_public: true,
+        ..public
+    };
+    start(allowed, parts.clone()).unwrap().stop().await;
+    let taken = ServerOptions {
+        bind: house.running.addr(),
+        ..options()
+    };
+    let refused = start(taken, parts);
+    assert!(matches!(refused, Err(StartError::Bind { .. })), "{refused:?}");
+}
