@@ -1,4 +1,5 @@
 //! Following a job over sockets that break: against a peer that says what each test tells it to.
+#![allow(clippy::unwrap_used, reason = "a broken conversation is a broken test")]
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use livedraft::client::{Client, ClientError, Following, Patience, Update};

@@ -108,10 +108,8 @@ impl Show {
                 self.say(&Row::of(Tone::Dim, &told));
             }
             ServerMessage::Attempt(begins) if took == Took::Told => self.say(&words::attempt(begins)),
-            ServerMessage::Status(change) if took == Took::Told => {
-                if change.reason.is_some() {
-                    self.say(&words::status(change));
-                }
+            ServerMessage::Status(change) if took == Took::Told && change.reason.is_some() => {
+                self.say(&words::status(change));
             }
             _ => {}
         }
