@@ -109,10 +109,7 @@ pub(super) async fn run(args: &ExtractArgs) -> Result<u8, Failure> {
     let client = Client::new(&args.server.url);
     let connection = client.connect().await?;
     if request.model.is_empty() {
-        let first = connection.welcome().models.first();
-        request.model = first
-            .cloned()
-            .ok_or_else(|| usage("the server offers no model"))?;
+        request.model = chosen(&connection.welcome().models)?;
     }
     let create = JobCreate {
         reference: None,

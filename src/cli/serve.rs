@@ -69,8 +69,13 @@ pub(super) async fn run(args: ServeArgs) -> Result<u8, Failure> {
 }
 
 fn start_log(level: &str) -> Result<(), Failure> {
+    // A level alone means our own words: the libraries below only warn.
+    let ours = match level.parse::<LevelFilter>() {
+        Ok(LevelFilter::OFF) | Err(_) => level.to_owned(),
+        Ok(level) => format!("warn,livedraft={level}"),
+    };
     let filter =
-        EnvFilter::try_new(level).map_err(|error| Failure::Usage(format!("--log {level}: {error}")))?;
+        EnvFilter::try_new(ours).map_err(|error| Failure::Usage(format!("--log {level}: {error}")))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(Stream::Err.is_terminal())

@@ -203,11 +203,9 @@ pub(super) async fn run(args: DemoArgs) -> Result<u8, Failure> {
 }
 
 async fn show(url: &str, args: DemoArgs, screen: &mut Screen) -> Result<Vec<Seen>, Failure> {
-    let (speed, hold) = if args.fast { (4.0, HOLD / 4) } else { (1.0, HOLD) };
-    let opening = Row::of(Tone::Bold, "livedraft demo").with(
-        Tone::Dim,
-        &format!("  a real server on {url}, real sockets, the scripted model"),
-    );
+    let pace = if args.fast { 4 } else { 1 };
+    let opening = Row::of(Tone::Bold, "livedraft demo")
+        .with(Tone::Dim, &format!("  a real server on {url}, real sockets"));
     screen.line(&opening);
     let client = Client::new(url);
     let scenes = scenes(f64::from(pace));
