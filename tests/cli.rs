@@ -236,6 +236,53 @@ fn a_job_is_left_got_and_cancelled() {
     assert_eq!((code(&again), &answer["already"]), (0, &Json::from("cancelled")));
 }
 
+/// Interrupts a command after the first line it says.
+#[cfg(unix)]
+fn interrupted(mut command: Command) -> (i32, String) {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut talk = BufReader::new(child.stderr.take().unwrap());
+    let mut told = String::new();
+    talk.read_line(&mut told).unwrap();
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    talk.read_to_string(&mut told).unwrap();
+    (child.wait().unwrap().code().unwrap(), told)
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupt_cancels_what_is_ours_and_leaves_what_is_not() {
+    let hangs = script(r#","hang_after":3"#);
+    let ours = command(&[
+        "extract",
+        "x",
+        "--schema",
+        USER,
+        "--script",
+        &hangs,
+        "--url",
+        url(),
+    ]);
+    let (code, told) = interrupted(ours);
+    assert_eq!(code, 6, "{told}");
+    assert!(told.contains("cancelling; once more to leave"), "{told}");
+    let job = submit(&hangs);
+    let (code, told) = interrupted(command(&["watch", &job, "--url", url()]));
+    assert_eq!(code, 130, "{told}");
+    assert!(told.contains(&format!("livedraft watch {job}")), "{told}");
+}
+
 #[test]
 fn the_demo_shows_and_checks_everything() {
     let output = command(&["demo", "--exit", "--fast"]).output().unwrap();

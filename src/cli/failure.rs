@@ -27,6 +27,8 @@ pub(super) enum Failure {
     TimedOut { job: Option<String> },
     #[error("left; the job goes on{}", attach(job.as_deref()))]
     Interrupted { job: Option<String> },
+    #[error("signals cannot be heard: {0}")]
+    Signals(#[from] std::io::Error),
     /// The server could not start, or stopped by a fault.
     #[error("{0}")]
     Serve(String),
@@ -48,7 +50,7 @@ impl Failure {
             Self::Client(error) => of_client(error),
             Self::TimedOut { .. } => 124,
             Self::Interrupted { .. } => 130,
-            Self::Serve(_) | Self::Demo(_) => 1,
+            Self::Signals(_) | Self::Serve(_) | Self::Demo(_) => 1,
         }
     }
 

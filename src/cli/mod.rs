@@ -12,6 +12,7 @@ mod result;
 mod screen;
 mod serve;
 mod show;
+mod signals;
 mod words;
 
 use std::io;

@@ -10,6 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::failure::Failure;
 use super::paint::{Row, Tone};
 use super::screen::{Screen, Stream};
+use super::signals::Signals;
 use crate::app::{App, Options};
 use crate::llm::{Models, OpenAiOptions, ProvidersOptions, Secret};
 
@@ -52,6 +53,7 @@ pub(super) struct ServeArgs {
 /// The exit code of `serve`: it ends by a signal, in order.
 pub(super) async fn run(args: ServeArgs) -> Result<u8, Failure> {
     start_log(&args.log)?;
+    let mut signals = Signals::listen()?;
     let app = App::start(options(&args)?)
         .await
         .map_err(|error| Failure::Serve(error.to_string()))?;
@@ -60,11 +62,11 @@ pub(super) async fn run(args: ServeArgs) -> Result<u8, Failure> {
     let row = Row::of(Tone::Bold, &format!("livedraft listens on http://{address}"))
         .with(Tone::Dim, &format!(" · models: {}", app.models().join(", ")));
     screen.line(&row);
-    signalled().await;
+    signals.next().await;
     screen.line(&Row::of(Tone::Dim, "going down; once more to leave at once"));
     tokio::select! {
         () = app.stop() => Ok(0),
-        () = signalled() => Err(Failure::Interrupted { job: None }),
+        () = signals.next() => Err(Failure::Interrupted { job: None }),
     }
 }
 
@@ -82,22 +84,6 @@ fn start_log(level: &str) -> Result<(), Failure> {
         .with_writer(std::io::stderr);
     log.try_init()
         .map_err(|error| Failure::Serve(format!("the log cannot be started: {error}")))
-}
-
-/// Returns at SIGINT, and where there is such a thing at SIGTERM.
-pub(super) async fn signalled() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    drop(tokio::signal::ctrl_c().await);
 }
 
 fn options(args: &ServeArgs) -> Result<Options, Failure> {

@@ -19,7 +19,7 @@ use self::viewer::{Cut, Moment, News, Seat};
 use super::failure::Failure;
 use super::paint::{Row, Tone};
 use super::screen::{Screen, Stream, WIDTH};
-use super::serve::signalled;
+use super::signals::Signals;
 use crate::app::{App, Options};
 use crate::client::{Client, ClientError, Follower};
 use crate::clock;
@@ -196,7 +196,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<u8, Failure> {
     }
     if !args.exit {
         farewell(&mut screen, &url, &seen);
-        signalled().await;
+        Signals::listen()?.next().await;
     }
     app.stop().await;
     Ok(0)
