@@ -1,4 +1,5 @@
 //! The follower on conversations made by hand: what it holds, what it counts, what it refuses.
+#![allow(clippy::unwrap_used, reason = "a broken conversation is a broken test")]
 
 use livedraft::client::{FollowError, Follower, Received, Took};
 use livedraft::event::{Entry, Epoch, Event, Fold, Position, patch};

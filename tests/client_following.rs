@@ -1,4 +1,5 @@
 //! Following a job over sockets that break: against a peer that says what each test tells it to.
+#![allow(clippy::unwrap_used, reason = "a broken conversation is a broken test")]
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use livedraft::client::{Client, ClientError, Following, Patience, Update};
@@ -111,7 +112,7 @@ fn attached(resumed: bool) -> Json {
     json!({"type": "job.attached", "ref": "watch", "job_id": JOB, "tag": "abcdef", "resumed": resumed})
 }
 
-fn patch(seq: u64, ops: Json) -> Json {
+fn patch(seq: u64, ops: &Json) -> Json {
     json!({"j": "abcdef", "s": seq, "o": ops})
 }
 
@@ -160,14 +161,14 @@ async fn a_lost_socket_is_resumed_by_position() {
                 .as_str()
                 .is_some_and(|key| key.len() == 32)
         );
-        first.says(&[accepted(), patch(2, json!([["", "Ad", 0]]))]).await;
+        first.says(&[accepted(), patch(2, &json!([["", "Ad", 0]]))]).await;
         drop(first);
         let mut second = peer.accept().await;
         let attach = second.hears().await;
         assert_eq!(attach["type"], "job.attach");
         assert_eq!(attach["position"], json!({"epoch": EPOCH, "seq": 2}));
         second
-            .says(&[attached(true), patch(3, json!([["a"]])), end(4, "job.completed")])
+            .says(&[attached(true), patch(3, &json!([["a"]])), end(4, "job.completed")])
             .await;
         second
     };
@@ -217,7 +218,7 @@ async fn a_misfit_is_healed_by_a_snapshot_on_the_same_socket() {
     let server = async {
         let mut only = peer.accept().await;
         only.hears().await;
-        only.says(&[accepted(), patch(2, json!([["/nowhere", "x"]]))])
+        only.says(&[accepted(), patch(2, &json!([["/nowhere", "x"]]))])
             .await;
         let attach = only.hears().await;
         assert_eq!(attach["type"], "job.attach");
@@ -227,7 +228,7 @@ async fn a_misfit_is_healed_by_a_snapshot_on_the_same_socket() {
         only.says(&[
             attached(false),
             snapshot,
-            patch(4, json!([["!"]])),
+            patch(4, &json!([["!"]])),
             end(5, "job.completed"),
         ])
         .await;

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod backend_contract;
+mod cli;
 mod cli_parse;
 mod client_follower;
 mod conversation_node;

@@ -15,6 +15,9 @@ use crate::clock;
 use crate::job::{JobSpec, Message, ModeChoice, Script};
 use crate::wire::{Deliver, JobCreate, Unseen};
 
+/// The model that answers without any provider.
+const SCRIPTED: &str = "scripted";
+
 /// Extracts structured data from text, and shows it while it grows.
 #[derive(Args, Debug)]
 pub(super) struct ExtractArgs {
@@ -26,7 +29,7 @@ pub(super) struct ExtractArgs {
     /// The conversation instead of a text: a JSON file with an array of {role, content}.
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
     messages: Option<PathBuf>,
-    /// The model; without it the server's first.
+    /// The model; without it the first that the server names.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// How the model is asked to answer.
@@ -106,10 +109,7 @@ pub(super) async fn run(args: &ExtractArgs) -> Result<u8, Failure> {
     let client = Client::new(&args.server.url);
     let connection = client.connect().await?;
     if request.model.is_empty() {
-        let first = connection.welcome().models.first();
-        request.model = first
-            .cloned()
-            .ok_or_else(|| usage("the server offers no model"))?;
+        request.model = chosen(&connection.welcome().models)?;
     }
     let create = JobCreate {
         reference: None,
@@ -137,6 +137,18 @@ pub(super) async fn run(args: &ExtractArgs) -> Result<u8, Failure> {
     Ok(exit)
 }
 
+/// The model where none is named: the first real one that the server names, or the scripted one where it is alone.
+fn chosen(models: &[String]) -> Result<String, Failure> {
+    let real = models
+        .iter()
+        .find(|model| *model != SCRIPTED && !model.ends_with("/*"));
+    match (real, models) {
+        (Some(model), _) => Ok(model.clone()),
+        (None, [only]) if only == SCRIPTED => Ok(only.clone()),
+        (None, models) => Err(usage(format!("name a model with --model: {}", models.join(", ")))),
+    }
+}
+
 fn usage(message: impl Into<String>) -> Failure {
     Failure::Usage(message.into())
 }
@@ -149,7 +161,7 @@ fn request(args: &ExtractArgs) -> Result<JobSpec, Failure> {
         Some(path) => (messages(path)?, None),
         None => (Vec::new(), Some(text(args)?)),
     };
-    let scripted = script.as_ref().map_or("", |_| "scripted");
+    let scripted = script.as_ref().map_or("", |_| SCRIPTED);
     Ok(JobSpec {
         model: args.model.clone().unwrap_or_else(|| scripted.to_owned()),
         messages,
@@ -207,4 +219,24 @@ fn stdin() -> Result<String, Failure> {
         .read_to_string(&mut text)
         .map_err(|error| usage(format!("stdin: {error}")))?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_play_is_sold_as_an_answer() {
+        let chosen = |models: &[&str]| {
+            let models: Vec<String> = models.iter().map(|model| (*model).to_owned()).collect();
+            chosen(&models).ok()
+        };
+        assert_eq!(chosen(&["scripted"]).as_deref(), Some("scripted"));
+        assert_eq!(
+            chosen(&["scripted", "openai/*", "gpt-x"]).as_deref(),
+            Some("gpt-x")
+        );
+        assert_eq!(chosen(&["scripted", "openai/*"]), None);
+        assert_eq!(chosen(&[]), None);
+    }
 }

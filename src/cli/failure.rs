@@ -2,7 +2,6 @@
 
 use crate::client::{ClientError, Follower};
 use crate::job::Outcome;
-use crate::llm::LlmErrorKind;
 use crate::wire::{Code, JobEnd};
 
 /// The exit codes as `--help` tells them.
@@ -28,6 +27,8 @@ pub(super) enum Failure {
     TimedOut { job: Option<String> },
     #[error("left; the job goes on{}", attach(job.as_deref()))]
     Interrupted { job: Option<String> },
+    #[error("signals cannot be heard: {0}")]
+    Signals(#[from] std::io::Error),
     /// The server could not start, or stopped by a fault.
     #[error("{0}")]
     Serve(String),
@@ -49,7 +50,7 @@ impl Failure {
             Self::Client(error) => of_client(error),
             Self::TimedOut { .. } => 124,
             Self::Interrupted { .. } => 130,
-            Self::Serve(_) | Self::Demo(_) => 1,
+            Self::Signals(_) | Self::Serve(_) | Self::Demo(_) => 1,
         }
     }
 
@@ -63,7 +64,7 @@ impl Failure {
             ClientError::Refused { .. } => Some("name a livedraft server: --url ws://host:port"),
             ClientError::Answer(error) => match Code::named(&error.code)? {
                 Code::NotFound => Some("submit a job: livedraft extract --help"),
-                Code::UnknownModel => Some("without --model, the server's first model is taken"),
+                Code::UnknownModel => Some("without --model, the first model that the server names is taken"),
                 _ => None,
             },
             _ => None,
@@ -92,9 +93,7 @@ fn of_end(end: &JobEnd) -> u8 {
         Outcome::Cancelled => 6,
         Outcome::Failed | Outcome::Incomplete => {
             let code = end.error.as_ref().map_or("", |error| &error.code);
-            let provider =
-                code.starts_with("provider") || LlmErrorKind::ALL.iter().any(|kind| kind.code() == code);
-            if provider { 4 } else { 3 }
+            if code.starts_with("provider_") { 4 } else { 3 }
         }
     }
 }

@@ -10,7 +10,9 @@ mod paint;
 pub mod parse;
 mod result;
 mod screen;
+mod serve;
 mod show;
+mod signals;
 mod words;
 
 use std::io;
@@ -18,11 +20,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::demo::DemoArgs;
 use self::extract::ExtractArgs;
 use self::failure::Failure;
 use self::job::{JobArgs, WatchArgs};
 use self::parse::ParseArgs;
 use self::screen::Stream;
+use self::serve::ServeArgs;
 
 /// Structured LLM output, live from the first token.
 #[derive(Parser, Debug)]
@@ -34,6 +38,10 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// See it all: a server, viewers, a re-ask, a cut socket, a late viewer.
+    Demo(DemoArgs),
+    /// Run the server: sockets, queue and workers in one process.
+    Serve(ServeArgs),
     /// Extract structured data from text, and see it grow.
     #[command(after_help = failure::TABLE)]
     Extract(Box<ExtractArgs>),
@@ -74,6 +82,8 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn command(command: Command) -> Result<u8, Failure> {
     match command {
+        Command::Demo(args) => server(demo::run(args)),
+        Command::Serve(args) => server(serve::run(args)),
         Command::Extract(args) => client(extract::run(&args)),
         Command::Watch(args) => client(job::watch(args)),
         Command::Cancel(args) => client(job::cancel(args)),
@@ -85,6 +95,14 @@ fn command(command: Command) -> Result<u8, Failure> {
 /// A client needs one thread.
 fn client(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime
+        .map_err(|error| Failure::Serve(format!("no runtime: {error}")))?
+        .block_on(work)
+}
+
+/// A server has a thread for each core.
+fn server(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime
         .map_err(|error| Failure::Serve(format!("no runtime: {error}")))?
         .block_on(work)

@@ -109,6 +109,20 @@ impl Outline<'_> {
     }
 }
 
+/// A text of its own, wrapped like a string of a draft.
+pub(super) fn prose(tone: Tone, text: &str, width: usize) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for line in text.lines() {
+        let mut rest = line;
+        while !rest.is_empty() {
+            let piece = wrapped(rest, width);
+            rest = &rest[piece.len()..];
+            rows.push(Row::of(tone, piece));
+        }
+    }
+    rows
+}
+
 /// The piece of `text` for a row of `room` columns: up to its last blank, or cut where it has none.
 fn wrapped(text: &str, room: usize) -> &str {
     if columns(text) <= room {

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::outline::{outline, tail};
 use super::paint::{Row, Tone};
 use super::screen::{HEIGHT, Screen, Stream, WIDTH};
+use super::signals::Signals;
 use super::words;
 use crate::client::{Follower, Following, Received, Took, Update};
 use crate::clock;
@@ -49,9 +50,10 @@ pub(super) async fn to_the_end(mut following: Following, manner: Manner) -> Resu
         screen: Screen::new(Stream::Err),
         drawn: None,
     };
+    let mut signals = Signals::listen()?;
     let mut asked = false;
     loop {
-        let heard = hear(&mut following, manner.deadline).await?;
+        let heard = hear(&mut following, &mut signals, manner.deadline).await?;
         let job = || following.follower().job_id().map(str::to_owned);
         match heard {
             Heard::Update(Some(update)) => show.update(&following, &update),
@@ -69,7 +71,11 @@ pub(super) async fn to_the_end(mut following: Following, manner: Manner) -> Resu
     Ok(following.close().await)
 }
 
-async fn hear(following: &mut Following, deadline: Option<Instant>) -> Result<Heard, Failure> {
+async fn hear(
+    following: &mut Following,
+    signals: &mut Signals,
+    deadline: Option<Instant>,
+) -> Result<Heard, Failure> {
     let over = async {
         match deadline {
             Some(deadline) => clock::sleep_until(deadline).await,
@@ -78,7 +84,7 @@ async fn hear(following: &mut Following, deadline: Option<Instant>) -> Result<He
     };
     tokio::select! {
         update = following.next() => Ok(Heard::Update(update?)),
-        _ = tokio::signal::ctrl_c() => Ok(Heard::Interrupt),
+        () = signals.next() => Ok(Heard::Interrupt),
         () = over => Ok(Heard::Deadline),
     }
 }
@@ -107,11 +113,10 @@ impl Show {
                 let told = format!("job {} · {} ahead", accepted.job_id, accepted.ahead);
                 self.say(&Row::of(Tone::Dim, &told));
             }
+            ServerMessage::Snapshot(_) if took == Took::Replaced => self.say(&standing(follower)),
             ServerMessage::Attempt(begins) if took == Took::Told => self.say(&words::attempt(begins)),
-            ServerMessage::Status(change) if took == Took::Told => {
-                if change.reason.is_some() {
-                    self.say(&words::status(change));
-                }
+            ServerMessage::Status(change) if took == Took::Told && change.reason.is_some() => {
+                self.say(&words::status(change));
             }
             _ => {}
         }
@@ -150,19 +155,23 @@ impl Show {
     }
 }
 
+/// `running · attempt 2 · seq 40 · 3.1 kB`.
+fn standing(follower: &Follower) -> Row {
+    let told = follower.fold().map(|fold| {
+        format!(
+            "{} · attempt {} · seq {} · {}",
+            fold.status,
+            fold.attempt,
+            fold.position.seq,
+            words::bytes(follower.tally().bytes)
+        )
+    });
+    Row::of(Tone::Dim, &told.unwrap_or_default())
+}
+
 fn rows(follower: &Follower) -> Vec<Row> {
-    let Some(fold) = follower.fold() else {
-        return Vec::new();
-    };
-    let tally = follower.tally();
-    let mut rows = tail(outline(fold.value.as_ref(), &fold.at, WIDTH), HEIGHT - 1);
-    let told = format!(
-        "{} · attempt {} · seq {} · {}",
-        fold.status,
-        fold.attempt,
-        fold.position.seq,
-        words::bytes(tally.bytes)
-    );
-    rows.push(Row::of(Tone::Dim, &told));
+    let at = follower.fold().map_or(&[][..], |fold| &fold.at);
+    let mut rows = tail(outline(follower.value(), at, WIDTH), HEIGHT - 1);
+    rows.push(standing(follower));
     rows
 }

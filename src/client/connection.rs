@@ -18,6 +18,9 @@ use crate::wire::{ClientMessage, SUBPROTOCOL_JSON, ServerMessage, UnknownMessage
 /// How long TCP, the upgrade and `welcome` may take together.
 const OPEN_TIME: Duration = Duration::from_secs(10);
 
+/// How long a close frame is waited for.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
 /// Where the protocol is spoken, unless the URL says otherwise.
 const PATH: &str = "/v1/ws";
 
@@ -96,7 +99,10 @@ impl Connection {
         let text = message
             .encode()
             .map_err(|error| ClientError::Protocol(error.to_string()))?;
-        self.socket.send(Message::text(text)).await.map_err(lost)
+        self.socket
+            .send(Message::text(text))
+            .await
+            .map_err(|error| lost(&error))
     }
 
     /// The next message; types that this version does not know are skipped. Cancel-safe.
@@ -123,7 +129,7 @@ impl Connection {
                 Some(Err(Error::ConnectionClosed | Error::AlreadyClosed)) | None => {
                     return Err(self.closing());
                 }
-                Some(Err(error)) => return Err(lost(error)),
+                Some(Err(error)) => return Err(lost(&error)),
             }
         }
     }
@@ -153,12 +159,18 @@ impl Connection {
         }
     }
 
-    /// Closes in order (1000) and waits shortly for the server's part of it.
+    /// Closes in order (1000) and waits shortly for the server's close frame.
     pub async fn close(mut self) {
         if self.socket.close(None).await.is_ok() {
-            let rest = async { while let Some(Ok(_)) = self.socket.next().await {} };
+            let answer = async {
+                while let Some(Ok(frame)) = self.socket.next().await {
+                    if frame.is_close() {
+                        break;
+                    }
+                }
+            };
             // A server that does not answer a close is left alone.
-            let _ = timeout(Duration::from_secs(1), rest).await;
+            let _ = timeout(CLOSE_TIME, answer).await;
         }
     }
 
@@ -183,7 +195,7 @@ fn refused(url: &str, reason: String) -> ClientError {
     }
 }
 
-fn lost(error: Error) -> ClientError {
+fn lost(error: &Error) -> ClientError {
     ClientError::Lost(error.to_string())
 }
 

@@ -7,17 +7,22 @@ mod viewer;
 
 use std::time::Duration;
 
+use clap::Args;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use self::report::Seen;
-use self::scene::Scene;
+use self::scene::{Scene, scenes};
 use self::stage::Stage;
 use self::viewer::{Cut, Moment, News, Seat};
 use super::failure::Failure;
 use super::paint::{Row, Tone};
-use super::screen::{Screen, WIDTH};
+use super::screen::{Screen, Stream, WIDTH};
+use super::signals::Signals;
+use crate::app::{App, Options};
 use crate::client::{Client, ClientError, Follower};
+use crate::clock;
 use crate::wire::{Deliver, JobCreate};
 
 /// How much of the second answer is there when the second viewer's TCP is cut, and when the third comes.
@@ -29,6 +34,13 @@ const LATE_AT: Moment = Moment {
     attempt: 2,
     draft_bytes: 300,
 };
+
+/// How long the cut lasts.
+const HOLD: Duration = Duration::from_millis(1_200);
+/// How long the end of a scene is left to be read.
+const PAUSE: Duration = Duration::from_millis(600);
+/// The show takes far less; a server that hangs shall not hang the command.
+const SHOW_TIME: Duration = Duration::from_secs(120);
 
 type Task = JoinHandle<Result<Follower, ClientError>>;
 
@@ -57,10 +69,11 @@ async fn play(client: &Client, screen: &mut Screen, scene: &Scene, hold: Duratio
     let mut cast = Some(cast);
     let mut tasks = Vec::new();
     while let Some((viewer, news)) = heard.recv().await {
-        match news {
-            News::Line(row) => stage.line(row),
-            News::Glimpse(glimpse) => stage.show(viewer, *glimpse),
+        take(&mut stage, viewer, news);
+        while let Ok((viewer, news)) = heard.try_recv() {
+            take(&mut stage, viewer, news);
         }
+        stage.draw();
         if let Some(mut open) = cast.take() {
             if open.seat_more(&stage).await? {
                 cast = Some(open);
@@ -79,6 +92,14 @@ async fn play(client: &Client, screen: &mut Screen, scene: &Scene, hold: Duratio
         title: scene.title,
         viewers,
     })
+}
+
+fn take(stage: &mut Stage<'_>, viewer: usize, news: News) {
+    match news {
+        News::Line(row) => stage.line(row),
+        News::Aside(row) => stage.aside(row),
+        News::Glimpse(glimpse) => stage.show(viewer, *glimpse),
+    }
 }
 
 impl Cast<'_> {
@@ -132,6 +153,8 @@ impl Cast<'_> {
             index: self.tasks.len(),
             cut,
             news: self.news.clone(),
+            notes: String::new(),
+            noted: None,
         }
     }
 }
@@ -142,4 +165,76 @@ fn title(screen: &mut Screen, number: usize, count: usize, scene: &Scene) {
         .with(Tone::Bold, scene.title)
         .with(Tone::Dim, &format!("  {}", scene.note));
     screen.line(&row.clip(WIDTH));
+}
+
+/// Shows what the server does, with a real server and real sockets.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct DemoArgs {
+    /// End after the show instead of leaving the server up.
+    #[arg(long)]
+    exit: bool,
+    /// Four times the speed.
+    #[arg(long)]
+    fast: bool,
+}
+
+/// The exit code of `demo`: 0 if every viewer saw the same.
+pub(super) async fn run(args: DemoArgs) -> Result<u8, Failure> {
+    let mut options = Options::default();
+    options.server.bind.set_port(0);
+    let started = App::start(options).await;
+    let app = started.map_err(|error| Failure::Serve(error.to_string()))?;
+    let url = format!("ws://{}", app.addr());
+    let mut screen = Screen::new(Stream::Out);
+    let shown = timeout(SHOW_TIME, show(&url, args, &mut screen)).await;
+    let seen =
+        shown.map_err(|_| Failure::Demo(format!("the show took over {} s", SHOW_TIME.as_secs())))??;
+    if let Some(false) = seen.iter().map(Seen::agrees).reduce(|all, one| all && one) {
+        return Err(Failure::Demo(
+            "viewers of one job do not hold the same".to_owned(),
+        ));
+    }
+    if !args.exit {
+        farewell(&mut screen, &url, &seen);
+        Signals::listen()?.next().await;
+    }
+    app.stop().await;
+    Ok(0)
+}
+
+async fn show(url: &str, args: DemoArgs, screen: &mut Screen) -> Result<Vec<Seen>, Failure> {
+    let pace = if args.fast { 4 } else { 1 };
+    let opening = Row::of(Tone::Bold, "livedraft demo")
+        .with(Tone::Dim, &format!("  a real server on {url}, real sockets"));
+    screen.line(&opening);
+    let client = Client::new(url);
+    let scenes = scenes(f64::from(pace));
+    let mut seen = Vec::new();
+    for (index, scene) in scenes.iter().enumerate() {
+        title(screen, index + 1, scenes.len(), scene);
+        seen.push(play(&client, screen, scene, HOLD / pace).await?);
+        clock::sleep(PAUSE / pace).await;
+    }
+    screen.line(&Row::new());
+    report::print(screen, &seen);
+    Ok(seen)
+}
+
+/// What to try next, while the server is up.
+fn farewell(screen: &mut Screen, url: &str, seen: &[Seen]) {
+    let job = seen.iter().find_map(Seen::job_id).unwrap_or_default();
+    let http = url.replacen("ws://", "http://", 1);
+    screen.line(&Row::new());
+    screen.line(
+        &Row::of(Tone::Bold, &format!("The server is up on {http}"))
+            .with(Tone::Dim, " until you press Ctrl-C. Try:"),
+    );
+    let schema = r#"{"type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer"}}}"#;
+    for command in [
+        format!("curl -N {http}/v1/jobs/{job}/events"),
+        format!("livedraft watch --url {url} {job}"),
+        format!("livedraft extract --url {url} --schema '{schema}' 'Ada Lovelace, 36'"),
+    ] {
+        screen.line(&Row::of(Tone::Key, &format!("  {command}")));
+    }
 }

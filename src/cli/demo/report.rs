@@ -1,5 +1,6 @@
 //! What every viewer saw, and whether they hold the same.
 
+use crate::cli::outline::prose;
 use crate::cli::paint::{Row, Tone};
 use crate::cli::screen::{Screen, WIDTH};
 use crate::cli::words;
@@ -99,7 +100,12 @@ fn verdict(screen: &mut Screen, job: usize, seen: &Seen) {
         Row::of(Tone::Bad, "  ✗ ").with(Tone::Plain, &format!("job {}: {viewers} do not agree", job + 1))
     };
     screen.line(&row.with(Tone::Dim, &format!(" · {}", seen.title)).clip(WIDTH));
-    let value = seen.viewers.first().and_then(Follower::value).map(Value::to_json);
-    let row = Row::of(Tone::Dim, &format!("    {}", value.unwrap_or_default()));
-    screen.line(&if screen.is_live() { row.clip(WIDTH) } else { row });
+    let value = seen.viewers.first().and_then(Follower::value);
+    let value = value.map(Value::to_json).unwrap_or_default();
+    if !screen.is_live() {
+        return screen.line(&Row::of(Tone::Dim, &format!("    {value}")));
+    }
+    for row in prose(Tone::Dim, &value, WIDTH - 4) {
+        screen.line(&Row::of(Tone::Plain, "    ").join(row));
+    }
 }

@@ -68,7 +68,7 @@ fn user(speed: f64) -> Scene {
             "User {name, age}",
             "one job, two viewers; a number appears when whole",
             schema,
-            script(20.0, speed),
+            script(14.0, speed),
         )
     }
 }
@@ -86,7 +86,7 @@ fn storm(speed: f64) -> Scene {
         invalid_attempts: 1,
         text_chars: 320,
         seed: 3,
-        ..script(90.0, speed)
+        ..script(75.0, speed)
     };
     Scene {
         height: 15,
@@ -118,7 +118,7 @@ fn profile(speed: f64) -> Scene {
         "UserProfile {username, address {city, street}}",
         "nested",
         profile_schema(),
-        script(25.0, speed),
+        script(18.0, speed),
     )
 }
 
@@ -127,13 +127,19 @@ fn fenced(speed: f64) -> Scene {
         prose: true,
         think: true,
         seed: 1,
-        ..script(90.0, speed)
+        ..script(75.0, speed)
+    };
+    let notes = Deliver {
+        notes: true,
+        ..Deliver::default()
     };
     Scene {
         mode: ModeChoice::MdJson,
+        looks: [Deliver::default(), notes],
+        height: 8,
         ..plain(
             "the same out of Markdown",
-            "thoughts and prose are skipped",
+            "right: with the words around it",
             profile_schema(),
             script,
         )
@@ -147,7 +153,7 @@ fn filled(speed: f64) -> Scene {
     };
     let script = Script {
         seed: 2,
-        ..script(25.0, speed)
+        ..script(18.0, speed)
     };
     Scene {
         looks: [Deliver::default(), null],

@@ -1,31 +1,28 @@
 //! The stage: two viewers side by side and what happened above them.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use super::viewer::{Glimpse, Link};
-use crate::cli::outline::{outline, tail};
+use crate::cli::outline::{outline, prose, tail};
 use crate::cli::paint::{Row, Tone};
 use crate::cli::screen::{Screen, WIDTH};
 use crate::cli::words;
 use crate::clock;
 use crate::job::Outcome;
+use crate::partial::Value;
 
 /// Columns of one of the two panes: the margin, and three columns between them.
 const PANE: usize = (WIDTH - MARGIN - 3) / 2;
 const MARGIN: usize = 2;
-/// The shortest time between two drawings.
-const FRAME: Duration = Duration::from_millis(30);
-
 /// The stage of one scene.
 #[derive(Debug)]
 pub(super) struct Stage<'a> {
     screen: &'a mut Screen,
     height: usize,
     started: Instant,
-    drawn: Option<Instant>,
     glimpses: Vec<Option<Glimpse>>,
+    /// Where there is nothing to draw on: how long each viewer's draft is when it is told next.
+    plain: [usize; 3],
 }
 
 impl<'a> Stage<'a> {
@@ -34,8 +31,8 @@ impl<'a> Stage<'a> {
             screen,
             height,
             started: clock::now(),
-            drawn: None,
             glimpses: vec![None, None, None],
+            plain: [1; 3],
         }
     }
 
@@ -49,20 +46,32 @@ impl<'a> Stage<'a> {
         let seconds = (clock::now() - self.started).as_secs_f64();
         let time = Row::of(Tone::Dim, &format!("  {seconds:4.1} s  "));
         self.screen.line(&time.join(row).clip(WIDTH));
-        self.draw();
     }
 
-    /// A viewer looks different now.
-    pub(super) fn show(&mut self, viewer: usize, glimpse: Glimpse) {
-        let told = self.glimpses.get(viewer).and_then(Option::as_ref);
-        let same_link = told.is_some_and(|told| told.link == glimpse.link);
-        self.glimpses[viewer] = Some(glimpse);
-        let now = clock::now();
-        let due = self.drawn.is_none_or(|drawn| now >= drawn + FRAME);
-        if due || !same_link {
-            self.drawn = Some(now);
-            self.draw();
+    /// The same, told only where there is nothing to draw on.
+    pub(super) fn aside(&mut self, row: Row) {
+        if !self.screen.is_live() {
+            self.line(row);
         }
+    }
+
+    /// A viewer looks different now; it is seen with the next [`draw`](Self::draw).
+    pub(super) fn show(&mut self, viewer: usize, glimpse: Glimpse) {
+        if !self.screen.is_live() {
+            self.tell(viewer, &glimpse);
+        }
+        self.glimpses[viewer] = Some(glimpse);
+    }
+
+    /// The draft as a line, each time it has grown fourfold.
+    fn tell(&mut self, viewer: usize, glimpse: &Glimpse) {
+        let draft = glimpse.value.as_ref().map(Value::to_json).unwrap_or_default();
+        if draft.len() < self.plain[viewer] || glimpse.link != Link::Live {
+            return;
+        }
+        self.plain[viewer] = draft.len().max(10) * 4;
+        let row = Row::of(Tone::Bold, &format!("viewer {} ", viewer + 1));
+        self.line(row.with(Tone::Text, &draft));
     }
 
     /// Draws the last state and leaves it.
@@ -71,7 +80,8 @@ impl<'a> Stage<'a> {
         self.screen.keep();
     }
 
-    fn draw(&mut self) {
+    /// Draws the panes.
+    pub(super) fn draw(&mut self) {
         if self.screen.is_live() {
             let rows = self.rows();
             self.screen.draw(&rows);
@@ -99,7 +109,11 @@ impl<'a> Stage<'a> {
         let glimpse = self.glimpse(viewer);
         let mut rows = vec![head(viewer, glimpse), numbers(glimpse)];
         if let Some(glimpse) = glimpse {
-            let draft = outline(glimpse.value.as_ref(), &glimpse.at, PANE);
+            let mut draft = prose(Tone::Dim, &glimpse.notes, PANE);
+            if !draft.is_empty() && glimpse.value.is_some() {
+                draft.push(Row::new());
+            }
+            draft.extend(outline(glimpse.value.as_ref(), &glimpse.at, PANE));
             let dim = glimpse.link == Link::Cut;
             let draft = tail(draft, self.height).into_iter();
             rows.extend(draft.map(|row| if dim { row.toned(Tone::Dim) } else { row }));
