@@ -115,10 +115,15 @@ impl Draft {
     }
 
     fn feed_text(&mut self, bytes: &[u8]) {
+        let room = self.bytes_max.saturating_sub(self.bytes_fed);
+        if bytes.len() <= room && !self.finished && self.machine.feed_plain(bytes) {
+            self.bytes_fed += bytes.len();
+            return;
+        }
         if self.finished || self.machine.state == State::Failed {
             return;
         }
-        let room = self.bytes_max.saturating_sub(self.bytes_fed).min(bytes.len());
+        let room = room.min(bytes.len());
         self.read(&bytes[..room]);
         if room == bytes.len() {
             return;
@@ -144,7 +149,9 @@ impl Draft {
             }
             None => {
                 let read = self.machine.feed(base, bytes);
-                self.machine.read_behind(base + read, &bytes[read..]);
+                if read < bytes.len() {
+                    self.machine.read_behind(base + read, &bytes[read..]);
+                }
             }
         }
     }

@@ -79,16 +79,41 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
         run += 8;
     }
     let rest = bytes[run..].iter();
-    run + rest
-        .take_while(|byte| **byte >= 0x20 && **byte != b'"' && **byte != b'\\')
-        .count()
+    run + rest.take_while(|byte| IS_PLAIN[usize::from(**byte)]).count()
 }
+
+const IS_PLAIN: [bool; 256] = {
+    let mut plain = [true; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        plain[byte] = false;
+        byte += 1;
+    }
+    plain[b'"' as usize] = false;
+    plain[b'\\' as usize] = false;
+    plain
+};
 
 fn is_typographic(letter: char) -> bool {
     ('\u{2018}'..='\u{201F}').contains(&letter)
 }
 
 impl Machine {
+    /// The path of most tokens: plain text inside a string value, taken over whole; false if it is anything else.
+    #[inline]
+    pub(super) fn feed_plain(&mut self, bytes: &[u8]) -> bool {
+        let in_value = matches!(self.spine.leaf, Leaf::Shown | Leaf::Hidden);
+        let plain = matches!(self.state, PLAIN) && in_value && self.carried == 0;
+        if !plain || self.quote != Quote::Double || plain_run(bytes) < bytes.len() {
+            return false;
+        }
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return false;
+        };
+        self.spine.text.push_str(text);
+        true
+    }
+
     /// Reads a plain run and the byte that ends it.
     pub(super) fn plain_text(&mut self, bytes: &[u8], at: usize) -> usize {
         if self.carried > 0 {
@@ -186,6 +211,7 @@ impl Machine {
         }
     }
 
+    #[inline]
     fn push_text(&mut self, text: &str, at: usize, end: usize) -> usize {
         if self.quote == Quote::Typographic
             && let Some((before, quote)) = text.match_indices(is_typographic).next()
@@ -201,6 +227,7 @@ impl Machine {
     }
 
     /// Adds decoded text that stands at an offset of the model's text, minding the limit of member names.
+    #[inline]
     pub(super) fn push_text_at(&mut self, text: &str, offset: usize) {
         let before = self.spine.text.len();
         self.spine.text.push_str(text);
