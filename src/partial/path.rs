@@ -20,6 +20,10 @@ pub(super) fn push_index(pointer: &mut String, index: usize) {
 
 /// Appends a count in decimal digits, without the detour through `fmt`.
 pub fn push_decimal(out: &mut String, count: u64) {
+    if let Ok(digit @ 0..=9) = u8::try_from(count) {
+        out.push(char::from(b'0' + digit));
+        return;
+    }
     let mut digits = [b'0'; 20];
     let mut first = digits.len();
     let mut rest = count;

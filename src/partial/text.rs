@@ -132,6 +132,14 @@ impl Machine {
         }
         let Some(&byte) = bytes.get(end) else { return end };
         match byte {
+            b'"' if self.quote == Quote::Double => {
+                self.hold_quote(end);
+                // Most often the colon follows a name at once.
+                if self.state == State::Colon && bytes.get(end + 1) == Some(&b':') {
+                    self.state = State::Value;
+                    return end + 2;
+                }
+            }
             _ if Some(byte) == self.quote.byte() => self.end_quote(end),
             b'"' => self.push_text_at("\"", self.base + end),
             b'\\' => {
@@ -240,13 +248,13 @@ impl Machine {
 
     pub(super) fn close_text(&mut self) {
         self.gap.clear();
-        self.behind_text = self.spine.leaf != Leaf::Key;
         if self.spine.leaf == Leaf::Key {
             self.spine.close_key();
             self.state = State::Colon;
         } else {
             self.spine.close_text();
             self.after_value();
+            self.behind_text = true;
         }
     }
 
