@@ -5,3 +5,4 @@ mod cli_parse;
 mod partial_calls;
 mod partial_golden;
 mod partial_properties;
+mod schema;

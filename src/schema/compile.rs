@@ -139,6 +139,7 @@ fn validator(schema: &Json, draft: Draft, limits: &SchemaLimits) -> Result<Valid
     let options = patterns::bound(jsonschema::options().with_draft(dialect).offline(), limits);
     formats::assert(options).build(schema).map_err(|fault| {
         let path = fault.instance_path().as_str();
-        SchemaError::new(SchemaErrorCode::Invalid, path, violation::message(&fault, true))
+        let message = format!("no valid JSON Schema: {}", violation::message(&fault, true));
+        SchemaError::new(SchemaErrorCode::Invalid, path, message)
     })
 }

@@ -3,7 +3,7 @@
 //! All questions that are asked before the real compiler runs (size, cost, references) and all that it does not
 //! answer (shape, atomic strings, possible types) are asked here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use indexmap::IndexMap;
 use serde_json::{Map as JsonMap, Value as Json};
@@ -86,7 +86,7 @@ pub(super) struct Graph<'s> {
     subschemas_max: usize,
     known: HashMap<usize, u32>,
     anchors: HashMap<&'s str, u32>,
-    unread: Vec<u32>,
+    unread: VecDeque<u32>,
     references: Vec<(u32, &'static str, &'s str)>,
 }
 
@@ -101,12 +101,12 @@ impl<'s> Graph<'s> {
             subschemas_max: limits.subschemas_max,
             known: HashMap::new(),
             anchors: HashMap::new(),
-            unread: Vec::new(),
+            unread: VecDeque::new(),
             references: Vec::new(),
         };
         graph.add(root, Place::At(String::new()))?;
         loop {
-            while let Some(id) = graph.unread.pop() {
+            while let Some(id) = graph.unread.pop_front() {
                 graph.read_node(id)?;
             }
             if graph.references.is_empty() {
@@ -209,7 +209,7 @@ impl<'s> Graph<'s> {
             ));
         }
         self.known.insert(address, id);
-        self.unread.push(id);
+        self.unread.push_back(id);
         Ok(id)
     }
 
