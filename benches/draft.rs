@@ -112,9 +112,12 @@ fn frame_tokens(document: &str) {
     draft.finish();
 }
 
+/// A name, and what makes a document of about so many bytes.
+type Shape = (&'static str, fn(usize) -> String);
+
 fn main() {
     println!("shape   bytes     serde_json   one feed  tokens  +op+frame   ns/token  ns/token+frame");
-    let shapes: [(&str, fn(usize) -> String); 4] = [
+    let shapes: [Shape; 4] = [
         ("text", text),
         ("fields", fields),
         ("deep", deep),

@@ -139,6 +139,7 @@ impl Draft {
         }
     }
 
+    #[inline]
     fn read(&mut self, bytes: &[u8]) {
         let base = self.bytes_fed;
         self.bytes_fed += bytes.len();

@@ -218,10 +218,7 @@ impl OpEncoder {
     }
 
     fn open(&mut self) {
-        if !self.ops.is_empty() {
-            self.ops.push(',');
-        }
-        self.ops.push('[');
+        self.ops.push_str(if self.ops.is_empty() { "[" } else { ",[" });
     }
 }
 

@@ -35,7 +35,9 @@ pub fn push_decimal(out: &mut String, count: u64) {
             break;
         }
     }
-    out.push_str(std::str::from_utf8(&digits[first..]).unwrap_or_default());
+    for digit in &digits[first..] {
+        out.push(char::from(*digit));
+    }
 }
 
 /// The unescaped segments of a pointer; `None` if it is not one (no leading `/`, or a `~` without 0 or 1).

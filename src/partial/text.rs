@@ -60,19 +60,40 @@ impl Quote {
 
 const PLAIN: State = State::Text(TextState::Plain);
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Marks the quotes, backslashes and control characters among eight bytes. A borrow may mark a byte above the first
+/// hit, never one below it.
+fn specials(word: u64) -> u64 {
+    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let quotes = zero_bytes(word ^ (ONES * u64::from(b'"')));
+    let slashes = zero_bytes(word ^ (ONES * u64::from(b'\\')));
+    let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+    quotes | slashes | controls
+}
+
+/// Whether there are at most eight bytes, all ASCII, none of them special.
+fn is_short_and_plain(bytes: &[u8]) -> bool {
+    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(first), Some(last)) if bytes.len() <= 8 => {
+            // The halves overlap where there are fewer than eight: no byte is left out.
+            let low = u64::from(u32::from_le_bytes(*first));
+            let word = low | u64::from(u32::from_le_bytes(*last)) << 32;
+            specials(word) | (word & HIGHS) == 0
+        }
+        (None, None) => bytes
+            .iter()
+            .all(|byte| byte.is_ascii() && IS_PLAIN[usize::from(*byte)]),
+        _ => false,
+    }
+}
+
 /// How many of the first bytes need no look: no quote, no backslash, no control character.
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
     let mut run = 0;
     while let Some((eight, _)) = bytes[run..].split_first_chunk::<8>() {
-        let word = u64::from_le_bytes(*eight);
-        let quotes = zero_bytes(word ^ (ONES * u64::from(b'"')));
-        let slashes = zero_bytes(word ^ (ONES * u64::from(b'\\')));
-        let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-        // A borrow may mark a byte above the first hit, never one below it.
-        let special = quotes | slashes | controls;
+        let special = specials(u64::from_le_bytes(*eight));
         if special != 0 {
             return run + special.trailing_zeros() as usize / 8;
         }
@@ -99,18 +120,17 @@ fn is_typographic(letter: char) -> bool {
 }
 
 impl Machine {
-    /// The path of most tokens: plain text inside a string value, taken over whole; false if it is anything else.
+    /// The path of most tokens: a little plain ASCII inside a string that is seen growing, taken over whole; false
+    /// if it is anything else.
     #[inline]
     pub(super) fn feed_plain(&mut self, bytes: &[u8]) -> bool {
-        let in_value = matches!(self.spine.leaf, Leaf::Shown | Leaf::Hidden);
-        let plain = matches!(self.state, PLAIN) && in_value && self.carried == 0;
-        if !plain || self.quote != Quote::Double || plain_run(bytes) < bytes.len() {
+        let grows = self.spine.leaf == Leaf::Shown && matches!(self.state, PLAIN) && self.carried == 0;
+        if !grows || self.quote != Quote::Double || !is_short_and_plain(bytes) {
             return false;
         }
-        let Ok(text) = std::str::from_utf8(bytes) else {
-            return false;
-        };
-        self.spine.text.push_str(text);
+        for byte in bytes {
+            self.spine.text.push(char::from(*byte));
+        }
         true
     }
 
