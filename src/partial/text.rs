@@ -75,17 +75,13 @@ fn specials(word: u64) -> u64 {
 
 /// Whether there are at most eight bytes, all ASCII, none of them special.
 fn is_short_and_plain(bytes: &[u8]) -> bool {
-    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        (Some(first), Some(last)) if bytes.len() <= 8 => {
-            // The halves overlap where there are fewer than eight: no byte is left out.
-            let low = u64::from(u32::from_le_bytes(*first));
-            let word = low | u64::from(u32::from_le_bytes(*last)) << 32;
-            specials(word) | (word & HIGHS) == 0
+    match overlapping_halves(bytes) {
+        Some(word) => specials(word) | (word & HIGHS) == 0,
+        None if bytes.len() < 4 => {
+            let mut each = bytes.iter();
+            each.all(|byte| byte.is_ascii() && IS_PLAIN[usize::from(*byte)])
         }
-        (None, None) => bytes
-            .iter()
-            .all(|byte| byte.is_ascii() && IS_PLAIN[usize::from(*byte)]),
-        _ => false,
+        None => false,
     }
 }
 
@@ -99,8 +95,27 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
         }
         run += 8;
     }
-    let rest = bytes[run..].iter();
-    run + rest.take_while(|byte| IS_PLAIN[usize::from(**byte)]).count()
+    let rest = &bytes[run..];
+    let Some(word) = overlapping_halves(rest) else {
+        return run
+            + rest
+                .iter()
+                .take_while(|byte| IS_PLAIN[usize::from(**byte)])
+                .count();
+    };
+    match specials(word).trailing_zeros() as usize / 8 {
+        hit @ 0..4 => run + hit,
+        hit @ 4..8 => bytes.len() + hit - 8,
+        _ => bytes.len(),
+    }
+}
+
+/// Four to eight bytes as one word: the first four and the last four, which overlap where there are fewer than
+/// eight, so that no byte is left out.
+fn overlapping_halves(bytes: &[u8]) -> Option<u64> {
+    let (first, last) = (bytes.first_chunk::<4>()?, bytes.last_chunk::<4>()?);
+    let word = u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
+    (bytes.len() <= 8).then_some(word)
 }
 
 const IS_PLAIN: [bool; 256] = {
@@ -146,9 +161,11 @@ impl Machine {
         {
             end = at + found;
         }
-        let read = self.push_run(bytes, at, end);
-        if read < end || self.state != PLAIN {
-            return read;
+        if end > at {
+            let read = self.push_run(bytes, at, end);
+            if read < end || !matches!(self.state, PLAIN) {
+                return read;
+            }
         }
         let Some(&byte) = bytes.get(end) else { return end };
         match byte {
@@ -380,5 +397,30 @@ impl Machine {
             self.fail(ParseErrorKind::LoneSurrogate, None, None, offset);
         }
         repaired
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_run_ends_at_the_first_special_byte() {
+        let fill = b"abcdefghijklmnopqrstu\x7f\x80\xff~";
+        for length in 0..fill.len() {
+            assert_eq!(plain_run(&fill[..length]), length);
+            for at in 0..length {
+                for special in [b'"', b'\\', 0, 0x1f, b'\n'] {
+                    let mut bytes = fill[..length].to_vec();
+                    bytes[at] = special;
+                    assert_eq!(plain_run(&bytes), at, "{bytes:?}");
+                    bytes[length - 1] = b'"';
+                    assert_eq!(plain_run(&bytes), at, "{bytes:?}");
+                    assert!(!is_short_and_plain(&bytes));
+                }
+            }
+        }
+        assert!(is_short_and_plain(b"") && is_short_and_plain(b"abc") && is_short_and_plain(b"abcdefgh"));
+        assert!(!is_short_and_plain("é".as_bytes()) && !is_short_and_plain("abcdeé".as_bytes()));
     }
 }
