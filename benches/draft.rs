@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use livedraft::partial::{Draft, DraftOptions, OpEncoder};
+use livedraft::partial::{Draft, DraftOptions, OpEncoder, path};
 
 const TOKEN_BYTES: usize = 4;
 const SENTENCE: &str = "The quick brown fox jumps over the lazy dog, again and again. ";
@@ -101,7 +101,7 @@ fn frame_tokens(document: &str) {
         if draft.flush(&mut encoder) {
             frame.clear();
             frame.push_str("{\"t\":\"ab12c\",\"s\":");
-            write!(frame, "{seq}").expect("a String takes everything");
+            path::push_decimal(&mut frame, seq as u64);
             frame.push_str(",\"ops\":[");
             frame.push_str(encoder.ops());
             frame.push_str("]}");
@@ -112,9 +112,12 @@ fn frame_tokens(document: &str) {
     draft.finish();
 }
 
+/// A name, and what makes a document of about so many bytes.
+type Shape = (&'static str, fn(usize) -> String);
+
 fn main() {
     println!("shape   bytes     serde_json   one feed  tokens  +op+frame   ns/token  ns/token+frame");
-    let shapes: [(&str, fn(usize) -> String); 4] = [
+    let shapes: [Shape; 4] = [
         ("text", text),
         ("fields", fields),
         ("deep", deep),

@@ -141,3 +141,31 @@ fn markdown_is_searched_for_the_value() {
     assert_eq!(code, 0);
     assert_eq!(lines.last().unwrap()["value"], json!({"a": 1}));
 }
+
+#[test]
+fn the_schema_steers_what_is_shown() {
+    let schema = SchemaFile::new(
+        "steers",
+        r#"{"type":"object","properties":{"kind":{"enum":["person","place"]},"bio":{"type":"string"}}}"#,
+    );
+    let chunks = b"\"{\\\"kind\\\":\\\"per\"\n\"son\\\",\\\"bio\\\":\\\"hu\"\n\"h\\\"}\"\n";
+    let (code, lines, _) = parse(&["--chunks", "--schema", schema.path()], chunks);
+    assert_eq!(code, 0);
+    assert_eq!(lines[0]["value"], json!({}));
+    assert_eq!(lines[1]["value"], json!({"kind": "person", "bio": "hu"}));
+    assert_eq!(lines[2]["ops"], json!([["h"]]));
+}
+
+#[test]
+fn repairs_are_told() {
+    let (code, lines, _) = parse(&["--quiet", "--lenient", "auto"], b"{'a': [1,]}");
+    assert_eq!(code, 0);
+    assert_eq!(
+        lines[0]["repairs"][0],
+        json!({"offset": 1, "path": "", "kind": "foreign_quotes"})
+    );
+    assert_eq!(
+        lines[0]["repairs"][1],
+        json!({"offset": 9, "path": "/a/1", "kind": "trailing_comma"})
+    );
+}

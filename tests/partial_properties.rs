@@ -6,9 +6,11 @@
     reason = "a property reads best in one piece"
 )]
 
+use std::sync::Arc;
+
 use livedraft::partial::{
-    Draft, DraftOptions, End, Folded, Lenient, Limits, Map, Mode, Number, Op, OpEncoder, OpSink, Value,
-    parse, parse_ops,
+    Draft, DraftOptions, End, Folded, Guide, Lenient, Limits, Map, Mode, NodeId, Number, Op, OpEncoder,
+    OpSink, Value, parse, parse_ops,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -167,6 +169,32 @@ fn extends(old: &Value, new: &Value) -> bool {
     }
 }
 
+/// A guide under which about half of the strings are atomic: a node is a depth, and odd ones are.
+struct OddDepths;
+
+impl Guide for OddDepths {
+    fn root(&self) -> NodeId {
+        NodeId(0)
+    }
+    fn member(&self, node: NodeId, key: &str) -> NodeId {
+        if key == "b" {
+            NodeId::NONE
+        } else {
+            NodeId(node.0 + 1)
+        }
+    }
+    fn item(&self, node: NodeId, index: usize) -> NodeId {
+        NodeId(node.0 + u32::from(index > 0))
+    }
+    fn is_atomic(&self, node: NodeId) -> bool {
+        node.0 % 2 == 1
+    }
+}
+
+fn guide(guided: bool) -> Option<Arc<dyn Guide>> {
+    guided.then(|| Arc::new(OddDepths) as Arc<dyn Guide>)
+}
+
 fn whole(options: &DraftOptions, text: &[u8]) -> Draft {
     let mut draft = Draft::new(options.clone());
     draft.feed(text);
@@ -313,8 +341,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn documents_keep_every_invariant(document in document(), cuts in cuts(), flushes in flushes(), join in 0..20usize) {
-        let options = DraftOptions::default();
+    fn documents_keep_every_invariant(document in document(), cuts in cuts(), flushes in flushes(), join in 0..20usize, guided in any::<bool>()) {
+        let options = DraftOptions { guide: guide(guided), ..DraftOptions::default() };
         let mut draft = replay(&options, document.text.as_bytes(), &cuts, &flushes, join, !document.has_duplicates);
         prop_assert_eq!(draft.finish().end, End::Complete);
         prop_assert_eq!(draft.value(), Some(document.value.clone()));
@@ -357,7 +385,7 @@ proptest! {
     fn damaged_answers_keep_every_invariant_when_repaired(
         document in document(), cuts in cuts(), flushes in flushes(), join in 0..20usize,
         damage in vec((any::<prop::sample::Index>(), prop::sample::select(DAMAGE.to_vec())), 1..4),
-        markdown in any::<bool>(), auto in any::<bool>(),
+        markdown in any::<bool>(), auto in any::<bool>(), guided in any::<bool>(),
     ) {
         let mut text = document.text;
         for (at, damage) in damage {
@@ -366,7 +394,7 @@ proptest! {
         }
         let mode = if markdown { Mode::MdJson } else { Mode::Json };
         let lenient = if auto { Lenient::Auto } else { Lenient::On };
-        let options = DraftOptions { mode, lenient, ..DraftOptions::default() };
+        let options = DraftOptions { mode, lenient, guide: guide(guided), ..DraftOptions::default() };
         replay(&options, text.as_bytes(), &cuts, &flushes, join, false);
     }
 

@@ -224,30 +224,47 @@ impl Machine {
             return at;
         }
         self.blanks = 0;
-        let state = self.state;
-        let read = self.structural(byte, at);
-        if read > at || self.state != state {
-            self.behind_text = false;
+        match self.state {
+            State::Rest => self.rest(bytes, byte, at),
+            State::Key | State::FirstKey => match byte {
+                b'"' => self.begin_key(at),
+                b'}' if self.state == State::FirstKey => self.close_container(at),
+                _ => self.fault(self.expectation(), byte, at),
+            },
+            State::Colon if byte == b':' => {
+                self.state = State::Value;
+                at + 1
+            }
+            State::FirstItem if byte == b']' => self.close_container(at),
+            State::Value | State::FirstItem => self.begin_value(byte, at),
+            _ => self.fault(self.expectation(), byte, at),
         }
-        read
     }
 
-    fn structural(&mut self, byte: u8, at: usize) -> usize {
-        match (self.state, byte) {
-            (State::Rest, b',') if self.in_object() => self.state = State::Key,
-            (State::Rest, b',') => self.state = State::Value,
-            (State::Rest, b'}') if self.in_object() => self.close_container(),
-            (State::Rest | State::FirstItem, b']') if !self.in_object() => self.close_container(),
-            (State::FirstKey, b'}') => self.close_container(),
-            (State::FirstKey | State::Key, b'"') => {
-                self.spine.open_text(Leaf::Key);
-                self.quote = Quote::Double;
-                self.state = State::Text(TextState::Plain);
+    /// Behind a child of a container.
+    fn rest(&mut self, bytes: &[u8], byte: u8, at: usize) -> usize {
+        match (byte, self.in_object()) {
+            (b',', true) => {
+                self.state = State::Key;
+                // Most often the next name follows at once.
+                if bytes.get(at + 1) == Some(&b'"') {
+                    return self.begin_key(at + 1);
+                }
+                at + 1
             }
-            (State::Colon, b':') => self.state = State::Value,
-            (State::Value | State::FirstItem, _) => return self.begin_value(byte, at),
-            _ => return self.fault(self.expectation(), byte, at),
+            (b',', false) => {
+                self.state = State::Value;
+                at + 1
+            }
+            (b'}', true) | (b']', false) => self.close_container(at),
+            _ => self.fault(self.expectation(), byte, at),
         }
+    }
+
+    fn begin_key(&mut self, at: usize) -> usize {
+        self.spine.open_text(Leaf::Key);
+        self.quote = Quote::Double;
+        self.state = State::Text(TextState::Plain);
         at + 1
     }
 
@@ -284,12 +301,14 @@ impl Machine {
         at + 1
     }
 
-    fn close_container(&mut self) {
+    fn close_container(&mut self, at: usize) -> usize {
         self.spine.close_container();
         self.after_value();
+        at + 1
     }
 
     pub(super) fn after_value(&mut self) {
+        self.behind_text = false;
         self.state = if self.spine.frames.is_empty() {
             State::Done
         } else {

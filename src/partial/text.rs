@@ -60,35 +60,95 @@ impl Quote {
 
 const PLAIN: State = State::Text(TextState::Plain);
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Marks the quotes, backslashes and control characters among eight bytes. A borrow may mark a byte above the first
+/// hit, never one below it.
+fn specials(word: u64) -> u64 {
+    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let quotes = zero_bytes(word ^ (ONES * u64::from(b'"')));
+    let slashes = zero_bytes(word ^ (ONES * u64::from(b'\\')));
+    let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+    quotes | slashes | controls
+}
+
+/// Whether there are at most eight bytes, all ASCII, none of them special.
+fn is_short_and_plain(bytes: &[u8]) -> bool {
+    match overlapping_halves(bytes) {
+        Some(word) => specials(word) | (word & HIGHS) == 0,
+        None if bytes.len() < 4 => {
+            let mut each = bytes.iter();
+            each.all(|byte| byte.is_ascii() && IS_PLAIN[usize::from(*byte)])
+        }
+        None => false,
+    }
+}
+
 /// How many of the first bytes need no look: no quote, no backslash, no control character.
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
     let mut run = 0;
     while let Some((eight, _)) = bytes[run..].split_first_chunk::<8>() {
-        let word = u64::from_le_bytes(*eight);
-        let quotes = zero_bytes(word ^ (ONES * u64::from(b'"')));
-        let slashes = zero_bytes(word ^ (ONES * u64::from(b'\\')));
-        let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-        // A borrow may mark a byte above the first hit, never one below it.
-        let special = quotes | slashes | controls;
+        let special = specials(u64::from_le_bytes(*eight));
         if special != 0 {
             return run + special.trailing_zeros() as usize / 8;
         }
         run += 8;
     }
-    let rest = bytes[run..].iter();
-    run + rest
-        .take_while(|byte| **byte >= 0x20 && **byte != b'"' && **byte != b'\\')
-        .count()
+    let rest = &bytes[run..];
+    let Some(word) = overlapping_halves(rest) else {
+        return run
+            + rest
+                .iter()
+                .take_while(|byte| IS_PLAIN[usize::from(**byte)])
+                .count();
+    };
+    match specials(word).trailing_zeros() as usize / 8 {
+        hit @ 0..4 => run + hit,
+        hit @ 4..8 => bytes.len() + hit - 8,
+        _ => bytes.len(),
+    }
 }
+
+/// Four to eight bytes as one word: the first four and the last four, which overlap where there are fewer than
+/// eight, so that no byte is left out.
+fn overlapping_halves(bytes: &[u8]) -> Option<u64> {
+    let (first, last) = (bytes.first_chunk::<4>()?, bytes.last_chunk::<4>()?);
+    let word = u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
+    (bytes.len() <= 8).then_some(word)
+}
+
+const IS_PLAIN: [bool; 256] = {
+    let mut plain = [true; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        plain[byte] = false;
+        byte += 1;
+    }
+    plain[b'"' as usize] = false;
+    plain[b'\\' as usize] = false;
+    plain
+};
 
 fn is_typographic(letter: char) -> bool {
     ('\u{2018}'..='\u{201F}').contains(&letter)
 }
 
 impl Machine {
+    /// The path of most tokens: a little plain ASCII inside a string that is seen growing, taken over whole; false
+    /// if it is anything else.
+    #[inline]
+    pub(super) fn feed_plain(&mut self, bytes: &[u8]) -> bool {
+        let grows = self.spine.leaf == Leaf::Shown && matches!(self.state, PLAIN) && self.carried == 0;
+        if !grows || self.quote != Quote::Double || !is_short_and_plain(bytes) {
+            return false;
+        }
+        for byte in bytes {
+            self.spine.text.push(char::from(*byte));
+        }
+        true
+    }
+
     /// Reads a plain run and the byte that ends it.
     pub(super) fn plain_text(&mut self, bytes: &[u8], at: usize) -> usize {
         if self.carried > 0 {
@@ -101,12 +161,22 @@ impl Machine {
         {
             end = at + found;
         }
-        let read = self.push_run(bytes, at, end);
-        if read < end || self.state != PLAIN {
-            return read;
+        if end > at {
+            let read = self.push_run(bytes, at, end);
+            if read < end || !matches!(self.state, PLAIN) {
+                return read;
+            }
         }
         let Some(&byte) = bytes.get(end) else { return end };
         match byte {
+            b'"' if self.quote == Quote::Double => {
+                self.hold_quote(end);
+                // Most often the colon follows a name at once.
+                if self.state == State::Colon && bytes.get(end + 1) == Some(&b':') {
+                    self.state = State::Value;
+                    return end + 2;
+                }
+            }
             _ if Some(byte) == self.quote.byte() => self.end_quote(end),
             b'"' => self.push_text_at("\"", self.base + end),
             b'\\' => {
@@ -186,6 +256,7 @@ impl Machine {
         }
     }
 
+    #[inline]
     fn push_text(&mut self, text: &str, at: usize, end: usize) -> usize {
         if self.quote == Quote::Typographic
             && let Some((before, quote)) = text.match_indices(is_typographic).next()
@@ -201,6 +272,7 @@ impl Machine {
     }
 
     /// Adds decoded text that stands at an offset of the model's text, minding the limit of member names.
+    #[inline]
     pub(super) fn push_text_at(&mut self, text: &str, offset: usize) {
         let before = self.spine.text.len();
         self.spine.text.push_str(text);
@@ -213,13 +285,13 @@ impl Machine {
 
     pub(super) fn close_text(&mut self) {
         self.gap.clear();
-        self.behind_text = self.spine.leaf != Leaf::Key;
         if self.spine.leaf == Leaf::Key {
             self.spine.close_key();
             self.state = State::Colon;
         } else {
             self.spine.close_text();
             self.after_value();
+            self.behind_text = true;
         }
     }
 
@@ -325,5 +397,30 @@ impl Machine {
             self.fail(ParseErrorKind::LoneSurrogate, None, None, offset);
         }
         repaired
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_run_ends_at_the_first_special_byte() {
+        let fill = b"abcdefghijklmnopqrstu\x7f\x80\xff~";
+        for length in 0..fill.len() {
+            assert_eq!(plain_run(&fill[..length]), length);
+            for at in 0..length {
+                for special in [b'"', b'\\', 0, 0x1f, b'\n'] {
+                    let mut bytes = fill[..length].to_vec();
+                    bytes[at] = special;
+                    assert_eq!(plain_run(&bytes), at, "{bytes:?}");
+                    bytes[length - 1] = b'"';
+                    assert_eq!(plain_run(&bytes), at, "{bytes:?}");
+                    assert!(!is_short_and_plain(&bytes));
+                }
+            }
+        }
+        assert!(is_short_and_plain(b"") && is_short_and_plain(b"abc") && is_short_and_plain(b"abcdefgh"));
+        assert!(!is_short_and_plain("é".as_bytes()) && !is_short_and_plain("abcdeé".as_bytes()));
     }
 }
