@@ -4,6 +4,7 @@
 //! that pauses tokio's time has all of it in its hand.
 #![allow(clippy::disallowed_methods)]
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -38,13 +39,39 @@ pub async fn sleep_until(deadline: Instant) {
     tokio::time::sleep_until(deadline).await;
 }
 
+thread_local! {
+    static SEED: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Makes all randomness of this thread follow from a seed, so that a simulation on one thread can be run again;
+/// `None` makes it random again.
+pub fn seed(seed: Option<u64>) {
+    SEED.set(seed);
+}
+
 /// A new job id: UUIDv7, so ids sort by time of submission.
 pub fn job_uuid() -> Uuid {
-    Uuid::now_v7()
+    match SEED.get() {
+        None => Uuid::now_v7(),
+        Some(_) => {
+            let random = (u128::from(nonce()) << 64 | u128::from(nonce())).to_be_bytes();
+            let mut tail = [0; 10];
+            tail.copy_from_slice(&random[..10]);
+            uuid::Builder::from_unix_timestamp_millis(now_ms(), &tail).into_uuid()
+        }
+    }
 }
 
 /// 64 random bits, never zero.
 pub fn nonce() -> u64 {
+    if let Some(state) = SEED.get() {
+        // SplitMix64 (Steele, Lea, Flood 2014).
+        let state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        SEED.set(Some(state));
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        return (mixed ^ (mixed >> 31)).max(1);
+    }
     let (high, low) = Uuid::new_v4().as_u64_pair();
     // The fixed version and variant bits of a v4 UUID lie in different places of the two halves.
     (high ^ low.rotate_left(17)).max(1)

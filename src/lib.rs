@@ -29,6 +29,7 @@ pub mod llm;
 pub mod submit;
 pub mod worker;
 
-pub mod cli;
 pub mod client;
 pub mod server;
+
+pub mod cli;

@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("hub", &["wire", "event", "job", "partial", "backend", "clock"]),
     ("llm", &["job", "partial", "schema", "clock"]),
     // 3: flow
-    ("submit", &["job", "schema", "backend", "clock"]),
+    ("submit", &["job", "schema", "event", "backend", "clock"]),
     (
         "worker",
         &[

@@ -1,4 +1,8 @@
 //! `livedraft parse` as a function over streams.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may stop where its own material is wrong"
+)]
 
 use clap::Parser;
 use livedraft::cli::parse::{ParseArgs, run};

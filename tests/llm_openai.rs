@@ -4,9 +4,10 @@
 mod connection;
 mod server;
 
+use livedraft::job::Usage;
 use livedraft::llm::{
     Chunk, Finish, LlmError, LlmErrorKind, Models, OpenAiOptions, Providers, ProvidersError,
-    ProvidersOptions, Secret, Usage,
+    ProvidersOptions, Secret,
 };
 use serde_json::{Value, json};
 
@@ -197,6 +198,7 @@ async fn reasoning_refusal_and_details_of_usage() {
         output_tokens: 2,
         reasoning_tokens: 4,
         cached_input_tokens: 3,
+        estimated: false,
     };
     let expected = [
         Ok(Chunk::Reasoning("hm".to_owned())),

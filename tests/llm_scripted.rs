@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use livedraft::clock;
-use livedraft::job::Script;
+use livedraft::job::{Message, Role, Script, Usage};
 use livedraft::llm::{
-    Carrier, Chunk, Finish, LlmErrorKind, Message, Provider, Providers, ProvidersOptions, Request, Sampling,
-    Usage,
+    Carrier, Chunk, Finish, LlmErrorKind, Provider, Providers, ProvidersOptions, Request, Sampling,
 };
 use livedraft::partial;
 use livedraft::schema::{Schema, SchemaLimits};
@@ -21,7 +20,7 @@ use self::schemas::{person, table};
 fn request(schema: Value, script: Script) -> Request {
     Request {
         model: "scripted".to_owned(),
-        messages: vec![Message::text("user", "Extract the person.")],
+        messages: vec![Message::text(Role::User, "Extract the person.")],
         tools: None,
         tool_choice: None,
         response_format: None,

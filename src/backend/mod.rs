@@ -1,1 +1,133 @@
-//! Where jobs and their logs live: the two traits, and their engines.
+//! Where jobs and their logs live: two traits, their contracts in prose, and the engines behind them.
+//!
+//! What every engine promises, and the contract suite (`tests/backend_contract.rs`) checks:
+//!
+//! - Each method is one atomic step. A step that writes an event writes it together with what it changes, and
+//!   publishes it only from inside that step.
+//! - **Fencing.** `append`, `extend`, `defer`, `fail` and `finish` carry the lease token and are refused with `Lost`
+//!   when it is not the one of the running delivery.
+//! - **Epochs** (rules E1–E8). `submit`, `claim`, `cancel`, `reap`, `promote` and every rolled-back append open a
+//!   new epoch; its name comes as an argument, new for every send. The engine writes the parent itself.
+//! - **Repeats.** A step that is sent again byte for byte, because its answer was lost, changes nothing and answers
+//!   as it did (`Dup` for writes of events).
+//! - **Time** is the engine's: `now` is an argument of no method.
+//! - **Live messages** are only a wire: they may be lost, and a reader compares positions to notice.
+
+pub mod embedded;
+pub mod fault;
+mod step;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use crate::event::{Entry, Epoch, Position};
+use crate::job::{JobId, Lease, LeaseToken};
+
+pub use step::{
+    Append, Appended, Cancelled, Checkpoint, Claim, Deferral, Extended, Failure, Fenced, Idempotency,
+    JobFacts, Reading, Reaped, Start, Stats, Submission, Submitted, Write,
+};
+
+/// Why a step could not be taken. What is written is as it was before, or as if the step had been taken and only
+/// its answer lost: the caller sends it again.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BackendError {
+    /// The engine cannot be reached now.
+    #[error("the engine cannot be reached: {0}")]
+    Unavailable(String),
+    /// The engine holds something this version cannot read.
+    #[error("the engine holds something unreadable: {0}")]
+    Corrupt(String),
+}
+
+/// Jobs, and who works on them.
+#[async_trait]
+pub trait JobQueue: Send + Sync {
+    /// Keeps a job and puts it in line, writing the event `status: queued` as seq 1 of its first epoch. An
+    /// idempotency key that is known names the job it was used for, or a conflict when the request differs.
+    /// Answered once durable.
+    async fn submit(&self, submission: Submission) -> Result<Submitted, BackendError>;
+
+    /// Gives the next job to a worker under a lease, writing `status: running`. `None` when nothing is ready.
+    async fn claim(&self, nonce: u64, epoch: Epoch) -> Result<Option<Claim>, BackendError>;
+
+    /// Returns when there may be something to claim; a hint, so it also returns now and then without reason.
+    async fn ready(&self);
+
+    /// Extends leases; the answers come in the order of the leases. A cancel that was asked for is told here too,
+    /// so it works when its hint is lost.
+    async fn extend(&self, leases: &[(JobId, LeaseToken)]) -> Result<Vec<Extended>, BackendError>;
+
+    /// Puts a running job back without fault: the delivery does not count.
+    async fn defer(&self, job: JobId, token: LeaseToken, deferral: Deferral) -> Result<Fenced, BackendError>;
+
+    /// Ends a delivery that failed by a fault worth another one: the job waits for `retry_ms`, or ends with
+    /// `give_up` when its deliveries are used up.
+    async fn fail(&self, job: JobId, token: LeaseToken, failure: Failure) -> Result<Fenced, BackendError>;
+
+    /// Ends a job: `write` is its end.
+    async fn finish(&self, job: JobId, token: LeaseToken, write: Write) -> Result<Fenced, BackendError>;
+
+    /// Asks for a job's end, from any node. A job that nobody works on ends at once in the new `epoch`; a running
+    /// one is flagged, its worker is hinted and ends it, or the reaper does after a grace.
+    async fn cancel(&self, job: JobId, epoch: Epoch) -> Result<Option<Cancelled>, BackendError>;
+
+    /// Takes back leases that ran out, at most `limit`: the job becomes `recovering`, or ends when it was cancelled
+    /// or has lost too many without progress. Every worker does this; it is idempotent.
+    async fn reap(
+        &self,
+        limit: usize,
+        epoch: &mut (dyn FnMut() -> Epoch + Send),
+    ) -> Result<Reaped, BackendError>;
+
+    /// Puts waiting jobs whose time has come in line again, at most `limit`, and forgets what is past its retention.
+    /// Returns how many were put in line.
+    async fn promote(
+        &self,
+        limit: usize,
+        epoch: &mut (dyn FnMut() -> Epoch + Send),
+    ) -> Result<usize, BackendError>;
+
+    /// Jobs whose cancel was asked for, as hints to workers.
+    fn cancels(&self) -> mpsc::Receiver<JobId>;
+
+    /// What is fixed with a job: whose it is, its shape. `None` for an unknown one.
+    async fn facts(&self, job: JobId) -> Result<Option<Arc<JobFacts>>, BackendError>;
+
+    /// How much there is of what.
+    async fn stats(&self) -> Result<Stats, BackendError>;
+}
+
+/// The logs of jobs.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// Writes an entry, and with it the checkpoint: the raw text it came from, the attempt record where it changed,
+    /// a snapshot where the tail has outgrown its bound (older entries are then trimmed). Nothing is written unless
+    /// the token is the running delivery's and (epoch, seq) is the next.
+    async fn append(&self, job: JobId, token: LeaseToken, append: &Append) -> Result<Appended, BackendError>;
+
+    /// Reads a log: the tail behind `held` where rule E8 allows it and the entries are still there, else the stored
+    /// snapshot and the tail behind it. `None` for an unknown job.
+    async fn read(&self, job: JobId, held: Option<Position>) -> Result<Option<Reading>, BackendError>;
+
+    /// The last positions, for readers that poll against silent loss (rule E2).
+    async fn positions(&self, jobs: &[JobId]) -> Result<Vec<Option<Position>>, BackendError>;
+
+    /// Entries from now on, as they are published. Lossy and bounded: a reader that is too slow misses some.
+    async fn subscribe(&self, job: JobId) -> Result<mpsc::Receiver<Arc<Entry>>, BackendError>;
+}
+
+/// An engine: queue and log over one store.
+pub trait Backend: JobQueue + EventLog {}
+
+impl<T: JobQueue + EventLog> Backend for T {}
+
+impl Claim {
+    /// The token that every write of this delivery carries.
+    pub const fn token(&self) -> LeaseToken {
+        let Lease { token, .. } = self.lease;
+        token
+    }
+}

@@ -1,1 +1,17 @@
 //! The log of a job: entries, positions, lineage, and the one merge rule.
+
+mod codec;
+mod end;
+mod entry;
+mod json_value;
+mod lineage;
+pub mod patch;
+mod position;
+mod snapshot;
+
+pub use codec::{BadEntry, decode, encode};
+pub use end::{End, EndError, Timings};
+pub use entry::{AttemptBegins, Entry, Event, Note, NoteKind, StatusChange};
+pub use lineage::{LINEAGE_MAX, Lineage, Opening, Resume};
+pub use position::{BadPosition, Epoch, Position};
+pub use snapshot::{Fold, Unfoldable};

@@ -1,1 +1,185 @@
 //! A node's fan-out: one replica per watched job, one cursor per viewer.
+//!
+//! A watched job has one subscription, one task that folds its entries into the replica ([`watched`]), and a bounded
+//! ring of recent frames ([`replica`]). A viewer is a position in that ring ([`viewer`]): it takes frames when its
+//! socket can send. One that falls behind the ring is given a snapshot; nobody waits for it, nothing is queued for
+//! it, and an encoding is made once and shared.
+
+mod form;
+mod replica;
+mod viewer;
+mod watched;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+pub use self::form::Told;
+pub use self::replica::{Replica, Took};
+pub use self::viewer::Viewer;
+use self::watched::Watched;
+use crate::backend::{Backend, BackendError, JobFacts};
+use crate::event::Position;
+use crate::job::JobId;
+use crate::wire::{Deliver, JobStateNow};
+
+/// Bounds of the fan-out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HubOptions {
+    /// Bytes of recent frames kept per watched job; a viewer further behind gets a snapshot.
+    pub backlog_bytes_max: usize,
+    /// Frames kept per watched job.
+    pub backlog_frames_max: usize,
+    /// How often positions are compared with the log, against silent loss, at the most (half of it at the least).
+    pub poll: Duration,
+    /// Jobs watched on this node at a time.
+    pub watched_max: usize,
+    /// Bytes of a snapshot's text in one message.
+    pub snapshot_part_bytes: usize,
+    /// Bytes up to which an end carries the value to patch viewers too.
+    pub end_value_bytes: usize,
+}
+
+impl Default for HubOptions {
+    fn default() -> Self {
+        Self {
+            backlog_bytes_max: 256 * 1024,
+            backlog_frames_max: 4_096,
+            poll: Duration::from_secs(2),
+            watched_max: 100_000,
+            snapshot_part_bytes: 128 * 1024,
+            end_value_bytes: 1_024,
+        }
+    }
+}
+
+/// Why a job could not be watched.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum WatchError {
+    /// The engine could not be asked.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// This node watches as many jobs as it may.
+    #[error("this node watches {0} jobs, as many as it may")]
+    Full(usize),
+}
+
+/// The fan-out of a node.
+pub struct Hub {
+    backend: Arc<dyn Backend>,
+    options: HubOptions,
+    watched: Mutex<HashMap<JobId, Arc<Watched>>>,
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// A hub over an engine.
+    pub fn new(backend: Arc<dyn Backend>, options: HubOptions) -> Arc<Self> {
+        Arc::new(Self {
+            backend,
+            options,
+            watched: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// What is fixed with a job; `None` for an unknown one.
+    pub async fn facts(&self, job: JobId) -> Result<Option<Arc<JobFacts>>, BackendError> {
+        self.backend.facts(job).await
+    }
+
+    /// Makes a viewer of a job, from the position it holds. `wake` is notified whenever there may be something to
+    /// take. `None` for an unknown job. Call it on the runtime that shall follow the job.
+    pub async fn watch(
+        self: &Arc<Self>,
+        job: JobId,
+        held: Option<Position>,
+        deliver: Deliver,
+        wake: &Arc<Notify>,
+    ) -> Result<Option<Viewer>, WatchError> {
+        loop {
+            let Some(watched) = self.watched(job).await? else {
+                return Ok(None);
+            };
+            // It may have been let go between the two steps; then a new one is made.
+            let Some(ticket) = watched.enter(wake) else {
+                continue;
+            };
+            let held = match held {
+                Some(held) => watched.place(held).await,
+                None => None,
+            };
+            return Ok(Some(Viewer::new(watched, ticket, held, deliver)));
+        }
+    }
+
+    /// A job's state and value now.
+    pub async fn state(&self, job: JobId) -> Result<Option<JobStateNow>, BackendError> {
+        let known = self.lock().get(&job).cloned();
+        if let Some(watched) = known {
+            return Ok(Some(watched.replica().state()));
+        }
+        let Some(facts) = self.backend.facts(job).await? else {
+            return Ok(None);
+        };
+        let Some(reading) = self.backend.read(job, None).await? else {
+            return Ok(None);
+        };
+        let replica = Replica::new(facts, self.options, &reading).map_err(unreadable)?;
+        Ok(Some(replica.state()))
+    }
+
+    /// The watched job, made if it is not there.
+    async fn watched(self: &Arc<Self>, job: JobId) -> Result<Option<Arc<Watched>>, WatchError> {
+        if let Some(watched) = self.lock().get(&job) {
+            return Ok(Some(Arc::clone(watched)));
+        }
+        let Some(facts) = self.backend.facts(job).await? else {
+            return Ok(None);
+        };
+        // Subscribed before it is read: nothing falls between the two.
+        let live = self.backend.subscribe(job).await?;
+        let Some(reading) = self.backend.read(job, None).await? else {
+            return Ok(None);
+        };
+        let replica = Replica::new(facts, self.options, &reading).map_err(unreadable)?;
+        let mut all = self.lock();
+        if let Some(watched) = all.get(&job) {
+            return Ok(Some(Arc::clone(watched)));
+        }
+        if all.len() >= self.options.watched_max {
+            return Err(WatchError::Full(self.options.watched_max));
+        }
+        let (watched, follow) = Watched::new(replica, self.options.poll);
+        all.insert(job, Arc::clone(&watched));
+        drop(all);
+        tokio::spawn(follow.run(Arc::clone(self), live));
+        Ok(Some(watched))
+    }
+
+    /// Lets a job go that nobody views; false if somebody has come.
+    fn let_go(&self, watched: &Arc<Watched>, job: JobId) -> bool {
+        let mut all = self.lock();
+        if !watched.close_if_empty() {
+            return false;
+        }
+        all.remove(&job);
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Arc<Watched>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unreadable(error: crate::event::Unfoldable) -> BackendError {
+    BackendError::Corrupt(error.to_string())
+}

@@ -1,5 +1,15 @@
 //! The job: what was asked, where it stands, what it has cost.
 
+mod attempt;
+mod id;
+mod lease;
 mod script;
+mod spec;
+mod state;
 
+pub use attempt::{Attempt, AttemptError, AttemptRecord, AttemptUsage, Reason, Usage};
+pub use id::{JobId, Tag};
+pub use lease::{Lease, LeaseTimes, LeaseToken, backoff_ms};
 pub use script::{Script, ScriptLimit};
+pub use spec::{JobLimits, JobSpec, Message, ModeChoice, Role, SCRIPTED, Sampling, SpecError, SpecLimits};
+pub use state::{Illegal, JobState, Outcome, Transition, next};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::job::Usage;
+
 /// One piece of an answer. Usage comes before the finish; nothing comes after it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Chunk {
@@ -41,19 +43,6 @@ pub enum Finish {
     ToolCalls,
     /// A reason this list does not know, in the provider's word.
     Other(String),
-}
-
-/// Tokens as the provider counted them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Tokens of the request.
-    pub input_tokens: u64,
-    /// Tokens of the answer, reasoning included.
-    pub output_tokens: u64,
-    /// Of these, tokens of reasoning.
-    pub reasoning_tokens: u64,
-    /// Of the request's tokens, those read from the provider's cache.
-    pub cached_input_tokens: u64,
 }
 
 /// A model that did not answer, or stopped.

@@ -11,9 +11,9 @@ mod scripted;
 mod secret;
 pub mod sse;
 
-pub use chunk::{Chunk, Finish, LlmError, LlmErrorKind, Usage};
+pub use chunk::{Chunk, Finish, LlmError, LlmErrorKind};
 pub use openai::{MaxTokensField, Models, OpenAi, OpenAiOptions};
 pub use provider::{Provider, Providers, ProvidersError, ProvidersOptions, Stream, UnknownModel};
-pub use request::{Carrier, Message, Request, Sampling};
+pub use request::{Carrier, Request, Sampling};
 pub use scripted::Scripted;
 pub use secret::Secret;

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use crate::job::Script;
+use crate::job::{Message, Script};
 
 /// What is asked of a model in one attempt; plain data, no secrets.
 #[derive(Clone, Debug)]
@@ -31,33 +29,6 @@ pub struct Request {
     pub carrier: Carrier,
     /// The answer is asked for in a Markdown fence.
     pub fenced: bool,
-}
-
-/// One turn of the conversation, in OpenAI's shape.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Message {
-    /// `system`, `user`, `assistant` or `tool`.
-    pub role: String,
-    /// Text, or content parts, or null beside tool calls.
-    pub content: serde_json::Value,
-    /// The calls an assistant made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tool_calls: Option<serde_json::Value>,
-    /// The call that a `tool` message answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tool_call_id: Option<String>,
-}
-
-impl Message {
-    /// A turn of plain text.
-    pub fn text(role: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
-            role: role.into(),
-            content: serde_json::Value::String(text.into()),
-            tool_calls: None,
-            tool_call_id: None,
-        }
-    }
 }
 
 /// How the answer is drawn, and how long it may get. What is absent is left to the provider.

@@ -115,10 +115,10 @@ impl Spine {
         if self.leaf != Leaf::Shown {
             return false;
         }
+        self.point_at_text();
         if self.text_told.is_some() {
             return self.tell_growth(sink);
         }
-        self.point_at_text();
         let text = Value::String(std::mem::take(&mut self.text));
         sink.set(&self.pointer, &text);
         if let Value::String(text) = text {

@@ -1,6 +1,7 @@
 //! The inside of strings: plain runs, escapes, surrogate pairs, and UTF-8 sequences that the cut went through.
 
 use super::error::ParseErrorKind;
+use super::lenient::LooseState;
 use super::machine::{Machine, State};
 use super::spine::Leaf;
 
@@ -17,6 +18,44 @@ pub(super) enum TextState {
     PairMark,
     /// Behind the backslash after the first half of a pair: `u` has to come.
     PairU,
+}
+
+/// What ends a string.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Quote {
+    Double,
+    Single,
+    Back,
+    TripleDouble,
+    TripleSingle,
+    /// Any of U+2018…U+201F.
+    Typographic,
+}
+
+impl Quote {
+    pub(super) fn of(byte: u8) -> Self {
+        match byte {
+            b'\'' => Self::Single,
+            b'`' => Self::Back,
+            _ => Self::Double,
+        }
+    }
+
+    pub(super) fn byte(self) -> Option<u8> {
+        match self {
+            Self::Double | Self::TripleDouble => Some(b'"'),
+            Self::Single | Self::TripleSingle => Some(b'\''),
+            Self::Back => Some(b'`'),
+            Self::Typographic => None,
+        }
+    }
+
+    pub(super) fn tripled(self) -> Self {
+        match self {
+            Self::Single => Self::TripleSingle,
+            _ => Self::TripleDouble,
+        }
+    }
 }
 
 const PLAIN: State = State::Text(TextState::Plain);
@@ -45,20 +84,31 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
         .count()
 }
 
+fn is_typographic(letter: char) -> bool {
+    ('\u{2018}'..='\u{201F}').contains(&letter)
+}
+
 impl Machine {
     /// Reads a plain run and the byte that ends it.
     pub(super) fn plain_text(&mut self, bytes: &[u8], at: usize) -> usize {
         if self.carried > 0 {
             return self.carry_on(bytes, at);
         }
-        let end = at + plain_run(&bytes[at..]);
+        let mut end = at + plain_run(&bytes[at..]);
+        if self.quote != Quote::Double
+            && let Some(quote) = self.quote.byte()
+            && let Some(found) = bytes[at..end].iter().position(|byte| *byte == quote)
+        {
+            end = at + found;
+        }
         let read = self.push_run(bytes, at, end);
         if read < end || self.state != PLAIN {
             return read;
         }
         let Some(&byte) = bytes.get(end) else { return end };
         match byte {
-            b'"' => self.close_text(),
+            _ if Some(byte) == self.quote.byte() => self.end_quote(end),
+            b'"' => self.push_text_at("\"", self.base + end),
             b'\\' => {
                 self.escape_at = self.base + end;
                 self.state = State::Text(TextState::Escape);
@@ -82,12 +132,21 @@ impl Machine {
             return read;
         }
         let cut = &run[valid..];
+        let refused = error.error_len().unwrap_or(cut.len());
         if error.error_len().is_none() && end == bytes.len() {
             self.carry[..cut.len()].copy_from_slice(cut);
             self.carried = cut.len();
             return end;
         }
-        self.fault(ParseErrorKind::InvalidUtf8, cut[0], at + valid)
+        self.refuse_utf8(cut[0], self.base + at + valid, at + valid + refused)
+    }
+
+    /// Bytes that are no UTF-8 begin with `byte` at an offset of the model's text; gives where to read on.
+    fn refuse_utf8(&mut self, byte: u8, offset: usize, next: usize) -> usize {
+        if !self.repair_utf8(offset) {
+            self.fail(ParseErrorKind::InvalidUtf8, Some(byte), None, offset);
+        }
+        next
     }
 
     /// Adds the next byte to a sequence that was cut.
@@ -98,7 +157,11 @@ impl Machine {
         match std::str::from_utf8(&sequence[..=self.carried]) {
             Ok(text) => {
                 self.carried = 0;
-                self.push_text_at(text, begin);
+                if self.quote == Quote::Typographic && text.contains(is_typographic) {
+                    self.end_quote(at);
+                } else {
+                    self.push_text_at(text, begin);
+                }
                 at + 1
             }
             Err(error) if error.error_len().is_none() => {
@@ -107,13 +170,32 @@ impl Machine {
             }
             Err(_) => {
                 self.carried = 0;
-                self.fail(ParseErrorKind::InvalidUtf8, Some(sequence[0]), None, begin);
-                at
+                self.refuse_utf8(sequence[0], begin, at)
             }
         }
     }
 
+    /// The quote at `at` ends the string, or may.
+    fn end_quote(&mut self, at: usize) {
+        match self.quote {
+            Quote::TripleDouble | Quote::TripleSingle => {
+                self.state = State::Loose(LooseState::Triple(1));
+            }
+            Quote::Typographic => self.close_text(),
+            Quote::Double | Quote::Single | Quote::Back => self.hold_quote(at),
+        }
+    }
+
     fn push_text(&mut self, text: &str, at: usize, end: usize) -> usize {
+        if self.quote == Quote::Typographic
+            && let Some((before, quote)) = text.match_indices(is_typographic).next()
+        {
+            self.push_text_at(&text[..before], self.base + at);
+            if self.state == PLAIN {
+                self.end_quote(at + before);
+            }
+            return at + before + quote.len();
+        }
         self.push_text_at(text, self.base + at);
         end
     }
@@ -130,6 +212,8 @@ impl Machine {
     }
 
     pub(super) fn close_text(&mut self) {
+        self.gap.clear();
+        self.behind_text = self.spine.leaf != Leaf::Key;
         if self.spine.leaf == Leaf::Key {
             self.spine.close_key();
             self.state = State::Colon;
@@ -154,7 +238,18 @@ impl Machine {
                 self.unit = 0;
                 self.state = State::Text(TextState::Hex(0));
             }
-            TextState::PairMark | TextState::PairU => return self.lone_surrogate(self.high_at, at),
+            TextState::PairMark | TextState::PairU => {
+                self.high = 0;
+                if self.lone_surrogate(self.high_at) {
+                    let read = if state == TextState::PairU {
+                        TextState::Escape
+                    } else {
+                        TextState::Plain
+                    };
+                    self.state = State::Text(read);
+                }
+                return at;
+            }
         }
         at + 1
     }
@@ -195,18 +290,24 @@ impl Machine {
             return at + 1;
         }
         let high = std::mem::take(&mut self.high);
+        if high != 0 && !(0xDC00..=0xDFFF).contains(&self.unit) && !self.lone_surrogate(self.high_at) {
+            return at;
+        }
         match (high, self.unit) {
-            (0, 0xD800..=0xDBFF) => {
+            (_, 0xD800..=0xDBFF) => {
                 self.high = self.unit;
                 self.high_at = self.escape_at;
                 self.state = State::Text(TextState::PairMark);
             }
-            (0, 0xDC00..=0xDFFF) => return self.lone_surrogate(self.escape_at, at),
-            (0, unit) => self.push_unit(u32::from(unit)),
+            (0, 0xDC00..=0xDFFF) => {
+                if self.lone_surrogate(self.escape_at) {
+                    self.state = PLAIN;
+                }
+            }
             (high, low @ 0xDC00..=0xDFFF) => {
                 self.push_unit(0x1_0000 + ((u32::from(high) & 0x3FF) << 10) + (u32::from(low) & 0x3FF));
             }
-            (_, _) => return self.lone_surrogate(self.high_at, at),
+            (_, unit) => self.push_unit(u32::from(unit)),
         }
         at + 1
     }
@@ -217,8 +318,12 @@ impl Machine {
         self.push_escaped(letter.encode_utf8(&mut buffer));
     }
 
-    fn lone_surrogate(&mut self, offset: usize, at: usize) -> usize {
-        self.fail(ParseErrorKind::LoneSurrogate, None, None, offset);
-        at
+    /// The half at `offset` stands alone: false if that ends the text.
+    fn lone_surrogate(&mut self, offset: usize) -> bool {
+        let repaired = self.repair_surrogate(offset);
+        if !repaired {
+            self.fail(ParseErrorKind::LoneSurrogate, None, None, offset);
+        }
+        repaired
     }
 }

@@ -1,1 +1,425 @@
 //! One client, sans-IO: inputs and the time go in, outputs come out.
+//!
+//! The session knows the protocol and the client's rights to talk; it does not know where jobs live. What needs the
+//! world is asked as an output ([`Output::Submit`], [`Output::Watch`], …) and comes back as an input. Where a viewer
+//! stands in its log is the hub's to keep; the session keeps which jobs the socket watches and under which tag.
+
+mod io;
+mod pace;
+mod viewers;
+
+use self::pace::{Heartbeat, Pace, Strikes};
+use self::viewers::Viewers;
+pub use io::{Accepted, Ask, Input, Output, SessionOptions, Watched};
+
+use crate::event::Position;
+use crate::job::JobId;
+use crate::wire::{
+    BadMessage, ClientMessage, Close, Code, Deliver, ErrorMessage, Goodbye, JobAccepted, JobAttach,
+    JobAttached, JobCancelling, JobCreate, JobDetached, Named, ServerMessage, Unseen, Welcome,
+};
+
+/// One client's conversation.
+#[derive(Debug)]
+pub struct Session {
+    options: SessionOptions,
+    viewers: Viewers,
+    /// Requests that wait for an answer of the world.
+    pending: u32,
+    pace: Pace,
+    strikes: Strikes,
+    heartbeat: Heartbeat,
+    closed: bool,
+}
+
+impl Session {
+    /// A session whose socket has just been opened.
+    pub fn new(options: SessionOptions, now_ms: u64) -> Self {
+        let pace = Pace::new(options.limits.messages_per_second_max, now_ms);
+        let heartbeat = Heartbeat::new(options.heartbeat_ms, now_ms);
+        Self {
+            options,
+            viewers: Viewers::default(),
+            pending: 0,
+            pace,
+            strikes: Strikes::default(),
+            heartbeat,
+            closed: false,
+        }
+    }
+
+    /// Takes one input; what comes out is to be done in order, before the next input.
+    pub fn handle(&mut self, input: Input, now_ms: u64) -> Vec<Output> {
+        if self.closed {
+            return Vec::new();
+        }
+        match input {
+            Input::Opened => vec![self.welcome()],
+            Input::Text(text) => self.text(&text, now_ms),
+            Input::Binary => self.binary(now_ms),
+            Input::Heard => {
+                self.heartbeat.heard(now_ms);
+                Vec::new()
+            }
+            Input::Tick => self.tick(now_ms),
+            Input::Submitted {
+                reference,
+                deliver,
+                answer,
+            } => self.submitted(reference, deliver, answer),
+            Input::Watched {
+                reference,
+                job,
+                answer,
+            } => self.watched(reference, job, answer),
+            Input::Cancelled {
+                reference,
+                job,
+                answer,
+            } => self.cancelled(reference, job, answer),
+            Input::State { answer } => {
+                self.pending = self.pending.saturating_sub(1);
+                vec![send(match answer {
+                    Ok(state) => ServerMessage::State(state),
+                    Err(error) => ServerMessage::Error(error),
+                })]
+            }
+            Input::Over(job) => {
+                self.viewers.remove(job);
+                Vec::new()
+            }
+            Input::Drain { reconnect_after_ms } => {
+                let goodbye = send(ServerMessage::Goodbye(Goodbye { reconnect_after_ms }));
+                vec![goodbye, self.close(Close::Restart)]
+            }
+        }
+    }
+
+    /// When the session wants its next [`Input::Tick`], ms by the clock of `now_ms`.
+    pub fn deadline_ms(&self) -> u64 {
+        self.heartbeat.deadline_ms()
+    }
+
+    fn welcome(&self) -> Output {
+        send(ServerMessage::Welcome(Box::new(Welcome {
+            connection_id: self.options.connection_id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            heartbeat_ms: self.options.heartbeat_ms,
+            limits: self.options.limits,
+            models: self.options.models.clone(),
+        })))
+    }
+
+    fn close(&mut self, close: Close) -> Output {
+        self.closed = true;
+        Output::Close(close)
+    }
+
+    fn tick(&mut self, now_ms: u64) -> Vec<Output> {
+        match self.heartbeat.tick(now_ms) {
+            pace::Beat::Nothing => Vec::new(),
+            pace::Beat::Ping => vec![Output::Ping],
+            pace::Beat::Dead => vec![self.close(Close::Silent)],
+        }
+    }
+
+    fn binary(&mut self, now_ms: u64) -> Vec<Output> {
+        self.heartbeat.heard(now_ms);
+        let message = "this subprotocol speaks text frames; send JSON as text".to_owned();
+        let refusal = refuse(Code::BinaryNotSupported, message, None, None);
+        if self.strikes.binary() {
+            vec![refusal, self.close(Close::Unsupported)]
+        } else {
+            vec![refusal]
+        }
+    }
+
+    fn text(&mut self, text: &str, now_ms: u64) -> Vec<Output> {
+        self.heartbeat.heard(now_ms);
+        if let Err(retry_after_ms) = self.pace.take(now_ms) {
+            let mean = self.options.limits.messages_per_second_max;
+            let error = ErrorMessage {
+                retry_after_ms: Some(retry_after_ms),
+                ..error(
+                    Code::RateLimited,
+                    format!("more than {mean} messages a second"),
+                    None,
+                    None,
+                )
+            };
+            return self.strike(send(ServerMessage::Error(Box::new(error))), now_ms);
+        }
+        match ClientMessage::decode(text).and_then(|message| self.check(message)) {
+            Ok(message) => self.message(message),
+            Err(BadMessage {
+                code,
+                path,
+                message,
+                reference,
+            }) => self.strike(refuse(code, message, path, reference), now_ms),
+        }
+    }
+
+    /// A message that cannot be taken counts; too many in a short time close the socket.
+    fn strike(&mut self, refusal: Output, now_ms: u64) -> Vec<Output> {
+        if self.strikes.bad(now_ms) {
+            vec![refusal, self.close(Close::Policy)]
+        } else {
+            vec![refusal]
+        }
+    }
+
+    /// The limits on a message's own fields.
+    fn check(&self, message: ClientMessage) -> Result<ClientMessage, BadMessage> {
+        let limits = &self.options.limits;
+        let (reference, key) = match &message {
+            ClientMessage::Create(create) => (&create.reference, create.idempotency_key.as_deref()),
+            ClientMessage::Attach(attach) => (&attach.reference, None),
+            ClientMessage::Detach(named) | ClientMessage::Cancel(named) | ClientMessage::Get(named) => {
+                (&named.reference, None)
+            }
+            ClientMessage::Auth(_) | ClientMessage::Ping => return Ok(message),
+        };
+        let long = |text: Option<&str>, limit: u32| text.is_some_and(|text| text.len() > limit as usize);
+        let fault = |path: &str, limit: u32| BadMessage {
+            code: Code::BadRequest,
+            path: Some(path.to_owned()),
+            message: format!("longer than {limit} bytes"),
+            reference: None,
+        };
+        if long(reference.as_deref(), limits.ref_bytes_max) {
+            return Err(fault("/ref", limits.ref_bytes_max));
+        }
+        if long(key, limits.idempotency_key_bytes_max) {
+            return Err(fault("/idempotency_key", limits.idempotency_key_bytes_max));
+        }
+        Ok(message)
+    }
+
+    fn message(&mut self, message: ClientMessage) -> Vec<Output> {
+        match message {
+            // No keys are configured: who can reach the server may use it, and a token changes nothing.
+            ClientMessage::Auth(_) => Vec::new(),
+            ClientMessage::Ping => vec![send(ServerMessage::Pong)],
+            ClientMessage::Create(create) => self.create(*create),
+            ClientMessage::Attach(attach) => self.attach(attach),
+            ClientMessage::Detach(named) => self.detach(named),
+            ClientMessage::Cancel(Named { reference, job_id }) => {
+                self.ask(reference, &job_id, |reference, job| Ask::Cancel {
+                    reference,
+                    job,
+                })
+            }
+            ClientMessage::Get(Named { reference, job_id }) => {
+                self.ask(reference, &job_id, |reference, job| Ask::State { reference, job })
+            }
+        }
+    }
+
+    fn create(&mut self, create: JobCreate) -> Vec<Output> {
+        let JobCreate {
+            reference,
+            idempotency_key,
+            request,
+            deliver,
+        } = create;
+        if let Err(full) = self
+            .room_for_viewer(None, &reference)
+            .and_then(|()| self.room_for_request(&reference))
+        {
+            return vec![full];
+        }
+        self.pending += 1;
+        vec![Output::Ask(Ask::Submit {
+            reference,
+            idempotency_key,
+            spec: Box::new(request),
+            deliver,
+        })]
+    }
+
+    fn attach(&mut self, attach: JobAttach) -> Vec<Output> {
+        let JobAttach {
+            reference,
+            job_id,
+            position,
+            deliver,
+        } = attach;
+        let job = job_id.parse().ok();
+        if let Err(full) = self.room_for_viewer(job, &reference) {
+            return vec![full];
+        }
+        // A second attach replaces the form and begins by a snapshot: seq never falls on a socket.
+        let held = position.filter(|_| !job.is_some_and(|job| self.viewers.has(job)));
+        self.ask(reference, &job_id, |reference, job| Ask::Watch {
+            reference,
+            job,
+            held,
+            deliver,
+        })
+    }
+
+    /// An id that is none names no job: the same answer as for an unknown one.
+    fn ask(
+        &mut self,
+        reference: Option<String>,
+        job_id: &str,
+        ask: impl FnOnce(Option<String>, JobId) -> Ask,
+    ) -> Vec<Output> {
+        let Ok(job) = job_id.parse() else {
+            return vec![not_found(reference)];
+        };
+        if let Err(full) = self.room_for_request(&reference) {
+            return vec![full];
+        }
+        self.pending += 1;
+        vec![Output::Ask(ask(reference, job))]
+    }
+
+    fn detach(&mut self, named: Named) -> Vec<Output> {
+        let Named { reference, job_id } = named;
+        let watched = job_id.parse().ok().filter(|job| self.viewers.remove(*job));
+        match watched {
+            Some(job) => vec![
+                Output::Unwatch(job),
+                send(ServerMessage::Detached(JobDetached { reference, job_id })),
+            ],
+            None => vec![not_found(reference)],
+        }
+    }
+
+    fn room_for_viewer(&self, job: Option<JobId>, reference: &Option<String>) -> Result<(), Output> {
+        let limit = self.options.limits.viewers_max;
+        let watched = job.is_some_and(|job| self.viewers.has(job));
+        if watched || self.viewers.len() < limit as usize {
+            return Ok(());
+        }
+        let message =
+            format!("this socket watches {limit} jobs, as many as it may: detach one, or open another");
+        Err(refuse(Code::TooManyViewers, message, None, reference.clone()))
+    }
+
+    fn room_for_request(&self, reference: &Option<String>) -> Result<(), Output> {
+        let limit = self.options.limits.pending_max;
+        if self.pending < limit {
+            return Ok(());
+        }
+        let message = format!("{limit} requests wait for their answers: await one first");
+        Err(refuse(Code::TooManyPending, message, None, reference.clone()))
+    }
+
+    fn submitted(
+        &mut self,
+        reference: Option<String>,
+        deliver: Deliver,
+        answer: Result<Accepted, Box<ErrorMessage>>,
+    ) -> Vec<Output> {
+        self.pending = self.pending.saturating_sub(1);
+        let Accepted {
+            job,
+            position,
+            ahead,
+            existing,
+        } = match answer {
+            Ok(accepted) => accepted,
+            Err(error) => return vec![send(ServerMessage::Error(error))],
+        };
+        let Position { epoch, seq } = position;
+        let tag = self.viewers.add(job);
+        let accepted = JobAccepted {
+            reference,
+            job_id: job.to_string(),
+            tag: tag.map(|tag| tag.to_string()),
+            epoch,
+            seq,
+            ahead,
+            existing,
+        };
+        // A new job's creator holds the empty state at this position; of an existing one it holds nothing, and the
+        // empty state of one who wants unseen members as `null` has members.
+        let held = (!existing && deliver.unseen == Unseen::Absent).then_some(position);
+        vec![
+            send(ServerMessage::Accepted(accepted)),
+            Output::Follow {
+                job,
+                held,
+                deliver,
+                tagged: tag.is_some(),
+            },
+        ]
+    }
+
+    fn watched(
+        &mut self,
+        reference: Option<String>,
+        job: JobId,
+        answer: Result<Watched, Box<ErrorMessage>>,
+    ) -> Vec<Output> {
+        self.pending = self.pending.saturating_sub(1);
+        let Watched { resumed } = match answer {
+            Ok(watched) => watched,
+            Err(error) => return vec![send(ServerMessage::Error(error))],
+        };
+        let tag = self.viewers.add(job);
+        let attached = JobAttached {
+            reference,
+            job_id: job.to_string(),
+            tag: tag.map(|tag| tag.to_string()),
+            resumed,
+        };
+        vec![
+            send(ServerMessage::Attached(attached)),
+            Output::Begin {
+                job,
+                tagged: tag.is_some(),
+            },
+        ]
+    }
+
+    fn cancelled(
+        &mut self,
+        reference: Option<String>,
+        job: JobId,
+        answer: Result<Option<crate::job::JobState>, Box<ErrorMessage>>,
+    ) -> Vec<Output> {
+        self.pending = self.pending.saturating_sub(1);
+        vec![send(match answer {
+            Ok(already) => ServerMessage::Cancelling(JobCancelling {
+                reference,
+                job_id: job.to_string(),
+                already,
+            }),
+            Err(error) => ServerMessage::Error(error),
+        })]
+    }
+}
+
+fn send(message: ServerMessage) -> Output {
+    Output::Send(message)
+}
+
+fn error(code: Code, message: String, path: Option<String>, reference: Option<String>) -> ErrorMessage {
+    ErrorMessage {
+        reference,
+        job_id: None,
+        code: code.name().to_owned(),
+        message,
+        path,
+        retry_after_ms: None,
+    }
+}
+
+fn refuse(code: Code, message: String, path: Option<String>, reference: Option<String>) -> Output {
+    send(ServerMessage::Error(Box::new(error(
+        code, message, path, reference,
+    ))))
+}
+
+fn not_found(reference: Option<String>) -> Output {
+    refuse(
+        Code::NotFound,
+        "no such job here, or it is past its retention".to_owned(),
+        None,
+        reference,
+    )
+}

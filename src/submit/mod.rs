@@ -1,1 +1,191 @@
 //! Admission: limits, schema, idempotency, then the queue.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::backend::{Backend, BackendError, Idempotency, Submission, Submitted};
+use crate::clock;
+use crate::event::{Epoch, Position};
+use crate::job::{JobId, JobSpec, SpecError, SpecLimits};
+use crate::schema::{Schema, SchemaError, SchemaLimits};
+
+/// Says whether a model is offered; what is told otherwise is the nearest name, if one is near.
+pub type ModelCheck = Arc<dyn Fn(&str) -> Result<(), Option<String>> + Send + Sync>;
+
+/// What admission holds a request against.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AdmissionOptions {
+    /// Bounds on a spec.
+    pub spec: SpecLimits,
+    /// Bounds on a schema.
+    pub schema: SchemaLimits,
+}
+
+/// A job that is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// The job.
+    pub id: JobId,
+    /// Where its log stood when it was submitted; of an existing job, `None`.
+    pub position: Option<Position>,
+    /// Jobs before it in line.
+    pub ahead: u64,
+}
+
+/// Why a request was not taken. `code` is a word of the protocol's table.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Refused {
+    /// The word.
+    pub code: &'static str,
+    /// JSON Pointer into the request.
+    pub path: Option<String>,
+    /// What is wrong, the limit, and the way out.
+    pub message: String,
+    /// When the same request may succeed, ms.
+    pub retry_after_ms: Option<u64>,
+    /// The job a conflict is with.
+    pub job: Option<JobId>,
+}
+
+/// The door jobs come in by.
+pub struct Admission {
+    backend: Arc<dyn Backend>,
+    options: AdmissionOptions,
+    offered: ModelCheck,
+}
+
+impl std::fmt::Debug for Admission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admission")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Admission {
+    /// A door in front of an engine.
+    pub fn new(backend: Arc<dyn Backend>, options: AdmissionOptions, offered: ModelCheck) -> Self {
+        Self {
+            backend,
+            options,
+            offered,
+        }
+    }
+
+    /// Checks a request and keeps it as a job, or names the job its key was used for. Answered once durable.
+    pub async fn submit(&self, tenant: &str, spec: JobSpec, key: Option<String>) -> Result<Kept, Refused> {
+        self.check(&spec)?;
+        let idempotency = match key {
+            Some(key) => Some(Idempotency {
+                key: key.into(),
+                request: digest(&spec)?,
+            }),
+            None => None,
+        };
+        let schema = self.compile(&spec).await?;
+        let submission = Submission {
+            id: JobId::new(clock::job_uuid()),
+            epoch: Epoch::new(clock::nonce()),
+            tenant: tenant.into(),
+            shape: Arc::new(schema.shape()),
+            spec: Arc::new(spec),
+            idempotency,
+        };
+        let id = submission.id;
+        match self.backend.submit(submission).await.map_err(unavailable)? {
+            Submitted::New { position, ahead } => Ok(Kept {
+                id,
+                position: Some(position),
+                ahead,
+            }),
+            Submitted::Existing(id) => Ok(Kept {
+                id,
+                position: None,
+                ahead: 0,
+            }),
+            Submitted::Conflict(job) => Err(conflict(job)),
+            Submitted::Full { retry_after_ms } => Err(full(retry_after_ms)),
+        }
+    }
+
+    fn check(&self, spec: &JobSpec) -> Result<(), Refused> {
+        spec.check(&self.options.spec).map_err(bad_spec)?;
+        if let Err(nearest) = (self.offered)(&spec.model) {
+            let hint = nearest.map_or_else(String::new, |name| format!(", did you mean {name:?}?"));
+            let shown: String = spec.model.chars().take(128).collect();
+            let message = format!("no model {shown:?} is offered here{hint}");
+            return Err(refuse("unknown_model", Some("/model"), message));
+        }
+        Ok(())
+    }
+
+    /// Compiling may take milliseconds: on the blocking pool, so no socket waits for it.
+    async fn compile(&self, spec: &JobSpec) -> Result<Schema, Refused> {
+        let (schema, limits) = (spec.schema.clone(), self.options.schema.clone());
+        let compiled = tokio::task::spawn_blocking(move || Schema::compile(&schema, &limits)).await;
+        match compiled {
+            Ok(compiled) => compiled.map_err(bad_schema),
+            Err(_) => Err(refuse(
+                "internal",
+                None,
+                "the schema could not be read".to_owned(),
+            )),
+        }
+    }
+}
+
+/// The hash of a request: of its canonical JSON, so blanks and unset fields do not matter.
+fn digest(spec: &JobSpec) -> Result<[u8; 32], Refused> {
+    let text = serde_json::to_vec(spec).map_err(|error| {
+        refuse(
+            "bad_request",
+            None,
+            format!("the request cannot be written as JSON: {error}"),
+        )
+    })?;
+    Ok(Sha256::digest(text).into())
+}
+
+fn refuse(code: &'static str, path: Option<&str>, message: String) -> Refused {
+    Refused {
+        code,
+        path: path.map(str::to_owned),
+        message,
+        retry_after_ms: None,
+        job: None,
+    }
+}
+
+fn bad_spec(error: SpecError) -> Refused {
+    refuse("bad_request", Some(&error.path), error.message)
+}
+
+fn bad_schema(error: SchemaError) -> Refused {
+    let path = format!("/schema{}", error.path);
+    refuse(error.code.code(), Some(&path), error.message)
+}
+
+fn conflict(job: JobId) -> Refused {
+    let message = format!("the key was used with another request, for job {job}: use a new key");
+    Refused {
+        job: Some(job),
+        ..refuse("idempotency_conflict", Some("/idempotency_key"), message)
+    }
+}
+
+fn full(retry_after_ms: u64) -> Refused {
+    let message = "as many jobs wait as may: come again later".to_owned();
+    Refused {
+        retry_after_ms: Some(retry_after_ms),
+        ..refuse("queue_full", None, message)
+    }
+}
+
+fn unavailable(error: BackendError) -> Refused {
+    Refused {
+        retry_after_ms: Some(1_000),
+        ..refuse("unavailable", None, error.to_string())
+    }
+}

@@ -1,1 +1,22 @@
-//! The protocol: client and server messages, codes, limits.
+//! The protocol: client and server messages, codes, limits. `proto/PROTOCOL.md` is its home.
+
+mod client;
+mod code;
+mod limits;
+pub mod proto;
+mod server;
+mod snapshot;
+
+pub use client::{
+    Auth, BadMessage, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen, decode_request,
+};
+pub use code::{Close, Code};
+pub use limits::Limits;
+pub use server::{
+    ErrorMessage, Goodbye, JobAccepted, JobAttached, JobAttempt, JobCancelling, JobDetached, JobEnd, JobNote,
+    JobPatch, JobSnapshot, JobStateNow, JobStatus, Patch, ServerMessage, UnknownMessage, Welcome,
+};
+pub use snapshot::{Assembly, BadParts, snapshot_parts};
+
+/// The subprotocol of JSON text frames.
+pub const SUBPROTOCOL_JSON: &str = "livedraft.v1.json";

@@ -1,1 +1,195 @@
-//! The work: one delivery, top to bottom.
+//! The work: a worker claims jobs into its slots and sees each through ([`run`] is the file to read).
+
+mod attempt;
+mod conversation;
+mod journal;
+mod judge;
+mod lease;
+mod prepare;
+mod reaper;
+mod run;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use self::lease::{Leases, Signal};
+use crate::backend::{Backend, Claim};
+use crate::clock;
+use crate::event::{End, EndError, Epoch, Timings};
+use crate::job::{LeaseTimes, Outcome, Usage, backoff_ms};
+use crate::llm::Providers;
+use crate::schema::SchemaLimits;
+
+/// Bounds and times of a worker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WorkerOptions {
+    /// Jobs worked on at a time.
+    pub slots: usize,
+    /// Leases; the same as the engine's.
+    pub lease: LeaseTimes,
+    /// How often leases that ran out are looked for.
+    pub reap_tick: Duration,
+    /// Seconds of work of a job that asks for no bound of its own.
+    pub job_seconds: u32,
+    /// How long a job waits when a provider is busy and does not say how long.
+    pub rate_limit_wait: Duration,
+    /// How long it waits at the most.
+    pub rate_limit_wait_max: Duration,
+    /// How long running jobs may go on once the worker goes down.
+    pub drain: Duration,
+    /// Bounds on schemas; the same as admission's.
+    pub schema: SchemaLimits,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self {
+            slots: 64,
+            lease: LeaseTimes::default(),
+            reap_tick: Duration::from_secs(1),
+            job_seconds: 600,
+            rate_limit_wait: Duration::from_secs(2),
+            rate_limit_wait_max: Duration::from_secs(60),
+            drain: Duration::from_secs(20),
+            schema: SchemaLimits::default(),
+        }
+    }
+}
+
+/// A worker.
+pub struct Worker {
+    backend: Arc<dyn Backend>,
+    providers: Arc<Providers>,
+    options: WorkerOptions,
+    leases: Arc<Leases>,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// A worker that does nothing yet.
+    pub fn new(backend: Arc<dyn Backend>, providers: Arc<Providers>, options: WorkerOptions) -> Arc<Self> {
+        Arc::new(Self {
+            backend,
+            providers,
+            options,
+            leases: Arc::default(),
+        })
+    }
+
+    /// Extends the leases, for ever. Run it on a thread of its own: a long parse must not starve it.
+    pub async fn heartbeat(self: Arc<Self>) {
+        lease::beat(
+            Arc::clone(&self.leases),
+            Arc::clone(&self.backend),
+            self.options.lease,
+        )
+        .await;
+    }
+
+    /// Claims and works until `drain` turns true; then claims no more, lets running jobs end within the drain time,
+    /// and puts the others back.
+    pub async fn run(self: Arc<Self>, mut drain: watch::Receiver<bool>) {
+        let mut background = JoinSet::new();
+        background.spawn(lease::hear_cancels(
+            Arc::clone(&self.leases),
+            Arc::clone(&self.backend),
+        ));
+        background.spawn(reaper::reap(Arc::clone(&self.backend), self.options.reap_tick));
+        let slots = Arc::new(Semaphore::new(self.options.slots));
+        let mut deliveries = JoinSet::new();
+        // A claim that was sent is always awaited: dropped, it could hold a job that nobody works on.
+        while let Some(slot) = self.free_slot(&slots, &mut drain).await {
+            match self
+                .backend
+                .claim(clock::nonce(), Epoch::new(clock::nonce()))
+                .await
+            {
+                Ok(Some(claim)) => {
+                    let worker = Arc::clone(&self);
+                    deliveries.spawn(async move {
+                        worker.guarded(claim).await;
+                        drop(slot);
+                    });
+                }
+                Ok(None) => {
+                    tokio::select! {
+                        _ = drain.wait_for(|drain| *drain) => break,
+                        () = self.backend.ready() => {}
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "jobs cannot be claimed");
+                    clock::sleep(clock::jitter(Duration::from_secs(1))).await;
+                }
+            }
+            while deliveries.try_join_next().is_some() {}
+        }
+        self.wind_down(deliveries).await;
+    }
+
+    /// A slot, once one is free; `None` once the worker goes down.
+    async fn free_slot(
+        &self,
+        slots: &Arc<Semaphore>,
+        drain: &mut watch::Receiver<bool>,
+    ) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            biased;
+            _ = drain.wait_for(|drain| *drain) => None,
+            slot = Arc::clone(slots).acquire_owned() => slot.ok(),
+        }
+    }
+
+    /// Works on a claim in a task of its own, so that a panic costs the delivery and not the worker.
+    async fn guarded(self: Arc<Self>, claim: Claim) {
+        let (job, token, deliveries) = (claim.id, claim.token(), claim.token().delivery);
+        let (_holding, signal) = self.leases.hold(job, token, claim.lease.until_ms);
+        let submitted_ms = claim.submitted_ms;
+        let worker = Arc::clone(&self);
+        let delivery = tokio::spawn(async move { run::deliver(&worker, claim, signal).await });
+        if let Err(error) = delivery.await {
+            tracing::error!(%job, %error, "a delivery died");
+            let wait = clock::jitter(Duration::from_millis(backoff_ms(deliveries)));
+            let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(0);
+            journal::give_up(&*self.backend, job, token, died(submitted_ms), retry_ms).await;
+        }
+    }
+
+    async fn wind_down(&self, mut deliveries: JoinSet<()>) {
+        let deadline = clock::now() + self.options.drain;
+        tokio::select! {
+            () = async { while deliveries.join_next().await.is_some() {} } => return,
+            () = clock::sleep_until(deadline) => {}
+        }
+        self.leases.tell_all(Signal::Drain);
+        while deliveries.join_next().await.is_some() {}
+    }
+}
+
+fn died(submitted_ms: u64) -> End {
+    End {
+        outcome: Outcome::Failed,
+        error: Some(EndError::new(
+            "internal",
+            "the work on this job failed again and again by a fault of ours",
+        )),
+        sha256: None,
+        best: None,
+        usage: Usage::default(),
+        attempts: Vec::new(),
+        timings: Timings {
+            total_ms: clock::now_ms().saturating_sub(submitted_ms),
+            ..Timings::default()
+        },
+    }
+}

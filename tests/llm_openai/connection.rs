@@ -1,7 +1,8 @@
 //! What happens to the connection: what is sent, when it closes, how long silence may last.
 
 use livedraft::clock;
-use livedraft::llm::{Chunk, Finish, LlmErrorKind, Message, Sampling};
+use livedraft::job::{Message, Role};
+use livedraft::llm::{Chunk, Finish, LlmErrorKind, Sampling};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -40,7 +41,7 @@ async fn the_request_says_what_was_asked() {
     };
     full.messages.push(Message {
         tool_call_id: Some("a".to_owned()),
-        ..Message::text("tool", "wrong")
+        ..Message::text(Role::Tool, "wrong")
     });
     let provider = provider(options(&server.base));
     for request in [&full, &request()] {

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use livedraft::job::Script;
+use livedraft::job::{Message, Role, Script};
 use livedraft::llm::{
-    Carrier, Chunk, LlmError, Message, OpenAiOptions, Provider, Providers, ProvidersOptions, Request,
-    Sampling, Secret, Stream,
+    Carrier, Chunk, LlmError, OpenAiOptions, Provider, Providers, ProvidersOptions, Request, Sampling,
+    Secret, Stream,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -151,7 +151,7 @@ pub(super) fn provider(options: OpenAiOptions) -> Arc<Provider> {
 pub(super) fn request() -> Request {
     Request {
         model: "test/m".to_owned(),
-        messages: vec![Message::text("user", "hello")],
+        messages: vec![Message::text(Role::User, "hello")],
         tools: None,
         tool_choice: None,
         response_format: None,

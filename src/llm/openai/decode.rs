@@ -6,7 +6,8 @@ use serde_json::value::RawValue;
 
 use super::frame::{Choice, Delta, Frame, ToolCall, UsageFrame};
 use super::text::{Growing, LoneSurrogate};
-use crate::llm::chunk::{Chunk, Finish, LlmError, LlmErrorKind, Usage};
+use crate::job::Usage;
+use crate::llm::chunk::{Chunk, Finish, LlmError, LlmErrorKind};
 
 /// Parallel tool calls of one answer.
 const CALLS_MAX: u32 = 128;
@@ -196,6 +197,7 @@ impl From<UsageFrame> for Usage {
             output_tokens: frame.completion_tokens.unwrap_or(0),
             reasoning_tokens: reasoning.unwrap_or(0),
             cached_input_tokens: cached.unwrap_or(0),
+            estimated: false,
         }
     }
 }

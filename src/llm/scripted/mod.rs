@@ -19,9 +19,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::play::{Ending, Kind, Play};
-use super::chunk::{Chunk, Finish, LlmError, LlmErrorKind, Usage};
+use super::chunk::{Chunk, Finish, LlmError, LlmErrorKind};
 use super::request::Request;
 use crate::clock;
+use crate::job::Usage;
 
 /// What a refused attempt is told to wait.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
@@ -138,6 +139,7 @@ impl ScriptedStream {
             output_tokens: self.tokens,
             reasoning_tokens: self.reasoning,
             cached_input_tokens: 0,
+            estimated: false,
         })
     }
 

@@ -1,0 +1,238 @@
+//! What goes into the steps of an engine, and what comes out.
+
+use std::sync::Arc;
+
+use crate::event::{End, Entry, Epoch, Event, Fold, Lineage, Position};
+use crate::job::{AttemptRecord, JobId, JobSpec, JobState, Lease};
+use crate::partial::Shape;
+
+/// A job to keep.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Its id, drawn by the submitter: sent again, the same.
+    pub id: JobId,
+    /// The name of its first epoch.
+    pub epoch: Epoch,
+    /// Whose it is.
+    pub tenant: Arc<str>,
+    /// What is asked for.
+    pub spec: Arc<JobSpec>,
+    /// What the schema declares, for viewers that want unseen members as `null`.
+    pub shape: Arc<Shape>,
+    /// The client's key, if it gave one.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// A key that names a job, and the hash of the request it was used for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Idempotency {
+    /// The client's key; keys of different tenants differ.
+    pub key: Arc<str>,
+    /// SHA-256 of the canonical request.
+    pub request: [u8; 32],
+}
+
+/// What became of a submission.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Submitted {
+    /// The job is kept.
+    New {
+        /// Where its log stands.
+        position: Position,
+        /// Jobs before it in line.
+        ahead: u64,
+    },
+    /// The key names this job; nothing was changed.
+    Existing(JobId),
+    /// The key was used with another request, for this job.
+    Conflict(JobId),
+    /// As many jobs wait as may.
+    Full {
+        /// When to come again, ms.
+        retry_after_ms: u64,
+    },
+}
+
+/// A job given to a worker.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The job.
+    pub id: JobId,
+    /// The right to write, and until when.
+    pub lease: Lease,
+    /// What is asked for.
+    pub spec: Arc<JobSpec>,
+    /// When it was submitted, ms since 1970.
+    pub submitted_ms: u64,
+    /// When it was first claimed, ms since 1970.
+    pub claimed_ms: u64,
+    /// Where the log stands: the claim's own event.
+    pub position: Position,
+    /// What the worker goes on from.
+    pub checkpoint: Checkpoint,
+}
+
+/// What a running job could be continued from: fold(snapshot, tail) is what parsing `raw` onto `base` gives.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// The folded state.
+    pub fold: Fold,
+    /// The raw text of the current attempt.
+    pub raw: String,
+    /// The attempts so far.
+    pub record: AttemptRecord,
+}
+
+/// What became of a lease.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Extended {
+    /// It is good until then, ms since 1970.
+    Until(u64),
+    /// It is, and the job is to be cancelled.
+    Cancel,
+    /// It is gone: stop.
+    Lost,
+}
+
+/// An event that a lease holder writes. Nothing in it is made by the engine, so sending it again is equal bytes
+/// (rule E3).
+#[derive(Clone, PartialEq, Debug)]
+pub struct Write {
+    /// Where it shall stand: the next seq of the current epoch, or of the one it opens.
+    pub position: Position,
+    /// Whether it opens its epoch (after a rollback); never true for a patch (rule E5).
+    pub opens: bool,
+    /// What happened.
+    pub event: Event,
+}
+
+/// A write with its checkpoint.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Append {
+    /// The event.
+    pub write: Write,
+    /// What the model has said since the append before. An attempt that resets the draft empties the raw text first.
+    pub raw: String,
+    /// The attempt record, where it changed.
+    pub record: Option<AttemptRecord>,
+    /// The folded state with this event in it, where the tail is to be trimmed.
+    pub snapshot: Option<Arc<Fold>>,
+}
+
+/// What became of an append.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Appended {
+    /// It is written.
+    Ok,
+    /// It was written before.
+    Dup,
+    /// The log has lost writes and ends there: open a new epoch with a `state` entry (rule E7).
+    RolledBack(Position),
+    /// The lease is not this one: stop, write no more.
+    Lost,
+    /// It is not written: the job is to be cancelled, and only its end is still taken.
+    Cancel,
+}
+
+/// What became of a step that ends a delivery.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fenced {
+    /// It is done.
+    Ok,
+    /// It was done before.
+    Dup,
+    /// The log has lost writes and ends there: send it again in a new epoch.
+    RolledBack(Position),
+    /// The lease is not this one.
+    Lost,
+    /// It is not done: the job is to be cancelled, and only a `cancelled` end is still taken.
+    Cancel,
+}
+
+/// A job put back.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Deferral {
+    /// Its `status: waiting`.
+    pub write: Write,
+    /// The attempts so far: what was judged but not yet asked again is not lost.
+    pub record: AttemptRecord,
+    /// When it goes on, ms since 1970.
+    pub until_ms: u64,
+}
+
+/// A delivery that failed.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Failure {
+    /// The `status: waiting` that is written where the job gets another delivery.
+    pub again: Write,
+    /// How long it waits for it, ms.
+    pub retry_ms: u64,
+    /// The end that is written at the same position where it does not.
+    pub give_up: Box<End>,
+}
+
+/// What became of a cancel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cancelled {
+    /// The job has ended by it.
+    Now,
+    /// Its worker is told.
+    Requested,
+    /// It had ended before, so.
+    Already(JobState),
+}
+
+/// What the reaper did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Reaped {
+    /// Jobs that will be claimed again.
+    pub recovering: usize,
+    /// Jobs that were ended.
+    pub ended: usize,
+}
+
+/// How a reading begins.
+#[derive(Clone, Debug)]
+pub enum Start {
+    /// Right behind the position that was held.
+    Tail,
+    /// By this state.
+    Snapshot(Arc<Fold>),
+}
+
+/// A log, read.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The line of epochs.
+    pub lineage: Lineage,
+    /// Where the log stands.
+    pub last: Position,
+    /// How it begins.
+    pub start: Start,
+    /// The entries behind that, in order.
+    pub tail: Vec<Arc<Entry>>,
+}
+
+/// What is fixed with a job.
+#[derive(Clone, PartialEq, Debug)]
+pub struct JobFacts {
+    /// The job.
+    pub id: JobId,
+    /// Whose it is.
+    pub tenant: Arc<str>,
+    /// What the schema declares.
+    pub shape: Arc<Shape>,
+}
+
+/// How much there is of what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stats {
+    /// Jobs in line.
+    pub queued: usize,
+    /// Jobs that workers hold.
+    pub running: usize,
+    /// Jobs that wait for their time.
+    pub waiting: usize,
+    /// Jobs that have ended and are kept for their retention.
+    pub ended: usize,
+}

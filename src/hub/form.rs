@@ -1,0 +1,307 @@
+//! What viewers are told: events as text frames, each look of a frame encoded once.
+
+use std::sync::{Arc, OnceLock};
+
+use bytestring::ByteString;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::event::{End, Entry, Event, Fold, Position, patch};
+use crate::job::JobId;
+use crate::partial::{Op, Shape, Value};
+use crate::wire::{
+    JobAttempt, JobEnd, JobNote, JobPatch, JobSnapshot, JobStateNow, JobStatus, ServerMessage, Unseen,
+    snapshot_parts,
+};
+
+/// A text frame, ready to send.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The message's `type`; `patch` for the hot frame.
+    pub name: &'static str,
+    /// The frame; shared, not copied.
+    pub text: ByteString,
+    /// Where the viewer stands once it has this; `None` for a part that is not the last.
+    pub position: Option<Position>,
+}
+
+/// How a viewer sees events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Look {
+    /// How unseen members look.
+    pub(super) unseen: Unseen,
+    /// Whether patches come under the job's tag.
+    pub(super) tagged: bool,
+    /// Whether notes are wanted.
+    pub(super) notes: bool,
+}
+
+/// An event and its encodings.
+#[derive(Debug)]
+pub(super) struct Frame {
+    entry: Arc<Entry>,
+    message: OnceLock<ByteString>,
+    untagged: OnceLock<ByteString>,
+    filled: OnceLock<ByteString>,
+    filled_untagged: OnceLock<ByteString>,
+}
+
+impl Frame {
+    pub(super) fn new(entry: Arc<Entry>) -> Self {
+        let message = match &entry.event {
+            Event::Patch(frame) => OnceLock::from(ByteString::from(&**frame)),
+            Event::Status(_) | Event::Attempt(_) | Event::Note(_) | Event::State(_) | Event::End(_) => {
+                OnceLock::new()
+            }
+        };
+        Self {
+            entry,
+            message,
+            untagged: OnceLock::new(),
+            filled: OnceLock::new(),
+            filled_untagged: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn position(&self) -> Position {
+        self.entry.position
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        128 + match &self.entry.event {
+            Event::Patch(frame) => frame.len(),
+            Event::Note(note) => note.text.len(),
+            Event::Attempt(begins) => begins.errors.len() * 256,
+            Event::Status(_) | Event::State(_) | Event::End(_) => 0,
+        }
+    }
+
+    /// Whether it changes the value.
+    pub(super) fn changes_value(&self) -> bool {
+        match &self.entry.event {
+            Event::Patch(_) | Event::State(_) => true,
+            Event::Attempt(begins) => begins.reset,
+            Event::Status(_) | Event::Note(_) | Event::End(_) => false,
+        }
+    }
+
+    pub(super) fn is_patch(&self) -> bool {
+        matches!(self.entry.event, Event::Patch(_))
+    }
+
+    pub(super) fn told(&self, job: JobId, shape: &Shape, look: Look) -> Option<Told> {
+        let told = |name, text: &ByteString| {
+            Some(Told {
+                name,
+                text: text.clone(),
+                position: Some(self.entry.position),
+            })
+        };
+        match &self.entry.event {
+            Event::Patch(frame) => self
+                .patch(job, frame, shape, look)
+                .and_then(|text| told("patch", text)),
+            Event::Status(change) => told(
+                "job.status",
+                self.message.get_or_init(|| {
+                    encode(&ServerMessage::Status(JobStatus {
+                        job_id: job.to_string(),
+                        epoch: self.entry.position.epoch,
+                        seq: self.entry.position.seq,
+                        status: change.status,
+                        reason: change.reason.clone(),
+                        until_ms: change.until_ms,
+                    }))
+                }),
+            ),
+            Event::Attempt(begins) => told(
+                "job.attempt",
+                self.message.get_or_init(|| {
+                    encode(&ServerMessage::Attempt(Box::new(JobAttempt {
+                        job_id: job.to_string(),
+                        epoch: self.entry.position.epoch,
+                        seq: self.entry.position.seq,
+                        attempt: begins.attempt,
+                        reason: begins.reason,
+                        reset: begins.reset,
+                        at: begins.at.clone(),
+                        errors: begins.errors.clone(),
+                    })))
+                }),
+            ),
+            Event::Note(_) if !look.notes => None,
+            Event::Note(note) => told(
+                "job.note",
+                self.message.get_or_init(|| {
+                    encode(&ServerMessage::Note(JobNote {
+                        job_id: job.to_string(),
+                        epoch: self.entry.position.epoch,
+                        seq: self.entry.position.seq,
+                        kind: note.kind,
+                        text: note.text.clone(),
+                    }))
+                }),
+            ),
+            // A state reaches viewers as a snapshot, an end by its own way.
+            Event::State(_) | Event::End(_) => None,
+        }
+    }
+
+    fn patch(&self, job: JobId, frame: &str, shape: &Shape, look: Look) -> Option<&ByteString> {
+        let filled = || filled(frame, job, shape);
+        match (look.unseen, look.tagged) {
+            (Unseen::Absent, true) => self.message.get(),
+            (Unseen::Absent, false) => Some(self.untagged.get_or_init(|| untagged(frame, job))),
+            (Unseen::Null, true) => Some(self.filled.get_or_init(filled)),
+            (Unseen::Null, false) => Some(
+                self.filled_untagged
+                    .get_or_init(|| untagged(self.filled.get_or_init(filled), job)),
+            ),
+        }
+    }
+}
+
+/// A patch frame as `job.patch`.
+fn untagged(frame: &str, job: JobId) -> ByteString {
+    let Ok(ServerMessage::Patch(patch)) = ServerMessage::decode(frame) else {
+        return ByteString::from(frame);
+    };
+    encode(&ServerMessage::LongPatch(JobPatch {
+        job_id: job.to_string(),
+        seq: patch.seq,
+        ops: patch.ops,
+        at: patch.at,
+    }))
+}
+
+/// A patch frame for viewers that see unseen members as `null`.
+fn filled(frame: &str, job: JobId, shape: &Shape) -> ByteString {
+    // The frame is the worker's own; one that cannot be read has already failed to fold.
+    let Ok(patch) = patch::decode(frame) else {
+        return ByteString::from(frame);
+    };
+    let mut ops = String::with_capacity(frame.len());
+    for op in patch.ops {
+        if !ops.is_empty() {
+            ops.push(',');
+        }
+        filled_op(op, shape).write_json(&mut ops);
+    }
+    patch::encode(job.tag(), patch.seq, &ops, patch.at.as_deref()).into()
+}
+
+fn filled_op(op: Op, shape: &Shape) -> Op {
+    match op {
+        Op::Append { .. } => op,
+        Op::Set { path, value } => {
+            let value = shape.fill_at(&path, &value);
+            Op::Set { path, value }
+        }
+        Op::Remove { path } if shape.declares(&path) => Op::Set {
+            path,
+            value: Value::Null,
+        },
+        Op::Remove { .. } => op,
+    }
+}
+
+pub(super) fn snapshot(job: JobId, fold: &Fold, value: Option<&Value>, part_bytes: usize) -> Vec<Told> {
+    let messages: Vec<JobSnapshot> = snapshot_parts(job, fold, value, part_bytes);
+    let last = messages.len() - 1;
+    let told = |(index, message)| Told {
+        name: "job.snapshot",
+        text: encode(&ServerMessage::Snapshot(Box::new(message))),
+        position: (index == last).then_some(fold.position),
+    };
+    messages.into_iter().enumerate().map(told).collect()
+}
+
+/// A viewer that holds the value gets it again only where it is small; else its hash.
+pub(super) fn value_or_hash(
+    value: Option<&Value>,
+    sha256: Option<&str>,
+    bytes_max: usize,
+) -> (Option<String>, Option<String>) {
+    let Some(text) = value.map(Value::to_json) else {
+        return (None, None);
+    };
+    if text.len() <= bytes_max {
+        return (Some(text), sha256.map(str::to_owned));
+    }
+    let hash = sha256.map_or_else(|| hex(&Sha256::digest(text.as_bytes())), str::to_owned);
+    (None, Some(hash))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(super) fn end(
+    job: JobId,
+    position: Position,
+    attempt: u32,
+    end: &End,
+    value: Option<String>,
+    sha256: Option<String>,
+) -> Told {
+    let message = JobEnd {
+        outcome: end.outcome,
+        job_id: job.to_string(),
+        epoch: position.epoch,
+        seq: position.seq,
+        attempt,
+        error: end.error.clone(),
+        value: value.and_then(raw),
+        sha256,
+        best: end.best.clone().and_then(raw),
+        usage: end.usage,
+        attempts: end.attempts.clone(),
+        timings: end.timings,
+    };
+    let name = match end.outcome {
+        crate::job::Outcome::Completed => "job.completed",
+        crate::job::Outcome::Failed => "job.failed",
+        crate::job::Outcome::Cancelled => "job.cancelled",
+        crate::job::Outcome::Incomplete => "job.incomplete",
+    };
+    Told {
+        name,
+        text: encode(&ServerMessage::End(Box::new(message))),
+        position: Some(position),
+    }
+}
+
+pub(super) fn state(job: JobId, fold: &Fold, end: Option<(Position, &End)>) -> JobStateNow {
+    let position = end.map_or(fold.position, |(position, _)| position);
+    let end = end.map(|(_, end)| end);
+    JobStateNow {
+        reference: None,
+        job_id: job.to_string(),
+        epoch: position.epoch,
+        seq: position.seq,
+        status: end.map_or(fold.status, |end| end.outcome.into()),
+        attempt: fold.attempt,
+        attempts: fold.attempts.clone(),
+        value: fold.value.as_ref().map(Value::to_json).and_then(raw),
+        at: if end.is_some() {
+            Vec::new()
+        } else {
+            fold.at.clone()
+        },
+        error: end.and_then(|end| end.error.clone()),
+        best: end.and_then(|end| end.best.clone()).and_then(raw),
+        usage: end.map(|end| end.usage),
+        timings: end.map(|end| end.timings),
+    }
+}
+
+/// Text of our own writer, as JSON inside a message.
+fn raw(text: String) -> Option<Box<RawValue>> {
+    RawValue::from_string(text).ok()
+}
+
+fn encode(message: &ServerMessage) -> ByteString {
+    // Our messages are plain structs with string keys: writing them as JSON does not fail.
+    message.encode().unwrap_or_default().into()
+}

@@ -1,0 +1,209 @@
+//! A watched job: its replica, those who view it, and the task that follows its log.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::replica::{Replica, Took};
+use super::{Hub, HubOptions};
+use crate::clock;
+use crate::event::{Entry, Position, Resume};
+use crate::job::JobId;
+
+/// Requests for a re-read that may wait; they are answered together.
+const REREADS_MAX: usize = 64;
+
+/// A job that is watched on this node.
+#[derive(Debug)]
+pub(super) struct Watched {
+    replica: Mutex<Replica>,
+    viewers: Mutex<Viewers>,
+    rereads: mpsc::Sender<oneshot::Sender<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Viewers {
+    next: u64,
+    wakes: Vec<(u64, Arc<Notify>)>,
+    closed: bool,
+}
+
+/// A viewer's place among those who are woken; leaving is dropping it.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    watched: Arc<Watched>,
+    number: u64,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.watched
+            .viewers()
+            .wakes
+            .retain(|(number, _)| *number != self.number);
+    }
+}
+
+impl Watched {
+    pub(super) fn new(replica: Replica, poll: Duration) -> (Arc<Self>, Follow) {
+        let (rereads, asked) = mpsc::channel(REREADS_MAX);
+        let job = replica.job();
+        let watched = Arc::new(Self {
+            replica: Mutex::new(replica),
+            viewers: Mutex::new(Viewers::default()),
+            rereads,
+        });
+        let follow = Follow {
+            watched: Arc::clone(&watched),
+            job,
+            asked,
+            poll,
+            idle: false,
+        };
+        (watched, follow)
+    }
+
+    pub(super) fn replica(&self) -> MutexGuard<'_, Replica> {
+        self.replica.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn viewers(&self) -> MutexGuard<'_, Viewers> {
+        self.viewers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place; `None` once the job was let go.
+    pub(super) fn enter(self: &Arc<Self>, wake: &Arc<Notify>) -> Option<Ticket> {
+        let mut viewers = self.viewers();
+        if viewers.closed {
+            return None;
+        }
+        let number = viewers.next;
+        viewers.next += 1;
+        viewers.wakes.push((number, Arc::clone(wake)));
+        Some(Ticket {
+            watched: Arc::clone(self),
+            number,
+        })
+    }
+
+    pub(super) fn close_if_empty(&self) -> bool {
+        let mut viewers = self.viewers();
+        viewers.closed = viewers.wakes.is_empty();
+        viewers.closed
+    }
+
+    /// The held position, if the viewer may go on from it by tail (rule E8). A node that is behind the viewer reads
+    /// once before it says no.
+    pub(super) async fn place(&self, held: Position) -> Option<Position> {
+        if self.replica().resume(held) == Resume::Tail {
+            return Some(held);
+        }
+        if self.replica().may_be_behind(held) {
+            let (done, answered) = oneshot::channel();
+            if self.rereads.send(done).await.is_ok() {
+                // An error means that the task has ended; the rule below decides then.
+                let _ = answered.await;
+            }
+        }
+        (self.replica().resume(held) == Resume::Tail).then_some(held)
+    }
+
+    fn wake_all(&self) {
+        for (_, wake) in &self.viewers().wakes {
+            wake.notify_one();
+        }
+    }
+}
+
+/// The task that follows a job's log: the only one that changes its replica.
+#[derive(Debug)]
+pub(super) struct Follow {
+    watched: Arc<Watched>,
+    job: JobId,
+    asked: mpsc::Receiver<oneshot::Sender<()>>,
+    poll: Duration,
+    /// Whether nobody viewed the job at the poll before.
+    idle: bool,
+}
+
+impl Follow {
+    pub(super) async fn run(mut self, hub: Arc<Hub>, mut live: mpsc::Receiver<Arc<Entry>>) {
+        loop {
+            let wait = self.poll / 2 + clock::jitter(self.poll / 2);
+            tokio::select! {
+                entry = live.recv() => match entry {
+                    Some(entry) => self.take(&hub, entry, &mut live).await,
+                    None => match hub.backend.subscribe(self.job).await {
+                        Ok(again) => { live = again; self.reread(&hub).await; }
+                        Err(_) => clock::sleep(clock::jitter(self.poll)).await,
+                    },
+                },
+                Some(done) = self.asked.recv() => {
+                    self.reread(&hub).await;
+                    // The one who asked may have gone.
+                    let _ = done.send(());
+                }
+                () = clock::sleep(wait) => if self.poll(&hub).await { return },
+            }
+        }
+    }
+
+    /// Takes an entry and all that wait behind it, then wakes the viewers once.
+    async fn take(&self, hub: &Hub, first: Arc<Entry>, live: &mut mpsc::Receiver<Arc<Entry>>) {
+        let mut gap = false;
+        {
+            let mut replica = self.watched.replica();
+            let mut next = Some(first);
+            while let Some(entry) = next {
+                gap |= replica.take(&entry) == Took::Gap;
+                next = live.try_recv().ok();
+            }
+        }
+        if gap {
+            self.reread(hub).await;
+        } else {
+            self.watched.wake_all();
+        }
+    }
+
+    /// Reads what the replica misses. On an error it stays as it is; the next poll tries again.
+    async fn reread(&self, hub: &Hub) {
+        let held = self.watched.replica().held();
+        match hub.backend.read(self.job, held).await {
+            Ok(Some(reading)) => {
+                if self.watched.replica().repair(&reading).is_err() {
+                    tracing::error!(job = %self.job, "a log cannot be folded");
+                }
+                self.watched.wake_all();
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(job = %self.job, %error, "a log cannot be read"),
+        }
+    }
+
+    /// Compares positions (rule E2: epoch and seq), and lets the job go when nobody has viewed it for a while.
+    /// True when it was let go.
+    async fn poll(&mut self, hub: &Arc<Hub>) -> bool {
+        let empty = self.watched.viewers().wakes.is_empty();
+        if empty && self.idle && hub.let_go(&self.watched, self.job) {
+            return true;
+        }
+        self.idle = empty;
+        if let Ok(positions) = hub.backend.positions(&[self.job]).await {
+            match positions.first() {
+                Some(Some(last)) if *last != self.watched.replica().last() => self.reread(hub).await,
+                Some(None) => self.watched.replica().gone(),
+                _ => {}
+            }
+        }
+        false
+    }
+}
+
+impl HubOptions {
+    /// Whether a ring of this size is over its bounds.
+    pub(super) const fn over(&self, frames: usize, bytes: usize) -> bool {
+        frames > self.backlog_frames_max || bytes > self.backlog_bytes_max
+    }
+}

@@ -1,0 +1,118 @@
+//! One LLM answer: why it was asked for, what was wrong before it, what it cost.
+
+use serde::{Deserialize, Serialize};
+
+use super::spec::Message;
+
+/// Why an attempt began.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// It is the first.
+    First,
+    /// The answer before was invalid (a re-ask).
+    Invalid,
+    /// The provider failed.
+    Provider,
+    /// The answer before was cut by its length.
+    Truncated,
+    /// The worker was lost.
+    WorkerLost,
+}
+
+/// One thing that was wrong with an answer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AttemptError {
+    /// JSON Pointer into the value; `""` is the whole.
+    pub path: String,
+    /// The schema keyword that was broken, or the parser's code.
+    pub keyword: String,
+    /// What is wrong, in words.
+    pub message: String,
+    /// The offending value's JSON, cut to a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// An attempt as viewers see it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its number, from 1, rising with each attempt of the job.
+    pub n: u32,
+    /// Why it began.
+    pub reason: Reason,
+    /// What was wrong before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<AttemptError>,
+}
+
+/// Tokens, as the provider counts them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub input_tokens: u64,
+    /// Tokens of the answer, reasoning included.
+    pub output_tokens: u64,
+    /// Of the answer's tokens, those spent on reasoning.
+    #[serde(default)]
+    pub reasoning_tokens: u64,
+    /// Of the prompt's tokens, those the provider had cached.
+    #[serde(default)]
+    pub cached_input_tokens: u64,
+    /// Whether any of it is our estimate, because the provider did not say (a call that was cut or aborted).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
+}
+
+/// What one attempt cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AttemptUsage {
+    /// The attempt's number.
+    pub n: u32,
+    /// Its tokens.
+    #[serde(flatten)]
+    pub usage: Usage,
+}
+
+/// What a checkpoint keeps of the attempts so far, so that another worker can go on.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// The number of the running or last attempt; 0 before the first.
+    pub n: u32,
+    /// How many of the attempts were re-asks.
+    pub reasks: u32,
+    /// What the conversation has grown by: invalid answers and what was said to them.
+    pub conversation: Vec<Message>,
+    /// The cost of the attempts that have ended.
+    pub usage: Vec<AttemptUsage>,
+    /// The last whole but invalid answer, compact JSON.
+    pub best: Option<String>,
+    /// What the next attempt is asked to mend, where the one before was judged invalid.
+    pub mends: Option<Vec<AttemptError>>,
+    /// When the draft first changed, ms since 1970.
+    pub changed_ms: Option<u64>,
+}
+
+impl Usage {
+    /// About four bytes a token: what is said where a provider did not count.
+    pub const fn estimate(input_bytes: usize, output_bytes: usize) -> Self {
+        Self {
+            input_tokens: input_bytes.div_ceil(4) as u64,
+            output_tokens: output_bytes.div_ceil(4) as u64,
+            reasoning_tokens: 0,
+            cached_input_tokens: 0,
+            estimated: true,
+        }
+    }
+
+    /// Both together.
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens + other.input_tokens,
+            output_tokens: self.output_tokens + other.output_tokens,
+            reasoning_tokens: self.reasoning_tokens + other.reasoning_tokens,
+            cached_input_tokens: self.cached_input_tokens + other.cached_input_tokens,
+            estimated: self.estimated || other.estimated,
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! The immutable request: what a client asks for, and the limits it must keep.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::Script;
+
+/// The name of the scripted model, wherever it appears.
+pub const SCRIPTED: &str = "scripted";
+
+/// What a job is asked to do. Never changed once accepted.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobSpec {
+    /// The model, by a name that `welcome` or `GET /v1/models` offers.
+    pub model: String,
+    /// The conversation. Either this or `input`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<Message>,
+    /// Plain text to extract from: short for one user message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
+    /// JSON Schema (2020-12, or draft 7 by `$schema`) of the value that is wanted.
+    pub schema: Json,
+    /// How the model is asked to answer.
+    #[serde(default)]
+    pub mode: ModeChoice,
+    /// How many times an invalid answer is asked for again.
+    #[serde(default = "default_reasks")]
+    pub max_reasks: u32,
+    /// The window in which changes are gathered before they are published, ms; 0 publishes each at once.
+    #[serde(default = "default_flush_ms")]
+    pub flush_ms: u32,
+    /// How the model samples.
+    #[serde(default)]
+    pub sampling: Sampling,
+    /// Bounds of this job.
+    #[serde(default)]
+    pub limits: JobLimits,
+    /// The client's own words about the job; kept, never read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// What the scripted model is told to do; refused for any other model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<Script>,
+}
+
+/// One message of the conversation.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// A string, or the provider's content parts.
+    #[serde(default)]
+    pub content: Json,
+    /// Calls the assistant made, as the provider gave them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_calls: Option<Json>,
+    /// The call a `tool` message answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+}
+
+/// Who speaks a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Role {
+    System,
+    Developer,
+    User,
+    Assistant,
+    Tool,
+}
+
+/// How the model is asked to answer; `auto` is what its provider does best.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModeChoice {
+    /// The provider's best.
+    #[default]
+    Auto,
+    /// A tool call whose arguments are the value.
+    Tools,
+    /// The provider holds the answer to the schema.
+    JsonSchema,
+    /// The provider holds the answer to JSON; the schema stands in the prompt.
+    Json,
+    /// Any text with a fenced JSON block in it.
+    MdJson,
+}
+
+/// How the model samples; what is absent is the provider's default.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sampling {
+    /// 0 to 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// For providers that can repeat themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<i64>,
+    /// Texts that end the answer; at most four.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+}
+
+/// Bounds of one job; what is absent is the server's bound.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobLimits {
+    /// Output tokens of one attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u32>,
+    /// Bytes of one answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Seconds of work from the first claim to the end, all attempts together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u32>,
+}
+
+/// The server's bounds on a spec.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SpecLimits {
+    /// Messages of a conversation.
+    pub messages_max: usize,
+    /// Bytes of all messages, or of the input, together.
+    pub prompt_bytes_max: usize,
+    /// Re-asks of a job.
+    pub reasks_max: u32,
+    /// The longest flush window, ms.
+    pub flush_ms_max: u32,
+    /// Output tokens of an attempt.
+    pub tokens_max: u32,
+    /// Bytes of an answer.
+    pub answer_bytes_max: u64,
+    /// Seconds of work of a job.
+    pub seconds_max: u32,
+    /// Entries of `metadata`.
+    pub metadata_max: usize,
+    /// Bytes of a metadata key or value.
+    pub metadata_bytes_max: usize,
+}
+
+/// A spec that cannot be accepted: where, what, and the way out.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct SpecError {
+    /// JSON Pointer into the request.
+    pub path: String,
+    /// What is wrong, with the limit.
+    pub message: String,
+}
+
+impl Default for SpecLimits {
+    fn default() -> Self {
+        Self {
+            messages_max: 256,
+            prompt_bytes_max: 512 * 1024,
+            reasks_max: 10,
+            flush_ms_max: 10_000,
+            tokens_max: 128_000,
+            answer_bytes_max: 8 * 1024 * 1024,
+            seconds_max: 3_600,
+            metadata_max: 32,
+            metadata_bytes_max: 1_024,
+        }
+    }
+}
+
+const fn default_reasks() -> u32 {
+    JobSpec::DEFAULT_REASKS
+}
+
+const fn default_flush_ms() -> u32 {
+    JobSpec::DEFAULT_FLUSH_MS
+}
+
+impl Message {
+    /// A message of plain text.
+    pub fn text(role: Role, text: impl Into<String>) -> Self {
+        Self {
+            role,
+            content: Json::String(text.into()),
+            tool_calls: None,
+            tool_call_id: None,
+        }
+    }
+}
+
+impl JobSpec {
+    /// Re-asks of a job that does not say how many.
+    pub const DEFAULT_REASKS: u32 = 2;
+    /// The window of a job that does not say one, ms.
+    pub const DEFAULT_FLUSH_MS: u32 = 33;
+
+    /// The conversation the job begins with.
+    pub fn opening(&self) -> Vec<Message> {
+        match &self.input {
+            Some(input) => vec![Message::text(Role::User, input.clone())],
+            None => self.messages.clone(),
+        }
+    }
+
+    /// Bytes of the prompt as the limits count them.
+    pub fn prompt_bytes(&self) -> usize {
+        let messages: usize = self
+            .messages
+            .iter()
+            .map(|message| content_bytes(&message.content))
+            .sum();
+        messages + self.input.as_ref().map_or(0, String::len)
+    }
+
+    /// Checks every field against the server's bounds; the first fault is told.
+    pub fn check(&self, limits: &SpecLimits) -> Result<(), SpecError> {
+        self.check_prompt(limits)?;
+        self.check_sampling()?;
+        self.check_script()?;
+        at_most("/max_reasks", self.max_reasks, limits.reasks_max)?;
+        at_most("/flush_ms", self.flush_ms, limits.flush_ms_max)?;
+        positive_at_most("/limits/tokens", self.limits.tokens, limits.tokens_max)?;
+        positive_at_most("/limits/bytes", self.limits.bytes, limits.answer_bytes_max)?;
+        positive_at_most("/limits/seconds", self.limits.seconds, limits.seconds_max)?;
+        self.check_metadata(limits)
+    }
+
+    fn check_prompt(&self, limits: &SpecLimits) -> Result<(), SpecError> {
+        match (self.messages.len(), &self.input) {
+            (0, None) => {
+                return Err(fault(
+                    "/messages",
+                    "give `messages` or `input`: there is nothing to extract from",
+                ));
+            }
+            (1.., Some(_)) => return Err(fault("/input", "give either `messages` or `input`, not both")),
+            (count, None) if count > limits.messages_max => {
+                return Err(fault(
+                    "/messages",
+                    format!("{count} messages, at most {}", limits.messages_max),
+                ));
+            }
+            _ => {}
+        }
+        for (index, message) in self.messages.iter().enumerate() {
+            let speaks = message.content.is_string() || message.content.is_array();
+            if !speaks && message.tool_calls.is_none() {
+                return Err(fault(
+                    format!("/messages/{index}/content"),
+                    "must be a string or an array of parts",
+                ));
+            }
+        }
+        let bytes = self.prompt_bytes();
+        if bytes > limits.prompt_bytes_max {
+            let message = format!(
+                "the prompt has {bytes} bytes, at most {}: shorten it",
+                limits.prompt_bytes_max
+            );
+            return Err(fault("/messages", message));
+        }
+        Ok(())
+    }
+
+    fn check_sampling(&self) -> Result<(), SpecError> {
+        within("/sampling/temperature", self.sampling.temperature, 2.0)?;
+        within("/sampling/top_p", self.sampling.top_p, 1.0)?;
+        match self.sampling.stop.len() {
+            0..=4 => Ok(()),
+            count => Err(fault("/sampling/stop", format!("{count} texts, at most 4"))),
+        }
+    }
+
+    fn check_script(&self) -> Result<(), SpecError> {
+        let Some(script) = &self.script else { return Ok(()) };
+        if self.model != SCRIPTED {
+            return Err(fault(
+                "/script",
+                format!("only the model {SCRIPTED:?} is told what to do"),
+            ));
+        }
+        script
+            .check()
+            .map_err(|limit| fault(format!("/script/{}", limit.member), limit.to_string()))
+    }
+
+    fn check_metadata(&self, limits: &SpecLimits) -> Result<(), SpecError> {
+        if self.metadata.len() > limits.metadata_max {
+            let message = format!("{} entries, at most {}", self.metadata.len(), limits.metadata_max);
+            return Err(fault("/metadata", message));
+        }
+        let long = self
+            .metadata
+            .iter()
+            .find(|(key, value)| key.len().max(value.len()) > limits.metadata_bytes_max);
+        match long {
+            Some(_) => {
+                let message = format!(
+                    "a key or value is longer than {} bytes",
+                    limits.metadata_bytes_max
+                );
+                Err(fault("/metadata", message))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn content_bytes(content: &Json) -> usize {
+    match content {
+        Json::String(text) => text.len(),
+        Json::Array(parts) => parts.iter().map(content_bytes).sum(),
+        Json::Object(members) => members.values().map(content_bytes).sum(),
+        Json::Null | Json::Bool(_) | Json::Number(_) => 8,
+    }
+}
+
+fn fault(path: impl Into<String>, message: impl Into<String>) -> SpecError {
+    SpecError {
+        path: path.into(),
+        message: message.into(),
+    }
+}
+
+fn at_most(path: &str, value: u32, limit: u32) -> Result<(), SpecError> {
+    if value > limit {
+        Err(fault(path, format!("{value} is out of range: 0 to {limit}")))
+    } else {
+        Ok(())
+    }
+}
+
+fn positive_at_most<N: Copy + Into<u64>>(path: &str, value: Option<N>, limit: N) -> Result<(), SpecError> {
+    let limit = limit.into();
+    match value.map(Into::into) {
+        Some(value) if value == 0 || value > limit => {
+            Err(fault(path, format!("{value} is out of range: 1 to {limit}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn within(path: &str, value: Option<f64>, limit: f64) -> Result<(), SpecError> {
+    match value {
+        Some(value) if !(0.0..=limit).contains(&value) => {
+            Err(fault(path, format!("{value} is out of range: 0 to {limit}")))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,260 @@
+//! What a client says.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use super::code::Code;
+use crate::event::Position;
+use crate::job::JobSpec;
+
+/// A message from a client.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ClientMessage {
+    /// `auth`: says who the client is, where the upgrade did not.
+    Auth(Auth),
+    /// `job.create`: submits a job and watches it.
+    Create(Box<JobCreate>),
+    /// `job.attach`: watches a job, from a position if it has one.
+    Attach(JobAttach),
+    /// `job.detach`: watches it no longer; the job goes on.
+    Detach(Named),
+    /// `job.cancel`: asks for its end.
+    Cancel(Named),
+    /// `job.get`: asks for its state and value now.
+    Get(Named),
+    /// `ping`: asks for a `pong`.
+    Ping,
+}
+
+/// `auth`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// The secret; never logged.
+    pub token: String,
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Auth { token: <redacted> }")
+    }
+}
+
+/// `job.create`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobCreate {
+    /// Comes back in the answer.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The same key and request again name the same job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// What is asked for.
+    pub request: JobSpec,
+    /// How the creator watches.
+    #[serde(default)]
+    pub deliver: Deliver,
+}
+
+/// `job.attach`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobAttach {
+    /// Comes back in the answer.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The job, a UUID.
+    pub job_id: String,
+    /// What the client holds already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+    /// How it watches.
+    #[serde(default)]
+    pub deliver: Deliver,
+}
+
+/// A message that names a job and nothing else: `job.detach`, `job.cancel`, `job.get`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// Comes back in the answer.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The job, a UUID.
+    pub job_id: String,
+}
+
+/// A message that is its type and nothing else.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bare {}
+
+/// How a viewer wants its job told.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deliver {
+    /// The form.
+    #[serde(rename = "as")]
+    pub form: Form,
+    /// How unseen members look.
+    pub unseen: Unseen,
+    /// The shortest time between two deliveries of changes, ms.
+    pub interval_ms: u32,
+    /// Whether `job.note` is told.
+    pub notes: bool,
+}
+
+/// The form in which changes are told.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// Ops.
+    #[default]
+    Patch,
+    /// The whole draft each time.
+    Snapshot,
+    /// The end only.
+    Final,
+}
+
+/// How members that the schema declares and nobody has seen yet look.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unseen {
+    /// They are absent.
+    #[default]
+    Absent,
+    /// They are `null`.
+    Null,
+}
+
+/// A message that cannot be taken: the code, where, and what.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct BadMessage {
+    /// The code.
+    pub code: Code,
+    /// JSON Pointer into the message; `None` where it is no JSON.
+    pub path: Option<String>,
+    /// What is wrong and how it would be right.
+    pub message: String,
+    /// The message's `ref`, where it could be read.
+    pub reference: Option<String>,
+}
+
+const TYPES: &str = "auth, job.create, job.attach, job.detach, job.cancel, job.get, ping";
+
+impl ClientMessage {
+    /// Reads a text frame.
+    pub fn decode(text: &str) -> Result<Self, BadMessage> {
+        let mut members = object(text)?;
+        let reference = members.get("ref").and_then(Json::as_str).map(str::to_owned);
+        let kind = match members.remove("type") {
+            Some(Json::String(kind)) => kind,
+            other => {
+                let given = if other.is_some() {
+                    "`type` must be a string"
+                } else {
+                    "`type` is missing"
+                };
+                return Err(bad("/type", format!("{given}: one of {TYPES}"), reference));
+            }
+        };
+        let told = reference.clone();
+        match kind.as_str() {
+            "auth" => read(members, "").map(Self::Auth),
+            "job.create" => read(members, "").map(|create| Self::Create(Box::new(create))),
+            "job.attach" => read(members, "").map(Self::Attach),
+            "job.detach" => read(members, "").map(Self::Detach),
+            "job.cancel" => read(members, "").map(Self::Cancel),
+            "job.get" => read(members, "").map(Self::Get),
+            "ping" => read(members, "").map(|Bare {}| Self::Ping),
+            other => {
+                let shown: String = other.chars().take(64).collect();
+                Err(bad(
+                    "/type",
+                    format!("unknown type {shown:?}: one of {TYPES}"),
+                    reference,
+                ))
+            }
+        }
+        .map_err(|mut fault| {
+            fault.reference = told;
+            fault
+        })
+    }
+
+    /// The message as text, for clients.
+    pub fn encode(&self) -> Result<String, serde_json::Error> {
+        let (kind, body) = match self {
+            Self::Auth(body) => ("auth", serde_json::to_value(body)?),
+            Self::Create(body) => ("job.create", serde_json::to_value(body)?),
+            Self::Attach(body) => ("job.attach", serde_json::to_value(body)?),
+            Self::Detach(body) => ("job.detach", serde_json::to_value(body)?),
+            Self::Cancel(body) => ("job.cancel", serde_json::to_value(body)?),
+            Self::Get(body) => ("job.get", serde_json::to_value(body)?),
+            Self::Ping => ("ping", Json::Object(Map::new())),
+        };
+        let mut members = Map::new();
+        members.insert("type".to_owned(), Json::String(kind.to_owned()));
+        if let Json::Object(body) = body {
+            members.extend(body);
+        }
+        serde_json::to_string(&members)
+    }
+}
+
+/// Reads a body of `POST /v1/jobs`: a request, optionally with its `idempotency_key` beside its fields.
+pub fn decode_request(text: &str) -> Result<(JobSpec, Option<String>), BadMessage> {
+    let mut members = object(text)?;
+    let key = match members.remove("idempotency_key") {
+        None | Some(Json::Null) => None,
+        Some(Json::String(key)) => Some(key),
+        Some(_) => return Err(bad("/idempotency_key", "must be a string".to_owned(), None)),
+    };
+    Ok((read(members, "")?, key))
+}
+
+fn object(text: &str) -> Result<Map<String, Json>, BadMessage> {
+    serde_json::from_str(text).map_err(|error| {
+        let deep = error.is_syntax() && error.to_string().starts_with("recursion limit");
+        let code = if deep { Code::TooDeep } else { Code::BadJson };
+        BadMessage {
+            code,
+            path: None,
+            message: format!("a message is one JSON object: {error}"),
+            reference: None,
+        }
+    })
+}
+
+fn read<T: for<'de> Deserialize<'de>>(members: Map<String, Json>, prefix: &str) -> Result<T, BadMessage> {
+    serde_path_to_error::deserialize(Json::Object(members)).map_err(|error| {
+        let path = format!("{prefix}{}", pointer(error.path()));
+        bad(&path, error.into_inner().to_string(), None)
+    })
+}
+
+fn bad(path: &str, message: String, reference: Option<String>) -> BadMessage {
+    BadMessage {
+        code: Code::BadRequest,
+        path: Some(path.to_owned()),
+        message,
+        reference,
+    }
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut out = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => crate::partial::path::push_segment(&mut out, &index.to_string()),
+            Segment::Map { key } => crate::partial::path::push_segment(&mut out, key),
+            Segment::Enum { variant } => crate::partial::path::push_segment(&mut out, variant),
+            Segment::Unknown => {}
+        }
+    }
+    out
+}

@@ -1,0 +1,290 @@
+//! One attempt: the model's stream in, changes of the draft into the journal, until the answer has ended.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::journal::{Closed, InFlight, Journal};
+use super::lease::Signal;
+use crate::clock;
+use crate::event::{Note, NoteKind};
+use crate::job::Usage;
+use crate::llm::{Carrier, Chunk, Finish, LlmError, Stream};
+use crate::partial::{self, Draft, End};
+
+/// Bytes of notes that are gathered in one window at the most; more is dropped from the log, not from the draft.
+const NOTE_BYTES_MAX: usize = 16 * 1024;
+
+/// How the stream ended.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    /// By the provider's finish frame.
+    Finish(Finish),
+    /// By an error of the draft: no completion of the text could be valid.
+    BadText,
+    /// By a fault of the provider.
+    Provider(LlmError),
+    /// By the job's time limit.
+    Deadline,
+    /// Because somebody asked for the job's end.
+    Cancelled,
+    /// Because the worker goes down.
+    Drain,
+}
+
+/// An answer as far as it came.
+pub(super) struct Answer {
+    pub(super) stopped: Stopped,
+    /// How the text ended.
+    pub(super) end: End,
+    pub(super) draft: Draft,
+    /// The text the draft was made of.
+    pub(super) raw: String,
+    /// The id of the tool call that carried it.
+    pub(super) call_id: Option<String>,
+    /// The tool it called.
+    pub(super) call_name: Option<String>,
+    pub(super) refusal: String,
+    /// What the provider counted.
+    pub(super) usage: Option<Usage>,
+    /// Bytes the model said, beside the value too.
+    pub(super) bytes: usize,
+}
+
+/// Reads one answer.
+pub(super) struct Attempt<'a> {
+    journal: &'a mut Journal,
+    signal: &'a mut watch::Receiver<Signal>,
+    carrier: Carrier,
+    window: Duration,
+    deadline: Instant,
+    answer: Answer,
+    notes: Notes,
+    /// When the next flush may be.
+    flush_at: Instant,
+    dirty: bool,
+    in_flight: Option<InFlight>,
+    /// The tool call that is the draft.
+    call_index: Option<u32>,
+}
+
+#[derive(Default)]
+struct Notes {
+    reasoning: String,
+    text: String,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(
+        journal: &'a mut Journal,
+        signal: &'a mut watch::Receiver<Signal>,
+        draft: Draft,
+        carrier: Carrier,
+        window: Duration,
+        deadline: Instant,
+    ) -> Self {
+        let answer = Answer {
+            stopped: Stopped::Deadline,
+            end: End::Truncated,
+            draft,
+            raw: String::new(),
+            call_id: None,
+            call_name: None,
+            refusal: String::new(),
+            usage: None,
+            bytes: 0,
+        };
+        Self {
+            journal,
+            signal,
+            carrier,
+            window,
+            deadline,
+            answer,
+            notes: Notes::default(),
+            flush_at: clock::now(),
+            dirty: false,
+            in_flight: None,
+            call_index: None,
+        }
+    }
+
+    /// Reads the stream to its end. Whatever ends it, what was read is in the log before this returns.
+    pub(super) async fn run(mut self, mut stream: Stream) -> Result<Answer, Closed> {
+        let stopped = loop {
+            if let Some(stopped) = self.turn(&mut stream).await? {
+                break stopped;
+            }
+        };
+        // The provider's connection closes here, before anything else is written.
+        drop(stream);
+        if !matches!(stopped, Stopped::Cancelled) {
+            self.answer.end = self.answer.draft.finish().end;
+            self.drain().await?;
+        }
+        self.answer.stopped = stopped;
+        Ok(self.answer)
+    }
+
+    /// Waits for the next thing and does it. At most one append is in flight; the stream is read meanwhile.
+    async fn turn(&mut self, stream: &mut Stream) -> Result<Option<Stopped>, Closed> {
+        let free = self.in_flight.is_none();
+        tokio::select! {
+            biased;
+            changed = self.signal.changed() => return signalled(changed.is_ok(), *self.signal.borrow()),
+            (append, answer) = in_flight(&mut self.in_flight) => {
+                self.in_flight = None;
+                let settled = self.journal.settle(append, answer, &mut Some(&mut self.answer.draft)).await;
+                return closed(settled);
+            }
+            () = clock::sleep_until(self.flush_at), if self.dirty && free => self.flush(),
+            () = clock::sleep_until(self.deadline) => return Ok(Some(Stopped::Deadline)),
+            chunk = stream.next() => return Ok(match chunk {
+                Some(Ok(chunk)) => self.take(chunk),
+                Some(Err(error)) => Some(Stopped::Provider(error)),
+                None => Some(Stopped::Provider(LlmError::new(
+                    crate::llm::LlmErrorKind::Cut,
+                    "the stream ended without its finish",
+                ))),
+            }),
+        }
+        Ok(None)
+    }
+
+    fn take(&mut self, chunk: Chunk) -> Option<Stopped> {
+        match chunk {
+            Chunk::Text(text) if self.carrier == Carrier::Text => self.text(&text),
+            Chunk::Text(text) => {
+                self.answer.bytes += text.len();
+                self.notes.push(NoteKind::Text, &text);
+                self.dirty = true;
+            }
+            Chunk::Call {
+                index,
+                id,
+                name,
+                arguments,
+            } => self.call(index, id, name, &arguments),
+            Chunk::Reasoning(text) => {
+                self.answer.bytes += text.len();
+                self.notes.push(NoteKind::Reasoning, &text);
+                self.dirty = true;
+            }
+            Chunk::Refusal(text) => self.answer.refusal.push_str(&text),
+            Chunk::Usage(usage) => self.answer.usage = Some(usage),
+            Chunk::Finish(finish) => return Some(Stopped::Finish(finish)),
+        }
+        self.answer.draft.error().is_some().then_some(Stopped::BadText)
+    }
+
+    fn text(&mut self, text: &str) {
+        self.answer.bytes += text.len();
+        self.answer.raw.push_str(text);
+        self.answer.draft.feed(text.as_bytes());
+        self.hear_draft();
+    }
+
+    fn call(&mut self, index: u32, id: Option<String>, name: Option<String>, arguments: &str) {
+        self.answer.bytes += arguments.len();
+        self.answer
+            .draft
+            .feed_call(index, id.as_deref(), arguments.as_bytes());
+        // The first call is the draft; the others are told to nobody.
+        let first = *self.call_index.get_or_insert(index) == index;
+        let same = id.is_none() || self.answer.call_id.is_none() || self.answer.call_id == id;
+        if first && same {
+            self.answer.raw.push_str(arguments);
+            self.answer.call_id = self.answer.call_id.take().or(id);
+            self.answer.call_name = self.answer.call_name.take().or(name);
+        }
+        self.hear_draft();
+    }
+
+    fn hear_draft(&mut self) {
+        for note in self.answer.draft.take_notes() {
+            let kind = match note.kind {
+                partial::NoteKind::Reasoning => NoteKind::Reasoning,
+                partial::NoteKind::Text => NoteKind::Text,
+            };
+            self.notes.push(kind, &note.text);
+        }
+        self.dirty = true;
+    }
+
+    /// Sends what has gathered: notes first, since a model speaks before its value more often than after it.
+    fn flush(&mut self) {
+        self.in_flight = match self.notes.pop() {
+            Some(note) => Some(self.journal.note(note)),
+            None => {
+                self.dirty = false;
+                self.flush_at = clock::now() + self.window;
+                self.journal.flush(&mut self.answer.draft, &self.answer.raw)
+            }
+        };
+    }
+
+    /// Writes all that is left.
+    async fn drain(&mut self) -> Result<(), Closed> {
+        self.dirty = true;
+        loop {
+            if let Some(waiting) = self.in_flight.take() {
+                let (append, answer) = waiting.await;
+                self.journal
+                    .settle(append, answer, &mut Some(&mut self.answer.draft))
+                    .await?;
+            }
+            if !self.dirty {
+                return Ok(());
+            }
+            self.flush();
+        }
+    }
+}
+
+impl Notes {
+    fn push(&mut self, kind: NoteKind, text: &str) {
+        let gathered = match kind {
+            NoteKind::Reasoning => &mut self.reasoning,
+            NoteKind::Text | NoteKind::Warning => &mut self.text,
+        };
+        let room = NOTE_BYTES_MAX.saturating_sub(gathered.len());
+        gathered.push_str(&text[..text.floor_char_boundary(room)]);
+    }
+
+    fn pop(&mut self) -> Option<Note> {
+        let (kind, text) = if self.reasoning.is_empty() {
+            (NoteKind::Text, &mut self.text)
+        } else {
+            (NoteKind::Reasoning, &mut self.reasoning)
+        };
+        let text = std::mem::take(text);
+        (!text.is_empty()).then_some(Note { kind, text })
+    }
+}
+
+fn signalled(alive: bool, signal: Signal) -> Result<Option<Stopped>, Closed> {
+    match signal {
+        Signal::Go if alive => Ok(None),
+        Signal::Go | Signal::Lost => Err(Closed::Lost),
+        Signal::Cancel => Ok(Some(Stopped::Cancelled)),
+        Signal::Drain => Ok(Some(Stopped::Drain)),
+    }
+}
+
+/// A cancel that the log tells is as good as the signal.
+fn closed(settled: Result<(), Closed>) -> Result<Option<Stopped>, Closed> {
+    match settled {
+        Ok(()) => Ok(None),
+        Err(Closed::Cancelled) => Ok(Some(Stopped::Cancelled)),
+        Err(Closed::Lost) => Err(Closed::Lost),
+    }
+}
+
+/// The append that is on its way; for ever pending where there is none.
+async fn in_flight(waiting: &mut Option<InFlight>) -> (crate::backend::Append, crate::backend::Appended) {
+    match waiting {
+        Some(waiting) => waiting.await,
+        None => std::future::pending().await,
+    }
+}

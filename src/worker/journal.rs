@@ -1,0 +1,359 @@
+//! The one writer of a running job's log: knows where it ends, numbers what is written, and survives lost answers
+//! and lost writes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backend::{Append, Appended, Backend, BackendError, Claim, Deferral, Failure, Fenced, Write};
+use crate::clock;
+use crate::event::{AttemptBegins, End, Epoch, Event, Fold, Note, Position, StatusChange, patch};
+use crate::job::{AttemptRecord, JobId, JobState, LeaseToken, Reason, Tag};
+use crate::partial::{Draft, OpEncoder};
+
+/// A snapshot is stored when the tail has outgrown this many bytes, or half the draft.
+const TAIL_BYTES: usize = 16 * 1024;
+/// The longest wait between two sends of a step that the engine did not answer.
+const RESEND: Duration = Duration::from_millis(500);
+
+/// Why the journal takes no more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum Closed {
+    /// The lease is gone: what this worker does no longer matters.
+    #[error("the lease is gone")]
+    Lost,
+    /// The job is to be cancelled: only its end is still taken.
+    #[error("the job is to be cancelled")]
+    Cancelled,
+}
+
+/// The writer.
+pub(super) struct Journal {
+    backend: Arc<dyn Backend>,
+    job: JobId,
+    tag: Tag,
+    token: LeaseToken,
+    /// The state as the log has it, but for the value, which the draft holds.
+    fold: Fold,
+    encoder: OpEncoder,
+    tail_bytes: usize,
+    /// The raw text of the attempt, as far as it was written.
+    raw: String,
+    pub(super) record: AttemptRecord,
+}
+
+/// An append that is on its way: it borrows nothing, so that the model's stream is read meanwhile.
+pub(super) type InFlight = std::pin::Pin<Box<dyn Future<Output = (Append, Appended)> + Send>>;
+
+impl Journal {
+    /// Goes on from a claim.
+    pub(super) fn new(backend: Arc<dyn Backend>, claim: &Claim) -> Self {
+        Self {
+            backend,
+            job: claim.id,
+            tag: claim.id.tag(),
+            token: claim.token(),
+            fold: Fold {
+                position: claim.position,
+                status: JobState::Running,
+                ..claim.checkpoint.fold.clone()
+            },
+            encoder: OpEncoder::default(),
+            tail_bytes: 0,
+            raw: claim.checkpoint.raw.clone(),
+            record: claim.checkpoint.record.clone(),
+        }
+    }
+
+    /// Where the log ends.
+    pub(super) const fn position(&self) -> Position {
+        self.fold.position
+    }
+
+    /// Whether a draft is shown that a new attempt would empty.
+    pub(super) const fn attempt(&self) -> u32 {
+        self.fold.attempt
+    }
+
+    fn next(&self) -> Position {
+        Position {
+            seq: self.fold.position.seq + 1,
+            ..self.fold.position
+        }
+    }
+
+    /// Begins an attempt: the draft is emptied, the record says so.
+    pub(super) async fn begin(&mut self, reason: Reason) -> Result<(), Closed> {
+        self.record.n += 1;
+        let errors = self.record.mends.take().unwrap_or_default();
+        self.record.reasks += u32::from(reason == Reason::Invalid);
+        let begins = AttemptBegins {
+            attempt: self.record.n,
+            reason,
+            reset: true,
+            at: Vec::new(),
+            errors,
+        };
+        self.fold.begin(&begins);
+        self.raw.clear();
+        self.encoder.forget_cursor();
+        let append = Append {
+            record: Some(self.record.clone()),
+            ..self.append(Event::Attempt(begins), String::new(), None)
+        };
+        let (append, answer) = send(Arc::clone(&self.backend), self.job, self.token, append).await;
+        self.settle(append, answer, &mut None).await
+    }
+
+    /// Writes a note.
+    pub(super) fn note(&self, note: Note) -> InFlight {
+        let append = self.append(Event::Note(note), String::new(), None);
+        Box::pin(send(Arc::clone(&self.backend), self.job, self.token, append))
+    }
+
+    /// Writes what has changed in the draft since the flush before; `raw` is the text it came from. `None` when
+    /// nothing is to be told: the text then waits for the next.
+    pub(super) fn flush(&mut self, draft: &mut Draft, raw: &str) -> Option<InFlight> {
+        draft.flush(&mut self.encoder);
+        let at = draft.open_paths();
+        let moved = at != self.fold.at;
+        if self.encoder.is_empty() && !moved {
+            return None;
+        }
+        let first = self.record.changed_ms.is_none();
+        self.record.changed_ms.get_or_insert_with(clock::now_ms);
+        let frame = patch::encode(
+            self.tag,
+            self.next().seq,
+            self.encoder.ops(),
+            moved.then_some(&*at),
+        );
+        self.encoder.clear();
+        self.fold.at = at;
+        self.fold.cursor = self.encoder.cursor().map(str::to_owned);
+        self.tail_bytes += frame.len();
+        let delta = raw[self.raw.len().min(raw.len())..].to_owned();
+        self.raw.push_str(&delta);
+        let snapshot = self.due_snapshot(draft);
+        let record = first.then(|| self.record.clone());
+        let append = Append {
+            record,
+            ..self.append(Event::Patch(frame.into()), delta, snapshot)
+        };
+        Some(Box::pin(send(
+            Arc::clone(&self.backend),
+            self.job,
+            self.token,
+            append,
+        )))
+    }
+
+    /// The folded state, where the tail has outgrown its bound.
+    fn due_snapshot(&mut self, draft: &Draft) -> Option<Arc<Fold>> {
+        if self.tail_bytes <= TAIL_BYTES.max(self.raw.len() / 2) {
+            return None;
+        }
+        self.tail_bytes = 0;
+        Some(Arc::new(Fold {
+            position: self.next(),
+            value: draft.value(),
+            ..self.fold.clone()
+        }))
+    }
+
+    fn append(&self, event: Event, raw: String, snapshot: Option<Arc<Fold>>) -> Append {
+        let write = Write {
+            position: self.next(),
+            opens: false,
+            event,
+        };
+        Append {
+            write,
+            raw,
+            record: None,
+            snapshot,
+        }
+    }
+
+    /// Takes the answer of an append. After a rollback the whole state is written in a new epoch (rule E7), which
+    /// needs the draft.
+    pub(super) async fn settle(
+        &mut self,
+        append: Append,
+        answer: Appended,
+        draft: &mut Option<&mut Draft>,
+    ) -> Result<(), Closed> {
+        match answer {
+            Appended::Ok | Appended::Dup => {
+                self.fold.position = append.write.position;
+                Ok(())
+            }
+            Appended::Lost => Err(Closed::Lost),
+            Appended::Cancel => Err(Closed::Cancelled),
+            Appended::RolledBack(last) => self.restate(last, draft).await,
+        }
+    }
+
+    async fn restate(&mut self, mut last: Position, draft: &mut Option<&mut Draft>) -> Result<(), Closed> {
+        if let Some(draft) = draft {
+            // What had not been told yet is told with the state.
+            draft.flush(&mut self.encoder);
+            self.encoder.clear();
+            self.fold.cursor = self.encoder.cursor().map(str::to_owned);
+            self.fold.at = draft.open_paths();
+        }
+        let value = draft.as_ref().and_then(|draft| draft.value());
+        loop {
+            let position = Position {
+                epoch: Epoch::new(clock::nonce()),
+                seq: last.seq + 1,
+            };
+            let state = Fold {
+                position,
+                status: JobState::Running,
+                value: value.clone(),
+                ..self.fold.clone()
+            };
+            let write = Write {
+                position,
+                opens: true,
+                event: Event::State(Box::new(state.clone())),
+            };
+            let append = Append {
+                write,
+                raw: self.raw.clone(),
+                record: Some(self.record.clone()),
+                snapshot: Some(Arc::new(state)),
+            };
+            match send(Arc::clone(&self.backend), self.job, self.token, append)
+                .await
+                .1
+            {
+                Appended::Ok | Appended::Dup => {
+                    self.fold.position = position;
+                    self.tail_bytes = 0;
+                    return Ok(());
+                }
+                Appended::RolledBack(again) => last = again,
+                Appended::Lost => return Err(Closed::Lost),
+                Appended::Cancel => return Err(Closed::Cancelled),
+            }
+        }
+    }
+
+    /// Ends the job; true when this worker's end stands in the log.
+    pub(super) async fn finish(&mut self, end: End) -> Result<(), Closed> {
+        let event = Event::End(Box::new(end));
+        self.last_step(event, |journal, write| {
+            let (backend, job, token) = (Arc::clone(&journal.backend), journal.job, journal.token);
+            Box::pin(async move { backend.finish(job, token, write).await })
+        })
+        .await
+    }
+
+    /// Puts the job back until a time.
+    pub(super) async fn defer(&mut self, reason: &str, until_ms: u64) -> Result<(), Closed> {
+        let status = waiting(reason, until_ms);
+        self.last_step(status, |journal, write| {
+            let deferral = Deferral {
+                write,
+                record: journal.record.clone(),
+                until_ms,
+            };
+            let (backend, job, token) = (Arc::clone(&journal.backend), journal.job, journal.token);
+            Box::pin(async move { backend.defer(job, token, deferral).await })
+        })
+        .await
+    }
+
+    /// A step that ends the delivery; sent again until it is answered, in a new epoch after a rollback.
+    async fn last_step(
+        &mut self,
+        event: Event,
+        step: impl Fn(
+            &Self,
+            Write,
+        ) -> std::pin::Pin<Box<dyn Future<Output = Result<Fenced, BackendError>> + Send>>,
+    ) -> Result<(), Closed> {
+        let mut write = Write {
+            position: self.next(),
+            opens: false,
+            event,
+        };
+        loop {
+            match step(self, write.clone()).await {
+                Ok(Fenced::Ok | Fenced::Dup) => return Ok(()),
+                Ok(Fenced::Lost) => return Err(Closed::Lost),
+                Ok(Fenced::Cancel) => return Err(Closed::Cancelled),
+                Ok(Fenced::RolledBack(last)) => {
+                    write.position = Position {
+                        epoch: Epoch::new(clock::nonce()),
+                        seq: last.seq + 1,
+                    };
+                    write.opens = true;
+                }
+                Err(error) => wait_to_resend(&error).await,
+            }
+        }
+    }
+}
+
+/// Sends an append byte for byte until it is answered; the lease bounds how long that can matter.
+async fn send(
+    backend: Arc<dyn Backend>,
+    job: JobId,
+    token: LeaseToken,
+    append: Append,
+) -> (Append, Appended) {
+    loop {
+        match backend.append(job, token, &append).await {
+            Ok(answer) => return (append, answer),
+            Err(error) => wait_to_resend(&error).await,
+        }
+    }
+}
+
+async fn wait_to_resend(error: &BackendError) {
+    tracing::warn!(%error, "a write was not answered and is sent again");
+    clock::sleep(clock::jitter(RESEND)).await;
+}
+
+fn waiting(reason: &str, until_ms: u64) -> Event {
+    Event::Status(StatusChange {
+        status: JobState::Waiting,
+        reason: Some(reason.to_owned()),
+        until_ms: Some(until_ms),
+    })
+}
+
+/// Ends a delivery whose task has died; the log is asked where it ends.
+pub(super) async fn give_up(backend: &dyn Backend, job: JobId, token: LeaseToken, end: End, retry_ms: u64) {
+    let Ok(positions) = backend.positions(&[job]).await else {
+        return;
+    };
+    let Some(Some(last)) = positions.first().copied() else {
+        return;
+    };
+    let position = Position {
+        seq: last.seq + 1,
+        ..last
+    };
+    let again = Write {
+        position,
+        opens: false,
+        event: waiting("internal", clock::now_ms() + retry_ms),
+    };
+    if let Err(error) = backend
+        .fail(
+            job,
+            token,
+            Failure {
+                again,
+                retry_ms,
+                give_up: Box::new(end),
+            },
+        )
+        .await
+    {
+        tracing::error!(%job, %error, "a failed delivery cannot be told; its lease will run out");
+    }
+}

@@ -1,0 +1,140 @@
+//! From a spec to what an attempt needs: the schema, the provider, and how the model is asked.
+
+use std::sync::Arc;
+
+use crate::job::{JobSpec, Message, ModeChoice, Role, Script};
+use crate::llm::{Carrier, Provider, Providers, Request, Sampling};
+use crate::partial::{DraftOptions, Lenient, Limits, Mode};
+use crate::schema::dialect::{self, Dialect};
+use crate::schema::{Schema, SchemaLimits};
+
+/// What every attempt of a delivery shares.
+pub(super) struct Prepared {
+    pub(super) schema: Arc<Schema>,
+    pub(super) provider: Arc<Provider>,
+    pub(super) dialect: Dialect,
+    request: Request,
+    draft: DraftOptions,
+}
+
+/// Why a job cannot be worked on.
+pub(super) struct Unfit {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+}
+
+/// Prepares a delivery. What admission has checked is checked again: the configuration may have changed since.
+pub(super) async fn prepare(
+    spec: Arc<JobSpec>,
+    providers: &Providers,
+    limits: SchemaLimits,
+) -> Result<Prepared, Unfit> {
+    let provider = providers.resolve(&spec.model).map_err(|unknown| Unfit {
+        code: "unknown_model",
+        message: unknown.to_string(),
+    })?;
+    let given = Arc::clone(&spec);
+    let compiled = tokio::task::spawn_blocking(move || Schema::compile(&given.schema, &limits)).await;
+    let schema = match compiled {
+        Ok(Ok(schema)) => Arc::new(schema),
+        Ok(Err(error)) => {
+            return Err(Unfit {
+                code: error.code.code(),
+                message: error.message,
+            });
+        }
+        Err(_) => {
+            return Err(Unfit {
+                code: "internal",
+                message: "the schema could not be read".to_owned(),
+            });
+        }
+    };
+    let dialect = dialect::fitting(&schema, wanted(spec.mode, &provider));
+    let request = request(&spec, &schema, &provider, dialect);
+    let draft = draft_options(&spec, &schema, dialect);
+    Ok(Prepared {
+        schema,
+        provider,
+        dialect,
+        request,
+        draft,
+    })
+}
+
+fn wanted(mode: ModeChoice, provider: &Provider) -> Dialect {
+    match mode {
+        ModeChoice::Auto => provider.native_dialect(),
+        ModeChoice::Tools => Dialect::Tools,
+        ModeChoice::JsonSchema => Dialect::JsonSchema,
+        ModeChoice::Json => Dialect::Json,
+        ModeChoice::MdJson => Dialect::MdJson,
+    }
+}
+
+fn request(spec: &JobSpec, schema: &Schema, provider: &Provider, dialect: Dialect) -> Request {
+    let ask = dialect::ask(schema, dialect);
+    let mut messages: Vec<Message> = ask
+        .system
+        .map(|text| Message::text(Role::System, text))
+        .into_iter()
+        .collect();
+    messages.extend(spec.opening());
+    Request {
+        model: provider.model_name(&spec.model).to_owned(),
+        messages,
+        tools: ask.tool.map(|tool| serde_json::Value::Array(vec![tool])),
+        tool_choice: ask.tool_choice,
+        response_format: ask.response_format,
+        sampling: Sampling {
+            temperature: spec.sampling.temperature,
+            top_p: spec.sampling.top_p,
+            seed: spec.sampling.seed,
+            max_output_tokens: spec.limits.tokens,
+            stop: spec.sampling.stop.clone(),
+        },
+        script: spec.script.clone().unwrap_or_else(Script::default),
+        schema: Arc::new(spec.schema.clone()),
+        attempt: 1,
+        carrier: if dialect == Dialect::Tools {
+            Carrier::Tools
+        } else {
+            Carrier::Text
+        },
+        fenced: dialect == Dialect::MdJson,
+    }
+}
+
+fn draft_options(spec: &JobSpec, schema: &Schema, dialect: Dialect) -> DraftOptions {
+    let limits = Limits::default();
+    let bytes = spec.limits.bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    DraftOptions {
+        mode: match dialect {
+            Dialect::Tools => Mode::Tools,
+            Dialect::JsonSchema => Mode::JsonSchema,
+            Dialect::Json => Mode::Json,
+            Dialect::MdJson => Mode::MdJson,
+        },
+        lenient: Lenient::Off,
+        limits: Limits {
+            bytes_max: bytes.unwrap_or(limits.bytes_max),
+            ..limits
+        },
+        root: schema.root_kinds(),
+        guide: Some(schema.guide()),
+    }
+}
+
+impl Prepared {
+    /// The request of attempt `n`, with what the conversation has grown by.
+    pub(super) fn request(&self, n: u32, conversation: &[Message]) -> Request {
+        let mut request = self.request.clone();
+        request.attempt = n;
+        request.messages.extend_from_slice(conversation);
+        request
+    }
+
+    pub(super) fn draft(&self) -> DraftOptions {
+        self.draft.clone()
+    }
+}

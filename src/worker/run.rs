@@ -1,0 +1,278 @@
+//! One delivery, top to bottom: claim → prepare → attempt → judge → settle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::attempt::{Answer, Attempt, Stopped};
+use super::conversation::Fault;
+use super::journal::{Closed, Journal};
+use super::judge::{self, Verdict};
+use super::lease::Signal;
+use super::prepare::{Prepared, Unfit, prepare};
+use super::{Worker, WorkerOptions};
+use crate::backend::Claim;
+use crate::clock;
+use crate::event::{End, EndError, Timings};
+use crate::job::{AttemptUsage, JobSpec, Outcome, Reason, Usage};
+use crate::llm::{LlmError, LlmErrorKind, Request, Stream};
+use crate::partial::{Draft, Value};
+
+/// A job in a worker's hands.
+pub(super) struct Delivery {
+    options: WorkerOptions,
+    spec: Arc<JobSpec>,
+    journal: Journal,
+    signal: watch::Receiver<Signal>,
+    submitted_ms: u64,
+    claimed_ms: u64,
+    deadline: Instant,
+    /// Whether this delivery has begun an attempt.
+    began: bool,
+}
+
+/// What the steps of an attempt lead to.
+enum Next {
+    /// Another attempt.
+    Again,
+    /// The end.
+    End(Box<End>),
+    /// Put back.
+    Defer(&'static str, u64),
+}
+
+/// Works on a claim until the job ends, is put back, or the lease is gone.
+pub(super) async fn deliver(worker: &Worker, claim: Claim, signal: watch::Receiver<Signal>) {
+    let job = claim.id;
+    let mut delivery = Delivery::new(worker, &claim, signal);
+    let prepared = prepare(
+        Arc::clone(&claim.spec),
+        &worker.providers,
+        worker.options.schema.clone(),
+    )
+    .await;
+    let result = match prepared {
+        Ok(prepared) => delivery.work(&prepared).await,
+        Err(Unfit { code, message }) => {
+            let end = delivery.end(Outcome::Failed, Some(EndError::new(code, message)), None);
+            delivery.journal.finish(end).await
+        }
+    };
+    let result = match result {
+        // The log asked for it while an end or a deferral was on its way.
+        Err(Closed::Cancelled) => delivery.cancelled().await,
+        other => other,
+    };
+    if let Err(closed) = result {
+        tracing::warn!(%job, %closed, "a delivery was given up");
+    }
+}
+
+impl Delivery {
+    fn new(worker: &Worker, claim: &Claim, signal: watch::Receiver<Signal>) -> Self {
+        let options = worker.options.clone();
+        let seconds = claim.spec.limits.seconds.unwrap_or(options.job_seconds);
+        let ends_ms = claim.claimed_ms + u64::from(seconds) * 1_000;
+        let left = Duration::from_millis(ends_ms.saturating_sub(clock::now_ms()));
+        Self {
+            options,
+            spec: Arc::clone(&claim.spec),
+            journal: Journal::new(Arc::clone(&worker.backend), claim),
+            signal,
+            submitted_ms: claim.submitted_ms,
+            claimed_ms: claim.claimed_ms,
+            deadline: clock::now() + left,
+            began: false,
+        }
+    }
+
+    async fn work(&mut self, prepared: &Prepared) -> Result<(), Closed> {
+        loop {
+            match self.attempt(prepared).await? {
+                Next::Again => {}
+                Next::End(end) => return self.journal.finish(*end).await,
+                Next::Defer(reason, until_ms) => return self.journal.defer(reason, until_ms).await,
+            }
+        }
+    }
+
+    /// Asks the model once and judges what it says.
+    async fn attempt(&mut self, prepared: &Prepared) -> Result<Next, Closed> {
+        let record = &self.journal.record;
+        let request = prepared.request(record.n + 1, &record.conversation);
+        let stream = match self.open(prepared, &request).await? {
+            Ok(stream) => stream,
+            Err(next) => return Ok(next),
+        };
+        let reason = self.reason();
+        self.journal.begin(reason).await?;
+        self.began = true;
+        let window = Duration::from_millis(u64::from(self.spec.flush_ms));
+        let draft = Draft::new(prepared.draft());
+        let attempt = Attempt::new(
+            &mut self.journal,
+            &mut self.signal,
+            draft,
+            request.carrier,
+            window,
+            self.deadline,
+        );
+        let answer = attempt.run(stream).await?;
+        self.count(&request, &answer);
+        let verdict = judge::judge(&prepared.schema, &answer).await;
+        Ok(self.settle(prepared, &answer, verdict))
+    }
+
+    /// Why the attempt that now begins is made.
+    fn reason(&self) -> Reason {
+        let record = &self.journal.record;
+        match (record.n, &record.mends) {
+            (0, _) => Reason::First,
+            (_, Some(_)) => Reason::Invalid,
+            (_, None) => Reason::WorkerLost,
+        }
+    }
+
+    /// Opens the stream; a cancel drops the provider's connection also before the first byte. Nothing has been told
+    /// of the attempt yet, so a refusal by rate burns none.
+    async fn open(&mut self, prepared: &Prepared, request: &Request) -> Result<Result<Stream, Next>, Closed> {
+        loop {
+            let signal = *self.signal.borrow_and_update();
+            match signal {
+                Signal::Go => {}
+                Signal::Cancel => return Err(Closed::Cancelled),
+                Signal::Lost => return Err(Closed::Lost),
+                Signal::Drain => return Ok(Err(self.drain())),
+            }
+            tokio::select! {
+                biased;
+                changed = self.signal.changed() => if changed.is_err() { return Err(Closed::Lost) },
+                () = clock::sleep_until(self.deadline) => return Ok(Err(self.late())),
+                opened = prepared.provider.open(request) => {
+                    return Ok(opened.map_err(|error| self.refused(&error)));
+                }
+            }
+        }
+    }
+
+    /// The provider did not begin: too busy puts the job back, anything else ends it.
+    fn refused(&self, error: &LlmError) -> Next {
+        let busy = matches!(error.kind, LlmErrorKind::RateLimited | LlmErrorKind::Overloaded);
+        let wait = error
+            .retry_after
+            .unwrap_or(self.options.rate_limit_wait)
+            .min(self.options.rate_limit_wait_max);
+        if busy && clock::now() + wait < self.deadline {
+            let until = clock::now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            return Next::Defer("rate_limited", until);
+        }
+        match judge::provider(error) {
+            Verdict::Ends(outcome, error) => self.ends(outcome, error),
+            Verdict::Valid(_) | Verdict::Invalid(..) | Verdict::Cancelled | Verdict::Drain => self.late(),
+        }
+    }
+
+    fn late(&self) -> Next {
+        self.ends(
+            Outcome::Incomplete,
+            EndError::new("time_limit", "the job's time is over"),
+        )
+    }
+
+    fn drain(&self) -> Next {
+        Next::Defer("drain", clock::now_ms())
+    }
+
+    fn ends(&self, outcome: Outcome, error: EndError) -> Next {
+        Next::End(Box::new(self.end(outcome, Some(error), None)))
+    }
+
+    fn settle(&mut self, prepared: &Prepared, answer: &Answer, verdict: Verdict) -> Next {
+        match verdict {
+            Verdict::Valid(value) => Next::End(Box::new(self.end(Outcome::Completed, None, Some(&value)))),
+            Verdict::Invalid(fault, value) => self.invalid(prepared, answer, &fault, value),
+            Verdict::Ends(outcome, error) => self.ends(outcome, error),
+            Verdict::Cancelled => self.ends(Outcome::Cancelled, cancelled()),
+            Verdict::Drain => self.drain(),
+        }
+    }
+
+    /// Asks again, keeping the model's own answer in the conversation, until the re-asks are used up.
+    fn invalid(&mut self, prepared: &Prepared, answer: &Answer, fault: &Fault, value: Option<Value>) -> Next {
+        let record = &mut self.journal.record;
+        if let Some(value) = value {
+            record.best = Some(value.to_json());
+        }
+        let errors = fault.errors();
+        if record.reasks >= self.spec.max_reasks {
+            let message = format!("no valid answer in {} attempts", record.n);
+            return self.ends(
+                Outcome::Failed,
+                EndError {
+                    errors,
+                    ..EndError::new("invalid_output", message)
+                },
+            );
+        }
+        record.conversation.extend(fault.reask(prepared.dialect, answer));
+        record.mends = Some(errors);
+        Next::Again
+    }
+
+    /// Counts what an attempt has cost, by our estimate where the provider did not say.
+    fn count(&mut self, request: &Request, answer: &Answer) {
+        let asked = request
+            .messages
+            .iter()
+            .map(|message| message.content.to_string().len())
+            .sum();
+        let usage = answer
+            .usage
+            .unwrap_or_else(|| Usage::estimate(asked, answer.bytes));
+        let n = self.journal.record.n;
+        self.journal.record.usage.push(AttemptUsage { n, usage });
+        if let Stopped::Provider(error) = &answer.stopped {
+            tracing::warn!(kind = error.kind.code(), attempt = n, "the provider failed");
+        }
+    }
+
+    async fn cancelled(&mut self) -> Result<(), Closed> {
+        let end = self.end(Outcome::Cancelled, Some(cancelled()), None);
+        self.journal.finish(end).await
+    }
+
+    fn end(&self, outcome: Outcome, error: Option<EndError>, value: Option<&Value>) -> End {
+        let record = &self.journal.record;
+        let hash = |value: &Value| {
+            let digest = Sha256::digest(value.to_json().as_bytes());
+            digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        };
+        End {
+            outcome,
+            error,
+            sha256: value.map(hash),
+            best: if outcome == Outcome::Completed {
+                None
+            } else {
+                record.best.clone()
+            },
+            usage: record
+                .usage
+                .iter()
+                .fold(Usage::default(), |sum, attempt| sum.plus(attempt.usage)),
+            attempts: record.usage.clone(),
+            timings: Timings {
+                queued_ms: Some(self.claimed_ms.saturating_sub(self.submitted_ms)),
+                first_change_ms: record.changed_ms.map(|at| at.saturating_sub(self.claimed_ms)),
+                total_ms: clock::now_ms().saturating_sub(self.submitted_ms),
+            },
+        }
+    }
+}
+
+fn cancelled() -> EndError {
+    EndError::new("cancelled", "the job was cancelled")
+}

@@ -1,0 +1,520 @@
+//! The contract of an engine, as cases that run over every engine: embedded, and embedded behind a line that refuses
+//! steps and loses answers.
+//!
+//! A case speaks through [`Line`], which sends a step again until it is answered, as every caller in the house does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use livedraft::backend::embedded::{Embedded, EngineOptions};
+use livedraft::backend::fault::{FaultRates, Faulty};
+use livedraft::backend::*;
+use livedraft::clock;
+use livedraft::event::*;
+use livedraft::job::*;
+use livedraft::partial::Value;
+
+/// An engine, and the patience to ask it again.
+struct Line(Arc<dyn Backend>);
+
+async fn again<T, F: Future<Output = Result<T, BackendError>>>(mut step: impl FnMut() -> F) -> T {
+    for _ in 0..1_000 {
+        if let Ok(answer) = step().await {
+            return answer;
+        }
+    }
+    panic!("a thousand steps in a row were not answered");
+}
+
+impl Line {
+    async fn submit(&self, submission: &Submission) -> Submitted {
+        again(|| self.0.submit(submission.clone())).await
+    }
+
+    /// A claim whose answer is lost holds the job until its lease runs out, so the line is reaped between.
+    async fn claim(&self) -> Option<Claim> {
+        for _ in 0..200 {
+            match self.0.claim(clock::nonce(), epoch()).await {
+                Ok(Some(claim)) => return Some(claim),
+                Ok(None) if self.stats().await.running == 0 => return None,
+                _ => {
+                    tokio::time::advance(Duration::from_secs(16)).await;
+                    self.reap().await;
+                }
+            }
+        }
+        panic!("no claim was answered");
+    }
+
+    async fn append(&self, claim: &Claim, append: &Append) -> Appended {
+        again(|| self.0.append(claim.id, claim.token(), append)).await
+    }
+
+    async fn finish(&self, claim: &Claim, write: Write) -> Fenced {
+        again(|| self.0.finish(claim.id, claim.token(), write.clone())).await
+    }
+
+    async fn extend(&self, claim: &Claim) -> Extended {
+        let leases = [(claim.id, claim.token())];
+        again(|| self.0.extend(&leases)).await[0]
+    }
+
+    async fn cancel(&self, job: JobId) -> Option<Cancelled> {
+        let epoch = epoch();
+        again(|| self.0.cancel(job, epoch)).await
+    }
+
+    async fn reap(&self) {
+        again(|| async { self.0.reap(100, &mut epoch).await }).await;
+    }
+
+    async fn promote(&self) {
+        again(|| async { self.0.promote(100, &mut epoch).await }).await;
+    }
+
+    async fn read(&self, job: JobId, held: Option<Position>) -> Reading {
+        again(|| self.0.read(job, held)).await.expect("the job is there")
+    }
+
+    async fn stats(&self) -> Stats {
+        again(|| self.0.stats()).await
+    }
+
+    async fn fold(&self, job: JobId) -> Fold {
+        let reading = self.read(job, None).await;
+        let Start::Snapshot(state) = reading.start else {
+            panic!("asked for the whole")
+        };
+        let mut fold = (*state).clone();
+        for entry in &reading.tail {
+            fold.apply(entry).expect("it folds");
+        }
+        fold
+    }
+
+    /// Submits a job and claims it.
+    async fn running(&self) -> Claim {
+        self.submit(&submission()).await;
+        self.claim().await.expect("it was submitted")
+    }
+}
+
+fn epoch() -> Epoch {
+    Epoch::new(clock::nonce())
+}
+
+fn submission() -> Submission {
+    let spec = serde_json::from_str(r#"{"model":"scripted","input":"x","schema":{}}"#).expect("a spec");
+    Submission {
+        id: JobId::new(clock::job_uuid()),
+        epoch: epoch(),
+        tenant: "one".into(),
+        spec: Arc::new(spec),
+        shape: Arc::default(),
+        idempotency: None,
+    }
+}
+
+fn keyed(key: &str, request: u8) -> Submission {
+    Submission {
+        idempotency: Some(Idempotency {
+            key: key.into(),
+            request: [request; 32],
+        }),
+        ..submission()
+    }
+}
+
+fn behind(position: Position, by: u64) -> Position {
+    Position {
+        seq: position.seq + by,
+        ..position
+    }
+}
+
+fn write(position: Position, event: Event) -> Write {
+    Write {
+        position,
+        opens: false,
+        event,
+    }
+}
+
+fn patch_at(claim: &Claim, position: Position, ops: &str) -> Append {
+    let frame = patch::encode(claim.id.tag(), position.seq, ops, None);
+    Append {
+        write: write(position, Event::Patch(frame.into())),
+        raw: "r".to_owned(),
+        record: None,
+        snapshot: None,
+    }
+}
+
+fn end(outcome: Outcome) -> Event {
+    Event::End(Box::new(End {
+        outcome,
+        error: None,
+        sha256: None,
+        best: None,
+        usage: Usage::default(),
+        attempts: Vec::new(),
+        timings: Timings::default(),
+    }))
+}
+
+fn waiting(position: Position) -> Write {
+    let change = StatusChange {
+        status: JobState::Waiting,
+        reason: Some("rate_limited".to_owned()),
+        until_ms: None,
+    };
+    write(position, Event::Status(change))
+}
+
+/// Runs a case over every engine.
+macro_rules! contract {
+    ($($(#[$doc:meta])* async fn $name:ident($line:ident: &Line) $body:block)*) => {
+        mod case {
+            use super::*;
+            $($(#[$doc])* pub(super) async fn $name($line: &Line) $body)*
+        }
+        mod embedded {
+            use super::*;
+            $(#[tokio::test(start_paused = true)]
+            async fn $name() {
+                case::$name(&Line(Arc::new(Embedded::new(options())))).await;
+            })*
+        }
+        mod faulty {
+            use super::*;
+            $(#[tokio::test(start_paused = true)]
+            async fn $name() {
+                for seed in 0..20 {
+                    clock::seed(Some(seed));
+                    let rates = FaultRates { refused: 150, answers_lost: 150, ..FaultRates::default() };
+                    case::$name(&Line(Faulty::new(Arc::new(Embedded::new(options())), rates))).await;
+                }
+                clock::seed(None);
+            })*
+        }
+    };
+}
+
+fn options() -> EngineOptions {
+    EngineOptions {
+        queued_max: 3,
+        retained_max: 2,
+        ..EngineOptions::default()
+    }
+}
+
+contract! {
+    /// A submission opens the first epoch with `queued`, a claim the next with `running`; then patches, then the end.
+    async fn a_job_goes_through(line: &Line) {
+        let submission = submission();
+        let Submitted::New { position, .. } = line.submit(&submission).await else { panic!("new") };
+        assert_eq!(position, Position { epoch: submission.epoch, seq: 1 });
+        let claim = line.claim().await.expect("ready");
+        assert_eq!(claim.id, submission.id);
+        assert_eq!(claim.checkpoint.fold.status, JobState::Running);
+        assert_eq!(claim.checkpoint.fold.position, claim.position);
+        let first = behind(claim.position, 1);
+        let appended = line.append(&claim, &patch_at(&claim, first, r#"["",{},0]"#)).await;
+        assert!(matches!(appended, Appended::Ok | Appended::Dup));
+        let second = behind(claim.position, 2);
+        line.append(&claim, &patch_at(&claim, second, r#"["/a","x",0],["y"]"#)).await;
+        let finished = line.finish(&claim, write(behind(claim.position, 3), end(Outcome::Completed))).await;
+        assert!(matches!(finished, Fenced::Ok | Fenced::Dup));
+        let fold = line.fold(claim.id).await;
+        assert_eq!(fold.value.as_ref().map(Value::to_json).as_deref(), Some(r#"{"a":"xy"}"#));
+        assert_eq!(fold.status, JobState::Completed);
+        assert_eq!(fold.position, behind(claim.position, 3));
+        assert_eq!(line.stats().await.ended, 1);
+    }
+
+    /// Every entry that opens an epoch names the one before; all others name none.
+    async fn openings_name_their_parents(line: &Line) {
+        let claim = line.running().await;
+        line.append(&claim, &patch_at(&claim, behind(claim.position, 1), r#"["",1,0]"#)).await;
+        let reading = line.read(claim.id, None).await;
+        let mut current = None;
+        for entry in &reading.tail {
+            match entry.opens {
+                Some(parent) => {
+                    assert_eq!(parent, current);
+                    assert!(!matches!(entry.event, Event::Patch(_)), "a patch opens no epoch");
+                    current = Some(entry.position.epoch);
+                }
+                None => assert_eq!(Some(entry.position.epoch), current),
+            }
+        }
+        assert_eq!(reading.lineage.current(), current);
+        assert!(reading.tail.iter().map(|entry| entry.position.seq).eq(1..=reading.last.seq));
+    }
+
+    /// No write without the token of the running delivery.
+    async fn a_zombie_writes_nothing(line: &Line) {
+        let old = line.running().await;
+        // Progress, so that claims whose answers are lost do not make the job poison.
+        line.append(&old, &patch_at(&old, behind(old.position, 1), r#"["","a",0]"#)).await;
+        tokio::time::advance(Duration::from_secs(16)).await;
+        line.reap().await;
+        let new = line.claim().await.expect("recovering");
+        assert_eq!(new.id, old.id);
+        let before = line.fold(old.id).await;
+        let next = behind(new.position, 1);
+        assert_eq!(line.append(&old, &patch_at(&old, next, r#"["",1,0]"#)).await, Appended::Lost);
+        assert_eq!(line.extend(&old).await, Extended::Lost);
+        assert_eq!(line.finish(&old, write(next, end(Outcome::Completed))).await, Fenced::Lost);
+        let deferral = Deferral { write: waiting(next), record: AttemptRecord::default(), until_ms: 0 };
+        assert_eq!(again(|| line.0.defer(old.id, old.token(), deferral.clone())).await, Fenced::Lost);
+        let Event::End(give_up) = end(Outcome::Failed) else { unreachable!() };
+        let failure = Failure { again: waiting(next), retry_ms: 0, give_up };
+        assert_eq!(again(|| line.0.fail(old.id, old.token(), failure.clone())).await, Fenced::Lost);
+        assert_eq!(line.fold(old.id).await, before);
+        assert!(matches!(line.extend(&new).await, Extended::Until(_)));
+    }
+
+    /// The same append again changes nothing; one that skips a seq, or names another epoch, is rolled back.
+    async fn appends_fit_the_end_of_the_log(line: &Line) {
+        let claim = line.running().await;
+        let first = patch_at(&claim, behind(claim.position, 1), r#"["","a",0]"#);
+        line.append(&claim, &first).await;
+        assert_eq!(line.append(&claim, &first).await, Appended::Dup);
+        let last = behind(claim.position, 1);
+        let gap = patch_at(&claim, behind(claim.position, 3), r#"["b"]"#);
+        assert_eq!(line.append(&claim, &gap).await, Appended::RolledBack(last));
+        let other = Position { epoch: epoch(), seq: last.seq + 1 };
+        assert_eq!(line.append(&claim, &patch_at(&claim, other, r#"["b"]"#)).await, Appended::RolledBack(last));
+        assert_eq!(line.fold(claim.id).await.position, last);
+    }
+
+    /// A `state` entry opens an epoch and replaces all there is.
+    async fn a_state_entry_replaces(line: &Line) {
+        let claim = line.running().await;
+        line.append(&claim, &patch_at(&claim, behind(claim.position, 1), r#"["","a",0]"#)).await;
+        let position = Position { epoch: epoch(), seq: claim.position.seq + 2 };
+        let state = Fold {
+            value: Some(Value::String("whole".to_owned())),
+            status: JobState::Running,
+            ..Fold::submitted(position)
+        };
+        let restate = Append {
+            write: Write { position, opens: true, event: Event::State(Box::new(state.clone())) },
+            raw: "\"whole\"".to_owned(),
+            record: None,
+            snapshot: Some(Arc::new(state.clone())),
+        };
+        assert!(matches!(line.append(&claim, &restate).await, Appended::Ok | Appended::Dup));
+        assert_eq!(line.append(&claim, &restate).await, Appended::Dup);
+        assert_eq!(line.fold(claim.id).await, state);
+        tokio::time::advance(Duration::from_secs(16)).await;
+        line.reap().await;
+        let next = line.claim().await.expect("recovering");
+        assert_eq!(next.checkpoint.raw, "\"whole\"");
+    }
+
+    /// The next worker gets the folded draft, the raw text and the attempt record.
+    async fn a_takeover_gets_the_checkpoint(line: &Line) {
+        let claim = line.running().await;
+        let record = AttemptRecord { n: 1, reasks: 1, ..AttemptRecord::default() };
+        let begins = AttemptBegins { attempt: 1, reason: Reason::First, reset: true, at: Vec::new(), errors: Vec::new() };
+        let begin = Append {
+            write: write(behind(claim.position, 1), Event::Attempt(begins)),
+            raw: String::new(),
+            record: Some(record.clone()),
+            snapshot: None,
+        };
+        line.append(&claim, &begin).await;
+        line.append(&claim, &patch_at(&claim, behind(claim.position, 2), r#"["","a",0]"#)).await;
+        line.append(&claim, &patch_at(&claim, behind(claim.position, 3), r#"["b"]"#)).await;
+        tokio::time::advance(Duration::from_secs(16)).await;
+        line.reap().await;
+        assert_eq!(line.fold(claim.id).await.status, JobState::Recovering);
+        let next = line.claim().await.expect("recovering");
+        assert_eq!(next.checkpoint.record, record);
+        assert_eq!(next.checkpoint.raw, "rr");
+        assert_eq!(next.checkpoint.fold.value, Some(Value::String("ab".to_owned())));
+        assert_eq!(next.checkpoint.fold.attempt, 1);
+        assert!(next.token().delivery > claim.token().delivery);
+    }
+
+    /// A job nobody works on ends at once by a cancel, a running one by its worker, a silent one by the reaper.
+    async fn a_cancel_ends_a_job_in_every_state(line: &Line) {
+        let queued = submission();
+        line.submit(&queued).await;
+        let told = line.cancel(queued.id).await;
+        assert!(matches!(told, Some(Cancelled::Now | Cancelled::Already(JobState::Cancelled))));
+        assert_eq!(line.cancel(queued.id).await, Some(Cancelled::Already(JobState::Cancelled)));
+        assert!(line.claim().await.is_none(), "a cancelled job is not claimed");
+
+        let running = line.running().await;
+        assert_eq!(line.cancel(running.id).await, Some(Cancelled::Requested));
+        assert_eq!(line.extend(&running).await, Extended::Cancel);
+        let next = behind(running.position, 1);
+        assert_eq!(line.append(&running, &patch_at(&running, next, r#"["",1,0]"#)).await, Appended::Cancel);
+        assert_eq!(line.finish(&running, write(next, end(Outcome::Completed))).await, Fenced::Cancel);
+        let finished = line.finish(&running, write(next, end(Outcome::Cancelled))).await;
+        assert!(matches!(finished, Fenced::Ok | Fenced::Dup));
+
+        let silent = line.running().await;
+        assert_eq!(line.cancel(silent.id).await, Some(Cancelled::Requested));
+        tokio::time::advance(Duration::from_secs(6)).await;
+        line.reap().await;
+        assert_eq!(line.fold(silent.id).await.status, JobState::Cancelled);
+        assert_eq!(line.cancel(JobId::new(clock::job_uuid())).await, None);
+    }
+
+    /// A deferred job waits for its time, keeps its record, and is claimed again.
+    async fn a_deferred_job_comes_back(line: &Line) {
+        let claim = line.running().await;
+        let record = AttemptRecord { n: 1, ..AttemptRecord::default() };
+        let until_ms = clock::now_ms() + 60_000;
+        let deferral = Deferral { write: waiting(behind(claim.position, 1)), record: record.clone(), until_ms };
+        again(|| line.0.defer(claim.id, claim.token(), deferral.clone())).await;
+        assert_eq!(line.fold(claim.id).await.status, JobState::Waiting);
+        line.promote().await;
+        assert!(line.claim().await.is_none(), "its time has not come");
+        tokio::time::advance(Duration::from_secs(61)).await;
+        line.promote().await;
+        let next = line.claim().await.expect("its time has come");
+        assert_eq!((next.id, next.checkpoint.record), (claim.id, record));
+    }
+
+    /// A delivery that fails is made again until they are used up; then the job ends as the worker said.
+    async fn failed_deliveries_are_bounded(line: &Line) {
+        let submission = submission();
+        line.submit(&submission).await;
+        for _ in 0..50 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            line.promote().await;
+            let Some(claim) = line.claim().await else { break };
+            let Event::End(give_up) = end(Outcome::Failed) else { unreachable!() };
+            let failure = Failure { again: waiting(behind(claim.position, 1)), retry_ms: 500, give_up };
+            again(|| line.0.fail(claim.id, claim.token(), failure.clone())).await;
+        }
+        assert_eq!(line.fold(submission.id).await.status, JobState::Failed);
+    }
+
+    /// Three leases lost without progress are poison.
+    async fn poison_ends_a_job(line: &Line) {
+        let submission = submission();
+        line.submit(&submission).await;
+        let mut losses = 0;
+        while !line.fold(submission.id).await.status.is_end() {
+            losses += 1;
+            assert!(losses < 20, "the job never ends");
+            let _ = line.claim().await;
+            tokio::time::advance(Duration::from_secs(16)).await;
+            line.reap().await;
+        }
+        let reading = line.read(submission.id, None).await;
+        let last = reading.tail.last().expect("an end");
+        let Event::End(end) = &last.event else { panic!("an end") };
+        assert_eq!(end.error.as_ref().map(|error| error.code.as_str()), Some("poison"));
+        assert!(last.opens.is_some(), "an end that the engine writes opens an epoch");
+    }
+
+    /// The same key and request name the same job; another request is a conflict; another tenant is another name.
+    async fn idempotency_keys_name_jobs(line: &Line) {
+        let first = keyed("k", 1);
+        line.submit(&first).await;
+        assert_eq!(line.submit(&keyed("k", 1)).await, Submitted::Existing(first.id));
+        assert_eq!(line.submit(&keyed("k", 2)).await, Submitted::Conflict(first.id));
+        let other = Submission { tenant: "two".into(), ..keyed("k", 1) };
+        assert!(matches!(line.submit(&other).await, Submitted::New { .. }));
+        assert_eq!(line.stats().await.queued, 2);
+    }
+
+    /// Over the cap a submission is told when to come again, and changes nothing.
+    async fn the_line_is_bounded(line: &Line) {
+        for _ in 0..3 {
+            line.submit(&submission()).await;
+        }
+        assert!(matches!(line.submit(&submission()).await, Submitted::Full { retry_after_ms: 1.. }));
+        assert_eq!(line.stats().await.queued, 3);
+    }
+
+    /// First in, first out; no two claims hold the same job.
+    async fn jobs_come_in_order(line: &Line) {
+        let jobs = [submission(), submission(), submission()];
+        for job in &jobs {
+            line.submit(job).await;
+        }
+        let mut claimed = Vec::new();
+        while let Some(claim) = line.claim().await {
+            claimed.push(claim.id);
+            line.finish(&claim, write(behind(claim.position, 1), end(Outcome::Completed))).await;
+        }
+        claimed.sort();
+        let mut submitted: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+        submitted.sort();
+        assert_eq!(claimed, submitted);
+    }
+
+    /// Who holds a position on the line gets the tail; off the line, ahead, or behind the stored snapshot: a state.
+    async fn reads_resume_by_lineage(line: &Line) {
+        let claim = line.running().await;
+        for by in 1..=4 {
+            let append = patch_at(&claim, behind(claim.position, by), if by == 1 { r#"["","",0]"# } else { r#"["x"]"# });
+            line.append(&claim, &append).await;
+        }
+        let held = behind(claim.position, 2);
+        let reading = line.read(claim.id, Some(held)).await;
+        assert!(matches!(reading.start, Start::Tail));
+        assert!(reading.tail.iter().map(|entry| entry.position.seq).eq(held.seq + 1..=held.seq + 2));
+        for off in [behind(claim.position, 9), Position { epoch: epoch(), seq: 1 }] {
+            assert!(matches!(line.read(claim.id, Some(off)).await.start, Start::Snapshot(_)));
+        }
+        let mut trim = patch_at(&claim, behind(claim.position, 5), r#"["y"]"#);
+        let mut fold = line.fold(claim.id).await;
+        fold.position = behind(claim.position, 5);
+        fold.value = Some(Value::String("xxxy".to_owned()));
+        trim.snapshot = Some(Arc::new(fold.clone()));
+        line.append(&claim, &trim).await;
+        let reading = line.read(claim.id, Some(held)).await;
+        assert!(matches!(&reading.start, Start::Snapshot(state) if **state == fold));
+        assert!(reading.tail.is_empty());
+        assert!(matches!(line.read(claim.id, Some(fold.position)).await.start, Start::Tail));
+    }
+
+    /// What is published is what stands in the log, in its order.
+    async fn live_entries_are_those_of_the_log(line: &Line) {
+        let claim = line.running().await;
+        let mut live = again(|| line.0.subscribe(claim.id)).await;
+        line.append(&claim, &patch_at(&claim, behind(claim.position, 1), r#"["","a",0]"#)).await;
+        line.append(&claim, &patch_at(&claim, behind(claim.position, 2), r#"["b"]"#)).await;
+        line.finish(&claim, write(behind(claim.position, 3), end(Outcome::Completed))).await;
+        let reading = line.read(claim.id, Some(claim.position)).await;
+        for entry in reading.tail {
+            assert_eq!(live.recv().await, Some(entry));
+        }
+    }
+
+    /// Positions are told for known jobs and not for others.
+    async fn positions_are_polled(line: &Line) {
+        let claim = line.running().await;
+        let unknown = JobId::new(clock::job_uuid());
+        let jobs = [claim.id, unknown];
+        let told = again(|| line.0.positions(&jobs)).await;
+        assert_eq!(told, [Some(claim.position), None]);
+        assert!(again(|| line.0.read(unknown, None)).await.is_none());
+        assert!(again(|| line.0.facts(unknown)).await.is_none());
+    }
+
+    /// Ended jobs are kept by count and by age.
+    async fn ended_jobs_are_forgotten_in_time(line: &Line) {
+        let mut jobs = Vec::new();
+        for _ in 0..3 {
+            let claim = line.running().await;
+            line.finish(&claim, write(behind(claim.position, 1), end(Outcome::Completed))).await;
+            jobs.push(claim.id);
+        }
+        line.promote().await;
+        assert!(again(|| line.0.read(jobs[0], None)).await.is_none(), "by count");
+        assert!(again(|| line.0.read(jobs[2], None)).await.is_some());
+        tokio::time::advance(Duration::from_secs(3_601)).await;
+        line.promote().await;
+        assert_eq!(line.stats().await.ended, 0, "by age");
+    }
+}

@@ -1,0 +1,394 @@
+//! The main job inside one process: admission, engine, worker, scripted model, hub; no sockets.
+
+use std::sync::Arc;
+
+use livedraft::backend::embedded::{Embedded, EngineOptions};
+use livedraft::backend::{Backend, EventLog, JobQueue};
+use livedraft::clock;
+use livedraft::event::{Epoch, Fold};
+use livedraft::hub::{Hub, HubOptions, Viewer};
+use livedraft::job::{JobId, JobSpec, JobState, Outcome, Reason};
+use livedraft::llm::{Providers, ProvidersOptions};
+use livedraft::partial::Value;
+use livedraft::submit::{Admission, AdmissionOptions};
+use livedraft::wire::{Assembly, Deliver, Form, JobEnd, ServerMessage, Unseen};
+use livedraft::worker::{Worker, WorkerOptions};
+use serde_json::{Value as Json, json};
+use tokio::sync::{Notify, watch};
+
+/// One node: everything but the sockets.
+struct Node {
+    engine: Arc<Embedded>,
+    hub: Arc<Hub>,
+    admission: Admission,
+    drain: watch::Sender<bool>,
+}
+
+impl Node {
+    fn start() -> Self {
+        let engine = Arc::new(Embedded::new(EngineOptions::default()));
+        let backend: Arc<dyn Backend> = Arc::clone(&engine) as Arc<dyn Backend>;
+        let providers = Arc::new(Providers::new(ProvidersOptions::default()).expect("the scripted model"));
+        let hub = Hub::new(Arc::clone(&backend), HubOptions::default());
+        let offered = Arc::clone(&providers);
+        let admission = Admission::new(
+            Arc::clone(&backend),
+            AdmissionOptions::default(),
+            Arc::new(move |model| {
+                offered
+                    .resolve(model)
+                    .map(|_| ())
+                    .map_err(|unknown| unknown.nearest)
+            }),
+        );
+        let (drain, draining) = watch::channel(false);
+        let worker = Worker::new(backend, providers, WorkerOptions::default());
+        tokio::spawn(Arc::clone(&worker).heartbeat());
+        tokio::spawn(worker.run(draining));
+        Self {
+            engine,
+            hub,
+            admission,
+            drain,
+        }
+    }
+
+    async fn submit(&self, request: Json) -> JobId {
+        let spec: JobSpec = serde_json::from_value(request).expect("a spec");
+        self.admission
+            .submit("default", spec, None)
+            .await
+            .expect("it is accepted")
+            .id
+    }
+
+    async fn watch(&self, job: JobId, deliver: Deliver) -> Watching {
+        let wake = Arc::new(Notify::new());
+        let viewer = self
+            .hub
+            .watch(job, None, deliver, &wake)
+            .await
+            .expect("the engine")
+            .expect("the job");
+        Watching {
+            viewer,
+            wake,
+            fold: None,
+            parts: Assembly::default(),
+            end: None,
+            names: Vec::new(),
+        }
+    }
+}
+
+/// A viewer that folds what it is told.
+struct Watching {
+    viewer: Viewer,
+    wake: Arc<Notify>,
+    fold: Option<Fold>,
+    parts: Assembly,
+    end: Option<JobEnd>,
+    names: Vec<&'static str>,
+}
+
+impl Watching {
+    async fn to_the_end(mut self) -> Self {
+        while self.end.is_none() {
+            self.step().await;
+        }
+        self
+    }
+
+    async fn step(&mut self) {
+        let told = self.viewer.take(clock::now_ms(), 64 * 1024);
+        if told.is_empty() {
+            self.wake.notified().await;
+        }
+        for frame in told {
+            self.names.push(frame.name);
+            self.hear(ServerMessage::decode(&frame.text).expect("a message"));
+        }
+    }
+
+    fn hear(&mut self, message: ServerMessage) {
+        match message {
+            ServerMessage::Snapshot(snapshot) => {
+                if let Some(fold) = self.parts.take(*snapshot).expect("whole parts") {
+                    self.fold = Some(fold);
+                }
+            }
+            ServerMessage::Patch(patch) => {
+                let text = serde_json::to_string(&patch).expect("JSON");
+                self.fold
+                    .as_mut()
+                    .expect("a snapshot came first")
+                    .patch(&text)
+                    .expect("it folds");
+            }
+            ServerMessage::Attempt(attempt) => {
+                let begins = livedraft::event::AttemptBegins {
+                    attempt: attempt.attempt,
+                    reason: attempt.reason,
+                    reset: attempt.reset,
+                    at: attempt.at,
+                    errors: attempt.errors,
+                };
+                if let Some(fold) = &mut self.fold {
+                    fold.begin(&begins);
+                }
+            }
+            ServerMessage::End(end) => self.end = Some(*end),
+            _ => {}
+        }
+    }
+
+    fn value(&self) -> Option<String> {
+        self.fold
+            .as_ref()
+            .and_then(|fold| fold.value.as_ref())
+            .map(Value::to_json)
+    }
+
+    fn end(&self) -> &JobEnd {
+        self.end.as_ref().expect("it has ended")
+    }
+}
+
+fn user() -> Json {
+    json!({"type":"object","title":"User","properties":{"name":{"type":"string"},"age":{"type":"integer","minimum":0}},"required":["name","age"]})
+}
+
+fn request(script: &Json) -> Json {
+    json!({"model":"scripted","input":"Ada, 36","schema":user(),"flush_ms":0,"script":script})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_completed_and_every_viewer_folds_the_value() {
+    let node = Node::start();
+    let job = node.submit(request(&json!({}))).await;
+    let early = node.watch(job, Deliver::default()).await;
+    let filled = node
+        .watch(
+            job,
+            Deliver {
+                unseen: Unseen::Null,
+                ..Deliver::default()
+            },
+        )
+        .await;
+    let whole = node
+        .watch(
+            job,
+            Deliver {
+                form: Form::Snapshot,
+                ..Deliver::default()
+            },
+        )
+        .await;
+    let last = node
+        .watch(
+            job,
+            Deliver {
+                form: Form::Final,
+                ..Deliver::default()
+            },
+        )
+        .await;
+    let (early, filled, whole, last) = tokio::join!(
+        early.to_the_end(),
+        filled.to_the_end(),
+        whole.to_the_end(),
+        last.to_the_end()
+    );
+    let late = node.watch(job, Deliver::default()).await.to_the_end().await;
+    assert_eq!(early.end().outcome, Outcome::Completed, "{:?}", early.end().error);
+    let value = early.value().expect("a value");
+    for other in [&filled, &whole, &late] {
+        assert_eq!(other.value().as_ref(), Some(&value));
+    }
+    assert_eq!(last.names, ["job.completed"]);
+    assert_eq!(
+        last.end().value.as_ref().map(|value| value.get()),
+        Some(value.as_str())
+    );
+    assert_eq!(late.names, ["job.snapshot", "job.completed"]);
+    assert!(
+        early.names.iter().filter(|name| **name == "patch").count() > 5,
+        "{:?}",
+        early.names
+    );
+    assert!(!whole.names.contains(&"patch"));
+    assert!(early.end().usage.output_tokens > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalid_answer_is_asked_again_in_the_same_log() {
+    let node = Node::start();
+    let job = node.submit(request(&json!({"invalid_attempts": 1}))).await;
+    let watching = node.watch(job, Deliver::default()).await.to_the_end().await;
+    assert_eq!(watching.end().outcome, Outcome::Completed);
+    let attempts = &watching.fold.as_ref().expect("folded").attempts;
+    assert_eq!(attempts.len(), 2);
+    assert_eq!(
+        (attempts[1].reason, attempts[1].errors.is_empty()),
+        (Reason::Invalid, false)
+    );
+    assert_eq!(watching.end().attempts.len(), 2, "both are paid for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn used_up_reasks_fail_with_the_errors_and_the_best() {
+    let node = Node::start();
+    let mut request = request(&json!({"invalid_attempts": 9}));
+    request["max_reasks"] = json!(1);
+    let job = node.submit(request).await;
+    let watching = node.watch(job, Deliver::default()).await.to_the_end().await;
+    let end = watching.end();
+    assert_eq!(end.outcome, Outcome::Failed);
+    let error = end.error.as_ref().expect("an error");
+    assert_eq!(
+        (error.code.as_str(), error.errors.is_empty()),
+        ("invalid_output", false)
+    );
+    assert_eq!(watching.fold.as_ref().expect("folded").attempts.len(), 2);
+    assert_eq!(
+        end.best.as_ref().map(|best| best.get()),
+        watching.value().as_deref()
+    );
+}
+
+/// Script → how the job ends. The ends that need no second attempt.
+const ENDS: &[(&str, Outcome, &str)] = &[
+    (r#"{"stop_by_length_after": 4}"#, Outcome::Incomplete, "length"),
+    (r#"{"cut_after": 4}"#, Outcome::Incomplete, "provider_cut"),
+    (r#"{"error_after": 4}"#, Outcome::Failed, "provider_in_stream"),
+    (r#"{"refuse": true}"#, Outcome::Failed, "refused"),
+    (r#"{"hang_after": 4}"#, Outcome::Incomplete, "time_limit"),
+    (r#"{"hang_after": 0}"#, Outcome::Incomplete, "time_limit"),
+    (r#"{"broken_attempts": 9}"#, Outcome::Failed, "invalid_output"),
+];
+
+#[tokio::test(start_paused = true)]
+async fn every_end_is_its_own() {
+    let node = Node::start();
+    for (script, outcome, code) in ENDS {
+        let mut request = request(&serde_json::from_str(script).expect("a script"));
+        request["limits"] = json!({"seconds": 5});
+        let job = node.submit(request).await;
+        let watching = node.watch(job, Deliver::default()).await.to_the_end().await;
+        let end = watching.end();
+        let told = end.error.as_ref().map(|error| error.code.as_str());
+        assert_eq!((end.outcome, told), (*outcome, Some(*code)), "{script}");
+        let reached = end.value.as_ref().map(|value| value.get().to_owned());
+        assert_eq!(
+            reached,
+            watching.value(),
+            "{script}: the end keeps what was reached"
+        );
+        assert!(
+            end.usage.estimated || end.usage.output_tokens > 0,
+            "{script}: it is said what it cost"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_provider_puts_the_job_back_without_an_attempt() {
+    let node = Node::start();
+    let job = node.submit(request(&json!({"rate_limited_attempts": 1}))).await;
+    let mut watching = node.watch(job, Deliver::default()).await;
+    while watching
+        .names
+        .iter()
+        .filter(|name| **name == "job.status")
+        .count()
+        < 2
+    {
+        watching.step().await;
+    }
+    assert!(node.engine.stats().await.expect("stats").waiting == 1);
+    node.engine
+        .cancel(job, Epoch::new(clock::nonce()))
+        .await
+        .expect("the engine");
+    let watching = watching.to_the_end().await;
+    assert_eq!(watching.end().outcome, Outcome::Cancelled);
+    assert!(watching.fold.as_ref().is_none_or(|fold| fold.attempts.is_empty()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_stops_a_running_job_and_keeps_the_draft() {
+    let node = Node::start();
+    for script in [json!({"hang_after": 0}), json!({"tokens_per_second": 5})] {
+        let job = node.submit(request(&script)).await;
+        let mut watching = node.watch(job, Deliver::default()).await;
+        while !watching.names.contains(&"job.attempt") && !watching.names.contains(&"job.snapshot") {
+            watching.step().await;
+        }
+        let asked = clock::now_ms();
+        node.engine
+            .cancel(job, Epoch::new(clock::nonce()))
+            .await
+            .expect("the engine");
+        let watching = watching.to_the_end().await;
+        assert_eq!(watching.end().outcome, Outcome::Cancelled);
+        assert!(
+            clock::now_ms() - asked < 1_000,
+            "by the hint, not by the heartbeat"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn markdown_is_read_and_its_prose_becomes_notes() {
+    let node = Node::start();
+    let mut request = request(&json!({"prose": true, "think": true}));
+    request["mode"] = json!("md_json");
+    let job = node.submit(request).await;
+    let deliver = Deliver {
+        notes: true,
+        ..Deliver::default()
+    };
+    let watching = node.watch(job, deliver).await.to_the_end().await;
+    assert_eq!(watching.end().outcome, Outcome::Completed);
+    assert!(watching.names.contains(&"job.note"), "{:?}", watching.names);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_mode_leads_to_the_same_value() {
+    let node = Node::start();
+    let mut values = Vec::new();
+    for mode in ["auto", "tools", "json_schema", "json", "md_json"] {
+        let mut request = request(&json!({}));
+        request["mode"] = json!(mode);
+        let job = node.submit(request).await;
+        let watching = node.watch(job, Deliver::default()).await.to_the_end().await;
+        assert_eq!(watching.end().outcome, Outcome::Completed, "{mode}");
+        values.push(watching.value().expect("a value"));
+    }
+    values.dedup();
+    assert_eq!(values.len(), 1, "{values:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_puts_running_jobs_back() {
+    let node = Node::start();
+    let job = node.submit(request(&json!({"hang_after": 3}))).await;
+    let mut watching = node.watch(job, Deliver::default()).await;
+    while !watching.names.contains(&"patch") {
+        watching.step().await;
+    }
+    node.drain.send_replace(true);
+    while node.engine.stats().await.expect("stats").waiting == 0 {
+        watching.step().await;
+    }
+    let state = node.hub.state(job).await.expect("the engine").expect("the job");
+    assert_eq!(state.status, JobState::Waiting);
+    let reading = node
+        .engine
+        .read(job, None)
+        .await
+        .expect("the engine")
+        .expect("the job");
+    assert!(reading.tail.iter().all(|entry| entry.event.kind() != "end"));
+}
