@@ -13,4 +13,5 @@ COPY --from=build /source/target/release/livedraft /usr/local/bin/livedraft
 USER livedraft
 EXPOSE 8080
 ENTRYPOINT ["livedraft"]
-CMD ["serve", "--bind", "0.0.0.0:8080"]
+# Inside the container every address is the container's own: who may reach it is decided where the port is published.
+CMD ["serve", "--bind", "0.0.0.0:8080", "--allow-public"]
