@@ -67,8 +67,11 @@ impl App {
         let providers = Arc::new(Providers::new(options.providers)?);
         let models = providers.models();
         let hub = Hub::new(Arc::clone(&backend), options.hub);
-        let admission =
-            Arc::new(Admission::new(Arc::clone(&backend), options.admission, offered(Arc::clone(&providers))));
+        let admission = Arc::new(Admission::new(
+            Arc::clone(&backend),
+            options.admission,
+            offered(Arc::clone(&providers)),
+        ));
         let parts = Parts {
             hub,
             admission,
@@ -81,7 +84,13 @@ impl App {
         let worker = Worker::new(backend, providers, options.worker);
         let heartbeat = start_heartbeat(Arc::clone(&worker), drain.clone())?;
         let worker = tokio::spawn(worker.run(drain));
-        Ok(Self { server, models, going_down, worker, heartbeat })
+        Ok(Self {
+            server,
+            models,
+            going_down,
+            worker,
+            heartbeat,
+        })
     }
 
     /// Where it listens.
@@ -114,16 +123,23 @@ fn start_heartbeat(
     mut alive: watch::Receiver<bool>,
 ) -> Result<thread::JoinHandle<()>, std::io::Error> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                () = worker.heartbeat() => {}
-                () = async { while alive.changed().await.is_ok() {} } => {}
-            }
-        });
-    })
+    thread::Builder::new()
+        .name("heartbeat".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = worker.heartbeat() => {}
+                    () = async { while alive.changed().await.is_ok() {} } => {}
+                }
+            });
+        })
 }
 
 fn offered(providers: Arc<Providers>) -> ModelCheck {
-    Arc::new(move |model| providers.resolve(model).map(|_| ()).map_err(|unknown| unknown.nearest))
+    Arc::new(move |model| {
+        providers
+            .resolve(model)
+            .map(|_| ())
+            .map_err(|unknown| unknown.nearest)
+    })
 }

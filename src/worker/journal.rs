@@ -67,16 +67,6 @@ impl Journal {
         }
     }
 
-    /// Where the log ends.
-    pub(super) const fn position(&self) -> Position {
-        self.fold.position
-    }
-
-    /// Whether a draft is shown that a new attempt would empty.
-    pub(super) const fn attempt(&self) -> u32 {
-        self.fold.attempt
-    }
-
     fn next(&self) -> Position {
         Position {
             seq: self.fold.position.seq + 1,
