@@ -1,4 +1,5 @@
 //! The one test binary: every file beside this one is a module of it.
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod architecture;
 mod backend_contract;
