@@ -274,7 +274,7 @@ async fn a_queued_job_is_cancelled_at_once_and_a_running_one_asked() {
     let (job, _) = client.create().await;
     let cancel = json!({"type": "job.cancel", "ref": "x", "job_id": job.to_string()});
     client.send(cancel.clone()).await;
-    let mut kinds = vec![client.json().await, client.json().await];
+    let mut kinds = [client.json().await, client.json().await];
     kinds.sort_by_key(|message| message["type"].to_string());
     assert_eq!(kinds[0]["type"], "job.cancelled");
     assert_eq!(kinds[1]["type"], "job.cancelling");

@@ -1,7 +1,7 @@
 //! A node's fan-out: one replica per watched job, one cursor per viewer.
 //!
-//! A watched job has one subscription, one task that folds its entries into the replica ([`watched`]), and a bounded
-//! ring of recent frames ([`replica`]). A viewer is a position in that ring ([`viewer`]): it takes frames when its
+//! A watched job has one subscription, one task that folds its entries into the replica (`watched`), and a bounded
+//! ring of recent frames (`replica`). A viewer is a position in that ring (`viewer`): it takes frames when its
 //! socket can send. One that falls behind the ring is given a snapshot; nobody waits for it, nothing is queued for
 //! it, and an encoding is made once and shared.
 
