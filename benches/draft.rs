@@ -1,1 +1,151 @@
-fn main() {}
+//! What a token costs: documents of four shapes in 4-byte tokens, parsed, told and framed, over one one-shot
+//! `serde_json` parse of the same text. Best of several runs; compare ratios, not times of different machines.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a benchmark reads the clock and prints"
+)]
+
+use std::fmt::Write;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use livedraft::partial::{Draft, DraftOptions, OpEncoder, path};
+
+const TOKEN_BYTES: usize = 4;
+const SENTENCE: &str = "The quick brown fox jumps over the lazy dog, again and again. ";
+
+fn text(bytes: usize) -> String {
+    let mut out = String::from("{\"text\":\"");
+    while out.len() + 2 < bytes {
+        out.push_str(SENTENCE);
+    }
+    out + "\"}"
+}
+
+fn fields(bytes: usize) -> String {
+    let mut out = String::from("{");
+    let mut n = 0;
+    while out.len() + 2 < bytes {
+        let comma = if n > 0 { "," } else { "" };
+        let written = write!(
+            out,
+            "{comma}\"person_{n}\":{{\"name\":\"Ada Lovelace\",\"age\":{n},\"email\":\"ada{n}@example.org\",\
+             \"active\":true,\"score\":{n}.25,\"manager\":null}}"
+        );
+        written.expect("a String takes everything");
+        n += 1;
+    }
+    out + "}"
+}
+
+fn array(bytes: usize) -> String {
+    let mut out = String::from("{\"items\":[");
+    let mut n = 0;
+    while out.len() + 3 < bytes {
+        let comma = if n > 0 { "," } else { "" };
+        let written = write!(
+            out,
+            "{comma}{{\"id\":{n},\"title\":\"Item number {n}\",\"tags\":[\"red\",\"blue\"]}}"
+        );
+        written.expect("a String takes everything");
+        n += 1;
+    }
+    out + "]}"
+}
+
+fn deep(bytes: usize) -> String {
+    let mut out = String::from("[");
+    let mut n = 0;
+    while out.len() + 2 < bytes {
+        out.push_str(if n > 0 { "," } else { "" });
+        for level in 0..12 {
+            write!(out, "{{\"level_{level}\":{level},\"child\":").expect("a String takes everything");
+        }
+        out.push_str("\"leaf\"");
+        out.push_str(&"}".repeat(12));
+        n += 1;
+    }
+    out + "]"
+}
+
+/// The best of several runs, each long enough to be measured.
+fn best(mut run: impl FnMut()) -> Duration {
+    let mut best = Duration::MAX;
+    let end = Instant::now() + Duration::from_millis(400);
+    let mut runs = 0;
+    while runs < 5 || (Instant::now() < end && runs < 2000) {
+        let start = Instant::now();
+        run();
+        best = best.min(start.elapsed());
+        runs += 1;
+    }
+    best
+}
+
+fn parse_tokens(document: &str) {
+    let mut draft = Draft::new(DraftOptions::default());
+    for token in document.as_bytes().chunks(TOKEN_BYTES) {
+        draft.feed(black_box(token));
+    }
+    draft.finish();
+    black_box(&draft);
+}
+
+fn frame_tokens(document: &str) {
+    let mut draft = Draft::new(DraftOptions::default());
+    let mut encoder = OpEncoder::default();
+    let mut frame = String::new();
+    for (seq, token) in document.as_bytes().chunks(TOKEN_BYTES).enumerate() {
+        draft.feed(black_box(token));
+        if draft.flush(&mut encoder) {
+            frame.clear();
+            frame.push_str("{\"t\":\"ab12c\",\"s\":");
+            path::push_decimal(&mut frame, seq as u64);
+            frame.push_str(",\"ops\":[");
+            frame.push_str(encoder.ops());
+            frame.push_str("]}");
+            encoder.clear();
+            black_box(&frame);
+        }
+    }
+    draft.finish();
+}
+
+/// A name, and what makes a document of about so many bytes.
+type Shape = (&'static str, fn(usize) -> String);
+
+fn main() {
+    println!("shape   bytes     serde_json   one feed  tokens  +op+frame   ns/token  ns/token+frame");
+    let shapes: [Shape; 4] = [
+        ("text", text),
+        ("fields", fields),
+        ("deep", deep),
+        ("array", array),
+    ];
+    for (name, make) in shapes {
+        for bytes in [1_000, 20_000, 200_000, 1_000_000] {
+            let document = make(bytes);
+            let tokens = document.len().div_ceil(TOKEN_BYTES) as f64;
+            let one_shot = best(|| {
+                black_box(serde_json::from_str::<serde_json::Value>(black_box(&document)).is_ok());
+            });
+            let whole = best(|| {
+                black_box(livedraft::partial::parse(black_box(&document)).is_ok());
+            });
+            let parsed = best(|| parse_tokens(&document));
+            let framed = best(|| frame_tokens(&document));
+            let ratio = |time: Duration| time.as_secs_f64() / one_shot.as_secs_f64();
+            println!(
+                "{name:6} {:8} {:>12?} {:9.2}x {:6.2}x {:9.2}x {:10.1} {:14.1}",
+                document.len(),
+                one_shot,
+                ratio(whole),
+                ratio(parsed),
+                ratio(framed),
+                parsed.as_secs_f64() * 1e9 / tokens,
+                framed.as_secs_f64() * 1e9 / tokens,
+            );
+        }
+    }
+}

@@ -31,3 +31,6 @@ pub mod worker;
 
 pub mod client;
 pub mod server;
+
+pub mod app;
+pub mod cli;

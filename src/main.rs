@@ -1,3 +1,10 @@
 //! The `livedraft` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use livedraft::cli::{Cli, run};
+
+fn main() -> ExitCode {
+    run(Cli::parse())
+}

@@ -1,12 +1,31 @@
 //! The one test binary: every file beside this one is a module of it.
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod architecture;
 mod backend_contract;
+mod cli;
+mod cli_parse;
+mod client_follower;
+mod client_following;
+mod conversation_node;
+mod conversation_socket;
+mod conversations;
+mod fold_vectors;
 mod harness;
+mod llm_openai;
 mod llm_scripted;
+mod llm_sse;
+mod partial_calls;
+mod partial_golden;
 mod partial_properties;
 mod pipeline;
 mod schema;
 mod server_guard;
 mod server_http;
 mod server_socket;
+mod simulation;
+mod wire_docs;
+mod wire_roundtrip;
+mod wire_samples;
+mod wire_schema;
+mod wire_strategies;

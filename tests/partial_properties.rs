@@ -1,9 +1,16 @@
 //! The invariants of the draft (DESIGN §4): cuts do not matter, partials only grow, ops fold to the value, the end
 //! is what a one-shot parse gives, every partial is JSON.
+#![allow(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "a property reads best in one piece"
+)]
+
+use std::sync::Arc;
 
 use livedraft::partial::{
-    Draft, DraftOptions, End, Folded, Lenient, Limits, Map, Mode, Number, Op, OpEncoder, OpSink, Value,
-    parse, parse_ops,
+    Draft, DraftOptions, End, Folded, Guide, Lenient, Limits, Map, Mode, NodeId, Number, Op, OpEncoder,
+    OpSink, Value, parse, parse_ops,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -21,8 +28,8 @@ enum Tree {
     Literal(&'static str),
     Number(String),
     Text(Vec<Piece>),
-    Array(Vec<(Tree, &'static str)>),
-    Object(Vec<(Vec<Piece>, Tree, &'static str)>),
+    Array(Vec<(Self, &'static str)>),
+    Object(Vec<(Vec<Piece>, Self, &'static str)>),
 }
 
 /// A piece of a string: as written, as meant.
@@ -162,6 +169,32 @@ fn extends(old: &Value, new: &Value) -> bool {
     }
 }
 
+/// A guide under which about half of the strings are atomic: a node is a depth, and odd ones are.
+struct OddDepths;
+
+impl Guide for OddDepths {
+    fn root(&self) -> NodeId {
+        NodeId(0)
+    }
+    fn member(&self, node: NodeId, key: &str) -> NodeId {
+        if key == "b" {
+            NodeId::NONE
+        } else {
+            NodeId(node.0 + 1)
+        }
+    }
+    fn item(&self, node: NodeId, index: usize) -> NodeId {
+        NodeId(node.0 + u32::from(index > 0))
+    }
+    fn is_atomic(&self, node: NodeId) -> bool {
+        node.0 % 2 == 1
+    }
+}
+
+fn guide(guided: bool) -> Option<Arc<dyn Guide>> {
+    guided.then(|| Arc::new(OddDepths) as Arc<dyn Guide>)
+}
+
 fn whole(options: &DraftOptions, text: &[u8]) -> Draft {
     let mut draft = Draft::new(options.clone());
     draft.feed(text);
@@ -298,12 +331,18 @@ fn flushes() -> impl Strategy<Value = Vec<bool>> {
     prop_oneof![Just(vec![true]), vec(any::<bool>(), 1..9)]
 }
 
+/// What models put where it does not belong.
+const DAMAGE: [&str; 28] = [
+    ",", "\"", "'", "`", "“", "”", "\"\"\"", "//x\n", "/*x*/", "#x\n", "...", "…", "True", "nil", "NaN", "+",
+    ".", "0", "\n", "\\", "\\ud83d", "\\ude00", "\\u12", "{", "}", "[", "]", ":",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn documents_keep_every_invariant(document in document(), cuts in cuts(), flushes in flushes(), join in 0..20usize) {
-        let options = DraftOptions::default();
+    fn documents_keep_every_invariant(document in document(), cuts in cuts(), flushes in flushes(), join in 0..20usize, guided in any::<bool>()) {
+        let options = DraftOptions { guide: guide(guided), ..DraftOptions::default() };
         let mut draft = replay(&options, document.text.as_bytes(), &cuts, &flushes, join, !document.has_duplicates);
         prop_assert_eq!(draft.finish().end, End::Complete);
         prop_assert_eq!(draft.value(), Some(document.value.clone()));
@@ -343,6 +382,23 @@ proptest! {
     }
 
     #[test]
+    fn damaged_answers_keep_every_invariant_when_repaired(
+        document in document(), cuts in cuts(), flushes in flushes(), join in 0..20usize,
+        damage in vec((any::<prop::sample::Index>(), prop::sample::select(DAMAGE.to_vec())), 1..4),
+        markdown in any::<bool>(), auto in any::<bool>(), guided in any::<bool>(),
+    ) {
+        let mut text = document.text;
+        for (at, damage) in damage {
+            let places: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+            text.insert_str(places[at.index(places.len())], damage);
+        }
+        let mode = if markdown { Mode::MdJson } else { Mode::Json };
+        let lenient = if auto { Lenient::Auto } else { Lenient::On };
+        let options = DraftOptions { mode, lenient, guide: guide(guided), ..DraftOptions::default() };
+        replay(&options, text.as_bytes(), &cuts, &flushes, join, false);
+    }
+
+    #[test]
     fn noise_keeps_every_invariant_in_every_mode(
         bytes in vec(prop::sample::select(b"{}[]\",:\\ud83d0019.-+eE tfalsn\n`'<>/*#ab\xe2\x9c\x93".to_vec()), 0..60),
         cuts in cuts(), flushes in flushes(), join in 0..20usize,
@@ -360,5 +416,103 @@ proptest! {
         };
         let options = DraftOptions { limits, ..DraftOptions::default() };
         replay(&options, document.text.as_bytes(), &cuts, &flushes, 3, false);
+    }
+}
+
+/// What lenient reading makes of a text: the value, and the names of the repairs.
+fn mended(text: &str, lenient: Lenient) -> (End, Option<String>, Vec<&'static str>) {
+    let mut draft = whole(
+        &DraftOptions {
+            lenient,
+            ..DraftOptions::default()
+        },
+        text.as_bytes(),
+    );
+    let end = draft.finish().end;
+    let repairs = draft.repairs().iter().map(|repair| repair.kind.code()).collect();
+    (end, draft.value().map(|value| value.to_json()), repairs)
+}
+
+#[test]
+fn every_repair_is_made_and_named() {
+    let cases = [
+        ("[1,2,]", "[1,2]", "trailing_comma"),
+        ("{\"a\":1,}", "{\"a\":1}", "trailing_comma"),
+        ("[1,,2]", "[1,2]", "extra_comma"),
+        ("[,1]", "[1]", "extra_comma"),
+        ("{,\"a\":1}", "{\"a\":1}", "extra_comma"),
+        ("[1 2]", "[1,2]", "missing_comma"),
+        ("[\"a\" \"b\"]", "[\"a\",\"b\"]", "missing_comma"),
+        ("{\"a\":1\n\"b\":2}", "{\"a\":1,\"b\":2}", "missing_comma"),
+        (
+            "{\"a\":\"x\"\n\"b\":\"y\"}",
+            "{\"a\":\"x\",\"b\":\"y\"}",
+            "missing_comma",
+        ),
+        ("{\"a\" 1}", "{\"a\":1}", "missing_colon"),
+        ("{\"a\" = 1}", "{\"a\":1}", "missing_colon"),
+        ("['a']", "[\"a\"]", "foreign_quotes"),
+        ("{'it': 1}", "{\"it\":1}", "foreign_quotes"),
+        ("[`a\"b`]", "[\"a\\\"b\"]", "foreign_quotes"),
+        ("[“a”]", "[\"a\"]", "foreign_quotes"),
+        ("{“a”:1}", "{\"a\":1}", "foreign_quotes"),
+        ("[\"\"\"a \"b\" c\"\"\"]", "[\"a \\\"b\\\" c\"]", "foreign_quotes"),
+        (
+            "[\"say \"hi\" now\"]",
+            "[\"say \\\"hi\\\" now\"]",
+            "inner_quote inner_quote",
+        ),
+        ("{\"a\":\"5\" tall\"}", "{\"a\":\"5\\\" tall\"}", "inner_quote"),
+        ("['it's']", "[\"it's\"]", "foreign_quotes inner_quote"),
+        ("[1, // one\n2]", "[1,2]", "comment"),
+        ("[1, /* * one */ 2]", "[1,2]", "comment"),
+        ("[1 # one\n,2]", "[1,2]", "comment"),
+        ("{\"a\":\"x\" // why\n}", "{\"a\":\"x\"}", "comment"),
+        ("{a_1: 2}", "{\"a_1\":2}", "unquoted_key"),
+        ("[True,False]", "[true,false]", "foreign_literal foreign_literal"),
+        ("[None]", "[null]", "foreign_literal"),
+        ("[nil]", "[null]", "foreign_literal"),
+        ("None", "null", "foreign_literal"),
+        ("[NaN,-Infinity]", "[null,null]", "not_a_number not_a_number"),
+        ("[+1]", "[1]", "number_form"),
+        ("[.5]", "[0.5]", "number_form"),
+        ("[-.5]", "[-0.5]", "number_form"),
+        ("[1.]", "[1.0]", "number_form"),
+        ("[007]", "[7]", "number_form number_form"),
+        ("[\"a\nb\"]", "[\"a\\nb\"]", "control_character"),
+        ("[\"a\\qb\"]", "[\"a\\\\qb\"]", "unknown_escape"),
+        ("[\"a\\u12 b\"]", "[\"a\\\\u12 b\"]", "unknown_escape"),
+        ("['a\\'b']", "[\"a'b\"]", "foreign_quotes unknown_escape"),
+        ("[1, ...]", "[1]", "ellipsis trailing_comma"),
+        ("[1, …, 2]", "[1,2]", "ellipsis extra_comma"),
+        ("[\"\\ud83d!\"]", "[\"\u{FFFD}!\"]", "lone_surrogate"),
+        (
+            "[\"\\ude00\\ud83d\\ud83d\\ude00\"]",
+            "[\"\u{FFFD}\u{FFFD}😀\"]",
+            "lone_surrogate lone_surrogate",
+        ),
+        ("\u{FEFF}{\"a\":1}", "{\"a\":1}", "byte_order_mark"),
+        ("{\"a\":1} bye bye", "{\"a\":1}", "trailing_text"),
+    ];
+    for (text, value, repairs) in cases {
+        for lenient in [Lenient::On, Lenient::Auto] {
+            let (end, shown, made) = mended(text, lenient);
+            assert_eq!(end, End::Complete, "{text} {lenient:?}");
+            assert_eq!(shown.as_deref(), Some(value), "{text} {lenient:?}");
+            assert_eq!(made.join(" "), repairs, "{text} {lenient:?}");
+        }
+        assert_ne!(mended(text, Lenient::Off).0, End::Complete, "{text}");
+    }
+    for text in [
+        "[1}",
+        "{\"a\":}",
+        "[maybe]",
+        "{\"a\":1]",
+        "[-]",
+        "[1e]",
+        "[/]",
+        "[..]",
+    ] {
+        assert!(matches!(mended(text, Lenient::On).0, End::Invalid(_)), "{text}");
     }
 }

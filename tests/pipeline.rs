@@ -92,7 +92,7 @@ struct Watching {
 }
 
 impl Watching {
-    async fn to_the_end(mut self) -> Self {
+    async fn watched_out(mut self) -> Self {
         while self.end.is_none() {
             self.step().await;
         }
@@ -195,12 +195,12 @@ async fn a_job_is_completed_and_every_viewer_folds_the_value() {
         )
         .await;
     let (early, filled, whole, last) = tokio::join!(
-        early.to_the_end(),
-        filled.to_the_end(),
-        whole.to_the_end(),
-        last.to_the_end()
+        early.watched_out(),
+        filled.watched_out(),
+        whole.watched_out(),
+        last.watched_out()
     );
-    let late = node.watch(job, Deliver::default()).await.to_the_end().await;
+    let late = node.watch(job, Deliver::default()).await.watched_out().await;
     assert_eq!(early.end().outcome, Outcome::Completed, "{:?}", early.end().error);
     let value = early.value().expect("a value");
     for other in [&filled, &whole, &late] {
@@ -225,7 +225,7 @@ async fn a_job_is_completed_and_every_viewer_folds_the_value() {
 async fn an_invalid_answer_is_asked_again_in_the_same_log() {
     let node = Node::start();
     let job = node.submit(request(&json!({"invalid_attempts": 1}))).await;
-    let watching = node.watch(job, Deliver::default()).await.to_the_end().await;
+    let watching = node.watch(job, Deliver::default()).await.watched_out().await;
     assert_eq!(watching.end().outcome, Outcome::Completed);
     let attempts = &watching.fold.as_ref().expect("folded").attempts;
     assert_eq!(attempts.len(), 2);
@@ -242,7 +242,7 @@ async fn used_up_reasks_fail_with_the_errors_and_the_best() {
     let mut request = request(&json!({"invalid_attempts": 9}));
     request["max_reasks"] = json!(1);
     let job = node.submit(request).await;
-    let watching = node.watch(job, Deliver::default()).await.to_the_end().await;
+    let watching = node.watch(job, Deliver::default()).await.watched_out().await;
     let end = watching.end();
     assert_eq!(end.outcome, Outcome::Failed);
     let error = end.error.as_ref().expect("an error");
@@ -275,7 +275,7 @@ async fn every_end_is_its_own() {
         let mut request = request(&serde_json::from_str(script).expect("a script"));
         request["limits"] = json!({"seconds": 5});
         let job = node.submit(request).await;
-        let watching = node.watch(job, Deliver::default()).await.to_the_end().await;
+        let watching = node.watch(job, Deliver::default()).await.watched_out().await;
         let end = watching.end();
         let told = end.error.as_ref().map(|error| error.code.as_str());
         assert_eq!((end.outcome, told), (*outcome, Some(*code)), "{script}");
@@ -311,7 +311,7 @@ async fn a_busy_provider_puts_the_job_back_without_an_attempt() {
         .cancel(job, Epoch::new(clock::nonce()))
         .await
         .expect("the engine");
-    let watching = watching.to_the_end().await;
+    let watching = watching.watched_out().await;
     assert_eq!(watching.end().outcome, Outcome::Cancelled);
     assert!(watching.fold.as_ref().is_none_or(|fold| fold.attempts.is_empty()));
 }
@@ -330,7 +330,7 @@ async fn a_cancel_stops_a_running_job_and_keeps_the_draft() {
             .cancel(job, Epoch::new(clock::nonce()))
             .await
             .expect("the engine");
-        let watching = watching.to_the_end().await;
+        let watching = watching.watched_out().await;
         assert_eq!(watching.end().outcome, Outcome::Cancelled);
         assert!(
             clock::now_ms() - asked < 1_000,
@@ -349,7 +349,7 @@ async fn markdown_is_read_and_its_prose_becomes_notes() {
         notes: true,
         ..Deliver::default()
     };
-    let watching = node.watch(job, deliver).await.to_the_end().await;
+    let watching = node.watch(job, deliver).await.watched_out().await;
     assert_eq!(watching.end().outcome, Outcome::Completed);
     assert!(watching.names.contains(&"job.note"), "{:?}", watching.names);
 }
@@ -362,7 +362,7 @@ async fn every_mode_leads_to_the_same_value() {
         let mut request = request(&json!({}));
         request["mode"] = json!(mode);
         let job = node.submit(request).await;
-        let watching = node.watch(job, Deliver::default()).await.to_the_end().await;
+        let watching = node.watch(job, Deliver::default()).await.watched_out().await;
         assert_eq!(watching.end().outcome, Outcome::Completed, "{mode}");
         values.push(watching.value().expect("a value"));
     }

@@ -28,10 +28,24 @@ pub struct FaultRates {
     pub delay: Duration,
 }
 
+/// How often a writer was told what: the proof that a run came through the rare branches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AnswerCounts {
+    /// The write stood there already.
+    pub dup: u64,
+    /// The log had lost writes.
+    pub rolled_back: u64,
+    /// The lease was another's: a zombie was refused.
+    pub lost: u64,
+    /// The job was to be cancelled.
+    pub cancel: u64,
+}
+
 /// An engine behind a bad line.
 pub struct Faulty {
     inner: Arc<dyn Backend>,
     rates: Mutex<FaultRates>,
+    counts: Mutex<AnswerCounts>,
 }
 
 impl std::fmt::Debug for Faulty {
@@ -48,12 +62,29 @@ impl Faulty {
         Arc::new(Self {
             inner,
             rates: Mutex::new(rates),
+            counts: Mutex::default(),
         })
     }
 
     /// Changes the rates; all zero heals the line.
     pub fn set(&self, rates: FaultRates) {
         *self.rates.lock().unwrap_or_else(PoisonError::into_inner) = rates;
+    }
+
+    /// What writers were told so far.
+    pub fn counts(&self) -> AnswerCounts {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, answer: Appended) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Appended::Ok => {}
+            Appended::Dup => counts.dup += 1,
+            Appended::RolledBack(_) => counts.rolled_back += 1,
+            Appended::Lost => counts.lost += 1,
+            Appended::Cancel => counts.cancel += 1,
+        }
     }
 
     fn rates(&self) -> FaultRates {
@@ -151,7 +182,9 @@ impl JobQueue for Faulty {
 #[async_trait]
 impl EventLog for Faulty {
     async fn append(&self, job: JobId, token: LeaseToken, append: &Append) -> Result<Appended, BackendError> {
-        self.step(self.inner.append(job, token, append)).await
+        let answer = self.step(self.inner.append(job, token, append)).await?;
+        self.count(answer);
+        Ok(answer)
     }
 
     async fn read(&self, job: JobId, held: Option<Position>) -> Result<Option<Reading>, BackendError> {

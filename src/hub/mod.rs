@@ -1,7 +1,7 @@
 //! A node's fan-out: one replica per watched job, one cursor per viewer.
 //!
-//! A watched job has one subscription, one task that folds its entries into the replica ([`watched`]), and a bounded
-//! ring of recent frames ([`replica`]). A viewer is a position in that ring ([`viewer`]): it takes frames when its
+//! A watched job has one subscription, one task that folds its entries into the replica (`watched`), and a bounded
+//! ring of recent frames (`replica`). A viewer is a position in that ring (`viewer`): it takes frames when its
 //! socket can send. One that falls behind the ring is given a snapshot; nobody waits for it, nothing is queued for
 //! it, and an encoding is made once and shared.
 
@@ -133,7 +133,7 @@ impl Hub {
         let Some(reading) = self.backend.read(job, None).await? else {
             return Ok(None);
         };
-        let replica = Replica::new(facts, self.options, &reading).map_err(unreadable)?;
+        let replica = Replica::new(facts, self.options, &reading).map_err(|error| unreadable(&error))?;
         Ok(Some(replica.state()))
     }
 
@@ -150,7 +150,7 @@ impl Hub {
         let Some(reading) = self.backend.read(job, None).await? else {
             return Ok(None);
         };
-        let replica = Replica::new(facts, self.options, &reading).map_err(unreadable)?;
+        let replica = Replica::new(facts, self.options, &reading).map_err(|error| unreadable(&error))?;
         let mut all = self.lock();
         if let Some(watched) = all.get(&job) {
             return Ok(Some(Arc::clone(watched)));
@@ -180,6 +180,6 @@ impl Hub {
     }
 }
 
-fn unreadable(error: crate::event::Unfoldable) -> BackendError {
+fn unreadable(error: &crate::event::Unfoldable) -> BackendError {
     BackendError::Corrupt(error.to_string())
 }

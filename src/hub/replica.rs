@@ -221,10 +221,10 @@ impl Replica {
     /// The snapshot in a look, encoded once per position.
     pub(super) fn snapshot(&mut self, unseen: Unseen) -> Arc<[Told]> {
         let slot = usize::from(unseen == Unseen::Null);
-        if let Some((position, told)) = &self.snapshots[slot] {
-            if *position == self.fold.position {
-                return Arc::clone(told);
-            }
+        if let Some((position, told)) = &self.snapshots[slot]
+            && *position == self.fold.position
+        {
+            return Arc::clone(told);
         }
         let value = self.shown(unseen);
         let told: Arc<[Told]> = form::snapshot(

@@ -163,7 +163,7 @@ impl Viewer {
         self.held = Some((replica.generation(), replica.fold().position));
     }
 
-    /// Events that are no patches as they come, then the value as it is now, if it changed.
+    /// Events up to the first patch as they come, then the value as it is now, if it changed.
     fn take_snapshot(&mut self, replica: &mut Replica, told: &mut Vec<Told>) {
         let look = self.look();
         let Some(held) = self.holds(replica) else {
@@ -172,10 +172,13 @@ impl Viewer {
         let Some(frames) = replica.behind(held.seq) else {
             return self.conflate(replica, told);
         };
-        let mut changed = false;
+        let (mut changed, mut patched) = (false, false);
         for frame in frames {
             changed |= frame.changes_value();
-            if !frame.is_patch() {
+            patched |= frame.is_patch();
+            // Behind a patch that it is not told, the viewer's value is not the one of this place in the log; the
+            // snapshot stands for what is left out.
+            if !patched {
                 told.extend(replica.told(frame, look));
             }
         }
@@ -189,9 +192,10 @@ impl Viewer {
     }
 
     fn take_end(&mut self, replica: &Replica, told: &mut Vec<Told>) {
-        // A viewer that came back with the end's own position holds more than the state before it.
-        let before = replica.fold().position.seq;
-        let all_told = self.holds(replica).is_some_and(|held| held.seq >= before);
+        let held = self.holds(replica);
+        // One that came back may hold the end itself, which is behind the fold: it is told again.
+        let all_told = held == Some(replica.fold().position)
+            || (held.is_some() && held == replica.end().map(|(position, _)| position));
         if replica.is_gone() && replica.end().is_none() {
             self.over = true;
         }

@@ -176,11 +176,11 @@ impl Default for SpecLimits {
 }
 
 const fn default_reasks() -> u32 {
-    2
+    JobSpec::DEFAULT_REASKS
 }
 
 const fn default_flush_ms() -> u32 {
-    33
+    JobSpec::DEFAULT_FLUSH_MS
 }
 
 impl Message {
@@ -196,6 +196,11 @@ impl Message {
 }
 
 impl JobSpec {
+    /// Re-asks of a job that does not say how many.
+    pub const DEFAULT_REASKS: u32 = 2;
+    /// The window of a job that does not say one, ms.
+    pub const DEFAULT_FLUSH_MS: u32 = 33;
+
     /// The conversation the job begins with.
     pub fn opening(&self) -> Vec<Message> {
         match &self.input {

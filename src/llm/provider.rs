@@ -82,7 +82,7 @@ impl Providers {
                 return Err(ProvidersError::Name(one.name));
             }
             names.push(one.name.clone());
-            openai.push(Arc::new(Provider::OpenAi(OpenAi::new(one)?)));
+            openai.push(Arc::new(Provider::OpenAi(Box::new(OpenAi::new(one)?))));
         }
         Ok(Self {
             scripted: scripted.then(|| Arc::new(Provider::Scripted(Scripted::new()))),
@@ -140,7 +140,7 @@ impl Providers {
 #[derive(Debug)]
 pub enum Provider {
     /// Speaks OpenAI's chat completions over HTTP.
-    OpenAi(OpenAi),
+    OpenAi(Box<OpenAi>),
     /// The built-in model for demos, tests and load.
     Scripted(Scripted),
 }
@@ -162,7 +162,7 @@ impl Provider {
         }
     }
 
-    /// What mode `auto` means here.
+    /// What mode `auto` means here, before the schema's root is looked at (`schema::dialect::fitting`).
     pub fn native_dialect(&self) -> Dialect {
         match self {
             Self::OpenAi(provider) => provider.dialect(),

@@ -92,10 +92,9 @@ impl Draft {
     /// Reads the next bytes of the model's text: of its content, or of the arguments of call 0 in
     /// [`Mode::Tools`]. Does nothing after an error or [`finish`](Self::finish).
     pub fn feed(&mut self, bytes: &[u8]) {
-        if self.mode == Mode::Tools {
-            self.feed_call(0, None, bytes);
-        } else {
-            self.feed_text(bytes);
+        match self.mode {
+            Mode::Tools => self.feed_call(0, None, bytes),
+            Mode::Json | Mode::JsonSchema | Mode::MdJson => self.feed_text(bytes),
         }
     }
 
@@ -114,15 +113,25 @@ impl Draft {
         self.feed_text(bytes);
     }
 
+    #[inline]
     fn feed_text(&mut self, bytes: &[u8]) {
+        let room = self.bytes_max.saturating_sub(self.bytes_fed);
+        if self.finished || bytes.len() > room {
+            self.feed_last(bytes, room);
+        } else if self.machine.feed_plain(bytes) {
+            self.bytes_fed += bytes.len();
+        } else if !matches!(self.machine.state, State::Failed) {
+            self.read(bytes);
+        }
+    }
+
+    /// Reads what the limit on bytes leaves room for.
+    #[inline(never)]
+    fn feed_last(&mut self, bytes: &[u8], room: usize) {
         if self.finished || self.machine.state == State::Failed {
             return;
         }
-        let room = self.bytes_max.saturating_sub(self.bytes_fed).min(bytes.len());
         self.read(&bytes[..room]);
-        if room == bytes.len() {
-            return;
-        }
         match self.machine.state {
             State::Failed => {}
             State::Done => self.read(&bytes[room..]),
@@ -134,6 +143,7 @@ impl Draft {
         }
     }
 
+    #[inline]
     fn read(&mut self, bytes: &[u8]) {
         let base = self.bytes_fed;
         self.bytes_fed += bytes.len();
@@ -144,7 +154,9 @@ impl Draft {
             }
             None => {
                 let read = self.machine.feed(base, bytes);
-                self.machine.read_behind(base + read, &bytes[read..]);
+                if read < bytes.len() {
+                    self.machine.read_behind(base + read, &bytes[read..]);
+                }
             }
         }
     }

@@ -115,10 +115,10 @@ impl Spine {
         if self.leaf != Leaf::Shown {
             return false;
         }
+        self.point_at_text();
         if self.text_told.is_some() {
             return self.tell_growth(sink);
         }
-        self.point_at_text();
         let text = Value::String(std::mem::take(&mut self.text));
         sink.set(&self.pointer, &text);
         if let Value::String(text) = text {
@@ -129,6 +129,14 @@ impl Spine {
     }
 
     fn tell_open_container<S: OpSink + ?Sized>(&mut self, first: usize, sink: &mut S) {
+        if let [only] = &mut self.frames[first..]
+            && self.leaf != Leaf::Shown
+        {
+            sink.set(&self.pointer[..only.path_end], &only.value);
+            only.told = only.len();
+            self.told_frames = self.frames.len();
+            return;
+        }
         let value = self.lend_from(first);
         let end = self.frames.get(first).map_or(0, |frame| frame.path_end);
         sink.set(&self.pointer[..end], &value);

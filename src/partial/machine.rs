@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use super::error::{ParseError, ParseErrorKind};
 use super::guide::{Guide, NodeId};
+use super::lenient::LooseState;
 use super::number::NumberState;
 use super::options::{DraftOptions, Lenient, Limits};
-use super::repair::Repair;
+use super::repair::{Repair, RepairKind};
 use super::spine::{Leaf, Spine};
-use super::text::TextState;
+use super::text::{Quote, TextState};
 use super::value::{Number, Value};
 
 /// What the grammar expects next.
@@ -35,6 +36,8 @@ pub(super) enum State {
     Number(NumberState),
     /// The rest of a literal, and how much of it has come.
     Literal(Literal, usize),
+    /// Something that only lenient reading knows.
+    Loose(LooseState),
     /// The root is closed.
     Done,
     /// An error ended the text.
@@ -74,11 +77,23 @@ pub(super) struct Machine {
     /// Offset of the fed slice in the model's text.
     pub(super) base: usize,
     pub(super) error: Option<ParseError>,
+    /// What was asked for.
+    asked: Lenient,
     /// Whether repair may begin, or has.
     pub(super) lenient: Lenient,
+    /// What ends the open string.
+    pub(super) quote: Quote,
+    /// Whether a string has just closed, and the blanks behind it; kept only where repair may need them.
+    pub(super) behind_text: bool,
+    pub(super) gap: String,
+    /// Where to go on behind a comment, and where what is read now began.
+    pub(super) resume: State,
+    pub(super) loose_at: usize,
     /// The first repairs, and how many there were.
     pub(super) repairs: Vec<Repair>,
     pub(super) repairs_made: usize,
+    /// Text behind the value was told already.
+    trailed: bool,
     /// Blanks since the last token.
     pub(super) blanks: usize,
     /// The number that is read, as written.
@@ -105,9 +120,16 @@ impl Machine {
             guide: options.guide,
             base: 0,
             error: None,
+            asked: options.lenient,
             lenient: options.lenient,
+            quote: Quote::Double,
+            behind_text: false,
+            gap: String::new(),
+            resume: State::Value,
+            loose_at: 0,
             repairs: Vec::new(),
             repairs_made: 0,
+            trailed: false,
             blanks: 0,
             number: String::new(),
             carry: [0; 4],
@@ -130,6 +152,7 @@ impl Machine {
                 State::Text(state) => self.escaped_text(state, bytes, at),
                 State::Number(state) => self.number(state, bytes, at),
                 State::Literal(literal, read) => self.literal(literal, read, bytes, at),
+                State::Loose(state) => self.loose(state, bytes, at),
                 State::Done | State::Failed => return at,
                 State::Value
                 | State::FirstItem
@@ -146,7 +169,7 @@ impl Machine {
     pub(super) fn restart(&mut self) {
         let spine = std::mem::take(&mut self.spine);
         let options = DraftOptions {
-            lenient: self.lenient,
+            lenient: self.asked,
             limits: self.limits,
             guide: self.guide.take(),
             ..DraftOptions::default()
@@ -170,18 +193,27 @@ impl Machine {
         if self.state != State::Done {
             return;
         }
-        if let Some(at) = bytes.iter().position(|byte| !blank(byte)) {
+        let Some(at) = bytes.iter().position(|byte| !blank(byte)) else {
+            return;
+        };
+        if self.asked == Lenient::Off {
             self.fail(ParseErrorKind::TrailingText, Some(bytes[at]), None, base + at);
+        } else if !self.trailed {
+            self.trailed = true;
+            self.note_repair(RepairKind::TrailingText, base + at);
         }
     }
 
-    /// The text is over: a root number is whole now.
+    /// The text is over: a root number is whole now, and a quote that was held back ends its string.
     pub(super) fn finish(&mut self) {
-        if let State::Number(state) = self.state
-            && state.is_whole()
-            && self.spine.frames.is_empty()
-        {
-            self.close_number();
+        let at_root = self.spine.frames.is_empty();
+        match self.state {
+            State::Number(state) if at_root && state.is_whole() => self.close_number(),
+            State::Loose(LooseState::Word) if at_root => {
+                self.close_word(0);
+            }
+            State::Loose(LooseState::Held) => self.close_text(),
+            _ => {}
         }
     }
 
@@ -192,20 +224,47 @@ impl Machine {
             return at;
         }
         self.blanks = 0;
-        match (self.state, byte) {
-            (State::Rest, b',') if self.in_object() => self.state = State::Key,
-            (State::Rest, b',') => self.state = State::Value,
-            (State::Rest, b'}') if self.in_object() => self.close_container(),
-            (State::Rest | State::FirstItem, b']') if !self.in_object() => self.close_container(),
-            (State::FirstKey, b'}') => self.close_container(),
-            (State::FirstKey | State::Key, b'"') => {
-                self.spine.open_text(Leaf::Key);
-                self.state = State::Text(TextState::Plain);
+        match self.state {
+            State::Rest => self.rest(bytes, byte, at),
+            State::Key | State::FirstKey => match byte {
+                b'"' => self.begin_key(at),
+                b'}' if self.state == State::FirstKey => self.close_container(at),
+                _ => self.fault(self.expectation(), byte, at),
+            },
+            State::Colon if byte == b':' => {
+                self.state = State::Value;
+                at + 1
             }
-            (State::Colon, b':') => self.state = State::Value,
-            (State::Value | State::FirstItem, _) => return self.begin_value(byte, at),
-            _ => return self.fault(self.expectation(), byte, at),
+            State::FirstItem if byte == b']' => self.close_container(at),
+            State::Value | State::FirstItem => self.begin_value(byte, at),
+            _ => self.fault(self.expectation(), byte, at),
         }
+    }
+
+    /// Behind a child of a container.
+    fn rest(&mut self, bytes: &[u8], byte: u8, at: usize) -> usize {
+        match (byte, self.in_object()) {
+            (b',', true) => {
+                self.state = State::Key;
+                // Most often the next name follows at once.
+                if bytes.get(at + 1) == Some(&b'"') {
+                    return self.begin_key(at + 1);
+                }
+                at + 1
+            }
+            (b',', false) => {
+                self.state = State::Value;
+                at + 1
+            }
+            (b'}', true) | (b']', false) => self.close_container(at),
+            _ => self.fault(self.expectation(), byte, at),
+        }
+    }
+
+    fn begin_key(&mut self, at: usize) -> usize {
+        self.spine.open_text(Leaf::Key);
+        self.quote = Quote::Double;
+        self.state = State::Text(TextState::Plain);
         at + 1
     }
 
@@ -214,6 +273,7 @@ impl Machine {
             b'"' => {
                 let leaf = self.leaf_kind();
                 self.spine.open_text(leaf);
+                self.quote = Quote::Double;
                 self.state = State::Text(TextState::Plain);
             }
             b'{' => return self.open_container(Spine::empty_object(), State::FirstKey, at),
@@ -241,12 +301,14 @@ impl Machine {
         at + 1
     }
 
-    fn close_container(&mut self) {
+    fn close_container(&mut self, at: usize) -> usize {
         self.spine.close_container();
         self.after_value();
+        at + 1
     }
 
     pub(super) fn after_value(&mut self) {
+        self.behind_text = false;
         self.state = if self.spine.frames.is_empty() {
             State::Done
         } else {
@@ -318,13 +380,17 @@ impl Machine {
         let count = bytes[at..].iter().take_while(|byte| blank(byte)).count();
         let room = self.limits.blanks_max.saturating_sub(self.blanks);
         self.blanks += count;
+        if self.behind_text && self.lenient == Lenient::Auto {
+            self.gap
+                .extend(bytes[at..at + count].iter().map(|byte| char::from(*byte)));
+        }
         if count > room {
             return self.fail_limit(ParseErrorKind::BlanksLimit, self.limits.blanks_max, at + room);
         }
         at + count
     }
 
-    fn in_object(&self) -> bool {
+    pub(super) fn in_object(&self) -> bool {
         self.spine.frames.last().is_some_and(|frame| frame.is_object())
     }
 
@@ -348,7 +414,7 @@ impl Machine {
     }
 
     /// What the grammar lacks in a structural state.
-    fn expectation(&self) -> ParseErrorKind {
+    pub(super) fn expectation(&self) -> ParseErrorKind {
         match self.state {
             State::FirstItem => ParseErrorKind::ExpectedItemOrClose,
             State::FirstKey => ParseErrorKind::ExpectedKeyOrClose,
@@ -360,6 +426,7 @@ impl Machine {
             | State::Text(_)
             | State::Number(_)
             | State::Literal(..)
+            | State::Loose(_)
             | State::Done
             | State::Failed => ParseErrorKind::ExpectedValue,
         }
@@ -367,7 +434,16 @@ impl Machine {
 
     /// The byte does not fit the grammar.
     pub(super) fn fault(&mut self, kind: ParseErrorKind, byte: u8, at: usize) -> usize {
-        self.fail(kind, Some(byte), None, self.base + at);
+        if let Some(next) = self.repair(kind, byte, at) {
+            return next;
+        }
+        let offset = self.base + at;
+        let kind = if byte == 0xEF && offset == 0 {
+            ParseErrorKind::ByteOrderMark
+        } else {
+            kind
+        };
+        self.fail(kind, Some(byte), None, offset);
         at
     }
 
@@ -401,10 +477,17 @@ impl Machine {
             State::Value | State::FirstItem | State::Colon | State::Number(_) | State::Literal(..) => {
                 self.spine.value_path()
             }
-            State::Text(_) if !in_key => self.spine.value_path(),
-            State::Text(_) | State::FirstKey | State::Key | State::Rest | State::Done | State::Failed => {
-                self.spine.container_path().to_owned()
+            State::Text(_) | State::Loose(LooseState::Held | LooseState::Triple(_)) if !in_key => {
+                self.spine.value_path()
             }
+            State::Loose(LooseState::Word) => self.spine.value_path(),
+            State::Text(_)
+            | State::Loose(_)
+            | State::FirstKey
+            | State::Key
+            | State::Rest
+            | State::Done
+            | State::Failed => self.spine.container_path().to_owned(),
         }
     }
 }

@@ -208,11 +208,9 @@ impl OpEncoder {
     }
 
     fn move_cursor(&mut self, path: &str) {
-        if !self.is_at(path) {
-            self.cursor.clear();
-            self.cursor.push_str(path);
-            self.cursor_known = true;
-        }
+        self.cursor.clear();
+        self.cursor.push_str(path);
+        self.cursor_known = true;
     }
 
     fn is_at(&self, path: &str) -> bool {
@@ -220,10 +218,7 @@ impl OpEncoder {
     }
 
     fn open(&mut self) {
-        if !self.ops.is_empty() {
-            self.ops.push(',');
-        }
-        self.ops.push('[');
+        self.ops.push_str(if self.ops.is_empty() { "[" } else { ",[" });
     }
 }
 
@@ -233,10 +228,10 @@ impl OpSink for OpEncoder {
         if !self.is_at(path) {
             write_json_string(path, &mut self.ops);
             self.ops.push(',');
+            self.move_cursor(path);
         }
         write_json_string(text, &mut self.ops);
         self.ops.push(']');
-        self.move_cursor(path);
     }
 
     fn set(&mut self, path: &str, value: &Value) {

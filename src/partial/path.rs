@@ -3,30 +3,41 @@
 /// Appends one member name or array index to a pointer, escaped (`~` as `~0`, `/` as `~1`).
 pub fn push_segment(pointer: &mut String, segment: &str) {
     pointer.push('/');
-    for letter in segment.chars() {
-        match letter {
-            '~' => pointer.push_str("~0"),
-            '/' => pointer.push_str("~1"),
-            _ => pointer.push(letter),
-        }
+    let mut rest = segment;
+    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'~' | b'/')) {
+        pointer.push_str(&rest[..at]);
+        pointer.push_str(if rest[at..].starts_with('~') { "~0" } else { "~1" });
+        rest = &rest[at + 1..];
     }
+    pointer.push_str(rest);
 }
 
 /// Appends one array index to a pointer.
 pub(super) fn push_index(pointer: &mut String, index: usize) {
     pointer.push('/');
-    let mut digits = [0; 20];
+    push_decimal(pointer, index as u64);
+}
+
+/// Appends a count in decimal digits, without the detour through `fmt`.
+pub fn push_decimal(out: &mut String, count: u64) {
+    if let Ok(digit @ 0..=9) = u8::try_from(count) {
+        out.push(char::from(b'0' + digit));
+        return;
+    }
+    let mut digits = [b'0'; 20];
     let mut first = digits.len();
-    let mut rest = index;
+    let mut rest = count;
     loop {
         first -= 1;
-        digits[first] = b"0123456789"[rest % 10];
+        digits[first] += (rest % 10) as u8;
         rest /= 10;
         if rest == 0 {
             break;
         }
     }
-    pointer.extend(digits[first..].iter().map(|digit| char::from(*digit)));
+    for digit in &digits[first..] {
+        out.push(char::from(*digit));
+    }
 }
 
 /// The unescaped segments of a pointer; `None` if it is not one (no leading `/`, or a `~` without 0 or 1).
@@ -61,5 +72,31 @@ pub fn index(segment: &str) -> Option<usize> {
         segment.parse().ok()
     } else {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_escaped_and_read_back() {
+        for segment in ["", "a", "~", "/", "~1", "a/b~c", "é/"] {
+            let mut pointer = String::from("/x");
+            push_segment(&mut pointer, segment);
+            assert_eq!(segments(&pointer), Some(vec!["x".to_owned(), segment.to_owned()]));
+        }
+        let mut pointer = String::new();
+        push_segment(&mut pointer, "a/b~c");
+        assert_eq!(pointer, "/a~1b~0c");
+    }
+
+    #[test]
+    fn counts_are_written_as_fmt_writes_them() {
+        for count in [0, 7, 10, 109, u64::MAX] {
+            let mut out = String::new();
+            push_decimal(&mut out, count);
+            assert_eq!(out, count.to_string());
+        }
     }
 }

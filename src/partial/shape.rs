@@ -1,7 +1,8 @@
 //! Shape: what a schema declares, as plain data, for viewers that want unseen members as `null`.
 
+use super::map::Map;
 use super::path;
-use super::value::{Map, Value};
+use super::value::Value;
 
 /// The declared members per node of a schema; index 0 is the root. Recursive schemas point back by index.
 #[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]

@@ -7,8 +7,9 @@
 //! looks at one frame, the tail and what is newly open, however large the draft is.
 
 use super::guide::NodeId;
+use super::map::Map;
 use super::path;
-use super::value::{Map, Value};
+use super::value::Value;
 
 /// An open container.
 #[derive(Debug)]
@@ -139,6 +140,22 @@ impl Frame {
         }
     }
 
+    /// Takes the child that was put last out again; its slot is the next one once more.
+    fn take_last(&mut self) -> Option<Value> {
+        match &mut self.value {
+            Value::Array(items) => {
+                let last = items.pop()?;
+                self.slot = items.len();
+                Some(last)
+            }
+            Value::Object(members) => {
+                self.key = members.at(self.slot)?.0.into();
+                Some(members.put_null(self.slot))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        }
+    }
+
     /// Appends the pointer segment of the open child.
     pub(super) fn push_segment(&self, pointer: &mut String) {
         if self.is_object() {
@@ -228,6 +245,35 @@ impl Spine {
         }
         let text = self.text.as_str().to_owned();
         self.place(Value::String(text), told.is_some());
+    }
+
+    /// The string that has just closed goes on; false if the last child is none.
+    pub(super) fn reopen_text(&mut self) -> bool {
+        let is_last_told = self.frames.len() == self.told_frames;
+        let Some(frame) = self.frames.last_mut() else {
+            return false;
+        };
+        let Some(Value::String(text)) = frame.take_last() else {
+            return false;
+        };
+        let slot = frame.slot;
+        self.text = text;
+        self.leaf = Leaf::Shown;
+        self.changed = true;
+        let partly = self
+            .tail
+            .last()
+            .is_some_and(|told| is_last_told && told.slot == slot);
+        self.text_told = if frame.again.contains(&slot) || slot >= frame.told {
+            None
+        } else if partly {
+            self.tail.pop().map(|told| told.told)
+        } else {
+            Some(self.text.len())
+        };
+        frame.again.retain(|again| *again != slot);
+        frame.told = frame.told.min(frame.len());
+        true
     }
 
     /// The open member name is whole: finds the slot of its value.

@@ -18,7 +18,7 @@ use crate::partial::Value;
 /// Looks at a subschema that a yes or no may cost.
 const VERDICT_STEPS_MAX: u64 = 100_000_000;
 /// Looks at a subschema that a list of faults may cost.
-const LIST_STEPS_MAX: u64 = 1_000_000;
+const LIST_STEPS_MAX: u64 = 2_000_000;
 /// Rows of calls, schema applicators times value levels, that any thread's stack carries.
 const CALLS_MAX_HERE: usize = 200;
 /// A stack for the deepest judgement that the limits allow, in bytes; memory is taken only as it is used.

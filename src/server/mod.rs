@@ -195,7 +195,7 @@ async fn serve(node: Arc<Node>, begun: std::sync::mpsc::SyncSender<Started>) {
         .max_connections(node.options.connections_max + SHORT_CONNECTIONS)
         .backlog(ACCEPT_BACKLOG)
         .tcp_nodelay(true)
-        // We linger ourselves, where something may be unread; actix would let every closed socket wait.
+        // We linger ourselves, where something may be unread; actix would read on from every closed socket.
         .client_disconnect_timeout(Duration::ZERO)
         .on_connect(move |connection, _| give_up_after(connection, patience))
         .shutdown_timeout(STOP_SECONDS)

@@ -1,7 +1,7 @@
 //! One client, sans-IO: inputs and the time go in, outputs come out.
 //!
 //! The session knows the protocol and the client's rights to talk; it does not know where jobs live. What needs the
-//! world is asked as an output ([`Output::Submit`], [`Output::Watch`], …) and comes back as an input. Where a viewer
+//! world is asked as an output ([`Output::Ask`]) and comes back as an input. Where a viewer
 //! stands in its log is the hub's to keep; the session keeps which jobs the socket watches and under which tag.
 
 mod io;

@@ -94,7 +94,12 @@ impl Admission {
             idempotency,
         };
         let id = submission.id;
-        match self.backend.submit(submission).await.map_err(unavailable)? {
+        match self
+            .backend
+            .submit(submission)
+            .await
+            .map_err(|error| unavailable(&error))?
+        {
             Submitted::New { position, ahead } => Ok(Kept {
                 id,
                 position: Some(position),
@@ -183,7 +188,7 @@ fn full(retry_after_ms: u64) -> Refused {
     }
 }
 
-fn unavailable(error: BackendError) -> Refused {
+fn unavailable(error: &BackendError) -> Refused {
     Refused {
         retry_after_ms: Some(1_000),
         ..refuse("unavailable", None, error.to_string())

@@ -85,6 +85,11 @@ pub struct Named {
     pub job_id: String,
 }
 
+/// A message that is its type and nothing else.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bare {}
+
 /// How a viewer wants its job told.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -164,7 +169,7 @@ impl ClientMessage {
             "job.detach" => read(members, "").map(Self::Detach),
             "job.cancel" => read(members, "").map(Self::Cancel),
             "job.get" => read(members, "").map(Self::Get),
-            "ping" => Ok(Self::Ping),
+            "ping" => read(members, "").map(|Bare {}| Self::Ping),
             other => {
                 let shown: String = other.chars().take(64).collect();
                 Err(bad(

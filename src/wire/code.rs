@@ -280,6 +280,26 @@ pub enum Close {
 }
 
 impl Close {
+    /// Every way a server closes, by number.
+    pub const ALL: [Self; 10] = [
+        Self::Normal,
+        Self::Silent,
+        Self::Protocol,
+        Self::Unsupported,
+        Self::NotUtf8,
+        Self::Policy,
+        Self::TooLarge,
+        Self::Internal,
+        Self::Restart,
+        Self::Slow,
+    ];
+
+    /// Whether a client that is closed with `number` should come back by itself. 1006 is what a client's own library
+    /// says where the connection was lost.
+    pub const fn invites_back(number: u16) -> bool {
+        matches!(number, 1001 | 1006 | 1012 | 1013 | 3000..=3499 | 4000..=4499)
+    }
+
     /// The number (RFC 6455 §7.4, and the registry of close codes).
     pub const fn number(self) -> u16 {
         match self {

@@ -3,11 +3,12 @@
 mod client;
 mod code;
 mod limits;
+pub mod proto;
 mod server;
 mod snapshot;
 
 pub use client::{
-    BadMessage, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen, decode_request,
+    Auth, BadMessage, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen, decode_request,
 };
 pub use code::{Close, Code};
 pub use limits::Limits;

@@ -1,6 +1,6 @@
 //! What a server says.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::limits::Limits;
@@ -122,13 +122,21 @@ pub struct JobStateNow {
     pub status: JobState,
     pub attempt: u32,
     pub attempts: Vec<Attempt>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub value: Option<Box<RawValue>>,
     pub at: Vec<String>,
     /// The rest is there once the job has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<EndError>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub best: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
@@ -149,7 +157,11 @@ pub struct JobSnapshot {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<Vec<Attempt>>,
     /// The draft; absent while nothing is shown, and in parts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub value: Option<Box<RawValue>>,
     /// The path that a short append means.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -251,11 +263,19 @@ pub struct JobEnd {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<EndError>,
     /// The final value, or what was reached; left out where the viewer holds it and the hash is told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub value: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub best: Option<Box<RawValue>>,
     pub usage: Usage,
     pub attempts: Vec<AttemptUsage>,
@@ -310,6 +330,11 @@ struct Tagged<'a, T> {
 struct Head {
     #[serde(rename = "type")]
     kind: Option<String>,
+}
+
+/// A member that is there has a value, also where that is `null`; serde alone would read `null` as absent.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
 const fn unread() -> Outcome {

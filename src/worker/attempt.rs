@@ -123,6 +123,7 @@ impl<'a> Attempt<'a> {
             self.answer.end = self.answer.draft.finish().end;
             self.drain().await?;
         }
+        self.journal.keep(self.answer.draft.value());
         self.answer.stopped = stopped;
         Ok(self.answer)
     }

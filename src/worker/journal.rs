@@ -8,7 +8,7 @@ use crate::backend::{Append, Appended, Backend, BackendError, Claim, Deferral, F
 use crate::clock;
 use crate::event::{AttemptBegins, End, Epoch, Event, Fold, Note, Position, StatusChange, patch};
 use crate::job::{AttemptRecord, JobId, JobState, LeaseToken, Reason, Tag};
-use crate::partial::{Draft, OpEncoder};
+use crate::partial::{Draft, OpEncoder, Value};
 
 /// A snapshot is stored when the tail has outgrown this many bytes, or half the draft.
 const TAIL_BYTES: usize = 16 * 1024;
@@ -35,6 +35,8 @@ pub(super) struct Journal {
     /// The state as the log has it, but for the value, which the draft holds.
     fold: Fold,
     encoder: OpEncoder,
+    /// What the attempt that has ended reached, in case the log loses it before the end is written.
+    reached: Option<Value>,
     tail_bytes: usize,
     /// The raw text of the attempt, as far as it was written.
     raw: String,
@@ -58,20 +60,11 @@ impl Journal {
                 ..claim.checkpoint.fold.clone()
             },
             encoder: OpEncoder::default(),
+            reached: None,
             tail_bytes: 0,
             raw: claim.checkpoint.raw.clone(),
             record: claim.checkpoint.record.clone(),
         }
-    }
-
-    /// Where the log ends.
-    pub(super) const fn position(&self) -> Position {
-        self.fold.position
-    }
-
-    /// Whether a draft is shown that a new attempt would empty.
-    pub(super) const fn attempt(&self) -> u32 {
-        self.fold.attempt
     }
 
     fn next(&self) -> Position {
@@ -95,6 +88,7 @@ impl Journal {
         };
         self.fold.begin(&begins);
         self.raw.clear();
+        self.reached = None;
         self.encoder.forget_cursor();
         let append = Append {
             record: Some(self.record.clone()),
@@ -102,6 +96,11 @@ impl Journal {
         };
         let (append, answer) = send(Arc::clone(&self.backend), self.job, self.token, append).await;
         self.settle(append, answer, &mut None).await
+    }
+
+    /// Keeps what an attempt has reached, all of which was written.
+    pub(super) fn keep(&mut self, reached: Option<Value>) {
+        self.reached = reached;
     }
 
     /// Writes a note.
@@ -201,7 +200,10 @@ impl Journal {
             self.fold.cursor = self.encoder.cursor().map(str::to_owned);
             self.fold.at = draft.open_paths();
         }
-        let value = draft.as_ref().and_then(|draft| draft.value());
+        let value = match draft {
+            Some(draft) => draft.value(),
+            None => self.reached.clone(),
+        };
         loop {
             let position = Position {
                 epoch: Epoch::new(clock::nonce()),
@@ -265,7 +267,7 @@ impl Journal {
         .await
     }
 
-    /// A step that ends the delivery; sent again until it is answered, in a new epoch after a rollback.
+    /// A step that ends the delivery; sent again until it is answered, behind the whole state after a rollback.
     async fn last_step(
         &mut self,
         event: Event,
@@ -284,6 +286,11 @@ impl Journal {
                 Ok(Fenced::Ok | Fenced::Dup) => return Ok(()),
                 Ok(Fenced::Lost) => return Err(Closed::Lost),
                 Ok(Fenced::Cancel) => return Err(Closed::Cancelled),
+                // What the log has lost is told again first: the end's value is the fold, always.
+                Ok(Fenced::RolledBack(last)) if self.reached.is_some() => {
+                    self.restate(last, &mut None).await?;
+                    write.position = self.next();
+                }
                 Ok(Fenced::RolledBack(last)) => {
                     write.position = Position {
                         epoch: Epoch::new(clock::nonce()),

@@ -1,4 +1,4 @@
-//! The work: a worker claims jobs into its slots and sees each through ([`run`] is the file to read).
+//! The work: a worker claims jobs into its slots and sees each through (`run` is the file to read).
 
 mod attempt;
 mod conversation;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::job::{JobSpec, Message, ModeChoice, Role, Script};
+use crate::job::{JobSpec, Message, ModeChoice, Role};
 use crate::llm::{Carrier, Provider, Providers, Request, Sampling};
 use crate::partial::{DraftOptions, Lenient, Limits, Mode};
 use crate::schema::dialect::{self, Dialect};
@@ -93,7 +93,7 @@ fn request(spec: &JobSpec, schema: &Schema, provider: &Provider, dialect: Dialec
             max_output_tokens: spec.limits.tokens,
             stop: spec.sampling.stop.clone(),
         },
-        script: spec.script.clone().unwrap_or_else(Script::default),
+        script: spec.script.clone().unwrap_or_default(),
         schema: Arc::new(spec.schema.clone()),
         attempt: 1,
         carrier: if dialect == Dialect::Tools {

@@ -312,6 +312,30 @@ fn recursive_unions_are_judged_within_bounds() {
 }
 
 #[test]
+fn mutual_recursion_is_judged_within_bounds() {
+    let all: Vec<Json> = (0..6)
+        .map(|other| json!({ "$ref": format!("#/$defs/d{other}") }))
+        .collect();
+    let defs: serde_json::Map<_, _> = (0..6)
+        .map(|own| {
+            let next = json!({ "anyOf": all });
+            let leaf = json!({ "type": "integer", "multipleOf": own + 2 });
+            (
+                format!("d{own}"),
+                json!({ "properties": { "next": next, "leaf": leaf } }),
+            )
+        })
+        .collect();
+    let schema = compile(&json!({ "$defs": defs, "anyOf": all }));
+    assert!(is_valid(&schema, &deep(90, "7")));
+    assert!(!is_valid(&schema, &deep(90, "1")));
+    assert_eq!(
+        paths(&schema, &deep(1, "1")),
+        [(String::new(), "anyOf".to_owned())]
+    );
+}
+
+#[test]
 fn long_rows_of_references_times_deep_values_do_not_overflow_the_stack() {
     let mut defs = serde_json::Map::new();
     for step in 0..60 {

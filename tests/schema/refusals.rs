@@ -371,3 +371,16 @@ fn many_patterns_share_one_bound() {
         |_| json!({ "pattern": r"^[\w.+-]{1,64}@[^@\s]{1,255}\.(?:[a-z]{2,24}|\p{L}+)$" }),
     ));
 }
+
+#[test]
+fn the_validator_is_built_without_any_way_out_of_the_document() {
+    let manifest = include_str!("../../Cargo.toml");
+    let line = manifest
+        .lines()
+        .find(|line| line.starts_with("jsonschema "))
+        .expect("the dependency");
+    assert!(
+        line.contains("default-features = false") && !line.contains("resolve-"),
+        "{line}"
+    );
+}

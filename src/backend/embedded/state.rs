@@ -53,9 +53,12 @@ pub struct State {
     waiting: BTreeSet<(u64, JobId)>,
     running: BTreeSet<JobId>,
     ended: VecDeque<(u64, JobId)>,
-    keys: HashMap<(Arc<str>, Arc<str>), KeyRow>,
-    keys_by_age: VecDeque<(u64, (Arc<str>, Arc<str>))>,
+    keys: HashMap<KeyName, KeyRow>,
+    keys_by_age: VecDeque<(u64, KeyName)>,
 }
+
+/// A tenant, and an idempotency key of its own.
+type KeyName = (Arc<str>, Arc<str>);
 
 #[derive(Clone, Debug)]
 struct KeyRow {

@@ -4,27 +4,26 @@
 //! and `pattern`, overlapping `oneOf` branches and contradicting demands may come out wrong; the caller checks the
 //! value where the schema uses any of these, and tries again with other chances.
 
-use std::collections::HashSet;
+mod containers;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::node::{Folder, Node, list};
 use super::number;
-use super::pattern;
 use super::random::Random;
 use super::spoil::Weakness;
 use super::text::{self, Persona, Place};
-use super::words::KEYS;
 
-/// Bytes of a value, roughly; beyond it arrays and texts are as short as the schema allows.
+/// Bytes of a value, roughly; beyond them arrays and texts are as short as the schema allows, and beyond twice as
+/// many there is only null: no schema may ask for more than that.
 const BYTES_MAX: usize = 8 << 20;
 /// Values inside values; deeper there is only null.
 const DEPTH_MAX: usize = 96;
-/// Items of an array inside another array.
-const INNER_ITEMS_MAX: usize = 3;
-const UNIQUE_TRIES: usize = 24;
+/// How often a definition may stand inside itself: a schema that demands more has no end.
+const RECURSION_MAX: usize = 8;
 
 /// Writes one value.
 pub(super) struct Generator {
@@ -32,7 +31,7 @@ pub(super) struct Generator {
     random: Random,
     items: usize,
     chars: usize,
-    bytes_left: usize,
+    bytes: usize,
     /// Origins of the nodes around the current one, one list a level.
     around: Vec<Rc<Node>>,
     /// Member names around the current value.
@@ -41,6 +40,7 @@ pub(super) struct Generator {
     persona: Persona,
     pointer: String,
     weakness: Weakness,
+    bold: bool,
 }
 
 impl Generator {
@@ -49,40 +49,48 @@ impl Generator {
         Self {
             folder: Folder::new(Arc::clone(schema)),
             persona: Persona::new(&mut random),
+            weakness: Weakness::new(random.clone()),
             random,
             items,
             chars,
-            bytes_left: BYTES_MAX,
+            bytes: 0,
             around: Vec::new(),
             names: Vec::new(),
             arrays: 0,
             pointer: String::new(),
-            weakness: Weakness::default(),
+            bold: false,
         }
     }
 
     /// The value of the whole schema, and where it breaks most easily.
-    pub(super) fn generate(mut self, schema: &Value) -> (Value, Weakness) {
+    /// `bold` looks for it inside unions too, where breaking one branch may fit another.
+    pub(super) fn generate(mut self, schema: &Value, bold: bool) -> (Value, Weakness) {
+        self.bold = bold;
         let value = self.value(schema);
         (value, self.weakness)
     }
 
     fn value(&mut self, schema: &Value) -> Value {
-        if self.around.len() >= DEPTH_MAX {
+        if self.around.len() >= DEPTH_MAX || self.exhausted() {
             return Value::Null;
         }
-        let lean = self.around.len() > 24 || self.bytes_left == 0 || self.recursion(schema) >= 2;
+        let lean = self.around.len() > 24 || self.bytes >= BYTES_MAX || self.recursion(schema) >= 2;
         let node = self.folder.node(schema, &mut self.random, lean);
         self.of_node(&node)
     }
 
     fn of_node(&mut self, node: &Rc<Node>) -> Value {
         self.around.push(Rc::clone(node));
-        let value = self.kind_of_value(node);
+        let endless = self.depth_of_recursion() > RECURSION_MAX;
+        let value = if endless {
+            Value::Null
+        } else {
+            self.kind_of_value(node)
+        };
         let certain = !self.around.iter().any(|one| one.chosen);
-        if certain {
-            self.weakness
-                .consider(&self.pointer, node, &value, self.around.len(), &mut self.random);
+        if certain || self.bold {
+            let depth = (certain, self.around.len());
+            self.weakness.consider(&self.pointer, node, &value, depth);
         }
         self.around.pop();
         value
@@ -108,7 +116,7 @@ impl Generator {
 
     fn kind_of_value(&mut self, node: &Rc<Node>) -> Value {
         if let Some(constant) = node.keywords.get("const") {
-            return constant.clone();
+            return self.quoted(constant);
         }
         let kinds = kinds(node);
         let choices: Vec<&Value> = list(node.keywords.get("enum"))
@@ -116,11 +124,12 @@ impl Generator {
             .filter(|value| kinds.is_empty() || kinds.iter().any(|kind| is_kind(value, kind)))
             .collect();
         if !choices.is_empty() {
-            return choices[self.random.below(choices.len())].clone();
+            let at = self.random.below(choices.len());
+            return self.quoted(choices[at]);
         }
         let kind = self.kind(node, &kinds);
         if let Some(value) = self.shown(node, kind) {
-            return value;
+            return self.quoted(value);
         }
         match kind {
             "null" => Value::Null,
@@ -195,7 +204,7 @@ impl Generator {
     }
 
     /// An example or default of the schema, where it shows one for a scalar.
-    fn shown(&mut self, node: &Node, kind: &str) -> Option<Value> {
+    fn shown<'a>(&mut self, node: &'a Node, kind: &str) -> Option<&'a Value> {
         let examples = list(node.keywords.get("examples"));
         let example = examples.get(self.random.below(examples.len()));
         let default = node.keywords.get("default").filter(|_| self.random.chance(1, 4));
@@ -204,7 +213,6 @@ impl Generator {
             .filter(|_| self.arrays == 0 || examples.len() > 2)
             .filter(fits)
             .or_else(|| default.filter(fits))
-            .cloned()
     }
 
     fn string(&mut self, node: &Node) -> Value {
@@ -218,15 +226,25 @@ impl Generator {
             name,
             around,
             persona: self.persona,
-            chars: self.chars.min(self.bytes_left),
+            chars: self.chars.min(BYTES_MAX.saturating_sub(self.bytes)),
         };
         let text = text::string(node, place, &mut self.random);
         self.spend(text.len());
         Value::String(text)
     }
 
+    /// A value that the schema itself spells out; it costs what it weighs.
+    fn quoted(&mut self, value: &Value) -> Value {
+        self.spend(weight(value));
+        value.clone()
+    }
+
     fn spend(&mut self, bytes: usize) {
-        self.bytes_left = self.bytes_left.saturating_sub(bytes + 8);
+        self.bytes += bytes + 8;
+    }
+
+    fn exhausted(&self) -> bool {
+        self.bytes >= 2 * BYTES_MAX
     }
 
     fn inside<T>(&mut self, segment: &str, write: impl FnOnce(&mut Self) -> T) -> T {
@@ -236,224 +254,19 @@ impl Generator {
         self.pointer.truncate(before);
         done
     }
-
-    fn array(&mut self, node: &Rc<Node>) -> Value {
-        let tuple = match list(node.keywords.get("prefixItems")) {
-            [] => list(node.keywords.get("items")),
-            prefix => prefix,
-        };
-        let rest = match node.keywords.get("items") {
-            Some(Value::Array(_)) => node.keywords.get("additionalItems"),
-            other => other,
-        };
-        let (count, least) = self.length(node, tuple.len(), rest);
-        let unique = node.keywords.get("uniqueItems") == Some(&Value::Bool(true));
-        let contains = node.keywords.get("contains");
-        let wanted = contains.map_or(0, |_| node.count("minContains").unwrap_or(1));
-        let anything = Value::Bool(true);
-        let mut seen = HashSet::new();
-        let mut items = Vec::new();
-        self.arrays += 1;
-        while items.len() < count && (self.bytes_left > 0 || items.len() < least) {
-            let at = items.len();
-            let schema = tuple.get(at).or(rest).unwrap_or(&anything);
-            let extra = contains.filter(|_| at >= tuple.len() && at < tuple.len() + wanted);
-            let tries = if unique { UNIQUE_TRIES } else { 1 };
-            let fresh = (0..tries).find_map(|_| {
-                let item = self.inside(&at.to_string(), |this| this.item(schema, extra));
-                (!unique || seen.insert(item.to_string())).then_some(item)
-            });
-            self.spend(0);
-            match fresh {
-                Some(item) => items.push(item),
-                None => break,
-            }
-        }
-        self.arrays -= 1;
-        Value::Array(items)
-    }
-
-    fn item(&mut self, schema: &Value, extra: Option<&Value>) -> Value {
-        let Some(extra) = extra else {
-            return self.value(schema);
-        };
-        let node = self.folder.node(schema, &mut self.random, false);
-        let node = self
-            .folder
-            .with(&node, std::slice::from_ref(extra), &mut self.random);
-        self.of_node(&node)
-    }
-
-    /// How many items there shall be, and how many there must be.
-    fn length(&self, node: &Node, tuple: usize, rest: Option<&Value>) -> (usize, usize) {
-        let closed = rest == Some(&Value::Bool(false)) || (tuple > 0 && rest.is_none());
-        let contained = node
-            .keywords
-            .get("contains")
-            .map_or(0, |_| node.count("minContains").unwrap_or(1) + tuple);
-        let min = node.count("minItems").unwrap_or(0).max(contained);
-        let max = node.count("maxItems").unwrap_or(usize::MAX);
-        let wish = match (closed, self.depth_of_recursion(), self.arrays) {
-            (true, _, _) => tuple,
-            (false, 0, 0) => self.items.max(tuple),
-            (false, 0, _) => self.items.min(INNER_ITEMS_MAX).max(tuple),
-            (false, 1, _) => self.items.min(2),
-            (false, _, _) => 0,
-        };
-        (wish.max(min).min(max), min)
-    }
-
-    fn object(&mut self, node: &Rc<Node>) -> Value {
-        let outer = self.persona;
-        self.persona = Persona::new(&mut self.random);
-        let mut members = Map::new();
-        let names = self.members_to_write(node);
-        let node = self.with_dependents(node, &names);
-        for name in names {
-            let Some(schema) = schema_of(&node, &name).cloned() else {
-                continue;
-            };
-            self.member(&mut members, &name, &schema);
-        }
-        self.further_members(&node, &mut members);
-        self.persona = outer;
-        Value::Object(members)
-    }
-
-    fn member(&mut self, members: &mut Map<String, Value>, name: &str, schema: &Value) {
-        self.names.push(name.to_owned());
-        let value = self.inside(name, |this| this.value(schema));
-        self.names.pop();
-        self.spend(name.len());
-        members.insert(name.to_owned(), value);
-    }
-
-    /// Declared members in the schema's order, then required ones that are not declared.
-    fn members_to_write(&mut self, node: &Node) -> Vec<String> {
-        let required: Vec<&str> = list(node.keywords.get("required"))
-            .iter()
-            .filter_map(Value::as_str)
-            .collect();
-        let max = node.count("maxProperties").unwrap_or(usize::MAX);
-        let min = node.count("minProperties").unwrap_or(0);
-        let deep = self.depth_of_recursion() >= 2 || self.around.len() > 24 || self.bytes_left == 0;
-        let declared = node.keywords.get("properties").and_then(Value::as_object);
-        let mut names: Vec<String> = Vec::new();
-        let mut optional = declared
-            .map_or(0, Map::len)
-            .max(min)
-            .min(max)
-            .saturating_sub(required.len());
-        for (name, schema) in declared.into_iter().flatten() {
-            let must = required.contains(&name.as_str());
-            if !must && (optional == 0 || *schema == Value::Bool(false)) {
-                continue;
-            }
-            if must {
-                names.push(name.clone());
-            } else if !(deep || (min == 0 && self.random.chance(1, 8))) {
-                names.push(name.clone());
-                optional -= 1;
-            }
-        }
-        for name in required {
-            if !names.iter().any(|known| known == name) {
-                names.push(name.to_owned());
-            }
-        }
-        for key in ["dependentRequired", "dependencies"] {
-            for (name, more) in node
-                .keywords
-                .get(key)
-                .and_then(Value::as_object)
-                .into_iter()
-                .flatten()
-            {
-                let due = names.contains(name);
-                for more in list(Some(more)).iter().filter_map(Value::as_str).filter(|_| due) {
-                    if !names.iter().any(|known| known == more) {
-                        names.push(more.to_owned());
-                    }
-                }
-            }
-        }
-        names
-    }
-
-    fn with_dependents(&mut self, node: &Rc<Node>, names: &[String]) -> Rc<Node> {
-        let dependents = node.keywords.get("dependentSchemas").and_then(Value::as_object);
-        let due: Vec<Value> = dependents
-            .into_iter()
-            .flatten()
-            .filter(|(name, _)| names.contains(name))
-            .map(|(_, schema)| schema.clone())
-            .collect();
-        if due.is_empty() {
-            return Rc::clone(node);
-        }
-        self.folder.with(node, &due, &mut self.random)
-    }
-
-    /// Members of a map: as many as an array would have items, under names the schema allows.
-    fn further_members(&mut self, node: &Node, members: &mut Map<String, Value>) {
-        let declared = node.keywords.get("properties").is_some();
-        let patterns = node.keywords.get("patternProperties").and_then(Value::as_object);
-        let open = node.keywords.get("additionalProperties");
-        let is_map = open.is_some_and(Value::is_object) || patterns.is_some();
-        let min = node.count("minProperties").unwrap_or(0);
-        let wish = match (is_map && !declared, self.depth_of_recursion()) {
-            (true, 0) => self.items.min(KEYS.len()),
-            (true, 1) => 1,
-            _ => 0,
-        };
-        let bare = node.keywords.get("properties").is_none() && self.around.len() == 1 && open.is_none();
-        let wish = if bare && !is_map && members.is_empty() {
-            2
-        } else {
-            wish
-        };
-        let wish = wish
-            .max(min)
-            .min(node.count("maxProperties").unwrap_or(usize::MAX));
-        let anything = Value::Bool(true);
-        for round in 0..wish.saturating_mul(4) {
-            if members.len() >= wish {
-                break;
-            }
-            let (key, schema) = match patterns.and_then(|patterns| patterns.iter().next()) {
-                Some((pattern, schema)) => (pattern::sample(pattern, &mut self.random, 0, 200), schema),
-                None if open == Some(&Value::Bool(false)) => break,
-                None => (Some(self.key(node, round)), open.unwrap_or(&anything)),
-            };
-            let Some(key) = key else { break };
-            if !members.contains_key(&key) {
-                self.member(members, &key, schema);
-            }
-        }
-    }
-
-    fn key(&mut self, node: &Node, round: usize) -> String {
-        let names = node.keywords.get("propertyNames");
-        let choices = names.map_or(&[][..], |names| list(names.get("enum")));
-        if let Some(choice) = choices.get(round % choices.len().max(1)).and_then(Value::as_str) {
-            return choice.to_owned();
-        }
-        let pattern = names
-            .and_then(|names| names.get("pattern"))
-            .and_then(Value::as_str);
-        let sampled = pattern.and_then(|pattern| pattern::sample(pattern, &mut self.random, 0, 200));
-        sampled.unwrap_or_else(|| match KEYS.get(round) {
-            Some(word) => (*word).to_owned(),
-            None => format!("{}_{round}", KEYS[round % KEYS.len()]),
-        })
-    }
 }
 
-fn schema_of<'a>(node: &'a Node, name: &str) -> Option<&'a Value> {
-    static ANYTHING: Value = Value::Bool(true);
-    let declared = node.keywords.get("properties").and_then(|all| all.get(name));
-    let open = node.keywords.get("additionalProperties");
-    Some(declared.or(open).unwrap_or(&ANYTHING))
+/// Bytes of a value, roughly.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum::<usize>() + 2,
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, value)| key.len() + 3 + weight(value))
+            .sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 4,
+    }
 }
 
 /// The types a node names; empty where it names none.

@@ -3,6 +3,7 @@
 //! The same schema and seed give the same value, so an attempt that follows an invalid one answers the same value
 //! without its mistake; schema, seed and attempt together give the same text, byte for byte.
 
+mod answer;
 mod generate;
 mod node;
 mod number;

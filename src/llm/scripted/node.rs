@@ -29,6 +29,12 @@ const HOPS_MAX: u32 = 32;
 /// Parts folded for one value in all: circles that fork would take for ever.
 const PARTS_MAX: u32 = 2_000;
 
+/// What one keyword may ask for.
+const COUNT_MAX: u64 = 1_000_000;
+
+/// Foldings of one schema that are told apart; with more unions side by side these have to do.
+const VARIANTS_MAX: usize = 64;
+
 /// How unions are decided, and how much may still be folded.
 struct Choice<'a> {
     random: &'a mut Random,
@@ -69,10 +75,10 @@ impl Folder {
     pub(super) fn node(&mut self, schema: &Value, random: &mut Random, lean: bool) -> Rc<Node> {
         let schema = self.behind_plain_references(schema);
         let address = std::ptr::from_ref(schema) as usize;
-        if let Some([first, ..]) = self.known.get(&address).map(Vec::as_slice) {
-            if !first.chosen {
-                return Rc::clone(first);
-            }
+        if let Some(variants) = self.known.get(&address)
+            && (variants.len() >= VARIANTS_MAX || variants.iter().any(|one| !one.chosen))
+        {
+            return Rc::clone(&variants[random.below(variants.len())]);
         }
         let mut choice = Choice {
             random,
@@ -263,13 +269,13 @@ impl Node {
         }
     }
 
-    /// A keyword that counts.
+    /// A keyword that counts; a demand beyond a million is cut down to it.
     pub(super) fn count(&self, key: &str) -> Option<usize> {
         let number = self.keywords.get(key)?;
         let whole = number
             .as_u64()
             .or_else(|| number.as_f64().map(|float| float as u64))?;
-        usize::try_from(whole).ok()
+        usize::try_from(whole.min(COUNT_MAX)).ok()
     }
 
     /// A keyword that measures.

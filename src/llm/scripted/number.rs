@@ -34,10 +34,9 @@ pub(super) fn number(node: &Node, name: &str, whole: bool, random: &mut Random) 
 /// `at` steps, written with the step's own decimals so that no rounding shows.
 fn written(at: f64, step: f64, whole: bool) -> Value {
     let value = at * step;
-    if whole || (value.fract() == 0.0 && step.fract() == 0.0) {
-        if value.abs() <= EXACT_MAX {
-            return Value::from(value as i64);
-        }
+    let integral = whole || (value.fract() == 0.0 && step.fract() == 0.0);
+    if integral && value.abs() <= EXACT_MAX {
+        return Value::from(value as i64);
     }
     let places = format!("{step}")
         .split_once('.')

@@ -2,10 +2,8 @@
 
 use serde_json::Value;
 
-use super::generate::Generator;
-use super::random::Random;
+use super::answer::value;
 use super::words;
-use crate::job::Script;
 use crate::llm::chunk::Finish;
 use crate::llm::request::{Carrier, Request};
 
@@ -134,29 +132,6 @@ fn dressed(request: &Request, value: &Value) -> String {
     } else {
         fence
     }
-}
-
-fn value(request: &Request) -> Value {
-    let Script {
-        seed,
-        items,
-        text_chars,
-        invalid_attempts,
-        ..
-    } = request.script;
-    let limited = |number: u32, max: u32| usize::try_from(number.min(max)).unwrap_or(0);
-    let random = Random::new(seed, &request.schema.to_string());
-    let generator = Generator::new(
-        &request.schema,
-        random,
-        limited(items, 100_000),
-        limited(text_chars, 1_000_000),
-    );
-    let (mut value, weakness) = generator.generate(&request.schema);
-    if request.attempt <= invalid_attempts {
-        weakness.spoil(&mut value);
-    }
-    value
 }
 
 fn tool_name(request: &Request) -> String {

@@ -7,8 +7,10 @@ use super::node::Node;
 use super::random::Random;
 
 /// Where a value breaks for certain, and with what.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Weakness {
+    /// Its own chances: looking for a weak spot must not change the value.
+    random: Random,
     best: Option<Spot>,
     /// How many spots of the best rank were seen.
     seen: usize,
@@ -18,27 +20,29 @@ pub(super) struct Weakness {
 struct Spot {
     pointer: String,
     wrong: Value,
-    rank: (bool, usize),
+    rank: (bool, bool, usize),
 }
 
 impl Weakness {
-    /// Remembers the spot if it is a better one: scalars before containers, deep before shallow, chance among equals.
-    pub(super) fn consider(
-        &mut self,
-        pointer: &str,
-        node: &Node,
-        value: &Value,
-        depth: usize,
-        random: &mut Random,
-    ) {
-        let rank = (!value.is_object() && !value.is_array(), depth);
+    pub(super) fn new(random: Random) -> Self {
+        Self {
+            random,
+            best: None,
+            seen: 0,
+        }
+    }
+
+    /// Remembers the spot if it is a better one: scalars before containers, certain before
+    /// doubtful, deep before shallow, chance among equals. `place` is whether it is certain, and its depth.
+    pub(super) fn consider(&mut self, pointer: &str, node: &Node, value: &Value, place: (bool, usize)) {
+        let rank = (!value.is_object() && !value.is_array(), place.0, place.1);
         let known = self.best.as_ref().map(|best| best.rank);
         if known.is_some_and(|known| known > rank) {
             return;
         }
         let Some(wrong) = wrong(node, value) else { return };
         self.seen = if known == Some(rank) { self.seen + 1 } else { 1 };
-        if self.seen > 1 && !random.chance(1, self.seen) {
+        if self.seen > 1 && !self.random.chance(1, self.seen) {
             return;
         }
         self.best = Some(Spot {

@@ -65,13 +65,13 @@ pub(super) fn string(node: &Node, place: Place<'_>, random: &mut Random) -> Stri
     }
     let text = match named(place, random) {
         Some(text) if text.chars().count() >= min => text,
-        Some(_) | None => free(place.chars.clamp(min, max.max(min)), random),
+        Some(_) | None => free(place.chars.clamp(min, max.max(min)), min, random),
     };
     fitted(text, min, max)
 }
 
-/// Sentences of exactly `chars` characters.
-pub(super) fn free(chars: usize, random: &mut Random) -> String {
+/// Sentences of at most `chars` characters, cut between words where that leaves `min`.
+fn free(chars: usize, min: usize, random: &mut Random) -> String {
     let mut text = String::new();
     let mut count = 0;
     while count < chars {
@@ -83,24 +83,39 @@ pub(super) fn free(chars: usize, random: &mut Random) -> String {
         count += sentence.chars().count();
         text.push_str(sentence);
     }
-    fitted(text, 0, chars)
+    if count <= chars {
+        return text;
+    }
+    truncate(&mut text, chars.saturating_sub(1));
+    let word = text.rfind(' ').map_or(0, |at| {
+        text[..at].trim_end_matches([',', ':', '.', '—', ' ']).len()
+    });
+    if text[..word].chars().count() + 1 >= min.max(chars / 2) && chars > SHORT {
+        text.truncate(word);
+    }
+    if chars > 0 {
+        text.push('.');
+    }
+    text
 }
 
-/// `text` cut or filled to `min..=max` characters; a cut text keeps its full stop.
+/// Characters of a text in which half a word is no worse than a word less.
+const SHORT: usize = 16;
+
+/// `text` cut or filled to `min..=max` characters.
 fn fitted(mut text: String, min: usize, max: usize) -> String {
     let count = text.chars().count();
     if count > max {
-        let stop = text.ends_with('.') && max > 12;
-        let keep = if stop { max - 1 } else { max };
-        let end = text.char_indices().nth(keep).map_or(text.len(), |(at, _)| at);
-        text.truncate(end);
-        if stop {
-            text.push('.');
-        }
+        truncate(&mut text, max);
     } else if count < min {
         text.extend(std::iter::repeat_n('o', min - count));
     }
     text
+}
+
+fn truncate(text: &mut String, chars: usize) {
+    let end = text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at);
+    text.truncate(end);
 }
 
 fn ascii(text: &str) -> String {

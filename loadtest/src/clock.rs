@@ -1,0 +1,34 @@
+//! The one door to time: model server and viewers share this process, so one clock measures both ends.
+#![allow(clippy::disallowed_methods)]
+
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+
+/// Microseconds since the first call.
+pub(crate) fn micros() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let passed = START.get_or_init(Instant::now).elapsed();
+    u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Seconds since 1970, to date a result.
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |passed| passed.as_secs())
+}
+
+/// Waits for `time`.
+pub(crate) async fn sleep(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+/// Ticks every `every`, first after `phase`. A late tick is made up for at once: the rate holds as a mean, and what
+/// waits for a token that is late is not counted as the server's delay.
+pub(crate) fn ticks(phase: Duration, every: Duration) -> Interval {
+    let mut interval = tokio::time::interval_at(Instant::now() + phase, every);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    interval
+}

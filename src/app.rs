@@ -1,0 +1,145 @@
+//! The composition: engine, worker, hub, admission and server in one process, and their ordered end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::backend::Backend;
+use crate::backend::embedded::{Embedded, EngineOptions};
+use crate::hub::{Hub, HubOptions};
+use crate::llm::{Providers, ProvidersError, ProvidersOptions};
+use crate::server::{self, Parts, Running, ServerOptions};
+use crate::submit::{Admission, AdmissionOptions, ModelCheck};
+use crate::worker::{Worker, WorkerOptions};
+
+/// The options of every part.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Sockets and HTTP.
+    pub server: ServerOptions,
+    /// What requests are held against.
+    pub admission: AdmissionOptions,
+    /// The fan-out.
+    pub hub: HubOptions,
+    /// The engine.
+    pub engine: EngineOptions,
+    /// The work.
+    pub worker: WorkerOptions,
+    /// The models.
+    pub providers: ProvidersOptions,
+}
+
+/// Why it did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration of providers cannot work.
+    #[error(transparent)]
+    Providers(#[from] ProvidersError),
+    /// The server cannot listen.
+    #[error(transparent)]
+    Server(#[from] server::StartError),
+    /// The heartbeat's thread cannot be started.
+    #[error("the heartbeat's thread cannot be started: {0}")]
+    Heartbeat(#[from] std::io::Error),
+}
+
+/// Everything, running.
+#[derive(Debug)]
+pub struct App {
+    server: Running,
+    models: Vec<String>,
+    going_down: watch::Sender<bool>,
+    worker: JoinHandle<()>,
+    heartbeat: thread::JoinHandle<()>,
+}
+
+impl App {
+    /// Starts on the runtime it is called on, which needs threads of its own: sockets are served beside it.
+    ///
+    /// # Errors
+    /// A provider that cannot work, an address that cannot be had, a public one without permission.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let backend: Arc<dyn Backend> = Arc::new(Embedded::new(options.engine));
+        let providers = Arc::new(Providers::new(options.providers)?);
+        let models = providers.models();
+        let hub = Hub::new(Arc::clone(&backend), options.hub);
+        let admission = Arc::new(Admission::new(
+            Arc::clone(&backend),
+            options.admission,
+            offered(Arc::clone(&providers)),
+        ));
+        let parts = Parts {
+            hub,
+            admission,
+            backend: Arc::clone(&backend),
+            models: models.clone(),
+            runtime: Handle::current(),
+        };
+        let server = server::start(options.server, parts)?;
+        let (going_down, drain) = watch::channel(false);
+        let worker = Worker::new(backend, providers, options.worker);
+        let heartbeat = start_heartbeat(Arc::clone(&worker), drain.clone())?;
+        let worker = tokio::spawn(worker.run(drain));
+        Ok(Self {
+            server,
+            models,
+            going_down,
+            worker,
+            heartbeat,
+        })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
+    /// The models that may be named.
+    pub fn models(&self) -> &[String] {
+        &self.models
+    }
+
+    /// Goes down in order: no new jobs, every client told when to come back, running jobs given their drain time.
+    pub async fn stop(self) {
+        let _ = self.going_down.send(true);
+        self.server.drain().await;
+        if self.worker.await.is_err() {
+            tracing::error!("the worker did not end by itself");
+        }
+        // Only now: leases are kept while the last jobs end.
+        drop(self.going_down);
+        let _ = tokio::task::spawn_blocking(move || self.heartbeat.join()).await;
+        self.server.stop().await;
+    }
+}
+
+/// The heartbeat's own thread and runtime; it ends when the app drops its end of `alive`.
+fn start_heartbeat(
+    worker: Arc<Worker>,
+    mut alive: watch::Receiver<bool>,
+) -> Result<thread::JoinHandle<()>, std::io::Error> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new()
+        .name("heartbeat".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = worker.heartbeat() => {}
+                    () = async { while alive.changed().await.is_ok() {} } => {}
+                }
+            });
+        })
+}
+
+fn offered(providers: Arc<Providers>) -> ModelCheck {
+    Arc::new(move |model| {
+        providers
+            .resolve(model)
+            .map(|_| ())
+            .map_err(|unknown| unknown.nearest)
+    })
+}

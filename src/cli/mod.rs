@@ -1,0 +1,114 @@
+//! The `livedraft` command line: results on stdout, talk on stderr, stable exit codes.
+
+mod chunk;
+mod demo;
+mod extract;
+mod failure;
+mod job;
+mod outline;
+mod paint;
+pub mod parse;
+mod result;
+mod screen;
+mod serve;
+mod show;
+mod signals;
+mod words;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use self::demo::DemoArgs;
+use self::extract::ExtractArgs;
+use self::failure::Failure;
+use self::job::{JobArgs, WatchArgs};
+use self::parse::ParseArgs;
+use self::screen::Stream;
+use self::serve::ServeArgs;
+
+/// Structured LLM output, live from the first token.
+#[derive(Parser, Debug)]
+#[command(name = "livedraft", version, after_help = failure::TABLE)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// See it all: a server, viewers, a re-ask, a cut socket, a late viewer.
+    Demo(DemoArgs),
+    /// Run the server: sockets, queue and workers in one process.
+    Serve(ServeArgs),
+    /// Extract structured data from text, and see it grow.
+    #[command(after_help = failure::TABLE)]
+    Extract(Box<ExtractArgs>),
+    /// Watch a job to its end; an interrupt leaves it alone.
+    #[command(after_help = failure::TABLE)]
+    Watch(WatchArgs),
+    /// Ask for a job's end.
+    Cancel(JobArgs),
+    /// Print a job's state and value now.
+    Get(JobArgs),
+    /// Turn any model's text into a live draft, without a server.
+    Parse(ParseArgs),
+}
+
+/// Where the server is.
+#[derive(Args, Clone, Debug)]
+struct ServerUrl {
+    /// The server.
+    #[arg(long, env = "LIVEDRAFT_URL", default_value = "ws://127.0.0.1:8080")]
+    url: String,
+}
+
+/// Runs the command to its exit code.
+pub fn run(cli: Cli) -> ExitCode {
+    let code = match command(cli.command) {
+        Ok(code) => code,
+        Err(failure) => {
+            let mut told = format!("livedraft: {failure}\n");
+            if let Some(advice) = failure.advice() {
+                told.push_str(&format!("  {advice}\n"));
+            }
+            Stream::Err.write(&told);
+            failure.exit()
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn command(command: Command) -> Result<u8, Failure> {
+    match command {
+        Command::Demo(args) => server(demo::run(args)),
+        Command::Serve(args) => server(serve::run(args)),
+        Command::Extract(args) => client(extract::run(&args)),
+        Command::Watch(args) => client(job::watch(args)),
+        Command::Cancel(args) => client(job::cancel(args)),
+        Command::Get(args) => client(job::get(args)),
+        Command::Parse(args) => Ok(parse_stdin(args)),
+    }
+}
+
+/// A client needs one thread.
+fn client(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime
+        .map_err(|error| Failure::Serve(format!("no runtime: {error}")))?
+        .block_on(work)
+}
+
+/// A server has a thread for each core.
+fn server(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime
+        .map_err(|error| Failure::Serve(format!("no runtime: {error}")))?
+        .block_on(work)
+}
+
+fn parse_stdin(args: ParseArgs) -> u8 {
+    let code = parse::run(args, io::stdin().lock(), io::stdout().lock(), io::stderr().lock());
+    u8::try_from(code).unwrap_or(1)
+}

@@ -1,0 +1,119 @@
+//! What is said about a job, in words.
+
+use super::paint::{Row, Tone};
+use crate::client::Tally;
+use crate::job::{AttemptError, Outcome, Reason};
+use crate::wire::{JobAttempt, JobEnd, JobStatus};
+
+/// `1 frame`, `2 frames`.
+pub(super) fn count(n: u64, word: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {word}{plural}")
+}
+
+/// Bytes in the unit that reads well.
+pub(super) fn bytes(n: u64) -> String {
+    match n {
+        0..1_000 => format!("{n} B"),
+        1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        _ => format!("{:.1} MB", n as f64 / 1e6),
+    }
+}
+
+/// Milliseconds in the unit that reads well.
+pub(super) fn millis(ms: u64) -> String {
+    if ms < 1_000 {
+        format!("{ms} ms")
+    } else {
+        format!("{:.1} s", ms as f64 / 1e3)
+    }
+}
+
+/// `attempt 2: /age must be an integer`.
+pub(super) fn attempt(begins: &JobAttempt) -> Row {
+    let head = Row::of(Tone::Bold, &format!("attempt {}", begins.attempt));
+    let why = match begins.reason {
+        Reason::First => return head,
+        Reason::Invalid => wrong(&begins.errors),
+        Reason::Provider => "the provider failed".to_owned(),
+        Reason::Truncated => "the answer was cut by its length".to_owned(),
+        Reason::WorkerLost => "its worker was lost".to_owned(),
+    };
+    head.with(Tone::Warn, &format!(": {why}"))
+}
+
+/// The first error, and how many more there are.
+pub(super) fn wrong(errors: &[AttemptError]) -> String {
+    let Some(first) = errors.first() else {
+        return "the answer was invalid".to_owned();
+    };
+    let place = if first.path.is_empty() {
+        "the value"
+    } else {
+        first.path.as_str()
+    };
+    let more = match errors.len() {
+        1 => String::new(),
+        n => format!(" (and {} more)", n - 1),
+    };
+    format!("{place} {}{more}", first.message)
+}
+
+/// `waiting: rate_limited`.
+pub(super) fn status(change: &JobStatus) -> Row {
+    let row = Row::of(Tone::Dim, change.status.as_str());
+    match &change.reason {
+        Some(reason) => row.with(Tone::Dim, &format!(": {reason}")),
+        None => row,
+    }
+}
+
+/// `completed in 1.9 s · 2 attempts · 142 frames · 9.1 kB`.
+pub(super) fn ended(end: &JobEnd, tally: &Tally) -> Row {
+    let (tone, word) = match end.outcome {
+        Outcome::Completed => (Tone::Good, "completed"),
+        Outcome::Failed => (Tone::Bad, "failed"),
+        Outcome::Cancelled => (Tone::Warn, "cancelled"),
+        Outcome::Incomplete => (Tone::Bad, "incomplete"),
+    };
+    let told = format!(
+        " in {} · {} · {} · {}",
+        millis(end.timings.total_ms),
+        count(u64::from(end.attempt), "attempt"),
+        count(tally.frames, "frame"),
+        bytes(tally.bytes),
+    );
+    Row::of(tone, word).with(Tone::Dim, &told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(path: &str) -> AttemptError {
+        AttemptError {
+            path: path.to_owned(),
+            keyword: "type".to_owned(),
+            message: "must be an integer".to_owned(),
+            value: None,
+        }
+    }
+
+    #[test]
+    fn errors_are_told_by_the_first() {
+        assert_eq!(wrong(&[error("/age")]), "/age must be an integer");
+        assert_eq!(
+            wrong(&[error(""), error("/b"), error("/c")]),
+            "the value must be an integer (and 2 more)"
+        );
+        assert_eq!(wrong(&[]), "the answer was invalid");
+    }
+
+    #[test]
+    fn amounts_read_well() {
+        assert_eq!(count(1, "frame"), "1 frame");
+        assert_eq!(count(0, "frame"), "0 frames");
+        assert_eq!([bytes(999), bytes(9_140)], ["999 B", "9.1 kB"]);
+        assert_eq!([millis(20), millis(1_920)], ["20 ms", "1.9 s"]);
+    }
+}

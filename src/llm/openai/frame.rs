@@ -1,0 +1,144 @@
+//! One JSON object of an answer: a chunk of a stream, a whole completion, or an error.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Everything we read of it; unknown members are skipped, for servers add their own.
+#[derive(Debug, Deserialize)]
+pub(super) struct Frame<'a> {
+    #[serde(borrow, default)]
+    pub(super) choices: Option<Vec<Choice<'a>>>,
+    #[serde(default)]
+    pub(super) usage: Option<UsageFrame>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    message: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Choice<'a> {
+    #[serde(default)]
+    pub(super) index: Option<u32>,
+    /// Of a stream.
+    #[serde(borrow, default)]
+    pub(super) delta: Option<Delta<'a>>,
+    /// Of a whole completion.
+    #[serde(borrow, default)]
+    pub(super) message: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    pub(super) finish_reason: Option<Cow<'a, str>>,
+}
+
+/// Texts stay raw: half a surrogate pair is no string to `serde_json`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Delta<'a> {
+    #[serde(borrow, default)]
+    pub(super) content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) refusal: Option<&'a RawValue>,
+    /// DeepSeek, vLLM, llama.cpp.
+    #[serde(borrow, default)]
+    pub(super) reasoning_content: Option<&'a RawValue>,
+    /// OpenRouter, Groq, newer vLLM.
+    #[serde(borrow, default)]
+    pub(super) reasoning: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) tool_calls: Option<Vec<ToolCall<'a>>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ToolCall<'a> {
+    /// Some servers leave it out where there is one call only.
+    #[serde(default)]
+    pub(super) index: Option<u32>,
+    #[serde(borrow, default)]
+    pub(super) id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub(super) function: Option<Function<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Function<'a> {
+    #[serde(borrow, default)]
+    pub(super) name: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub(super) arguments: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct UsageFrame {
+    pub(super) prompt_tokens: Option<u64>,
+    pub(super) completion_tokens: Option<u64>,
+    pub(super) prompt_tokens_details: Option<PromptDetails>,
+    pub(super) completion_tokens_details: Option<CompletionDetails>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct PromptDetails {
+    pub(super) cached_tokens: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct CompletionDetails {
+    pub(super) reasoning_tokens: Option<u64>,
+}
+
+/// What an error object says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Complaint {
+    pub(super) message: String,
+    pub(super) code: Option<String>,
+}
+
+impl<'a> Frame<'a> {
+    pub(super) fn read(text: &'a str) -> serde_json::Result<Self> {
+        serde_json::from_str(text)
+    }
+
+    /// The error it carries: `{"error": …}`, or an object that calls itself one (older vLLM).
+    pub(super) fn complaint(&self) -> Option<Complaint> {
+        if let Some(error) = self.error {
+            return Some(complaint_of(error.get()));
+        }
+        let is_error = self.object.is_some_and(|object| object.get() == r#""error""#);
+        is_error.then(|| Complaint {
+            message: self.message.map(|raw| plain(raw.get())).unwrap_or_default(),
+            code: None,
+        })
+    }
+}
+
+fn complaint_of(raw: &str) -> Complaint {
+    #[derive(Deserialize)]
+    struct Inner<'a> {
+        #[serde(borrow, default)]
+        message: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        code: Option<&'a RawValue>,
+        #[serde(borrow, default, rename = "type")]
+        kind: Option<&'a RawValue>,
+    }
+    match serde_json::from_str::<Inner<'_>>(raw) {
+        Ok(inner) => Complaint {
+            message: inner.message.map(|raw| plain(raw.get())).unwrap_or_default(),
+            code: inner.code.or(inner.kind).map(|raw| plain(raw.get())),
+        },
+        Err(_) => Complaint {
+            message: plain(raw),
+            code: None,
+        },
+    }
+}
+
+/// A string without its quotes; everything else as it is written.
+fn plain(raw: &str) -> String {
+    serde_json::from_str(raw).unwrap_or_else(|_| raw.to_owned())
+}

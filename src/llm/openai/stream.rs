@@ -1,0 +1,169 @@
+//! An answer on the wire: bytes → events → chunks, under the time limits.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Response;
+use tokio::time::Instant;
+
+use super::decode::Decoder;
+use super::{Voice, options::OpenAiOptions};
+use crate::clock;
+use crate::llm::chunk::{Chunk, LlmError, LlmErrorKind};
+use crate::llm::sse;
+
+/// How long usage and `[DONE]` may follow the finish frame; later they are not waited for.
+const AFTER_FINISH: Duration = Duration::from_secs(2);
+
+/// An answer over HTTP.
+#[derive(Debug)]
+pub(in crate::llm) struct OpenAiStream {
+    /// None once the stream is over: the connection is closed or back in the pool.
+    response: Option<Response>,
+    voice: Voice,
+    sse: sse::Decoder,
+    decoder: Decoder,
+    ready: VecDeque<Chunk>,
+    failure: Option<LlmError>,
+    /// Silence until then is an error.
+    deadline: Instant,
+    idle: Duration,
+    first_byte_seen: bool,
+}
+
+impl OpenAiStream {
+    /// A stream whose first byte must come before `deadline`.
+    pub(super) fn new(response: Response, voice: Voice, options: &OpenAiOptions, deadline: Instant) -> Self {
+        Self {
+            response: Some(response),
+            voice,
+            sse: sse::Decoder::new(sse::Limits {
+                line_bytes: options.line_bytes_max,
+                event_bytes: options.event_bytes_max,
+            }),
+            decoder: Decoder::default(),
+            ready: VecDeque::new(),
+            failure: None,
+            deadline,
+            idle: Duration::from_millis(options.idle_ms),
+            first_byte_seen: false,
+        }
+    }
+
+    /// A stream that is already over: a server that did not stream sent `body`.
+    pub(super) fn whole(body: &str, voice: Voice, options: &OpenAiOptions, response: Response) -> Self {
+        let mut stream = Self::new(response, voice, options, clock::now());
+        match stream.decoder.frame(body, &mut stream.ready) {
+            Ok(()) => stream.end(),
+            Err(error) => stream.fail(error),
+        }
+        stream
+    }
+
+    /// Only the read from the socket is awaited, and it is the first thing a turn does: a dropped call loses nothing.
+    pub(in crate::llm) async fn next(&mut self) -> Option<Result<Chunk, LlmError>> {
+        loop {
+            if let Some(chunk) = self.ready.pop_front() {
+                return Some(Ok(chunk));
+            }
+            if let Some(error) = self.failure.take() {
+                return Some(Err(error));
+            }
+            let response = self.response.as_mut()?;
+            let read = tokio::select! {
+                biased;
+                read = response.chunk() => Some(read),
+                () = clock::sleep_until(self.deadline) => None,
+            };
+            match read {
+                Some(Ok(Some(bytes))) => self.bytes(&bytes),
+                Some(Ok(None)) => self.last_event(),
+                _ if self.decoder.finished() => self.end(),
+                Some(Err(error)) => {
+                    let reason = super::reason(error);
+                    self.fail(LlmError::new(
+                        LlmErrorKind::Cut,
+                        format!("the stream broke: {reason}"),
+                    ));
+                }
+                None => self.silence(),
+            }
+        }
+    }
+
+    fn bytes(&mut self, bytes: &Bytes) {
+        self.first_byte_seen = true;
+        let mut events = Vec::new();
+        let fed = self.sse.feed(bytes, |event| events.push(event));
+        for event in events {
+            if !self.event(&event.data) {
+                return;
+            }
+        }
+        if let Err(error) = fed {
+            self.fail(LlmError::new(LlmErrorKind::BadStream, error.to_string()));
+        }
+        let patience = if self.decoder.finished() {
+            AFTER_FINISH
+        } else {
+            self.idle
+        };
+        self.deadline = clock::now() + patience;
+    }
+
+    /// The bytes are over. What the server left without a blank line counts if it is whole.
+    fn last_event(&mut self) {
+        match self.sse.finish() {
+            Ok(Some(event)) => {
+                self.event(&event.data);
+                if self.response.is_some() {
+                    self.end();
+                }
+            }
+            Ok(None) => self.end(),
+            Err(error) => self.fail(LlmError::new(LlmErrorKind::BadStream, error.to_string())),
+        }
+    }
+
+    /// Whether the stream goes on after this event.
+    fn event(&mut self, data: &str) -> bool {
+        let data = data.trim();
+        if data == "[DONE]" {
+            // The client reads the end of the body by itself where it came in the same packet.
+            self.end();
+            return false;
+        }
+        if data.is_empty() {
+            return true;
+        }
+        match self.decoder.frame(data, &mut self.ready) {
+            Ok(()) => true,
+            Err(error) => {
+                self.fail(error);
+                false
+            }
+        }
+    }
+
+    fn silence(&mut self) {
+        let idle = self.idle.as_millis();
+        self.fail(if self.first_byte_seen {
+            LlmError::new(LlmErrorKind::IdleTimeout, format!("silent for {idle} ms"))
+        } else {
+            LlmError::new(LlmErrorKind::FirstByteTimeout, "no byte of an answer in time")
+        });
+    }
+
+    fn end(&mut self) {
+        self.response = None;
+        if let Err(error) = self.decoder.end(&mut self.ready) {
+            self.fail(error);
+        }
+    }
+
+    fn fail(&mut self, error: LlmError) {
+        self.response = None;
+        self.failure = Some(self.voice.speak(error));
+    }
+}

@@ -1,0 +1,299 @@
+//! What a client says, as protobuf.
+
+use serde_json::Value as Json;
+
+use super::job::{list, owned};
+use super::{BadProto, generated, same_words, word};
+use crate::job::{JobLimits, JobSpec, Message, ModeChoice, Role, Sampling, Script};
+use crate::wire::client::{Auth, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen};
+
+same_words!(Form = Form: Patch, Snapshot, Final);
+same_words!(Unseen = Unseen: Absent, Null);
+same_words!(ModeChoice = Mode: Auto, Tools, JsonSchema, Json, MdJson);
+same_words!(Role = Role: System, Developer, User, Assistant, Tool);
+
+/// A word by its number, where unspecified means the default.
+fn word_or_default<P, T: Default>(field: &'static str, number: i32) -> Result<T, BadProto>
+where
+    P: TryFrom<i32> + Into<Option<T>>,
+{
+    match number {
+        0 => Ok(T::default()),
+        number => word::<P, T>(field, number),
+    }
+}
+
+fn json(field: &'static str, text: &str) -> Result<Json, BadProto> {
+    serde_json::from_str(text).map_err(|source| BadProto::Json { field, source })
+}
+
+impl From<&ClientMessage> for generated::ClientMessage {
+    fn from(message: &ClientMessage) -> Self {
+        use generated::client_message::Message as Kind;
+        let kind = match message {
+            ClientMessage::Auth(auth) => Kind::Auth(generated::Auth {
+                token: auth.token.clone(),
+            }),
+            ClientMessage::Create(create) => Kind::JobCreate((&**create).into()),
+            ClientMessage::Attach(attach) => Kind::JobAttach(attach.into()),
+            ClientMessage::Detach(named) => Kind::JobDetach(generated::JobDetach {
+                r#ref: named.reference.clone(),
+                job_id: named.job_id.clone(),
+            }),
+            ClientMessage::Cancel(named) => Kind::JobCancel(generated::JobCancel {
+                r#ref: named.reference.clone(),
+                job_id: named.job_id.clone(),
+            }),
+            ClientMessage::Get(named) => Kind::JobGet(generated::JobGet {
+                r#ref: named.reference.clone(),
+                job_id: named.job_id.clone(),
+            }),
+            ClientMessage::Ping => Kind::Ping(generated::Ping {}),
+        };
+        Self { message: Some(kind) }
+    }
+}
+
+impl TryFrom<generated::ClientMessage> for ClientMessage {
+    type Error = BadProto;
+
+    fn try_from(message: generated::ClientMessage) -> Result<Self, BadProto> {
+        use generated::client_message::Message as Kind;
+        let named = |reference, job_id| Named { reference, job_id };
+        Ok(match message.message.ok_or(BadProto::Missing("message"))? {
+            Kind::Auth(auth) => Self::Auth(Auth { token: auth.token }),
+            Kind::JobCreate(create) => Self::Create(Box::new(create.try_into()?)),
+            Kind::JobAttach(attach) => Self::Attach(attach.try_into()?),
+            Kind::JobDetach(detach) => Self::Detach(named(detach.r#ref, detach.job_id)),
+            Kind::JobCancel(cancel) => Self::Cancel(named(cancel.r#ref, cancel.job_id)),
+            Kind::JobGet(get) => Self::Get(named(get.r#ref, get.job_id)),
+            Kind::Ping(generated::Ping {}) => Self::Ping,
+        })
+    }
+}
+
+impl From<&JobCreate> for generated::JobCreate {
+    fn from(create: &JobCreate) -> Self {
+        Self {
+            r#ref: create.reference.clone(),
+            idempotency_key: create.idempotency_key.clone(),
+            request: Some((&create.request).into()),
+            deliver: Some(create.deliver.into()),
+        }
+    }
+}
+
+impl TryFrom<generated::JobCreate> for JobCreate {
+    type Error = BadProto;
+
+    fn try_from(create: generated::JobCreate) -> Result<Self, BadProto> {
+        Ok(Self {
+            reference: create.r#ref,
+            idempotency_key: create.idempotency_key,
+            request: create.request.ok_or(BadProto::Missing("request"))?.try_into()?,
+            deliver: create.deliver.unwrap_or_default().try_into()?,
+        })
+    }
+}
+
+impl From<&JobAttach> for generated::JobAttach {
+    fn from(attach: &JobAttach) -> Self {
+        Self {
+            r#ref: attach.reference.clone(),
+            job_id: attach.job_id.clone(),
+            position: attach.position.map(Into::into),
+            deliver: Some(attach.deliver.into()),
+        }
+    }
+}
+
+impl TryFrom<generated::JobAttach> for JobAttach {
+    type Error = BadProto;
+
+    fn try_from(attach: generated::JobAttach) -> Result<Self, BadProto> {
+        Ok(Self {
+            reference: attach.r#ref,
+            job_id: attach.job_id,
+            position: attach.position.map(Into::into),
+            deliver: attach.deliver.unwrap_or_default().try_into()?,
+        })
+    }
+}
+
+impl From<Deliver> for generated::Deliver {
+    fn from(deliver: Deliver) -> Self {
+        Self {
+            form: generated::Form::from(deliver.form).into(),
+            unseen: generated::Unseen::from(deliver.unseen).into(),
+            interval_ms: deliver.interval_ms,
+            notes: deliver.notes,
+        }
+    }
+}
+
+impl TryFrom<generated::Deliver> for Deliver {
+    type Error = BadProto;
+
+    fn try_from(deliver: generated::Deliver) -> Result<Self, BadProto> {
+        Ok(Self {
+            form: word_or_default::<generated::Form, _>("form", deliver.form)?,
+            unseen: word_or_default::<generated::Unseen, _>("unseen", deliver.unseen)?,
+            interval_ms: deliver.interval_ms,
+            notes: deliver.notes,
+        })
+    }
+}
+
+impl From<&JobSpec> for generated::JobRequest {
+    fn from(spec: &JobSpec) -> Self {
+        Self {
+            model: spec.model.clone(),
+            messages: list(&spec.messages),
+            input: spec.input.clone(),
+            schema_json: spec.schema.to_string(),
+            mode: generated::Mode::from(spec.mode).into(),
+            max_reasks: Some(spec.max_reasks),
+            flush_ms: Some(spec.flush_ms),
+            sampling: Some((&spec.sampling).into()),
+            limits: Some(spec.limits.into()),
+            metadata: spec.metadata.clone().into_iter().collect(),
+            script: spec.script.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<generated::JobRequest> for JobSpec {
+    type Error = BadProto;
+
+    fn try_from(request: generated::JobRequest) -> Result<Self, BadProto> {
+        let messages = request.messages.into_iter().map(Message::try_from);
+        Ok(Self {
+            model: request.model,
+            messages: messages.collect::<Result<_, _>>()?,
+            input: request.input,
+            schema: json("schema_json", &request.schema_json)?,
+            mode: word_or_default::<generated::Mode, _>("mode", request.mode)?,
+            max_reasks: request.max_reasks.unwrap_or(Self::DEFAULT_REASKS),
+            flush_ms: request.flush_ms.unwrap_or(Self::DEFAULT_FLUSH_MS),
+            sampling: request.sampling.unwrap_or_default().into(),
+            limits: request.limits.unwrap_or_default().into(),
+            metadata: request.metadata.into_iter().collect(),
+            script: request.script.map(Into::into),
+        })
+    }
+}
+
+impl From<&Message> for generated::PromptMessage {
+    fn from(message: &Message) -> Self {
+        Self {
+            role: generated::Role::from(message.role).into(),
+            content_json: Some(message.content.to_string()),
+            tool_calls_json: message.tool_calls.as_ref().map(Json::to_string),
+            tool_call_id: message.tool_call_id.clone(),
+        }
+    }
+}
+
+impl TryFrom<generated::PromptMessage> for Message {
+    type Error = BadProto;
+
+    fn try_from(message: generated::PromptMessage) -> Result<Self, BadProto> {
+        let content = message.content_json.map(|text| json("content_json", &text));
+        let calls = message.tool_calls_json.map(|text| json("tool_calls_json", &text));
+        Ok(Self {
+            role: word::<generated::Role, _>("role", message.role)?,
+            content: content.transpose()?.unwrap_or_default(),
+            tool_calls: calls.transpose()?,
+            tool_call_id: message.tool_call_id,
+        })
+    }
+}
+
+impl From<&Sampling> for generated::Sampling {
+    fn from(sampling: &Sampling) -> Self {
+        Self {
+            temperature: sampling.temperature,
+            top_p: sampling.top_p,
+            seed: sampling.seed,
+            stop: sampling.stop.clone(),
+        }
+    }
+}
+
+impl From<generated::Sampling> for Sampling {
+    fn from(sampling: generated::Sampling) -> Self {
+        Self {
+            temperature: sampling.temperature,
+            top_p: sampling.top_p,
+            seed: sampling.seed,
+            stop: owned(sampling.stop),
+        }
+    }
+}
+
+impl From<JobLimits> for generated::JobLimits {
+    fn from(limits: JobLimits) -> Self {
+        Self {
+            tokens: limits.tokens,
+            bytes: limits.bytes,
+            seconds: limits.seconds,
+        }
+    }
+}
+
+impl From<generated::JobLimits> for JobLimits {
+    fn from(limits: generated::JobLimits) -> Self {
+        Self {
+            tokens: limits.tokens,
+            bytes: limits.bytes,
+            seconds: limits.seconds,
+        }
+    }
+}
+
+impl From<&Script> for generated::Script {
+    fn from(script: &Script) -> Self {
+        Self {
+            tokens_per_second: Some(script.tokens_per_second),
+            token_chars: Some(script.token_chars),
+            invalid_attempts: script.invalid_attempts,
+            broken_attempts: script.broken_attempts,
+            rate_limited_attempts: script.rate_limited_attempts,
+            stop_by_length_after: script.stop_by_length_after,
+            cut_after: script.cut_after,
+            hang_after: script.hang_after,
+            error_after: script.error_after,
+            fault_attempts: script.fault_attempts,
+            refuse: script.refuse,
+            prose: script.prose,
+            think: script.think,
+            seed: script.seed,
+            items: Some(script.items),
+            text_chars: Some(script.text_chars),
+        }
+    }
+}
+
+impl From<generated::Script> for Script {
+    fn from(script: generated::Script) -> Self {
+        let unsaid = Self::default();
+        Self {
+            tokens_per_second: script.tokens_per_second.unwrap_or(unsaid.tokens_per_second),
+            token_chars: script.token_chars.unwrap_or(unsaid.token_chars),
+            invalid_attempts: script.invalid_attempts,
+            broken_attempts: script.broken_attempts,
+            rate_limited_attempts: script.rate_limited_attempts,
+            stop_by_length_after: script.stop_by_length_after,
+            cut_after: script.cut_after,
+            hang_after: script.hang_after,
+            error_after: script.error_after,
+            fault_attempts: script.fault_attempts,
+            refuse: script.refuse,
+            prose: script.prose,
+            think: script.think,
+            seed: script.seed,
+            items: script.items.unwrap_or(unsaid.items),
+            text_chars: script.text_chars.unwrap_or(unsaid.text_chars),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! What a server says, as protobuf: the envelope, and what happens to a job. Answers are in [`answer`](super::answer).
+
+use super::job::{attempts, list, owned, paths, read_ops, reason, state, write_ops};
+use super::{BadProto, generated, raw_option, word};
+use crate::event::Epoch;
+use crate::wire::server::{
+    Goodbye, JobAttempt, JobDetached, JobEnd, JobNote, JobPatch, JobSnapshot, JobStatus, Patch, ServerMessage,
+};
+
+impl TryFrom<&ServerMessage> for generated::ServerMessage {
+    type Error = BadProto;
+
+    fn try_from(message: &ServerMessage) -> Result<Self, BadProto> {
+        use generated::server_message::Message as Kind;
+        let kind = match message {
+            ServerMessage::Welcome(welcome) => Kind::Welcome((&**welcome).into()),
+            ServerMessage::Accepted(accepted) => Kind::JobAccepted(accepted.into()),
+            ServerMessage::Attached(attached) => Kind::JobAttached(attached.into()),
+            ServerMessage::Detached(detached) => Kind::JobDetached(generated::JobDetached {
+                r#ref: detached.reference.clone(),
+                job_id: detached.job_id.clone(),
+            }),
+            ServerMessage::Cancelling(cancelling) => Kind::JobCancelling(cancelling.into()),
+            ServerMessage::State(now) => Kind::JobState((&**now).into()),
+            ServerMessage::Snapshot(snapshot) => Kind::JobSnapshot((&**snapshot).into()),
+            ServerMessage::Patch(patch) => Kind::Patch(patch.try_into()?),
+            ServerMessage::LongPatch(patch) => Kind::JobPatch(patch.try_into()?),
+            ServerMessage::Status(status) => Kind::JobStatus(status.into()),
+            ServerMessage::Attempt(attempt) => Kind::JobAttempt((&**attempt).into()),
+            ServerMessage::Note(note) => Kind::JobNote(note.into()),
+            ServerMessage::End(end) => Kind::JobEnd((&**end).into()),
+            ServerMessage::Error(error) => Kind::Error((&**error).into()),
+            ServerMessage::Goodbye(goodbye) => Kind::Goodbye(generated::Goodbye {
+                reconnect_after_ms: goodbye.reconnect_after_ms,
+            }),
+            ServerMessage::Pong => Kind::Pong(generated::Pong {}),
+        };
+        Ok(Self { message: Some(kind) })
+    }
+}
+
+impl TryFrom<generated::ServerMessage> for ServerMessage {
+    type Error = BadProto;
+
+    fn try_from(message: generated::ServerMessage) -> Result<Self, BadProto> {
+        use generated::server_message::Message as Kind;
+        Ok(match message.message.ok_or(BadProto::Missing("message"))? {
+            Kind::Welcome(welcome) => Self::Welcome(Box::new(welcome.into())),
+            Kind::JobAccepted(accepted) => Self::Accepted(accepted.into()),
+            Kind::JobAttached(attached) => Self::Attached(attached.into()),
+            Kind::JobDetached(detached) => Self::Detached(JobDetached {
+                reference: detached.r#ref,
+                job_id: detached.job_id,
+            }),
+            Kind::JobCancelling(cancelling) => Self::Cancelling(cancelling.try_into()?),
+            Kind::JobState(now) => Self::State(Box::new(now.try_into()?)),
+            Kind::JobSnapshot(snapshot) => Self::Snapshot(Box::new(snapshot.try_into()?)),
+            Kind::Patch(patch) => Self::Patch(patch.try_into()?),
+            Kind::JobPatch(patch) => Self::LongPatch(patch.try_into()?),
+            Kind::JobStatus(status) => Self::Status(status.try_into()?),
+            Kind::JobAttempt(attempt) => Self::Attempt(Box::new(attempt.try_into()?)),
+            Kind::JobNote(note) => Self::Note(note.try_into()?),
+            Kind::JobEnd(end) => Self::End(Box::new(end.try_into()?)),
+            Kind::Error(error) => Self::Error(Box::new(error.into())),
+            Kind::Goodbye(goodbye) => Self::Goodbye(Goodbye {
+                reconnect_after_ms: goodbye.reconnect_after_ms,
+            }),
+            Kind::Pong(generated::Pong {}) => Self::Pong,
+        })
+    }
+}
+
+impl From<&JobSnapshot> for generated::JobSnapshot {
+    fn from(snapshot: &JobSnapshot) -> Self {
+        let attempts = snapshot.attempts.as_ref();
+        Self {
+            job_id: snapshot.job_id.clone(),
+            epoch: snapshot.epoch.bits(),
+            seq: snapshot.seq,
+            status: generated::JobState::from(snapshot.status).into(),
+            attempt: snapshot.attempt,
+            attempts: attempts.map(|told| generated::Attempts { attempts: list(told) }),
+            value_json: snapshot.value.as_ref().map(|value| value.get().to_owned()),
+            cursor: snapshot.cursor.clone(),
+            at: snapshot.at.clone(),
+            part: snapshot.part,
+            parts: snapshot.parts,
+            text: snapshot.text.clone(),
+        }
+    }
+}
+
+impl TryFrom<generated::JobSnapshot> for JobSnapshot {
+    type Error = BadProto;
+
+    fn try_from(snapshot: generated::JobSnapshot) -> Result<Self, BadProto> {
+        let told = snapshot.attempts.map(|told| attempts(told.attempts));
+        Ok(Self {
+            job_id: snapshot.job_id,
+            epoch: Epoch::new(snapshot.epoch),
+            seq: snapshot.seq,
+            status: state(snapshot.status)?,
+            attempt: snapshot.attempt,
+            attempts: told.transpose()?,
+            value: raw_option("value_json", snapshot.value_json)?,
+            cursor: snapshot.cursor,
+            at: snapshot.at,
+            part: snapshot.part,
+            parts: snapshot.parts,
+            text: snapshot.text,
+        })
+    }
+}
+
+impl TryFrom<&Patch> for generated::Patch {
+    type Error = BadProto;
+
+    fn try_from(patch: &Patch) -> Result<Self, BadProto> {
+        Ok(Self {
+            tag: patch.tag.clone(),
+            seq: patch.seq,
+            ops: read_ops(&patch.ops)?,
+            at: paths(patch.at.as_ref()),
+        })
+    }
+}
+
+impl TryFrom<generated::Patch> for Patch {
+    type Error = BadProto;
+
+    fn try_from(patch: generated::Patch) -> Result<Self, BadProto> {
+        Ok(Self {
+            tag: patch.tag,
+            seq: patch.seq,
+            ops: write_ops(patch.ops)?,
+            at: patch.at.map(|at| at.paths),
+        })
+    }
+}
+
+impl TryFrom<&JobPatch> for generated::JobPatch {
+    type Error = BadProto;
+
+    fn try_from(patch: &JobPatch) -> Result<Self, BadProto> {
+        Ok(Self {
+            job_id: patch.job_id.clone(),
+            seq: patch.seq,
+            ops: read_ops(&patch.ops)?,
+            at: paths(patch.at.as_ref()),
+        })
+    }
+}
+
+impl TryFrom<generated::JobPatch> for JobPatch {
+    type Error = BadProto;
+
+    fn try_from(patch: generated::JobPatch) -> Result<Self, BadProto> {
+        Ok(Self {
+            job_id: patch.job_id,
+            seq: patch.seq,
+            ops: write_ops(patch.ops)?,
+            at: patch.at.map(|at| at.paths),
+        })
+    }
+}
+
+impl From<&JobStatus> for generated::JobStatus {
+    fn from(status: &JobStatus) -> Self {
+        Self {
+            job_id: status.job_id.clone(),
+            epoch: status.epoch.bits(),
+            seq: status.seq,
+            status: generated::JobState::from(status.status).into(),
+            reason: status.reason.clone(),
+            until_ms: status.until_ms,
+        }
+    }
+}
+
+impl TryFrom<generated::JobStatus> for JobStatus {
+    type Error = BadProto;
+
+    fn try_from(status: generated::JobStatus) -> Result<Self, BadProto> {
+        Ok(Self {
+            job_id: status.job_id,
+            epoch: Epoch::new(status.epoch),
+            seq: status.seq,
+            status: state(status.status)?,
+            reason: status.reason,
+            until_ms: status.until_ms,
+        })
+    }
+}
+
+impl From<&JobAttempt> for generated::JobAttempt {
+    fn from(attempt: &JobAttempt) -> Self {
+        Self {
+            job_id: attempt.job_id.clone(),
+            epoch: attempt.epoch.bits(),
+            seq: attempt.seq,
+            attempt: attempt.attempt,
+            reason: generated::Reason::from(attempt.reason).into(),
+            reset: attempt.reset,
+            at: attempt.at.clone(),
+            errors: list(&attempt.errors),
+        }
+    }
+}
+
+impl TryFrom<generated::JobAttempt> for JobAttempt {
+    type Error = BadProto;
+
+    fn try_from(attempt: generated::JobAttempt) -> Result<Self, BadProto> {
+        Ok(Self {
+            job_id: attempt.job_id,
+            epoch: Epoch::new(attempt.epoch),
+            seq: attempt.seq,
+            attempt: attempt.attempt,
+            reason: reason(attempt.reason)?,
+            reset: attempt.reset,
+            at: attempt.at,
+            errors: owned(attempt.errors),
+        })
+    }
+}
+
+impl From<&JobNote> for generated::JobNote {
+    fn from(note: &JobNote) -> Self {
+        Self {
+            job_id: note.job_id.clone(),
+            epoch: note.epoch.bits(),
+            seq: note.seq,
+            kind: generated::NoteKind::from(note.kind).into(),
+            text: note.text.clone(),
+        }
+    }
+}
+
+impl TryFrom<generated::JobNote> for JobNote {
+    type Error = BadProto;
+
+    fn try_from(note: generated::JobNote) -> Result<Self, BadProto> {
+        Ok(Self {
+            job_id: note.job_id,
+            epoch: Epoch::new(note.epoch),
+            seq: note.seq,
+            kind: word::<generated::NoteKind, _>("kind", note.kind)?,
+            text: note.text,
+        })
+    }
+}
+
+impl From<&JobEnd> for generated::JobEnd {
+    fn from(end: &JobEnd) -> Self {
+        Self {
+            outcome: generated::Outcome::from(end.outcome).into(),
+            job_id: end.job_id.clone(),
+            epoch: end.epoch.bits(),
+            seq: end.seq,
+            attempt: end.attempt,
+            error: end.error.as_ref().map(Into::into),
+            value_json: end.value.as_ref().map(|value| value.get().to_owned()),
+            sha256: end.sha256.clone(),
+            best_json: end.best.as_ref().map(|best| best.get().to_owned()),
+            usage: Some(end.usage.into()),
+            attempts: list(&end.attempts),
+            timings: Some(end.timings.into()),
+        }
+    }
+}
+
+impl TryFrom<generated::JobEnd> for JobEnd {
+    type Error = BadProto;
+
+    fn try_from(end: generated::JobEnd) -> Result<Self, BadProto> {
+        Ok(Self {
+            outcome: word::<generated::Outcome, _>("outcome", end.outcome)?,
+            job_id: end.job_id,
+            epoch: Epoch::new(end.epoch),
+            seq: end.seq,
+            attempt: end.attempt,
+            error: end.error.map(Into::into),
+            value: raw_option("value_json", end.value_json)?,
+            sha256: end.sha256,
+            best: raw_option("best_json", end.best_json)?,
+            usage: end.usage.unwrap_or_default().into(),
+            attempts: owned(end.attempts),
+            timings: end.timings.unwrap_or_default().into(),
+        })
+    }
+}

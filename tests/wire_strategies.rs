@@ -1,0 +1,552 @@
+//! Strategies that make any message of the protocol.
+
+use livedraft::event::{EndError, Epoch, NoteKind, Position, Timings};
+use livedraft::job::{
+    Attempt, AttemptError, AttemptUsage, JobLimits, JobSpec, JobState, Message, ModeChoice, Outcome, Reason,
+    Role, Sampling, Script, Usage,
+};
+use livedraft::wire::{
+    Auth, ClientMessage, Deliver, ErrorMessage, Form, Goodbye, JobAccepted, JobAttach, JobAttached,
+    JobAttempt, JobCancelling, JobCreate, JobDetached, JobEnd, JobNote, JobPatch, JobSnapshot, JobStateNow,
+    JobStatus, Limits, Named, Patch, ServerMessage, Unseen, Welcome,
+};
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::wire_samples::{VALUES, raw};
+
+fn text() -> impl Strategy<Value = String> {
+    let letter = prop_oneof![
+        any::<char>(),
+        prop::sample::select(vec!['a', '/', '~', '"', '\\', '\n', '\u{0}', '😀']),
+    ];
+    vec(letter, 0..8).prop_map(String::from_iter)
+}
+
+/// The text of any JSON value, digits of every kind included.
+fn json_text() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        prop::sample::select(VALUES.to_vec()).prop_map(str::to_owned),
+        any::<i64>().prop_map(|number| number.to_string()),
+        text().prop_map(|text| json!(text).to_string()),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(","))),
+            vec((text(), inner), 0..4).prop_map(|members| {
+                let member = |(key, value): &(String, String)| format!("{}:{value}", json!(key));
+                format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(","))
+            }),
+        ]
+    })
+}
+
+fn raw_value() -> impl Strategy<Value = Box<RawValue>> {
+    json_text().prop_map(|text| raw(&text))
+}
+
+fn ops() -> impl Strategy<Value = Box<RawValue>> {
+    let op = prop_oneof![
+        text().prop_map(|text| json!([text]).to_string()),
+        (text(), text()).prop_map(|(path, text)| json!([path, text]).to_string()),
+        (text(), json_text()).prop_map(|(path, value)| format!("[{},{value},0]", json!(path))),
+        text().prop_map(|path| json!([path, null, 1]).to_string()),
+    ];
+    vec(op, 0..5).prop_map(|ops| raw(&format!("[{}]", ops.join(","))))
+}
+
+fn epoch() -> impl Strategy<Value = Epoch> {
+    any::<u64>().prop_map(Epoch::new)
+}
+
+fn state() -> impl Strategy<Value = JobState> {
+    prop::sample::select(vec![
+        JobState::Queued,
+        JobState::Running,
+        JobState::Waiting,
+        JobState::Recovering,
+        JobState::Completed,
+        JobState::Failed,
+        JobState::Cancelled,
+        JobState::Incomplete,
+    ])
+}
+
+fn reason() -> impl Strategy<Value = Reason> {
+    prop::sample::select(vec![
+        Reason::First,
+        Reason::Invalid,
+        Reason::Provider,
+        Reason::Truncated,
+        Reason::WorkerLost,
+    ])
+}
+
+fn errors() -> impl Strategy<Value = Vec<AttemptError>> {
+    let error =
+        (text(), text(), text(), of(text())).prop_map(|(path, keyword, message, value)| AttemptError {
+            path,
+            keyword,
+            message,
+            value,
+        });
+    vec(error, 0..3)
+}
+
+fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
+    let attempt = (any::<u32>(), reason(), errors());
+    vec(
+        attempt.prop_map(|(n, reason, errors)| Attempt { n, reason, errors }),
+        0..3,
+    )
+}
+
+fn usage() -> impl Strategy<Value = Usage> {
+    (any::<[u64; 4]>(), any::<bool>()).prop_map(|(tokens, estimated)| Usage {
+        input_tokens: tokens[0],
+        output_tokens: tokens[1],
+        reasoning_tokens: tokens[2],
+        cached_input_tokens: tokens[3],
+        estimated,
+    })
+}
+
+fn timings() -> impl Strategy<Value = Timings> {
+    any::<(Option<u64>, Option<u64>, u64)>().prop_map(|(queued_ms, first_change_ms, total_ms)| Timings {
+        queued_ms,
+        first_change_ms,
+        total_ms,
+    })
+}
+
+fn end_error() -> impl Strategy<Value = EndError> {
+    (text(), text(), errors()).prop_map(|(code, message, errors)| EndError {
+        code,
+        message,
+        errors,
+    })
+}
+
+fn deliver() -> impl Strategy<Value = Deliver> {
+    let form = prop::sample::select(vec![Form::Patch, Form::Snapshot, Form::Final]);
+    let unseen = prop::sample::select(vec![Unseen::Absent, Unseen::Null]);
+    (form, unseen, any::<u32>(), any::<bool>()).prop_map(|(form, unseen, interval_ms, notes)| Deliver {
+        form,
+        unseen,
+        interval_ms,
+        notes,
+    })
+}
+
+/// A value without fractions: the reader of client messages goes through doubles.
+fn plain_json() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(|flag| json!(flag)),
+        any::<i64>().prop_map(|number| json!(number)),
+        text().prop_map(|text| json!(text)),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(|items| json!(items)),
+            vec((text(), inner), 0..4)
+                .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    let role = prop::sample::select(vec![
+        Role::System,
+        Role::Developer,
+        Role::User,
+        Role::Assistant,
+        Role::Tool,
+    ]);
+    let calls = of(vec(plain_json(), 0..2).prop_map(|calls| json!(calls)));
+    (role, plain_json(), calls, of(text())).prop_map(|(role, content, tool_calls, tool_call_id)| Message {
+        role,
+        content,
+        tool_calls,
+        tool_call_id,
+    })
+}
+
+fn script() -> impl Strategy<Value = Script> {
+    let counts = any::<[u32; 5]>();
+    let faults = any::<[Option<u64>; 4]>();
+    let flags = any::<[bool; 3]>();
+    (
+        counts,
+        faults,
+        flags,
+        any::<Option<u32>>(),
+        any::<u64>(),
+        0..4_000_000_u32,
+    )
+        .prop_map(|(counts, faults, flags, fault_attempts, seed, rate)| Script {
+            tokens_per_second: f64::from(rate) / 4.0,
+            token_chars: counts[0],
+            invalid_attempts: counts[1],
+            broken_attempts: counts[2],
+            rate_limited_attempts: counts[3],
+            stop_by_length_after: faults[0],
+            cut_after: faults[1],
+            hang_after: faults[2],
+            error_after: faults[3],
+            fault_attempts,
+            refuse: flags[0],
+            prose: flags[1],
+            think: flags[2],
+            seed,
+            items: counts[4],
+            text_chars: counts[0] / 2,
+        })
+}
+
+fn sampling() -> impl Strategy<Value = Sampling> {
+    let quarter = || of((0..8_u32).prop_map(|quarters| f64::from(quarters) / 4.0));
+    (quarter(), quarter(), any::<Option<i64>>(), vec(text(), 0..3)).prop_map(
+        |(temperature, top_p, seed, stop)| Sampling {
+            temperature,
+            top_p,
+            seed,
+            stop,
+        },
+    )
+}
+
+fn spec() -> impl Strategy<Value = JobSpec> {
+    let mode = prop::sample::select(vec![
+        ModeChoice::Auto,
+        ModeChoice::Tools,
+        ModeChoice::JsonSchema,
+        ModeChoice::Json,
+        ModeChoice::MdJson,
+    ]);
+    let asked = (text(), vec(message(), 0..3), of(text()), plain_json(), mode);
+    let limits = any::<(Option<u32>, Option<u64>, Option<u32>)>();
+    let metadata = prop::collection::btree_map(text(), text(), 0..3);
+    let bounds = (
+        any::<u32>(),
+        any::<u32>(),
+        sampling(),
+        limits,
+        metadata,
+        of(script()),
+    );
+    (asked, bounds).prop_map(
+        |(
+            (model, messages, input, schema, mode),
+            (max_reasks, flush_ms, sampling, limits, metadata, script),
+        )| {
+            JobSpec {
+                model,
+                messages,
+                input,
+                schema,
+                mode,
+                max_reasks,
+                flush_ms,
+                sampling,
+                limits: JobLimits {
+                    tokens: limits.0,
+                    bytes: limits.1,
+                    seconds: limits.2,
+                },
+                metadata,
+                script,
+            }
+        },
+    )
+}
+
+/// Any client message.
+pub(crate) fn client_message() -> impl Strategy<Value = ClientMessage> {
+    let named = || (of(text()), text()).prop_map(|(reference, job_id)| Named { reference, job_id });
+    let create = (of(text()), of(text()), spec(), deliver());
+    let attach = (of(text()), text(), of((epoch(), any::<u64>())), deliver());
+    prop_oneof![
+        text().prop_map(|token| ClientMessage::Auth(Auth { token })),
+        create.prop_map(|(reference, idempotency_key, request, deliver)| {
+            ClientMessage::Create(Box::new(JobCreate {
+                reference,
+                idempotency_key,
+                request,
+                deliver,
+            }))
+        }),
+        attach.prop_map(|(reference, job_id, position, deliver)| {
+            ClientMessage::Attach(JobAttach {
+                reference,
+                job_id,
+                position: position.map(|(epoch, seq)| Position { epoch, seq }),
+                deliver,
+            })
+        }),
+        named().prop_map(ClientMessage::Detach),
+        named().prop_map(ClientMessage::Cancel),
+        named().prop_map(ClientMessage::Get),
+        Just(ClientMessage::Ping),
+    ]
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    (any::<[u64; 3]>(), any::<[u32; 6]>()).prop_map(|(wide, narrow)| Limits {
+        message_bytes_max: wide[0],
+        depth_max: narrow[0],
+        viewers_max: narrow[1],
+        pending_max: narrow[2],
+        messages_per_second_max: narrow[3],
+        snapshot_part_bytes: wide[1],
+        end_value_bytes: wide[2],
+        ref_bytes_max: narrow[4],
+        idempotency_key_bytes_max: narrow[5],
+    })
+}
+
+/// Answers to what a client asked.
+fn answer() -> impl Strategy<Value = ServerMessage> {
+    let welcome = (text(), text(), any::<u64>(), limits(), vec(text(), 0..3));
+    let accepted = (
+        of(text()),
+        text(),
+        of(text()),
+        epoch(),
+        any::<[u64; 2]>(),
+        any::<bool>(),
+    );
+    let cancelling = (of(text()), text(), of(state()));
+    let error = (
+        of(text()),
+        of(text()),
+        text(),
+        text(),
+        of(text()),
+        any::<Option<u64>>(),
+    );
+    prop_oneof![
+        welcome.prop_map(|(connection_id, version, heartbeat_ms, limits, models)| {
+            ServerMessage::Welcome(Box::new(Welcome {
+                connection_id,
+                version,
+                heartbeat_ms,
+                limits,
+                models,
+            }))
+        }),
+        accepted.prop_map(|(reference, job_id, tag, epoch, [seq, ahead], existing)| {
+            ServerMessage::Accepted(JobAccepted {
+                reference,
+                job_id,
+                tag,
+                epoch,
+                seq,
+                ahead,
+                existing,
+            })
+        }),
+        (of(text()), text(), of(text()), any::<bool>()).prop_map(|(reference, job_id, tag, resumed)| {
+            ServerMessage::Attached(JobAttached {
+                reference,
+                job_id,
+                tag,
+                resumed,
+            })
+        }),
+        (of(text()), text())
+            .prop_map(|(reference, job_id)| ServerMessage::Detached(JobDetached { reference, job_id })),
+        cancelling.prop_map(|(reference, job_id, already)| {
+            ServerMessage::Cancelling(JobCancelling {
+                reference,
+                job_id,
+                already,
+            })
+        }),
+        error.prop_map(|(reference, job_id, code, message, path, retry_after_ms)| {
+            ServerMessage::Error(Box::new(ErrorMessage {
+                reference,
+                job_id,
+                code,
+                message,
+                path,
+                retry_after_ms,
+            }))
+        }),
+        any::<u64>().prop_map(|reconnect_after_ms| ServerMessage::Goodbye(Goodbye { reconnect_after_ms })),
+        Just(ServerMessage::Pong),
+    ]
+}
+
+fn state_now() -> impl Strategy<Value = ServerMessage> {
+    let head = (of(text()), text(), epoch(), any::<u64>(), state(), any::<u32>());
+    let value = (attempts(), of(raw_value()), vec(text(), 0..3));
+    let end = (of(end_error()), of(raw_value()), of(usage()), of(timings()));
+    (head, value, end).prop_map(
+        |(
+            (reference, job_id, epoch, seq, status, attempt),
+            (attempts, value, at),
+            (error, best, usage, timings),
+        )| {
+            ServerMessage::State(Box::new(JobStateNow {
+                reference,
+                job_id,
+                epoch,
+                seq,
+                status,
+                attempt,
+                attempts,
+                value,
+                at,
+                error,
+                best,
+                usage,
+                timings,
+            }))
+        },
+    )
+}
+
+fn snapshot() -> impl Strategy<Value = ServerMessage> {
+    let head = (
+        text(),
+        epoch(),
+        any::<u64>(),
+        state(),
+        any::<u32>(),
+        of(attempts()),
+    );
+    let value = (of(raw_value()), of(text()), vec(text(), 0..3));
+    let part = (any::<Option<u32>>(), any::<Option<u32>>(), of(text()));
+    (head, value, part).prop_map(
+        |((job_id, epoch, seq, status, attempt, attempts), (value, cursor, at), (part, parts, text))| {
+            ServerMessage::Snapshot(Box::new(JobSnapshot {
+                job_id,
+                epoch,
+                seq,
+                status,
+                attempt,
+                attempts,
+                value,
+                cursor,
+                at,
+                part,
+                parts,
+                text,
+            }))
+        },
+    )
+}
+
+fn end() -> impl Strategy<Value = ServerMessage> {
+    let outcome = prop::sample::select(vec![
+        Outcome::Completed,
+        Outcome::Failed,
+        Outcome::Cancelled,
+        Outcome::Incomplete,
+    ]);
+    let head = (
+        outcome,
+        text(),
+        epoch(),
+        any::<u64>(),
+        any::<u32>(),
+        of(end_error()),
+    );
+    let value = (of(raw_value()), of(text()), of(raw_value()));
+    let costs = vec(
+        (any::<u32>(), usage()).prop_map(|(n, usage)| AttemptUsage { n, usage }),
+        0..3,
+    );
+    (head, value, usage(), costs, timings()).prop_map(
+        |((outcome, job_id, epoch, seq, attempt, error), (value, sha256, best), usage, attempts, timings)| {
+            ServerMessage::End(Box::new(JobEnd {
+                outcome,
+                job_id,
+                epoch,
+                seq,
+                attempt,
+                error,
+                value,
+                sha256,
+                best,
+                usage,
+                attempts,
+                timings,
+            }))
+        },
+    )
+}
+
+/// What happens to a job.
+fn happening() -> impl Strategy<Value = ServerMessage> {
+    let places = || of(vec(text(), 0..3));
+    let kind = prop::sample::select(vec![NoteKind::Reasoning, NoteKind::Text, NoteKind::Warning]);
+    let status = (
+        text(),
+        epoch(),
+        any::<u64>(),
+        state(),
+        of(text()),
+        any::<Option<u64>>(),
+    );
+    let attempt = (
+        text(),
+        epoch(),
+        any::<u64>(),
+        any::<u32>(),
+        reason(),
+        any::<bool>(),
+    );
+    prop_oneof![
+        (text(), any::<u64>(), ops(), places()).prop_map(|(tag, seq, ops, at)| ServerMessage::Patch(Patch {
+            tag,
+            seq,
+            ops,
+            at
+        })),
+        (text(), any::<u64>(), ops(), places())
+            .prop_map(|(job_id, seq, ops, at)| ServerMessage::LongPatch(JobPatch { job_id, seq, ops, at })),
+        status.prop_map(|(job_id, epoch, seq, status, reason, until_ms)| {
+            ServerMessage::Status(JobStatus {
+                job_id,
+                epoch,
+                seq,
+                status,
+                reason,
+                until_ms,
+            })
+        }),
+        (attempt, vec(text(), 0..3), errors()).prop_map(
+            |((job_id, epoch, seq, attempt, reason, reset), at, errors)| {
+                ServerMessage::Attempt(Box::new(JobAttempt {
+                    job_id,
+                    epoch,
+                    seq,
+                    attempt,
+                    reason,
+                    reset,
+                    at,
+                    errors,
+                }))
+            }
+        ),
+        (text(), epoch(), any::<u64>(), kind, text()).prop_map(|(job_id, epoch, seq, kind, text)| {
+            ServerMessage::Note(JobNote {
+                job_id,
+                epoch,
+                seq,
+                kind,
+                text,
+            })
+        }),
+    ]
+}
+
+/// Any server message.
+pub(crate) fn server_message() -> impl Strategy<Value = ServerMessage> {
+    prop_oneof![3 => answer(), 3 => happening(), 1 => state_now(), 1 => snapshot(), 2 => end()]
+}
