@@ -1,6 +1,7 @@
 //! The embedded engine: queue and log in this process, nothing to install.
 
 mod log;
+mod options;
 mod state;
 
 use std::collections::HashMap;
@@ -10,8 +11,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
 
+pub use self::options::EngineOptions;
+pub use self::state::State;
 use self::state::Written;
-pub use self::state::{EngineOptions, State};
 use super::{
     Append, Appended, BackendError, Cancelled, Claim, Deferral, EventLog, Extended, Failure, Fenced,
     JobFacts, JobQueue, Reading, Reaped, Stats, Submission, Submitted, Write,
