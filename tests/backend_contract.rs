@@ -415,6 +415,43 @@ contract! {
         assert!(last.opens.is_some(), "an end that the engine writes opens an epoch");
     }
 
+    /// Attempts that begin and change nothing are no progress.
+    async fn beginning_is_no_progress(line: &Line) {
+        let submission = submission();
+        line.submit(&submission).await;
+        for _ in 0..3 {
+            let Some(claim) = line.claim().await else { break };
+            let begins = AttemptBegins { attempt: 1, reason: Reason::First, reset: true, at: Vec::new(), errors: Vec::new() };
+            let begin = Append {
+                write: write(behind(claim.position, 1), Event::Attempt(begins)),
+                raw: String::new(),
+                record: None,
+                snapshot: None,
+            };
+            line.append(&claim, &begin).await;
+            tokio::time::advance(Duration::from_secs(16)).await;
+            line.reap().await;
+        }
+        assert_eq!(line.fold(submission.id).await.status, JobState::Failed);
+    }
+
+    /// Steps that end a delivery answer as they did when they are sent again, and are not taken where another event
+    /// stands.
+    async fn last_steps_know_themselves(line: &Line) {
+        let claim = line.running().await;
+        let next = behind(claim.position, 1);
+        line.append(&claim, &patch_at(&claim, next, r#"["","a",0]"#)).await;
+        let taken = line.finish(&claim, write(next, end(Outcome::Completed))).await;
+        assert_eq!(taken, Fenced::RolledBack(next), "a patch stands there");
+        let deferral = Deferral { write: waiting(behind(next, 1)), record: AttemptRecord::default(), until_ms: 0 };
+        for _ in 0..2 {
+            let deferred = again(|| line.0.defer(claim.id, claim.token(), deferral.clone())).await;
+            assert!(matches!(deferred, Fenced::Ok | Fenced::Dup), "{deferred:?}");
+        }
+        line.promote().await;
+        assert_eq!(again(|| line.0.defer(claim.id, claim.token(), deferral.clone())).await, Fenced::Lost);
+    }
+
     /// The same key and request name the same job; another request is a conflict; another tenant is another name.
     async fn idempotency_keys_name_jobs(line: &Line) {
         let first = keyed("k", 1);
@@ -424,6 +461,23 @@ contract! {
         let other = Submission { tenant: "two".into(), ..keyed("k", 1) };
         assert!(matches!(line.submit(&other).await, Submitted::New { .. }));
         assert_eq!(line.stats().await.queued, 2);
+        let claim = line.claim().await.expect("in line");
+        line.finish(&claim, write(behind(claim.position, 1), end(Outcome::Completed))).await;
+        tokio::time::advance(Duration::from_secs(3_601)).await;
+        line.promote().await;
+        assert!(again(|| line.0.facts(claim.id)).await.is_none());
+        let tenant = if claim.id == first.id { "one" } else { "two" };
+        let told = line.submit(&Submission { tenant: tenant.into(), ..keyed("k", 3) }).await;
+        assert!(matches!(told, Submitted::New { .. }), "a key never names a job that is gone: {told:?}");
+    }
+
+    /// A submission that is sent again is answered as it was, also once the job has gone on.
+    async fn a_submission_is_answered_as_it_was(line: &Line) {
+        let submission = submission();
+        line.submit(&submission).await;
+        line.claim().await.expect("in line");
+        let Submitted::New { position, .. } = line.submit(&submission).await else { panic!("its own job") };
+        assert_eq!(position, Position { epoch: submission.epoch, seq: 1 });
     }
 
     /// Over the cap a submission is told when to come again, and changes nothing.
@@ -433,6 +487,12 @@ contract! {
         }
         assert!(matches!(line.submit(&submission()).await, Submitted::Full { retry_after_ms: 1.. }));
         assert_eq!(line.stats().await.queued, 3);
+        let claim = line.claim().await.expect("in line");
+        let until_ms = clock::now_ms() + 60_000;
+        let deferral = Deferral { write: waiting(behind(claim.position, 1)), record: AttemptRecord::default(), until_ms };
+        again(|| line.0.defer(claim.id, claim.token(), deferral.clone())).await;
+        let told = line.submit(&submission()).await;
+        assert!(matches!(told, Submitted::Full { .. }), "those put back count: {told:?}");
     }
 
     /// First in, first out; no two claims hold the same job.

@@ -141,7 +141,8 @@ pub enum Fenced {
     Ok,
     /// It was done before.
     Dup,
-    /// The log has lost writes and ends there: send it again in a new epoch.
+    /// The log does not end where the write follows on (it has lost writes, or has one more than the writer knows)
+    /// but there: send it again in a new epoch.
     RolledBack(Position),
     /// The lease is not this one.
     Lost,

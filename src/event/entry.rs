@@ -9,6 +9,11 @@ use super::position::{Epoch, Position};
 use super::snapshot::Fold;
 use crate::job::{AttemptError, JobState, Reason};
 
+/// What an entry takes beside its texts, roughly.
+const ENTRY_BYTES: usize = 128;
+/// What an attempt's error takes, roughly.
+const ERROR_BYTES: usize = 256;
+
 /// An entry: where it stands, and what happened.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Entry {
@@ -98,6 +103,18 @@ impl Event {
             Self::State(_) => true,
             Self::Patch(_) | Self::Status(_) | Self::Note(_) | Self::End(_) => false,
         }
+    }
+
+    /// About how much memory an entry with it takes; the value of a state is not counted.
+    pub fn bytes(&self) -> usize {
+        ENTRY_BYTES
+            + match self {
+                Self::Patch(frame) => frame.len(),
+                Self::Note(note) => note.text.len(),
+                Self::Attempt(begins) => begins.errors.len() * ERROR_BYTES,
+                Self::End(end) => end.best.as_ref().map_or(0, String::len),
+                Self::Status(_) | Self::State(_) => 0,
+            }
     }
 
     /// The kind's name, as engines store it.

@@ -69,12 +69,7 @@ impl Frame {
 
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
-        128 + match &self.entry.event {
-            Event::Patch(frame) => frame.len(),
-            Event::Note(note) => note.text.len(),
-            Event::Attempt(begins) => begins.errors.len() * 256,
-            Event::Status(_) | Event::State(_) | Event::End(_) => 0,
-        }
+        self.entry.event.bytes()
     }
 
     /// Whether it changes the value.

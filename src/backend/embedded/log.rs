@@ -99,6 +99,11 @@ impl JobLog {
         self.snapshot = snapshot;
     }
 
+    /// About how many bytes the tail takes.
+    pub(super) fn tail_bytes(&self) -> usize {
+        self.tail.iter().map(|entry| entry.event.bytes()).sum()
+    }
+
     /// fold(snapshot, tail). An entry that does not fold leaves the state before it: a worker then starts over.
     pub(super) fn fold(&self) -> Fold {
         let mut fold = (*self.snapshot).clone();

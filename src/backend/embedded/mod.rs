@@ -2,6 +2,7 @@
 
 mod log;
 mod options;
+mod row;
 mod state;
 
 use std::collections::HashMap;

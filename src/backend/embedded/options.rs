@@ -7,16 +7,16 @@ use crate::job::LeaseTimes;
 pub struct EngineOptions {
     /// Leases.
     pub lease: LeaseTimes,
-    /// Jobs that may wait in line.
+    /// Jobs that may wait, in line or for their time.
     pub queued_max: usize,
     /// Deliveries of a job that may fail before it ends.
     pub deliveries_max: u32,
-    /// How long an ended job is kept, ms.
+    /// How long an ended job is kept, and its idempotency key with it, ms.
     pub retention_ms: u64,
     /// How many ended jobs are kept.
     pub retained_max: usize,
-    /// How long an idempotency key is remembered, ms.
-    pub idempotency_ms: u64,
+    /// About how many bytes of ended jobs are kept: their values and the tails of their logs.
+    pub retained_bytes_max: usize,
 }
 
 impl Default for EngineOptions {
@@ -27,7 +27,7 @@ impl Default for EngineOptions {
             deliveries_max: 5,
             retention_ms: 60 * 60 * 1_000,
             retained_max: 10_000,
-            idempotency_ms: 24 * 60 * 60 * 1_000,
+            retained_bytes_max: 512 * 1024 * 1024,
         }
     }
 }

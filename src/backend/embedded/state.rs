@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use super::log::{Fit, JobLog};
 use super::options::EngineOptions;
+use super::row::{JobRow, cancelled, poison, refuse, status};
 use crate::backend::{
-    Append, Appended, Cancelled, Checkpoint, Claim, Deferral, Extended, Failure, Fenced, Idempotency,
-    JobFacts, Reaped, Stats, Submission, Submitted, Write,
+    Append, Appended, Cancelled, Claim, Deferral, Extended, Failure, Fenced, JobFacts, Reaped, Stats,
+    Submission, Submitted, Write,
 };
-use crate::event::{End, EndError, Entry, Epoch, Event, StatusChange, Timings};
-use crate::job::{
-    AttemptRecord, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, Transition, Usage, next,
-};
+use crate::event::{EndError, Entry, Epoch, Event, Position};
+use crate::job::{JobId, JobState, LeaseToken, Outcome, Transition, next};
 
 /// Everything the engine holds. Cloning it and putting the clone back later is a failover that lost writes.
 #[derive(Clone, Debug)]
@@ -23,36 +22,27 @@ pub struct State {
     ready: VecDeque<JobId>,
     waiting: BTreeSet<(u64, JobId)>,
     running: BTreeSet<JobId>,
-    ended: VecDeque<(u64, JobId)>,
+    ended: VecDeque<Ended>,
+    ended_bytes: usize,
+    /// Each key names a job that is here.
     keys: HashMap<KeyName, KeyRow>,
-    keys_by_age: VecDeque<(u64, KeyName)>,
+}
+
+/// A job that has ended: when, and about how many bytes of it are kept.
+#[derive(Clone, Copy, Debug)]
+struct Ended {
+    at_ms: u64,
+    job: JobId,
+    bytes: usize,
 }
 
 /// A tenant, and an idempotency key of its own.
-type KeyName = (Arc<str>, Arc<str>);
+pub(super) type KeyName = (Arc<str>, Arc<str>);
 
 #[derive(Clone, Debug)]
 struct KeyRow {
     job: JobId,
     request: [u8; 32],
-}
-
-#[derive(Clone, Debug)]
-struct JobRow {
-    facts: Arc<JobFacts>,
-    spec: Arc<JobSpec>,
-    state: JobState,
-    token: Option<LeaseToken>,
-    until_ms: u64,
-    claims: u32,
-    deliveries: u32,
-    losses: u32,
-    cancelled_ms: Option<u64>,
-    submitted_ms: u64,
-    claimed_ms: Option<u64>,
-    log: JobLog,
-    raw: String,
-    record: AttemptRecord,
 }
 
 /// What a step wrote, to be published in this order.
@@ -67,8 +57,8 @@ impl State {
             waiting: BTreeSet::new(),
             running: BTreeSet::new(),
             ended: VecDeque::new(),
+            ended_bytes: 0,
             keys: HashMap::new(),
-            keys_by_age: VecDeque::new(),
         }
     }
 
@@ -76,7 +66,8 @@ impl State {
         if let Some(known) = self.known(&submission) {
             return known;
         }
-        if self.ready.len() >= self.options.queued_max {
+        // Those that were put back count too: a provider that is busy for long would otherwise let in any number.
+        if self.ready.len() + self.waiting.len() >= self.options.queued_max {
             return Submitted::Full {
                 retry_after_ms: 1_000,
             };
@@ -89,15 +80,16 @@ impl State {
             shape,
             idempotency,
         } = submission;
-        if let Some(Idempotency { key, request }) = idempotency {
-            let name = (Arc::clone(&tenant), key);
+        let key = idempotency.map(|given| {
+            let name = (Arc::clone(&tenant), given.key);
+            let request = given.request;
             self.keys.insert(name.clone(), KeyRow { job: id, request });
-            self.keys_by_age.push_back((now, name));
-        }
+            name
+        });
         let (log, entry) = JobLog::begin(epoch, status(JobState::Queued, None, None));
         let position = log.last();
         let facts = Arc::new(JobFacts { id, tenant, shape });
-        self.jobs.insert(id, JobRow::new(facts, spec, now, log));
+        self.jobs.insert(id, JobRow::new(facts, spec, key, now, log));
         let ahead = self.ready.len() as u64;
         self.ready.push_back(id);
         written.push((id, entry));
@@ -106,8 +98,12 @@ impl State {
 
     /// A submission that is already here: by its id (sent again) or by its key.
     fn known(&self, submission: &Submission) -> Option<Submitted> {
-        if let Some(row) = self.jobs.get(&submission.id) {
-            let position = row.log.last();
+        if self.jobs.contains_key(&submission.id) {
+            // As it was answered: its submitter holds the empty state there, wherever the log stands by now.
+            let position = Position {
+                epoch: submission.epoch,
+                seq: 1,
+            };
             return Some(Submitted::New { position, ahead: 0 });
         }
         let given = submission.idempotency.as_ref()?;
@@ -142,7 +138,7 @@ impl State {
         row.claimed_ms.get_or_insert(now);
         written.push((id, row.log.open(epoch, status(JobState::Running, None, None))));
         self.running.insert(id);
-        Some(row.claim(id))
+        row.claim(id)
     }
 
     pub(super) fn extend(&mut self, now: u64, id: JobId, token: LeaseToken) -> Extended {
@@ -180,12 +176,16 @@ impl State {
             row.raw.clear();
         }
         row.raw.push_str(&append.raw);
-        row.losses = 0;
+        // Beginning an attempt is no progress: a job may kill its workers right behind that.
+        if matches!(append.write.event, Event::Patch(_)) {
+            row.losses = 0;
+        }
         if let Some(record) = &append.record {
             row.record.clone_from(record);
         }
         written.push((id, row.log.write(append.write.clone())));
         if let Some(snapshot) = &append.snapshot {
+            row.snapshot_bytes = row.raw.len();
             row.log.trim(Arc::clone(snapshot));
         }
         Appended::Ok
@@ -199,7 +199,7 @@ impl State {
         written: &mut Written,
     ) -> Fenced {
         let Some(row) = self.held(id, token) else {
-            return Fenced::Lost;
+            return self.lost_or_done(id, token, &deferral.write);
         };
         if let Some(refused) = refuse(row, &deferral.write) {
             return refused;
@@ -219,7 +219,7 @@ impl State {
     ) -> Fenced {
         let deliveries_max = self.options.deliveries_max;
         let Some(row) = self.held(id, token) else {
-            return Fenced::Lost;
+            return self.lost_or_done(id, token, &failure.again);
         };
         if let Some(refused) = refuse(row, &failure.again) {
             return refused;
@@ -242,7 +242,6 @@ impl State {
             return Fenced::Lost;
         };
         row.state = state;
-        row.token = None;
         row.until_ms = until_ms;
         written.push((id, row.log.write(write)));
         self.running.remove(&id);
@@ -258,14 +257,8 @@ impl State {
         write: Write,
         written: &mut Written,
     ) -> Fenced {
-        if let Some(row) = self.jobs.get(&id) {
-            // Ended by this very write: its answer was lost.
-            if row.state.is_end() && row.token == Some(token) && row.log.last() == write.position {
-                return Fenced::Dup;
-            }
-        }
         let Some(row) = self.held(id, token) else {
-            return Fenced::Lost;
+            return self.lost_or_done(id, token, &write);
         };
         if let Some(refused) = refuse(row, &write) {
             return refused;
@@ -296,10 +289,15 @@ impl State {
             | JobState::Incomplete => {}
         }
         row.state = state;
-        row.raw = String::new();
         written.push((id, row.log.write(write)));
+        let bytes = row.put_to_rest();
         self.running.remove(&id);
-        self.ended.push_back((now, id));
+        self.ended_bytes += bytes;
+        self.ended.push_back(Ended {
+            at_ms: now,
+            job: id,
+            bytes,
+        });
         Fenced::Ok
     }
 
@@ -392,7 +390,7 @@ impl State {
         let Some(row) = self.jobs.get(&id) else { return };
         let (outcome, error) = why;
         let end = row.end(now, outcome, error);
-        let position = crate::event::Position {
+        let position = Position {
             epoch,
             seq: row.log.last().seq + 1,
         };
@@ -438,22 +436,21 @@ impl State {
         due.len()
     }
 
-    /// Retention: by age and by count.
+    /// Retention: by age, by count and by bytes. A job's idempotency key goes with it.
     fn forget(&mut self, now: u64) {
-        while let Some((at, id)) = self.ended.front().copied() {
-            let old = at + self.options.retention_ms <= now;
-            if !old && self.ended.len() <= self.options.retained_max {
+        while let Some(Ended { at_ms, job, bytes }) = self.ended.front().copied() {
+            let old = at_ms + self.options.retention_ms <= now;
+            let many = self.ended.len() > self.options.retained_max
+                || self.ended_bytes > self.options.retained_bytes_max;
+            if !old && !many {
                 break;
             }
             self.ended.pop_front();
-            self.jobs.remove(&id);
-        }
-        while let Some((at, name)) = self.keys_by_age.front() {
-            if at + self.options.idempotency_ms > now {
-                break;
+            self.ended_bytes -= bytes;
+            let key = self.jobs.remove(&job).and_then(|row| row.key);
+            if let Some(key) = key {
+                self.keys.remove(&key);
             }
-            self.keys.remove(name);
-            self.keys_by_age.pop_front();
         }
     }
 
@@ -474,105 +471,18 @@ impl State {
         self.jobs.get(&id).map(|row| &row.log)
     }
 
+    /// What a delivery that is over is told: that it ended by this write, or that the lease is another's.
+    fn lost_or_done(&self, id: JobId, token: LeaseToken, write: &Write) -> Fenced {
+        match self.jobs.get(&id) {
+            Some(row) if row.was_ended_by(token, write) => Fenced::Dup,
+            _ => Fenced::Lost,
+        }
+    }
+
     /// The row of a running job, if the token is its delivery's.
     fn held(&mut self, id: JobId, token: LeaseToken) -> Option<&mut JobRow> {
         self.jobs
             .get_mut(&id)
             .filter(|row| row.state == JobState::Running && row.token == Some(token))
     }
-}
-
-impl JobRow {
-    fn new(facts: Arc<JobFacts>, spec: Arc<JobSpec>, now: u64, log: JobLog) -> Self {
-        Self {
-            facts,
-            spec,
-            state: JobState::Queued,
-            token: None,
-            until_ms: 0,
-            claims: 0,
-            deliveries: 0,
-            losses: 0,
-            cancelled_ms: None,
-            submitted_ms: now,
-            claimed_ms: None,
-            log,
-            raw: String::new(),
-            record: AttemptRecord::default(),
-        }
-    }
-
-    fn claim(&self, id: JobId) -> Claim {
-        Claim {
-            id,
-            lease: Lease {
-                token: self.token.unwrap_or(LeaseToken {
-                    delivery: 0,
-                    nonce: 0,
-                }),
-                until_ms: self.until_ms,
-            },
-            spec: Arc::clone(&self.spec),
-            submitted_ms: self.submitted_ms,
-            claimed_ms: self.claimed_ms.unwrap_or(self.submitted_ms),
-            position: self.log.last(),
-            checkpoint: Checkpoint {
-                fold: self.log.fold(),
-                raw: self.raw.clone(),
-                record: self.record.clone(),
-            },
-        }
-    }
-
-    fn end(&self, now: u64, outcome: Outcome, error: EndError) -> End {
-        End {
-            outcome,
-            error: Some(error),
-            sha256: None,
-            best: self.record.best.clone(),
-            usage: self
-                .record
-                .usage
-                .iter()
-                .fold(Usage::default(), |sum, attempt| sum.plus(attempt.usage)),
-            attempts: self.record.usage.clone(),
-            timings: Timings {
-                queued_ms: self.claimed_ms.map(|at| at.saturating_sub(self.submitted_ms)),
-                first_change_ms: None,
-                total_ms: now.saturating_sub(self.submitted_ms),
-            },
-        }
-    }
-}
-
-/// Why a step that ends a delivery is not taken; `None` where it is.
-fn refuse(row: &JobRow, write: &Write) -> Option<Fenced> {
-    match row.log.fit(write) {
-        Fit::Dup => Some(Fenced::Dup),
-        Fit::RolledBack(last) => Some(Fenced::RolledBack(last)),
-        Fit::Next => {
-            let cancels = matches!(&write.event, Event::End(end) if end.outcome == Outcome::Cancelled);
-            (row.cancelled_ms.is_some() && !cancels).then_some(Fenced::Cancel)
-        }
-    }
-}
-
-fn status(status: JobState, reason: Option<&str>, until_ms: Option<u64>) -> Event {
-    Event::Status(StatusChange {
-        status,
-        reason: reason.map(str::to_owned),
-        until_ms,
-    })
-}
-
-fn cancelled() -> (Outcome, EndError) {
-    (
-        Outcome::Cancelled,
-        EndError::new("cancelled", "the job was cancelled"),
-    )
-}
-
-fn poison(losses: u32) -> (Outcome, EndError) {
-    let message = format!("{losses} workers in a row were lost on this job without progress");
-    (Outcome::Failed, EndError::new("poison", message))
 }

@@ -1,0 +1,154 @@
+//! One job as the engine holds it.
+
+use std::sync::Arc;
+
+use super::log::{Fit, JobLog};
+use super::state::KeyName;
+use crate::backend::{Checkpoint, Claim, Fenced, JobFacts, Write};
+use crate::event::{End, EndError, Event, StatusChange, Timings};
+use crate::job::{AttemptRecord, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, Usage};
+
+/// A job.
+#[derive(Clone, Debug)]
+pub(super) struct JobRow {
+    pub(super) facts: Arc<JobFacts>,
+    /// What is asked for; `None` once the job has ended.
+    pub(super) spec: Option<Arc<JobSpec>>,
+    /// The idempotency key that names it: known for as long as the job is.
+    pub(super) key: Option<KeyName>,
+    pub(super) state: JobState,
+    /// The token of the running delivery, or of the last one.
+    pub(super) token: Option<LeaseToken>,
+    pub(super) until_ms: u64,
+    pub(super) claims: u32,
+    pub(super) deliveries: u32,
+    pub(super) losses: u32,
+    pub(super) cancelled_ms: Option<u64>,
+    pub(super) submitted_ms: u64,
+    pub(super) claimed_ms: Option<u64>,
+    pub(super) log: JobLog,
+    pub(super) raw: String,
+    /// About how large the value in the log's stored snapshot is.
+    pub(super) snapshot_bytes: usize,
+    pub(super) record: AttemptRecord,
+}
+
+impl JobRow {
+    /// A job that was submitted at `now`.
+    pub(super) fn new(
+        facts: Arc<JobFacts>,
+        spec: Arc<JobSpec>,
+        key: Option<KeyName>,
+        now: u64,
+        log: JobLog,
+    ) -> Self {
+        Self {
+            facts,
+            spec: Some(spec),
+            key,
+            state: JobState::Queued,
+            token: None,
+            until_ms: 0,
+            claims: 0,
+            deliveries: 0,
+            losses: 0,
+            cancelled_ms: None,
+            submitted_ms: now,
+            claimed_ms: None,
+            log,
+            raw: String::new(),
+            snapshot_bytes: 0,
+            record: AttemptRecord::default(),
+        }
+    }
+
+    /// What its worker is given; `None` of a job that has ended.
+    pub(super) fn claim(&self, id: JobId) -> Option<Claim> {
+        Some(Claim {
+            id,
+            lease: Lease {
+                token: self.token.unwrap_or(LeaseToken {
+                    delivery: 0,
+                    nonce: 0,
+                }),
+                until_ms: self.until_ms,
+            },
+            spec: self.spec.clone()?,
+            submitted_ms: self.submitted_ms,
+            claimed_ms: self.claimed_ms.unwrap_or(self.submitted_ms),
+            position: self.log.last(),
+            checkpoint: Checkpoint {
+                fold: self.log.fold(),
+                raw: self.raw.clone(),
+                record: self.record.clone(),
+            },
+        })
+    }
+
+    /// Lets go of what only a worker needs, and gives about how many bytes of it are kept.
+    pub(super) fn put_to_rest(&mut self) -> usize {
+        let last = std::mem::take(&mut self.raw).len();
+        self.spec = None;
+        self.record = AttemptRecord::default();
+        last.max(self.snapshot_bytes) + self.log.tail_bytes()
+    }
+
+    /// Whether the delivery of `token` has ended by this very write, whose answer was lost.
+    pub(super) fn was_ended_by(&self, token: LeaseToken, write: &Write) -> bool {
+        self.state != JobState::Running && self.token == Some(token) && self.log.last() == write.position
+    }
+
+    /// The end of a job that no worker holds.
+    pub(super) fn end(&self, now: u64, outcome: Outcome, error: EndError) -> End {
+        End {
+            outcome,
+            error: Some(error),
+            sha256: None,
+            best: self.record.best.clone(),
+            usage: self
+                .record
+                .usage
+                .iter()
+                .fold(Usage::default(), |sum, attempt| sum.plus(attempt.usage)),
+            attempts: self.record.usage.clone(),
+            timings: Timings {
+                queued_ms: self.claimed_ms.map(|at| at.saturating_sub(self.submitted_ms)),
+                first_change_ms: None,
+                total_ms: now.saturating_sub(self.submitted_ms),
+            },
+        }
+    }
+}
+
+/// Why a step that ends a running delivery is not taken; `None` where it is.
+pub(super) fn refuse(row: &JobRow, write: &Write) -> Option<Fenced> {
+    match row.log.fit(write) {
+        // The delivery runs, so what stands there is another event: an append whose answer its writer never had.
+        Fit::Dup => Some(Fenced::RolledBack(row.log.last())),
+        Fit::RolledBack(last) => Some(Fenced::RolledBack(last)),
+        Fit::Next => {
+            let cancels = matches!(&write.event, Event::End(end) if end.outcome == Outcome::Cancelled);
+            (row.cancelled_ms.is_some() && !cancels).then_some(Fenced::Cancel)
+        }
+    }
+}
+
+pub(super) fn status(status: JobState, reason: Option<&str>, until_ms: Option<u64>) -> Event {
+    Event::Status(StatusChange {
+        status,
+        reason: reason.map(str::to_owned),
+        until_ms,
+    })
+}
+
+pub(super) fn cancelled() -> (Outcome, EndError) {
+    (
+        Outcome::Cancelled,
+        EndError::new("cancelled", "the job was cancelled"),
+    )
+}
+
+pub(super) fn poison(losses: u32) -> (Outcome, EndError) {
+    let message = format!("{losses} workers in a row were lost on this job without progress");
+    (Outcome::Failed, EndError::new("poison", message))
+}
