@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod connection;
-mod server;
+pub(crate) mod server;
 
 use livedraft::job::Usage;
 use livedraft::llm::{
@@ -139,6 +139,7 @@ async fn a_connection_that_breaks_inside_a_chunk_is_a_cut() {
 async fn reasons_for_the_end() {
     for (reason, expected) in [
         ("length", Finish::Length),
+        ("model_length", Finish::Length),
         ("content_filter", Finish::ContentFilter),
         ("tool_calls", Finish::ToolCalls),
         ("moon", Finish::Other("moon".to_owned())),
@@ -177,6 +178,30 @@ async fn parallel_calls_by_index() {
     assert_eq!(chunks(&body).await, expected);
     let many = calls(json!([{"index": 4_000_000_000_u32, "function": {"arguments": "{"}}]));
     assert_eq!(chunks(&many).await, [Err(LlmErrorKind::BadStream)]);
+}
+
+#[tokio::test]
+async fn calls_that_share_an_index_are_told_apart() {
+    let piece = |id: Option<&str>, name: Option<&str>, arguments: &str| {
+        delta(
+            &json!({"tool_calls": [{"index": 0, "id": id, "function": {"name": name, "arguments": arguments}}]}),
+        )
+    };
+    let whole =
+        piece(Some("a"), Some("f"), "{}") + &piece(Some("b"), Some("f"), "{}") + &finish("tool_calls");
+    let expected = [
+        call(0, Some("a"), Some("f"), "{}"),
+        call(0, Some("b"), Some("f"), "{}"),
+        Ok(Chunk::Finish(Finish::ToolCalls)),
+    ];
+    assert_eq!(chunks(&whole).await, expected, "each whole, all at index 0");
+    let redrawn = piece(Some("a"), Some("f"), "{") + &piece(Some("b"), None, "}") + &finish("tool_calls");
+    let expected = [
+        call(0, Some("a"), Some("f"), "{"),
+        call(0, None, None, "}"),
+        Ok(Chunk::Finish(Finish::ToolCalls)),
+    ];
+    assert_eq!(chunks(&redrawn).await, expected, "a new id for each piece");
 }
 
 #[tokio::test]
@@ -300,6 +325,15 @@ async fn statuses_become_kinds() {
         r#"{"error":{"message":"?","code":"model_not_found"}}"#,
     );
     assert_eq!(played(unknown).await.unwrap_err().kind, Kind::UnknownModel);
+    for error in [
+        r#"{"error":{"message":"?","type":"insufficient_quota","code":"insufficient_quota"}}"#,
+        r#"{"error":{"message":"?","type":"insufficient_quota","param":null,"code":null}}"#,
+    ] {
+        let used_up = answer("429 Too Many Requests", "retry-after: 3\r\n", error);
+        assert_eq!(played(used_up).await.unwrap_err().kind, Kind::Quota);
+    }
+    let unpaid = answer("402 Payment Required", "", "");
+    assert_eq!(played(unpaid).await.unwrap_err().kind, Kind::Quota);
     let page = answer(
         "502 Bad Gateway",
         "content-type: text/html\r\n",

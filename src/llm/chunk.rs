@@ -82,6 +82,8 @@ pub enum LlmErrorKind {
     IdleTimeout,
     /// 429.
     RateLimited,
+    /// 402, or a 429 that says so: the account's quota or money is used up, and waiting does not help.
+    Quota,
     /// 503, 529: busy, not broken.
     Overloaded,
     /// 401, 403.
@@ -102,11 +104,12 @@ pub enum LlmErrorKind {
 
 impl LlmErrorKind {
     /// Every kind, for tables and metrics.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Connect,
         Self::FirstByteTimeout,
         Self::IdleTimeout,
         Self::RateLimited,
+        Self::Quota,
         Self::Overloaded,
         Self::Unauthorized,
         Self::BadRequest,
@@ -124,6 +127,7 @@ impl LlmErrorKind {
             Self::FirstByteTimeout => "first_byte_timeout",
             Self::IdleTimeout => "idle_timeout",
             Self::RateLimited => "rate_limited",
+            Self::Quota => "quota",
             Self::Overloaded => "overloaded",
             Self::Unauthorized => "unauthorized",
             Self::BadRequest => "bad_request",

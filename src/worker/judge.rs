@@ -89,6 +89,7 @@ pub(super) fn provider(error: &LlmError) -> Verdict {
         LlmErrorKind::Connect
         | LlmErrorKind::FirstByteTimeout
         | LlmErrorKind::RateLimited
+        | LlmErrorKind::Quota
         | LlmErrorKind::Overloaded
         | LlmErrorKind::Unauthorized
         | LlmErrorKind::BadRequest

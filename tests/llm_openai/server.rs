@@ -12,31 +12,31 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-pub(super) const KEY: &str = "sk-very-secret";
+pub(crate) const KEY: &str = "sk-very-secret";
 
 /// What the server does with one request: the pieces it writes, and whether it then waits for the client to close.
 #[derive(Clone)]
-pub(super) struct Act {
-    pub(super) pieces: Vec<Vec<u8>>,
-    pub(super) hold: bool,
+pub(crate) struct Act {
+    pub(crate) pieces: Vec<Vec<u8>>,
+    pub(crate) hold: bool,
 }
 
 #[derive(Debug, PartialEq)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     Connection,
     Request,
     Closed,
 }
 
-pub(super) struct Server {
-    pub(super) base: String,
-    pub(super) requests: Arc<Mutex<Vec<String>>>,
-    pub(super) seen: mpsc::UnboundedReceiver<Seen>,
+pub(crate) struct Server {
+    pub(crate) base: String,
+    pub(crate) requests: Arc<Mutex<Vec<String>>>,
+    pub(crate) seen: mpsc::UnboundedReceiver<Seen>,
 }
 
 impl Server {
     /// Plays the acts, one a request, the last one for ever.
-    pub(super) async fn start(acts: Vec<Act>) -> Self {
+    pub(crate) async fn start(acts: Vec<Act>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}/v1/", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -51,11 +51,11 @@ impl Server {
         Self { base, requests, seen }
     }
 
-    pub(super) async fn saw(&mut self, what: Seen) {
+    pub(crate) async fn saw(&mut self, what: Seen) {
         while self.seen.recv().await.expect("the server lives") != what {}
     }
 
-    pub(super) fn request(&self, at: usize) -> (String, Value) {
+    pub(crate) fn request(&self, at: usize) -> (String, Value) {
         let text = self.requests.lock().unwrap()[at].clone();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         (head.to_owned(), serde_json::from_str(body).unwrap())
@@ -113,18 +113,18 @@ async fn read_request(socket: &mut TcpStream) -> Option<String> {
     }
 }
 
-pub(super) const STREAM_HEAD: &str =
+pub(crate) const STREAM_HEAD: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nconnection: close\r\n\r\n";
 
 /// An event stream that ends by closing.
-pub(super) fn stream_of(body: &str) -> Act {
+pub(crate) fn stream_of(body: &str) -> Act {
     Act {
         pieces: vec![STREAM_HEAD.into(), body.into()],
         hold: false,
     }
 }
 
-pub(super) fn answer(status: &str, headers: &str, body: &str) -> Act {
+pub(crate) fn answer(status: &str, headers: &str, body: &str) -> Act {
     let length = body.len();
     let text = format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\n\r\n{body}");
     Act {
@@ -133,14 +133,14 @@ pub(super) fn answer(status: &str, headers: &str, body: &str) -> Act {
     }
 }
 
-pub(super) fn options(base: &str) -> OpenAiOptions {
+pub(crate) fn options(base: &str) -> OpenAiOptions {
     OpenAiOptions {
         key: Some(Secret::new(KEY)),
         ..OpenAiOptions::new("test", base)
     }
 }
 
-pub(super) fn provider(options: OpenAiOptions) -> Arc<Provider> {
+pub(crate) fn provider(options: OpenAiOptions) -> Arc<Provider> {
     let providers = Providers::new(ProvidersOptions {
         scripted: false,
         openai: vec![options],
@@ -148,7 +148,7 @@ pub(super) fn provider(options: OpenAiOptions) -> Arc<Provider> {
     providers.unwrap().resolve("test/m").unwrap()
 }
 
-pub(super) fn request() -> Request {
+pub(crate) fn request() -> Request {
     Request {
         model: "test/m".to_owned(),
         messages: vec![Message::text(Role::User, "hello")],
@@ -164,7 +164,7 @@ pub(super) fn request() -> Request {
     }
 }
 
-pub(super) async fn rest(stream: &mut Stream) -> Vec<Result<Chunk, LlmError>> {
+pub(crate) async fn rest(stream: &mut Stream) -> Vec<Result<Chunk, LlmError>> {
     let mut chunks = Vec::new();
     while let Some(chunk) = stream.next().await {
         chunks.push(chunk);

@@ -27,7 +27,7 @@ pub(super) struct Decoder {
 #[derive(Debug, Default)]
 struct Call {
     arguments: Growing,
-    id_told: bool,
+    id: Option<String>,
     name_told: bool,
 }
 
@@ -118,16 +118,18 @@ impl Decoder {
         }
         let known = self.calls.entry(index).or_default();
         let function = call.function.as_ref();
-        let first = |told: &mut bool, value: Option<&str>| {
-            let value = value.filter(|value| !*told && !value.is_empty())?;
-            *told = true;
-            Some(value.to_owned())
-        };
-        let id = first(&mut known.id_told, call.id.as_deref());
-        let name = first(
-            &mut known.name_told,
-            function.and_then(|function| function.name.as_deref()),
-        );
+        let id = call.id.as_deref().filter(|id| !id.is_empty());
+        let name = function.and_then(|function| function.name.as_deref());
+        let name = name.filter(|name| !name.is_empty());
+        // Some servers give every call the same index. A new id with a name begins another call there; one without
+        // a name does not, for others draw a new id for each piece of one call.
+        if name.is_some() && id.is_some() && known.id.is_some() && known.id.as_deref() != id {
+            *known = Call::default();
+        }
+        let id = id.filter(|_| known.id.is_none()).map(str::to_owned);
+        known.id = known.id.take().or_else(|| id.clone());
+        let name = name.filter(|_| !known.name_told).map(str::to_owned);
+        known.name_told |= name.is_some();
         let arguments = match function
             .and_then(|function| function.arguments)
             .map(RawValue::get)
@@ -169,7 +171,7 @@ fn push(
 fn finish(reason: &str) -> Finish {
     match reason {
         "stop" | "eos" | "eos_token" | "stop_sequence" => Finish::Stop,
-        "length" | "max_tokens" => Finish::Length,
+        "length" | "max_tokens" | "model_length" => Finish::Length,
         "content_filter" => Finish::ContentFilter,
         "tool_calls" | "function_call" => Finish::ToolCalls,
         other => Finish::Other(other.chars().take(64).collect()),

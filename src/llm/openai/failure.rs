@@ -11,6 +11,14 @@ use crate::llm::chunk::{LlmError, LlmErrorKind};
 
 /// Characters of a provider's message that are kept.
 const MESSAGE_CHARS_MAX: usize = 400;
+/// What providers call a quota that is used up; some say it with the status of a rate limit.
+const QUOTA_CODES: &[&str] = &[
+    "insufficient_quota",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+    "insufficient_balance",
+    "insufficient_credits",
+];
 /// No advice makes us wait longer.
 const RETRY_MAX: Duration = Duration::from_secs(86_400);
 
@@ -38,6 +46,8 @@ pub(super) fn from_status(status: StatusCode, headers: &HeaderMap, body: &[u8]) 
 
 fn kind(status: StatusCode, code: Option<&str>) -> LlmErrorKind {
     match status.as_u16() {
+        402 => LlmErrorKind::Quota,
+        429 if code.is_some_and(|code| QUOTA_CODES.contains(&code)) => LlmErrorKind::Quota,
         401 | 403 => LlmErrorKind::Unauthorized,
         404 => LlmErrorKind::UnknownModel,
         429 => LlmErrorKind::RateLimited,

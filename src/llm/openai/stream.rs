@@ -73,6 +73,7 @@ impl OpenAiStream {
             let response = self.response.as_mut()?;
             let read = tokio::select! {
                 biased;
+                () = clock::sleep_until(self.deadline), if self.decoder.finished() => None,
                 read = response.chunk() => Some(read),
                 () = clock::sleep_until(self.deadline) => None,
             };
@@ -94,6 +95,7 @@ impl OpenAiStream {
 
     fn bytes(&mut self, bytes: &Bytes) {
         self.first_byte_seen = true;
+        let finished_before = self.decoder.finished();
         let mut events = Vec::new();
         let fed = self.sse.feed(bytes, |event| events.push(event));
         for event in events {
@@ -104,12 +106,12 @@ impl OpenAiStream {
         if let Err(error) = fed {
             self.fail(LlmError::new(LlmErrorKind::BadStream, error.to_string()));
         }
-        let patience = if self.decoder.finished() {
-            AFTER_FINISH
-        } else {
-            self.idle
-        };
-        self.deadline = clock::now() + patience;
+        if !self.decoder.finished() {
+            self.deadline = clock::now() + self.idle;
+        } else if !finished_before {
+            // Once: comments that keep coming do not keep the answer open.
+            self.deadline = clock::now() + AFTER_FINISH;
+        }
     }
 
     /// The bytes are over. What the server left without a blank line counts if it is whole.
