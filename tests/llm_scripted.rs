@@ -493,3 +493,31 @@ async fn a_stream_may_be_read_in_a_task_of_its_own() {
     let first = tokio::spawn(async move { stream.next().await }).await.unwrap();
     assert_eq!(first, Some(Ok(Chunk::Text("{\"na".to_owned()))));
 }
+
+#[tokio::test]
+async fn a_large_value_is_written_off_the_reactor() {
+    let schema = json!({"type": "array", "items": {"type": "string"}});
+    let script = Script {
+        items: 20_000,
+        ..fast()
+    };
+    let request = request(schema, script);
+    let provider = scripted();
+    let mut open = std::pin::pin!(provider.open(&request));
+    let first =
+        std::future::poll_fn(|context| std::task::Poll::Ready(open.as_mut().poll(context).is_pending()));
+    assert!(first.await, "nobody on this thread waits while it is written");
+    assert!(open.await.is_ok());
+}
+
+#[tokio::test]
+async fn counts_of_nothing_come_to_an_end() {
+    let pattern = "^(((((()?){9}){900}){900}){900}){900}$";
+    let schema = json!({"type": "string", "pattern": pattern});
+    assert!(
+        Schema::compile(&schema, &SchemaLimits::default()).is_ok(),
+        "a client may ask for it"
+    );
+    let told = told(&request(schema, fast())).await;
+    assert_eq!(told.finish, Some(Finish::Stop));
+}

@@ -177,7 +177,7 @@ impl Provider {
     pub async fn open(&self, request: &Request) -> Result<Stream, LlmError> {
         Ok(Stream(match self {
             Self::OpenAi(provider) => Source::OpenAi(Box::new(provider.open(request).await?)),
-            Self::Scripted(provider) => Source::Scripted(Box::new(provider.open(request)?)),
+            Self::Scripted(provider) => Source::Scripted(Box::new(provider.open(request).await?)),
         }))
     }
 

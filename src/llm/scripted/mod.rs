@@ -36,7 +36,8 @@ impl Scripted {
         Self(())
     }
 
-    pub(super) fn open(&self, request: &Request) -> Result<ScriptedStream, LlmError> {
+    /// Its value may have megabytes, so it is written on the blocking pool; who drops the future does not wait for it.
+    pub(super) async fn open(&self, request: &Request) -> Result<ScriptedStream, LlmError> {
         if request.attempt <= request.script.rate_limited_attempts {
             return Err(LlmError {
                 retry_after: Some(RETRY_AFTER),
@@ -44,7 +45,9 @@ impl Scripted {
                 ..LlmError::new(LlmErrorKind::RateLimited, "the script asks for a rate limit")
             });
         }
-        Ok(ScriptedStream::new(request))
+        let request = request.clone();
+        let written = tokio::task::spawn_blocking(move || ScriptedStream::new(&request)).await;
+        written.map_err(|_| LlmError::new(LlmErrorKind::Server, "the script could not be written"))
     }
 }
 

@@ -11,6 +11,8 @@ const EXTRA_MAX: usize = 4;
 /// Characters of one sample.
 const CHARS_MAX: usize = 10_000;
 const DEPTH_MAX: u32 = 32;
+/// Parts written for one sample; counts around what is empty multiply without a character being written.
+const STEPS_MAX: usize = 100_000;
 
 /// A text that matches `pattern` and holds `min..=max` characters.
 pub(super) fn sample(pattern: &str, random: &mut Random, min: usize, max: usize) -> Option<String> {
@@ -26,8 +28,8 @@ pub(super) fn sample(pattern: &str, random: &mut Random, min: usize, max: usize)
     // The first tries take what comes, the later ones stretch towards the minimum.
     for extra in [EXTRA_MAX, 1, 0, min, min.saturating_mul(2), min / 2 + 1] {
         for _ in 0..8 {
-            let mut out = Vec::new();
-            tree.write(random, extra, &mut out)?;
+            let (mut out, mut steps) = (Vec::new(), STEPS_MAX);
+            tree.write(random, extra, &mut steps, &mut out)?;
             if (min..=max).contains(&out.len()) {
                 return Some(out.into_iter().collect());
             }
@@ -44,7 +46,8 @@ enum Tree {
 }
 
 impl Tree {
-    fn write(&self, random: &mut Random, extra: usize, out: &mut Vec<char>) -> Option<()> {
+    fn write(&self, random: &mut Random, extra: usize, steps: &mut usize, out: &mut Vec<char>) -> Option<()> {
+        *steps = steps.checked_sub(1)?;
         if out.len() > CHARS_MAX {
             return None;
         }
@@ -52,12 +55,12 @@ impl Tree {
             Self::OneOf(letters) => out.push(*letters.get(random.below(letters.len()))?),
             Self::All(parts) => {
                 for part in parts {
-                    part.write(random, extra, out)?;
+                    part.write(random, extra, steps, out)?;
                 }
             }
             Self::Any(branches) => branches
                 .get(random.below(branches.len()))?
-                .write(random, extra, out)?,
+                .write(random, extra, steps, out)?,
             Self::Times(part, min, max) => {
                 let most = max.unwrap_or(min + extra).min(min + extra);
                 let times = if extra > EXTRA_MAX {
@@ -66,7 +69,7 @@ impl Tree {
                     min + random.below(most - min + 1)
                 };
                 for _ in 0..times {
-                    part.write(random, extra, out)?;
+                    part.write(random, extra, steps, out)?;
                 }
             }
         }
