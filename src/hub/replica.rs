@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::collections::vec_deque::Iter;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::HubOptions;
 use super::form::{self, Frame, Look, Told};
@@ -26,6 +26,8 @@ pub struct Replica {
     ring: VecDeque<Arc<Frame>>,
     ring_bytes: usize,
     snapshots: [Option<(Position, Arc<[Told]>)>; 2],
+    /// The end as it is told: to viewers that hold the value, and to the others.
+    ends: [OnceLock<Told>; 2],
     gone: bool,
     /// An entry did not fold: the copy is no longer to be continued.
     broken: bool,
@@ -55,6 +57,7 @@ impl Replica {
             ring: VecDeque::new(),
             ring_bytes: 0,
             snapshots: [None, None],
+            ends: Default::default(),
             gone: false,
             broken: false,
         };
@@ -147,7 +150,10 @@ impl Replica {
             self.lineage.open(entry.position.epoch, entry.position.seq - 1);
         }
         match &entry.event {
-            Event::End(end) => self.end = Some((entry.position, Arc::new((**end).clone()))),
+            Event::End(end) => {
+                self.end = Some((entry.position, Arc::new((**end).clone())));
+                self.ends = Default::default();
+            }
             Event::State(_) => {
                 self.fold.apply(entry)?;
                 self.restart();
@@ -238,17 +244,23 @@ impl Replica {
         told
     }
 
-    /// The end for a viewer; `holds` says that it folds the value itself.
+    /// The end for a viewer, encoded once; `holds` says that it folds the value itself.
     pub(super) fn told_end(&self, unseen: Unseen, holds: bool) -> Option<Told> {
         let (position, end) = self.end.as_ref()?;
+        let holds = holds && unseen == Unseen::Absent;
+        let told = self.ends[usize::from(holds)].get_or_init(|| self.encode_end(*position, end, holds));
+        Some(told.clone())
+    }
+
+    fn encode_end(&self, position: Position, end: &End, holds: bool) -> Told {
         let attempt = self.fold.attempt;
         let value = self.fold.value.as_ref();
-        let (value, sha256) = if holds && unseen == Unseen::Absent {
+        let (value, sha256) = if holds {
             form::value_or_hash(value, end.sha256.as_deref(), self.options.end_value_bytes)
         } else {
             (value.map(Value::to_json), end.sha256.clone())
         };
-        Some(form::end(self.job(), *position, attempt, end, value, sha256))
+        form::end(self.job(), position, attempt, end, value, sha256)
     }
 
     /// A frame in a viewer's look; `None` for what it does not want.

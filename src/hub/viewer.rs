@@ -6,7 +6,7 @@ use super::form::{Look, Told};
 use super::replica::Replica;
 use super::watched::{Ticket, Watched};
 use crate::backend::JobFacts;
-use crate::event::Position;
+use crate::event::{Position, Resume};
 use crate::wire::{Deliver, Form};
 
 /// A viewer. It takes what stands behind its position when its socket can send; the end is told once, last.
@@ -34,20 +34,20 @@ impl Viewer {
     ) -> Self {
         let (facts, held) = {
             let replica = watched.replica();
-            (
-                Arc::clone(replica.facts()),
-                held.map(|held| (replica.generation(), held)),
-            )
+            // Asked under one lock: the copy may have been repaired since the position was placed.
+            let held = held
+                .filter(|held| replica.resume(*held) == Resume::Tail && replica.behind(held.seq).is_some());
+            let held = held.map(|held| (replica.generation(), held));
+            (Arc::clone(replica.facts()), held)
         };
-        let resumed = held.is_some_and(|(_, held)| watched.replica().behind(held.seq).is_some());
         Self {
             watched,
             facts,
             _ticket: ticket,
             deliver,
             tagged: true,
-            held: held.filter(|_| resumed),
-            resumed,
+            resumed: held.is_some(),
+            held,
             told_ms: None,
             conflated: 0,
             over: false,

@@ -177,9 +177,15 @@ impl Follow {
                 }
                 self.watched.wake_all();
             }
-            Ok(None) => {}
+            Ok(None) => self.gone(),
             Err(error) => tracing::warn!(job = %self.job, %error, "a log cannot be read"),
         }
+    }
+
+    /// The job is past its retention: whoever still waits for something is told so.
+    fn gone(&self) {
+        self.watched.replica().gone();
+        self.watched.wake_all();
     }
 
     /// Compares positions (rule E2: epoch and seq), and lets the job go when nobody has viewed it for a while.
@@ -193,7 +199,7 @@ impl Follow {
         if let Ok(positions) = hub.backend.positions(&[self.job]).await {
             match positions.first() {
                 Some(Some(last)) if *last != self.watched.replica().last() => self.reread(hub).await,
-                Some(None) => self.watched.replica().gone(),
+                Some(None) => self.gone(),
                 _ => {}
             }
         }
