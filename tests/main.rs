@@ -10,6 +10,7 @@ mod client_following;
 mod conversation_node;
 mod conversation_socket;
 mod conversations;
+mod delivery;
 mod fold_vectors;
 mod harness;
 mod llm_openai;

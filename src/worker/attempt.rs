@@ -16,6 +16,9 @@ use crate::partial::{self, Draft, End};
 /// Bytes of notes that are gathered in one window at the most; more is dropped from the log, not from the draft.
 const NOTE_BYTES_MAX: usize = 16 * 1024;
 
+/// Bytes of a refusal that are kept.
+const REFUSAL_BYTES_MAX: usize = 4 * 1024;
+
 /// How the stream ended.
 #[derive(Debug)]
 pub(super) enum Stopped {
@@ -64,9 +67,15 @@ pub(super) struct Attempt<'a> {
     /// When the next flush may be.
     flush_at: Instant,
     dirty: bool,
+    /// Whether this window has told a note.
+    noted: bool,
     in_flight: Option<InFlight>,
     /// The tool call that is the draft.
     call_index: Option<u32>,
+    /// Another call has begun at its index.
+    call_passed: bool,
+    /// Bytes of the text when the value had closed.
+    closed_at: Option<usize>,
 }
 
 #[derive(Default)]
@@ -105,8 +114,11 @@ impl<'a> Attempt<'a> {
             notes: Notes::default(),
             flush_at: clock::now(),
             dirty: false,
+            noted: false,
             in_flight: None,
             call_index: None,
+            call_passed: false,
+            closed_at: None,
         }
     }
 
@@ -119,7 +131,9 @@ impl<'a> Attempt<'a> {
         };
         // The provider's connection closes here, before anything else is written.
         drop(stream);
-        if !matches!(stopped, Stopped::Cancelled) {
+        if matches!(stopped, Stopped::Cancelled) {
+            self.await_answer().await?;
+        } else {
             self.answer.end = self.answer.draft.finish().end;
             self.drain().await?;
         }
@@ -172,7 +186,10 @@ impl<'a> Attempt<'a> {
                 self.notes.push(NoteKind::Reasoning, &text);
                 self.dirty = true;
             }
-            Chunk::Refusal(text) => self.answer.refusal.push_str(&text),
+            Chunk::Refusal(text) => {
+                self.answer.bytes += text.len();
+                push_up_to(&mut self.answer.refusal, &text, REFUSAL_BYTES_MAX);
+            }
             Chunk::Usage(usage) => self.answer.usage = Some(usage),
             Chunk::Finish(finish) => return Some(Stopped::Finish(finish)),
         }
@@ -181,23 +198,38 @@ impl<'a> Attempt<'a> {
 
     fn text(&mut self, text: &str) {
         self.answer.bytes += text.len();
-        self.answer.raw.push_str(text);
+        // The value has its own limit; what a model goes on to say behind it has not.
+        if self.answer.draft.is_closed() {
+            let closed_at = *self.closed_at.get_or_insert(self.answer.raw.len());
+            push_up_to(&mut self.answer.raw, text, closed_at + NOTE_BYTES_MAX);
+        } else {
+            self.answer.raw.push_str(text);
+        }
         self.answer.draft.feed(text.as_bytes());
         self.hear_draft();
     }
 
     fn call(&mut self, index: u32, id: Option<String>, name: Option<String>, arguments: &str) {
         self.answer.bytes += arguments.len();
+        let known = self.answer.call_id.as_ref();
+        let anew = known.is_some_and(|known| id.as_ref().is_some_and(|id| id != known));
+        let instead = anew && self.answer.draft.value().is_none();
         self.answer
             .draft
             .feed_call(index, id.as_deref(), arguments.as_bytes());
-        // The first call is the draft; the others are told to nobody.
-        let first = *self.call_index.get_or_insert(index) == index;
-        let same = id.is_none() || self.answer.call_id.is_none() || self.answer.call_id == id;
-        if first && same {
-            self.answer.raw.push_str(arguments);
-            self.answer.call_id = self.answer.call_id.take().or(id);
-            self.answer.call_name = self.answer.call_name.take().or(name);
+        // The first call is the draft; the others are told to nobody. A new id at its index is another call, which
+        // the draft takes only where the first has shown nothing.
+        if *self.call_index.get_or_insert(index) == index && !self.call_passed {
+            if instead {
+                self.answer.raw.clear();
+                (self.answer.call_id, self.answer.call_name) = (None, None);
+            }
+            self.call_passed = anew && !instead;
+            if !self.call_passed {
+                self.answer.raw.push_str(arguments);
+                self.answer.call_id = self.answer.call_id.take().or(id);
+                self.answer.call_name = self.answer.call_name.take().or(name);
+            }
         }
         self.hear_draft();
     }
@@ -215,14 +247,30 @@ impl<'a> Attempt<'a> {
 
     /// Sends what has gathered: notes first, since a model speaks before its value more often than after it.
     fn flush(&mut self) {
-        self.in_flight = match self.notes.pop() {
-            Some(note) => Some(self.journal.note(note)),
-            None => {
-                self.dirty = false;
-                self.flush_at = clock::now() + self.window;
-                self.journal.flush(&mut self.answer.draft, &self.answer.raw)
-            }
+        if let Some(note) = self.notes.pop() {
+            self.noted = true;
+            self.in_flight = Some(self.journal.note(note));
+            return;
+        }
+        self.dirty = false;
+        self.in_flight = self.journal.flush(&mut self.answer.draft, &self.answer.raw);
+        // A flush that had nothing to tell opens no window: the first change goes at once.
+        if std::mem::take(&mut self.noted) || self.in_flight.is_some() {
+            self.flush_at = clock::now() + self.window;
+        }
+    }
+
+    /// No write is sent while another's answer is open (rule E3), not even the end of a cancelled job.
+    async fn await_answer(&mut self) -> Result<(), Closed> {
+        let Some(waiting) = self.in_flight.take() else {
+            return Ok(());
         };
+        let (append, answer) = waiting.await;
+        let draft = &mut Some(&mut self.answer.draft);
+        match self.journal.settle(append, answer, draft).await {
+            Ok(()) | Err(Closed::Cancelled) => Ok(()),
+            Err(Closed::Lost) => Err(Closed::Lost),
+        }
     }
 
     /// Writes all that is left.
@@ -249,8 +297,7 @@ impl Notes {
             NoteKind::Reasoning => &mut self.reasoning,
             NoteKind::Text | NoteKind::Warning => &mut self.text,
         };
-        let room = NOTE_BYTES_MAX.saturating_sub(gathered.len());
-        gathered.push_str(&text[..text.floor_char_boundary(room)]);
+        push_up_to(gathered, text, NOTE_BYTES_MAX);
     }
 
     fn pop(&mut self) -> Option<Note> {
@@ -262,6 +309,11 @@ impl Notes {
         let text = std::mem::take(text);
         (!text.is_empty()).then_some(Note { kind, text })
     }
+}
+
+fn push_up_to(gathered: &mut String, text: &str, bytes_max: usize) {
+    let room = bytes_max.saturating_sub(gathered.len());
+    gathered.push_str(&text[..text.floor_char_boundary(room)]);
 }
 
 fn signalled(alive: bool, signal: Signal) -> Result<Option<Stopped>, Closed> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::backend::{Append, Appended, Backend, BackendError, Claim, Deferral, Failure, Fenced, Write};
 use crate::clock;
 use crate::event::{AttemptBegins, End, Epoch, Event, Fold, Note, Position, StatusChange, patch};
-use crate::job::{AttemptRecord, JobId, JobState, LeaseToken, Reason, Tag};
+use crate::job::{AttemptRecord, JobId, JobState, LeaseToken, Outcome, Reason, Tag};
 use crate::partial::{Draft, OpEncoder, Value};
 
 /// A snapshot is stored when the tail has outgrown this many bytes, or half the draft.
@@ -35,8 +35,10 @@ pub(super) struct Journal {
     /// The state as the log has it, but for the value, which the draft holds.
     fold: Fold,
     encoder: OpEncoder,
-    /// What the attempt that has ended reached, in case the log loses it before the end is written.
+    /// The value that stands in the log while no attempt runs, in case the log loses it before the end is written.
     reached: Option<Value>,
+    /// Whether the attempt that runs has told anything of its value.
+    told: bool,
     tail_bytes: usize,
     /// The raw text of the attempt, as far as it was written.
     raw: String,
@@ -57,10 +59,12 @@ impl Journal {
             fold: Fold {
                 position: claim.position,
                 status: JobState::Running,
+                value: None,
                 ..claim.checkpoint.fold.clone()
             },
             encoder: OpEncoder::default(),
-            reached: None,
+            reached: claim.checkpoint.fold.value.clone(),
+            told: false,
             tail_bytes: 0,
             raw: claim.checkpoint.raw.clone(),
             record: claim.checkpoint.record.clone(),
@@ -89,6 +93,7 @@ impl Journal {
         self.fold.begin(&begins);
         self.raw.clear();
         self.reached = None;
+        self.told = false;
         self.encoder.forget_cursor();
         let append = Append {
             record: Some(self.record.clone()),
@@ -103,9 +108,13 @@ impl Journal {
         self.reached = reached;
     }
 
-    /// Writes a note.
-    pub(super) fn note(&self, note: Note) -> InFlight {
-        let append = self.append(Event::Note(note), String::new(), None);
+    /// Writes a note. Before the first change of the value there is nothing to be lost with the tail, so a model that
+    /// thinks for long does not let it grow.
+    pub(super) fn note(&mut self, note: Note) -> InFlight {
+        let event = Event::Note(note);
+        self.tail_bytes += event.bytes();
+        let snapshot = (!self.told).then(|| self.due_snapshot(None)).flatten();
+        let append = self.append(event, String::new(), snapshot);
         Box::pin(send(Arc::clone(&self.backend), self.job, self.token, append))
     }
 
@@ -129,10 +138,11 @@ impl Journal {
         self.encoder.clear();
         self.fold.at = at;
         self.fold.cursor = self.encoder.cursor().map(str::to_owned);
+        self.told = true;
         self.tail_bytes += frame.len();
         let delta = raw[self.raw.len().min(raw.len())..].to_owned();
         self.raw.push_str(&delta);
-        let snapshot = self.due_snapshot(draft);
+        let snapshot = self.due_snapshot(Some(draft));
         let record = first.then(|| self.record.clone());
         let append = Append {
             record,
@@ -147,14 +157,14 @@ impl Journal {
     }
 
     /// The folded state, where the tail has outgrown its bound.
-    fn due_snapshot(&mut self, draft: &Draft) -> Option<Arc<Fold>> {
+    fn due_snapshot(&mut self, draft: Option<&Draft>) -> Option<Arc<Fold>> {
         if self.tail_bytes <= TAIL_BYTES.max(self.raw.len() / 2) {
             return None;
         }
         self.tail_bytes = 0;
         Some(Arc::new(Fold {
             position: self.next(),
-            value: draft.value(),
+            value: draft.and_then(Draft::value),
             ..self.fold.clone()
         }))
     }
@@ -204,6 +214,7 @@ impl Journal {
             Some(draft) => draft.value(),
             None => self.reached.clone(),
         };
+        self.told |= value.is_some();
         loop {
             let position = Position {
                 epoch: Epoch::new(clock::nonce()),
@@ -287,17 +298,21 @@ impl Journal {
                 Ok(Fenced::Lost) => return Err(Closed::Lost),
                 Ok(Fenced::Cancel) => return Err(Closed::Cancelled),
                 // What the log has lost is told again first: the end's value is the fold, always.
-                Ok(Fenced::RolledBack(last)) if self.reached.is_some() => {
-                    self.restate(last, &mut None).await?;
-                    write.position = self.next();
-                }
-                Ok(Fenced::RolledBack(last)) => {
-                    write.position = Position {
-                        epoch: Epoch::new(clock::nonce()),
-                        seq: last.seq + 1,
-                    };
-                    write.opens = true;
-                }
+                Ok(Fenced::RolledBack(last)) => match self.restate(last, &mut None).await {
+                    Ok(()) => {
+                        write.position = self.next();
+                        write.opens = false;
+                    }
+                    // Of a job that is to be cancelled only the end is taken: it stands on what the log has kept.
+                    Err(Closed::Cancelled) if is_cancelled(&write.event) => {
+                        write.position = Position {
+                            epoch: Epoch::new(clock::nonce()),
+                            seq: last.seq + 1,
+                        };
+                        write.opens = true;
+                    }
+                    Err(closed) => return Err(closed),
+                },
                 Err(error) => wait_to_resend(&error).await,
             }
         }
@@ -322,6 +337,10 @@ async fn send(
 async fn wait_to_resend(error: &BackendError) {
     tracing::warn!(%error, "a write was not answered and is sent again");
     clock::sleep(clock::jitter(RESEND)).await;
+}
+
+fn is_cancelled(event: &Event) -> bool {
+    matches!(event, Event::End(end) if end.outcome == Outcome::Cancelled)
 }
 
 fn waiting(reason: &str, until_ms: u64) -> Event {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use self::lease::{Leases, Signal};
+use self::lease::{Holding, Leases, Signal};
 use crate::backend::{Backend, Claim};
 use crate::clock;
 use crate::event::{End, EndError, Epoch, Timings};
@@ -102,7 +102,7 @@ impl Worker {
         let mut background = JoinSet::new();
         background.spawn(lease::hear_cancels(
             Arc::clone(&self.leases),
-            Arc::clone(&self.backend),
+            self.backend.cancels(),
         ));
         background.spawn(reaper::reap(Arc::clone(&self.backend), self.options.reap_tick));
         let slots = Arc::new(Semaphore::new(self.options.slots));
@@ -116,8 +116,10 @@ impl Worker {
             {
                 Ok(Some(claim)) => {
                     let worker = Arc::clone(&self);
+                    let (job, token, until_ms) = (claim.id, claim.token(), claim.lease.until_ms);
+                    let held = self.leases.hold(job, token, until_ms);
                     deliveries.spawn(async move {
-                        worker.guarded(claim).await;
+                        worker.guarded(claim, held).await;
                         drop(slot);
                     });
                 }
@@ -151,9 +153,9 @@ impl Worker {
     }
 
     /// Works on a claim in a task of its own, so that a panic costs the delivery and not the worker.
-    async fn guarded(self: Arc<Self>, claim: Claim) {
+    async fn guarded(self: Arc<Self>, claim: Claim, held: (Holding, watch::Receiver<Signal>)) {
         let (job, token, deliveries) = (claim.id, claim.token(), claim.token().delivery);
-        let (_holding, signal) = self.leases.hold(job, token, claim.lease.until_ms);
+        let (_holding, signal) = held;
         let submitted_ms = claim.submitted_ms;
         let worker = Arc::clone(&self);
         let delivery = tokio::spawn(async move { run::deliver(&worker, claim, signal).await });

@@ -51,7 +51,7 @@ pub(super) async fn prepare(
         }
     };
     let dialect = dialect::fitting(&schema, wanted(spec.mode, &provider));
-    let request = request(&spec, &schema, &provider, dialect);
+    let request = request(&spec, &schema, dialect);
     let draft = draft_options(&spec, &schema, dialect);
     Ok(Prepared {
         schema,
@@ -72,7 +72,7 @@ fn wanted(mode: ModeChoice, provider: &Provider) -> Dialect {
     }
 }
 
-fn request(spec: &JobSpec, schema: &Schema, provider: &Provider, dialect: Dialect) -> Request {
+fn request(spec: &JobSpec, schema: &Schema, dialect: Dialect) -> Request {
     let ask = dialect::ask(schema, dialect);
     let mut messages: Vec<Message> = ask
         .system
@@ -81,7 +81,8 @@ fn request(spec: &JobSpec, schema: &Schema, provider: &Provider, dialect: Dialec
         .collect();
     messages.extend(spec.opening());
     Request {
-        model: provider.model_name(&spec.model).to_owned(),
+        // As the job gave it: the provider takes its own name off, once.
+        model: spec.model.clone(),
         messages,
         tools: ask.tool.map(|tool| serde_json::Value::Array(vec![tool])),
         tool_choice: ask.tool_choice,

@@ -14,20 +14,29 @@ const BATCH_MAX: usize = 100;
 pub(super) async fn reap(backend: Arc<dyn Backend>, tick: Duration) {
     loop {
         clock::sleep(tick / 2 + clock::jitter(tick)).await;
-        let mut epoch = || Epoch::new(clock::nonce());
-        match backend.reap(BATCH_MAX, &mut epoch).await {
-            Ok(reaped) if reaped.recovering + reaped.ended > 0 => {
-                tracing::warn!(
-                    recovering = reaped.recovering,
-                    ended = reaped.ended,
-                    "leases ran out"
-                );
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "leases cannot be reaped"),
-        }
-        if let Err(error) = backend.promote(BATCH_MAX, &mut epoch).await {
-            tracing::warn!(%error, "waiting jobs cannot be promoted");
-        }
+        while turn(&*backend).await {}
     }
+}
+
+/// One step of each; whether there may be more to do at once.
+async fn turn(backend: &dyn Backend) -> bool {
+    let mut epoch = || Epoch::new(clock::nonce());
+    let reaped = match backend.reap(BATCH_MAX, &mut epoch).await {
+        Ok(reaped) => reaped.recovering + reaped.ended,
+        Err(error) => {
+            tracing::warn!(%error, "leases cannot be reaped");
+            0
+        }
+    };
+    if reaped > 0 {
+        tracing::warn!(jobs = reaped, "leases ran out");
+    }
+    let promoted = match backend.promote(BATCH_MAX, &mut epoch).await {
+        Ok(promoted) => promoted,
+        Err(error) => {
+            tracing::warn!(%error, "waiting jobs cannot be promoted");
+            0
+        }
+    };
+    reaped.max(promoted) >= BATCH_MAX
 }

@@ -44,9 +44,23 @@ enum Next {
     Defer(&'static str, u64),
 }
 
-/// Works on a claim until the job ends, is put back, or the lease is gone.
+/// Works on a claim until the job ends, is put back, or the lease is gone. Then all of it is dropped where it
+/// stands, the provider's connection and the step that waits for an engine's answer too: none of it matters any more.
 pub(super) async fn deliver(worker: &Worker, claim: Claim, signal: watch::Receiver<Signal>) {
     let job = claim.id;
+    let mut lost = signal.clone();
+    let result = tokio::select! {
+        biased;
+        // An error means that the lease is held anew.
+        _ = lost.wait_for(|signal| *signal == Signal::Lost) => Err(Closed::Lost),
+        result = see_through(worker, claim, signal) => result,
+    };
+    if let Err(closed) = result {
+        tracing::warn!(%job, %closed, "a delivery was given up");
+    }
+}
+
+async fn see_through(worker: &Worker, claim: Claim, signal: watch::Receiver<Signal>) -> Result<(), Closed> {
     let mut delivery = Delivery::new(worker, &claim, signal);
     let prepared = prepare(
         Arc::clone(&claim.spec),
@@ -61,13 +75,10 @@ pub(super) async fn deliver(worker: &Worker, claim: Claim, signal: watch::Receiv
             delivery.journal.finish(end).await
         }
     };
-    let result = match result {
+    match result {
         // The log asked for it while an end or a deferral was on its way.
         Err(Closed::Cancelled) => delivery.cancelled().await,
         other => other,
-    };
-    if let Err(closed) = result {
-        tracing::warn!(%job, %closed, "a delivery was given up");
     }
 }
 
