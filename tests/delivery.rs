@@ -9,8 +9,9 @@ use livedraft::backend::{Backend, EventLog, JobQueue, Submission};
 use livedraft::clock;
 use livedraft::event::{End, Entry, Epoch, Event};
 use livedraft::hub::{Hub, HubOptions};
-use livedraft::job::{JobId, Outcome};
+use livedraft::job::{JobId, JobState, Outcome};
 use livedraft::llm::{Providers, ProvidersOptions};
+use livedraft::submit::{Admission, AdmissionOptions};
 use livedraft::wire::Deliver;
 use livedraft::worker::{Worker, WorkerOptions};
 use serde_json::{Value as Json, json};
@@ -222,6 +223,13 @@ async fn asked(body: String, model: &str) -> (Bench, JobId, Server, End) {
         scripted: false,
         openai: vec![options(&server.base)],
     });
+    let (job, mut live) = bench.submit(tools(model)).await;
+    let end = end(&mut live).await;
+    (bench, job, server, end)
+}
+
+/// A job in mode `tools` that is never asked again.
+fn tools(model: &str) -> Json {
     let mut spec = spec(&json!({}));
     let members = spec.as_object_mut().expect("an object");
     members.remove("script");
@@ -232,9 +240,7 @@ async fn asked(body: String, model: &str) -> (Bench, JobId, Server, End) {
     ] {
         members.insert(name.to_owned(), value);
     }
-    let (job, mut live) = bench.submit(spec).await;
-    let end = end(&mut live).await;
-    (bench, job, server, end)
+    spec
 }
 
 fn calls(calls: &[(&str, &str)]) -> String {
@@ -277,4 +283,80 @@ async fn a_provider_takes_its_own_name_off_once() {
         let (_bench, _job, server, _end) = asked(told.clone(), model).await;
         assert_eq!(server.request(0).1["model"], at_the_provider, "{model}");
     }
+}
+
+#[tokio::test]
+async fn words_in_place_of_a_call_are_kept_in_the_conversation() {
+    let words =
+        json!({"choices": [{"index": 0, "delta": {"content": "I would say Ada"}, "finish_reason": "stop"}]});
+    let told = [
+        format!("data: {words}\n\n"),
+        calls(&[("a", r#"{"name":"Ada","age":36}"#)]),
+    ];
+    let acts = told.map(|body| Act {
+        pieces: vec![STREAM_HEAD.into(), body.into_bytes()],
+        hold: false,
+    });
+    let server = Server::start(acts.to_vec()).await;
+    let bench = Bench::start(ProvidersOptions {
+        scripted: false,
+        openai: vec![options(&server.base)],
+    });
+    let mut spec = tools("m");
+    spec["max_reasks"] = json!(1);
+    let (_job, mut live) = bench.submit(spec).await;
+    assert_eq!(end(&mut live).await.outcome, Outcome::Completed);
+    let messages = server.request(1).1["messages"].to_string();
+    assert!(messages.contains("I would say Ada"), "{messages}");
+    assert!(!messages.contains("empty"), "{messages}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submission_whose_answer_is_lost_is_sent_again() {
+    let engine = Arc::new(Embedded::new(EngineOptions::default()));
+    let line = Faulty::new(Arc::clone(&engine) as Arc<dyn Backend>, FaultRates::default());
+    let door = Admission::new(
+        Arc::clone(&line) as Arc<dyn Backend>,
+        AdmissionOptions::default(),
+        Arc::new(|_: &str| Ok(())),
+    );
+    line.set(FaultRates {
+        answers_lost: 1_000,
+        ..FaultRates::default()
+    });
+    let spec = serde_json::from_value(spec(&json!({}))).expect("a spec");
+    let submitting = door.submit("default", spec, None);
+    let healing = async {
+        while engine.stats().await.expect("the engine").queued == 0 {
+            clock::sleep(Duration::from_millis(1)).await;
+        }
+        line.set(FaultRates::default());
+    };
+    let (kept, ()) = tokio::join!(submitting, healing);
+    let kept = kept.expect("it is kept");
+    let last = engine.positions(&[kept.id]).await.expect("the engine");
+    assert_eq!(last, [kept.position], "told as it was kept");
+    assert_eq!(engine.stats().await.expect("the engine").queued, 1, "once");
+}
+
+#[tokio::test]
+async fn the_state_of_a_watched_job_is_the_log_s() {
+    let engine = Arc::new(Embedded::new(EngineOptions::default()));
+    let hub = Hub::new(Arc::clone(&engine) as Arc<dyn Backend>, HubOptions::default());
+    let bench = Bench {
+        line: Faulty::new(Arc::clone(&engine) as Arc<dyn Backend>, FaultRates::default()),
+        engine,
+        drain: watch::channel(false).0,
+        worker: tokio::spawn(std::future::ready(())),
+    };
+    let (job, _live) = bench.submit(spec(&json!({}))).await;
+    let wake = Arc::new(Notify::new());
+    let _viewer = hub
+        .watch(job, None, Deliver::default(), &wake)
+        .await
+        .expect("the engine");
+    // On one thread, the replica hears of it only after this.
+    bench.cancel(job).await;
+    let state = hub.state(job).await.expect("the engine").expect("the job");
+    assert_eq!(state.status, JobState::Cancelled);
 }

@@ -121,11 +121,16 @@ impl Hub {
         }
     }
 
-    /// A job's state and value now.
+    /// A job's state and value now: the replica's where it is not behind, else the log's.
     pub async fn state(&self, job: JobId) -> Result<Option<JobStateNow>, BackendError> {
         let known = self.lock().get(&job).cloned();
         if let Some(watched) = known {
-            return Ok(Some(watched.replica().state()));
+            let positions = self.backend.positions(&[job]).await?;
+            let last = positions.first().copied().flatten();
+            let replica = watched.replica();
+            if last == replica.held() && last.is_some() {
+                return Ok(Some(replica.state()));
+            }
         }
         let Some(facts) = self.backend.facts(job).await? else {
             return Ok(None);

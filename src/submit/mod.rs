@@ -1,6 +1,7 @@
 //! Admission: limits, schema, idempotency, then the queue.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -9,6 +10,11 @@ use crate::clock;
 use crate::event::{Epoch, Position};
 use crate::job::{JobId, JobSpec, SpecError, SpecLimits};
 use crate::schema::{Schema, SchemaError, SchemaLimits};
+
+/// How often a submission is sent that the engine does not answer.
+const SENDS_MAX: u32 = 4;
+/// The longest wait between two sends.
+const RESEND: Duration = Duration::from_millis(250);
 
 /// Says whether a model is offered; what is told otherwise is the nearest name, if one is near.
 pub type ModelCheck = Arc<dyn Fn(&str) -> Result<(), Option<String>> + Send + Sync>;
@@ -94,12 +100,7 @@ impl Admission {
             idempotency,
         };
         let id = submission.id;
-        match self
-            .backend
-            .submit(submission)
-            .await
-            .map_err(|error| unavailable(&error))?
-        {
+        match self.keep(submission).await.map_err(|error| unavailable(&error))? {
             Submitted::New { position, ahead } => Ok(Kept {
                 id,
                 position: Some(position),
@@ -113,6 +114,18 @@ impl Admission {
             Submitted::Conflict(job) => Err(conflict(job)),
             Submitted::Full { retry_after_ms } => Err(full(retry_after_ms)),
         }
+    }
+
+    /// Sends the submission again where it was not answered: it may have been kept, and a client that tried again
+    /// without a key would have it twice.
+    async fn keep(&self, submission: Submission) -> Result<Submitted, BackendError> {
+        for _ in 1..SENDS_MAX {
+            match self.backend.submit(submission.clone()).await {
+                Err(BackendError::Unavailable(_)) => clock::sleep(clock::jitter(RESEND)).await,
+                answered => return answered,
+            }
+        }
+        self.backend.submit(submission).await
     }
 
     fn check(&self, spec: &JobSpec) -> Result<(), Refused> {

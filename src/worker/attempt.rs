@@ -44,6 +44,8 @@ pub(super) struct Answer {
     pub(super) draft: Draft,
     /// The text the draft was made of.
     pub(super) raw: String,
+    /// What a model that was to call a tool said instead, up to a bound.
+    pub(super) said: String,
     /// The id of the tool call that carried it.
     pub(super) call_id: Option<String>,
     /// The tool it called.
@@ -98,6 +100,7 @@ impl<'a> Attempt<'a> {
             end: End::Truncated,
             draft,
             raw: String::new(),
+            said: String::new(),
             call_id: None,
             call_name: None,
             refusal: String::new(),
@@ -172,6 +175,7 @@ impl<'a> Attempt<'a> {
             Chunk::Text(text) if self.carrier == Carrier::Text => self.text(&text),
             Chunk::Text(text) => {
                 self.answer.bytes += text.len();
+                push_up_to(&mut self.answer.said, &text, NOTE_BYTES_MAX);
                 self.notes.push(NoteKind::Text, &text);
                 self.dirty = true;
             }

@@ -53,8 +53,8 @@ impl Fault {
             }
             Self::NoValue => dialect::reask_no_json(
                 dialect,
-                &answer.raw,
-                answer.raw.len(),
+                said(answer),
+                said(answer).len(),
                 "one whole JSON value, but the answer ended before it",
             ),
         };
@@ -90,11 +90,19 @@ fn tool_turns(id: &str, answer: &Answer, text: String, broken: bool) -> Vec<Mess
     ]
 }
 
-fn text_turns(answer: &Answer, text: String) -> Vec<Message> {
-    let said = if answer.raw.is_empty() {
-        "(no answer)"
+/// The model's own words: the text of the value, or what stood in its place.
+fn said(answer: &Answer) -> &str {
+    if answer.raw.is_empty() {
+        &answer.said
     } else {
         &answer.raw
+    }
+}
+
+fn text_turns(answer: &Answer, text: String) -> Vec<Message> {
+    let said = match said(answer) {
+        "" => "(no answer)",
+        said => said,
     };
     vec![
         Message::text(Role::Assistant, said),

@@ -14,6 +14,8 @@ use super::{BYTES_MAX, Generator};
 /// Items of an array inside another array.
 const INNER_ITEMS_MAX: usize = 3;
 const UNIQUE_TRIES: usize = 24;
+/// Names in a row that were there already; a pattern with few words has no more.
+const NAME_TRIES: usize = 64;
 /// What a member or item may be where the schema says nothing. Not a local: nodes are remembered by address.
 static ANYTHING: Value = Value::Bool(true);
 
@@ -198,8 +200,9 @@ impl Generator {
         let wish = wish
             .max(min)
             .min(node.count("maxProperties").unwrap_or(usize::MAX));
+        let mut in_vain = 0;
         for round in 0..wish.saturating_mul(4) {
-            if members.len() >= wish || self.exhausted() {
+            if members.len() >= wish || in_vain >= NAME_TRIES || self.exhausted() {
                 break;
             }
             let (key, schema) = match patterns.and_then(|patterns| patterns.iter().next()) {
@@ -208,7 +211,10 @@ impl Generator {
                 None => (Some(self.key(node, round)), open.unwrap_or(&ANYTHING)),
             };
             let Some(key) = key else { break };
-            if !members.contains_key(&key) {
+            if members.contains_key(&key) {
+                in_vain += 1;
+            } else {
+                in_vain = 0;
                 self.member(members, &key, schema);
             }
         }
