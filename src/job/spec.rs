@@ -214,7 +214,11 @@ impl JobSpec {
         let messages: usize = self
             .messages
             .iter()
-            .map(|message| content_bytes(&message.content))
+            .map(|message| {
+                let calls = message.tool_calls.as_ref().map_or(0, content_bytes);
+                let id = message.tool_call_id.as_ref().map_or(0, String::len);
+                content_bytes(&message.content) + calls + id
+            })
             .sum();
         messages + self.input.as_ref().map_or(0, String::len)
     }
@@ -353,5 +357,34 @@ fn within(path: &str, value: Option<f64>, limit: f64) -> Result<(), SpecError> {
             Err(fault(path, format!("{value} is out of range: 0 to {limit}")))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_a_message_counts() {
+        let long = "x".repeat(SpecLimits::default().prompt_bytes_max);
+        for (member, value) in [
+            ("content", serde_json::json!(long)),
+            (
+                "tool_calls",
+                serde_json::json!([{"function": {"arguments": long}}]),
+            ),
+            ("tool_call_id", serde_json::json!(long)),
+        ] {
+            let mut message = serde_json::json!({"role": "assistant", "content": "x"});
+            message[member] = value;
+            let spec = serde_json::json!({"model": "m", "schema": {}, "messages": [message, {"role": "user", "content": "x"}]});
+            let spec: JobSpec = serde_json::from_value(spec).unwrap_or_else(|error| panic!("{error}"));
+            let refused = spec.check(&SpecLimits::default()).err();
+            assert_eq!(
+                refused.map(|error| error.path).as_deref(),
+                Some("/messages"),
+                "{member}"
+            );
+        }
     }
 }
