@@ -1,5 +1,6 @@
 //! A watched job: its replica, those who view it, and the task that follows its log.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub(super) struct Watched {
 #[derive(Debug, Default)]
 struct Viewers {
     next: u64,
-    wakes: Vec<(u64, Arc<Notify>)>,
+    wakes: BTreeMap<u64, Arc<Notify>>,
     closed: bool,
 }
 
@@ -38,10 +39,7 @@ pub(super) struct Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.watched
-            .viewers()
-            .wakes
-            .retain(|(number, _)| *number != self.number);
+        self.watched.viewers().wakes.remove(&self.number);
     }
 }
 
@@ -80,7 +78,7 @@ impl Watched {
         }
         let number = viewers.next;
         viewers.next += 1;
-        viewers.wakes.push((number, Arc::clone(wake)));
+        viewers.wakes.insert(number, Arc::clone(wake));
         Some(Ticket {
             watched: Arc::clone(self),
             number,
@@ -110,7 +108,7 @@ impl Watched {
     }
 
     fn wake_all(&self) {
-        for (_, wake) in &self.viewers().wakes {
+        for wake in self.viewers().wakes.values() {
             wake.notify_one();
         }
     }
