@@ -41,6 +41,8 @@ struct Seen {
     replaced: u64,
     worker_lost: u64,
     recovering: u64,
+    trimmed: u64,
+    deferred: u64,
 }
 
 struct World {
@@ -140,9 +142,13 @@ impl World {
             "name": {"type": "string"}, "tags": {"type": "array", "items": {"type": "string"}},
             "address": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
         }, "required": ["name", "tags", "address"]});
-        let spec = json!({"model": "scripted", "input": "x", "schema": schema, "flush_ms": below(3) * 20, "script": {
-            "tokens_per_second": 40, "seed": below(1_000), "invalid_attempts": below(3), "text_chars": 40,
-        }});
+        let mode = ["auto", "tools", "md_json"][below(3) as usize];
+        // Some are long enough for stored snapshots and trimmed tails.
+        let (text_chars, token_chars) = if below(4) == 0 { (8_000, 400) } else { (40, 4) };
+        let spec = json!({"model": "scripted", "input": "x", "schema": schema, "mode": mode, "flush_ms": below(3) * 20, "script": {
+            "tokens_per_second": 40, "seed": below(1_000), "invalid_attempts": below(3), "text_chars": text_chars,
+            "token_chars": token_chars, "think": below(2) == 0, "prose": below(2) == 0, "rate_limited_attempts": below(8) / 7,
+        }, "limits": {"seconds": 60}});
         let spec = serde_json::from_value(spec).expect("a spec");
         admission
             .submit("default", spec, None)
@@ -205,7 +211,8 @@ impl World {
         match &received.message {
             ServerMessage::Snapshot(_) if took == Took::Replaced => seen.replaced += 1,
             ServerMessage::Status(status) => {
-                seen.recovering += u64::from(status.status == JobState::Recovering)
+                seen.recovering += u64::from(status.status == JobState::Recovering);
+                seen.deferred += u64::from(status.status == JobState::Waiting);
             }
             ServerMessage::Attempt(attempt) => {
                 seen.worker_lost += u64::from(attempt.reason == livedraft::job::Reason::WorkerLost);
@@ -296,6 +303,7 @@ impl World {
             panic!("asked for the whole")
         };
         let mut fold = (*state).clone();
+        self.seen().trimmed += u64::from(fold.position.seq > 0);
         for entry in &reading.tail {
             fold.apply(entry).expect("it folds");
         }
@@ -305,7 +313,11 @@ impl World {
 
 fn looks(number: usize) -> Deliver {
     match number % 4 {
-        0 | 1 => Deliver::default(),
+        0 => Deliver::default(),
+        1 => Deliver {
+            notes: true,
+            ..Deliver::default()
+        },
         2 => Deliver {
             form: Form::Snapshot,
             interval_ms: 50,
@@ -373,6 +385,8 @@ fn every_viewer_folds_the_same_draft_under_faults() {
         seen.replaced += saw.replaced;
         seen.worker_lost += saw.worker_lost;
         seen.recovering += saw.recovering;
+        seen.trimmed += saw.trimmed;
+        seen.deferred += saw.deferred;
         counts.dup += told.dup;
         counts.rolled_back += told.rolled_back;
         counts.lost += told.lost;
@@ -386,6 +400,8 @@ fn every_viewer_folds_the_same_draft_under_faults() {
             ("a state replaced", seen.replaced),
             ("a takeover", seen.worker_lost),
             ("a lease reaped", seen.recovering),
+            ("a tail trimmed", seen.trimmed),
+            ("a job put back", seen.deferred),
             ("a write sent again", counts.dup),
             ("a write rolled back", counts.rolled_back),
             ("a zombie refused", counts.lost),
