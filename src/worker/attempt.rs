@@ -119,7 +119,9 @@ impl<'a> Attempt<'a> {
         };
         // The provider's connection closes here, before anything else is written.
         drop(stream);
-        if !matches!(stopped, Stopped::Cancelled) {
+        if matches!(stopped, Stopped::Cancelled) {
+            closed(self.land().await)?;
+        } else {
             self.answer.end = self.answer.draft.finish().end;
             self.drain().await?;
         }
@@ -229,17 +231,23 @@ impl<'a> Attempt<'a> {
     async fn drain(&mut self) -> Result<(), Closed> {
         self.dirty = true;
         loop {
-            if let Some(waiting) = self.in_flight.take() {
-                let (append, answer) = waiting.await;
-                self.journal
-                    .settle(append, answer, &mut Some(&mut self.answer.draft))
-                    .await?;
-            }
+            self.land().await?;
             if !self.dirty {
                 return Ok(());
             }
             self.flush();
         }
+    }
+
+    /// Waits for the append that is on its way: nothing else may be sent meanwhile (rule E3).
+    async fn land(&mut self) -> Result<(), Closed> {
+        let Some(waiting) = self.in_flight.take() else {
+            return Ok(());
+        };
+        let (append, answer) = waiting.await;
+        self.journal
+            .settle(append, answer, &mut Some(&mut self.answer.draft))
+            .await
     }
 }
 
