@@ -69,6 +69,12 @@ impl Viewer {
         self.tagged = false;
     }
 
+    /// Has it begin by a snapshot, whatever the client held.
+    pub const fn begin_anew(&mut self) {
+        self.held = None;
+        self.resumed = false;
+    }
+
     /// Whether the end was told, or the job is past its retention: nothing follows.
     pub const fn is_over(&self) -> bool {
         self.over

@@ -262,7 +262,7 @@ impl Socket {
                 deliver,
                 tagged,
             } => self.follow(job, held, deliver, tagged),
-            Output::Begin { job, tagged } => self.watching.begin_aside(job, tagged),
+            Output::Begin { job, tagged, anew } => self.watching.begin_aside(job, tagged, anew),
             Output::Unwatch(job) => self.watching.unwatch(job),
             Output::Close(close) => return Some(Ending::Close(close)),
         }

@@ -58,8 +58,11 @@ impl Watching {
     }
 
     /// Lets the viewer that was laid aside begin.
-    pub(super) fn begin_aside(&mut self, job: JobId, tagged: bool) {
-        if let Some(viewer) = self.aside.take() {
+    pub(super) fn begin_aside(&mut self, job: JobId, tagged: bool, anew: bool) {
+        if let Some(mut viewer) = self.aside.take() {
+            if anew {
+                viewer.begin_anew();
+            }
             self.begin(job, viewer, tagged);
         }
     }

@@ -117,6 +117,8 @@ pub enum Output {
         job: JobId,
         /// Whether patches come under the tag.
         tagged: bool,
+        /// Whether it begins by a snapshot, whatever it was to go on from.
+        anew: bool,
     },
     /// Drop a viewer; nothing of it may follow.
     Unwatch(JobId),

@@ -245,18 +245,24 @@ impl Session {
             position,
             deliver,
         } = attach;
-        let job = job_id.parse().ok();
-        if let Err(full) = self.room_for_viewer(job, &reference) {
+        let Ok(job) = job_id.parse() else {
+            return vec![not_found(reference)];
+        };
+        if let Err(full) = self
+            .room_for_viewer(Some(job), &reference)
+            .and_then(|()| self.room_for_request(&reference))
+        {
             return vec![full];
         }
+        self.pending += 1;
         // A second attach replaces the form and begins by a snapshot: seq never falls on a socket.
-        let held = position.filter(|_| !job.is_some_and(|job| self.viewers.has(job)));
-        self.ask(reference, &job_id, |reference, job| Ask::Watch {
+        let first = self.viewers.ask(job);
+        vec![Output::Ask(Ask::Watch {
             reference,
             job,
-            held,
+            held: position.filter(|_| first),
             deliver,
-        })
+        })]
     }
 
     /// An id that is none names no job: the same answer as for an unknown one.
@@ -356,6 +362,7 @@ impl Session {
         answer: Result<Watched, Box<ErrorMessage>>,
     ) -> Vec<Output> {
         self.pending = self.pending.saturating_sub(1);
+        let overtaken = self.viewers.answered(job);
         let Watched { resumed } = match answer {
             Ok(watched) => watched,
             Err(error) => return vec![send(ServerMessage::Error(error))],
@@ -365,13 +372,14 @@ impl Session {
             reference,
             job_id: job.to_string(),
             tag: tag.map(|tag| tag.to_string()),
-            resumed,
+            resumed: resumed && !overtaken,
         };
         vec![
             send(ServerMessage::Attached(attached)),
             Output::Begin {
                 job,
                 tagged: tag.is_some(),
+                anew: overtaken,
             },
         ]
     }

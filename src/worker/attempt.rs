@@ -135,7 +135,7 @@ impl<'a> Attempt<'a> {
         // The provider's connection closes here, before anything else is written.
         drop(stream);
         if matches!(stopped, Stopped::Cancelled) {
-            self.await_answer().await?;
+            closed(self.land().await)?;
         } else {
             self.answer.end = self.answer.draft.finish().end;
             self.drain().await?;
@@ -264,34 +264,27 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// No write is sent while another's answer is open (rule E3), not even the end of a cancelled job.
-    async fn await_answer(&mut self) -> Result<(), Closed> {
-        let Some(waiting) = self.in_flight.take() else {
-            return Ok(());
-        };
-        let (append, answer) = waiting.await;
-        let draft = &mut Some(&mut self.answer.draft);
-        match self.journal.settle(append, answer, draft).await {
-            Ok(()) | Err(Closed::Cancelled) => Ok(()),
-            Err(Closed::Lost) => Err(Closed::Lost),
-        }
-    }
-
     /// Writes all that is left.
     async fn drain(&mut self) -> Result<(), Closed> {
         self.dirty = true;
         loop {
-            if let Some(waiting) = self.in_flight.take() {
-                let (append, answer) = waiting.await;
-                self.journal
-                    .settle(append, answer, &mut Some(&mut self.answer.draft))
-                    .await?;
-            }
+            self.land().await?;
             if !self.dirty {
                 return Ok(());
             }
             self.flush();
         }
+    }
+
+    /// Waits for the append that is on its way: nothing else may be sent meanwhile (rule E3).
+    async fn land(&mut self) -> Result<(), Closed> {
+        let Some(waiting) = self.in_flight.take() else {
+            return Ok(());
+        };
+        let (append, answer) = waiting.await;
+        self.journal
+            .settle(append, answer, &mut Some(&mut self.answer.draft))
+            .await
     }
 }
 

@@ -39,6 +39,9 @@ pub(super) struct Journal {
     reached: Option<Value>,
     /// Whether the attempt that runs has told anything of its value.
     told: bool,
+    /// Whether a write behind the log's end was given up without knowing that it never stood there: what comes next
+    /// then opens an epoch, since (epoch, seq) never means two things.
+    abandoned: bool,
     tail_bytes: usize,
     /// The raw text of the attempt, as far as it was written.
     raw: String,
@@ -65,6 +68,7 @@ impl Journal {
             encoder: OpEncoder::default(),
             reached: claim.checkpoint.fold.value.clone(),
             told: false,
+            abandoned: false,
             tail_bytes: 0,
             raw: claim.checkpoint.raw.clone(),
             record: claim.checkpoint.record.clone(),
@@ -197,7 +201,7 @@ impl Journal {
                 Ok(())
             }
             Appended::Lost => Err(Closed::Lost),
-            Appended::Cancel => Err(Closed::Cancelled),
+            Appended::Cancel => Err(self.cancelled()),
             Appended::RolledBack(last) => self.restate(last, draft).await,
         }
     }
@@ -248,9 +252,15 @@ impl Journal {
                 }
                 Appended::RolledBack(again) => last = again,
                 Appended::Lost => return Err(Closed::Lost),
-                Appended::Cancel => return Err(Closed::Cancelled),
+                Appended::Cancel => return Err(self.cancelled()),
             }
         }
+    }
+
+    /// What was refused may have been written once, and lost, before the cancel came.
+    const fn cancelled(&mut self) -> Closed {
+        self.abandoned = true;
+        Closed::Cancelled
     }
 
     /// Ends the job; true when this worker's end stands in the log.
@@ -289,14 +299,17 @@ impl Journal {
     ) -> Result<(), Closed> {
         let mut write = Write {
             position: self.next(),
-            opens: false,
+            opens: self.abandoned,
             event,
         };
+        if write.opens {
+            write.position.epoch = Epoch::new(clock::nonce());
+        }
         loop {
             match step(self, write.clone()).await {
                 Ok(Fenced::Ok | Fenced::Dup) => return Ok(()),
                 Ok(Fenced::Lost) => return Err(Closed::Lost),
-                Ok(Fenced::Cancel) => return Err(Closed::Cancelled),
+                Ok(Fenced::Cancel) => return Err(self.cancelled()),
                 // What the log has lost is told again first: the end's value is the fold, always.
                 Ok(Fenced::RolledBack(last)) => match self.restate(last, &mut None).await {
                     Ok(()) => {
@@ -381,5 +394,50 @@ pub(super) async fn give_up(backend: &dyn Backend, job: JobId, token: LeaseToken
         .await
     {
         tracing::error!(%job, %error, "a failed delivery cannot be told; its lease will run out");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::embedded::{Embedded, EngineOptions};
+    use crate::backend::{EventLog, JobQueue, Submission};
+    use crate::event::Timings;
+    use crate::job::{Outcome, Usage};
+
+    #[tokio::test]
+    async fn an_end_behind_a_refused_write_opens_an_epoch() -> Result<(), Box<dyn std::error::Error>> {
+        let engine = Arc::new(Embedded::new(EngineOptions::default()));
+        let job = JobId::new(clock::job_uuid());
+        let spec = serde_json::from_str(r#"{"model":"scripted","input":"x","schema":{}}"#)?;
+        let submission = Submission {
+            id: job,
+            epoch: Epoch::new(clock::nonce()),
+            tenant: "one".into(),
+            spec: Arc::new(spec),
+            shape: Arc::default(),
+            idempotency: None,
+        };
+        engine.submit(submission).await?;
+        let claim = engine.claim(1, Epoch::new(clock::nonce())).await?;
+        let claim = claim.ok_or("ready")?;
+        let mut journal = Journal::new(Arc::clone(&engine) as Arc<dyn Backend>, &claim);
+        engine.cancel(job, Epoch::new(clock::nonce())).await?;
+        assert_eq!(journal.begin(Reason::First).await, Err(Closed::Cancelled));
+        let end = End {
+            outcome: Outcome::Cancelled,
+            error: None,
+            sha256: None,
+            best: None,
+            usage: Usage::default(),
+            attempts: Vec::new(),
+            timings: Timings::default(),
+        };
+        journal.finish(end).await?;
+        let reading = engine.read(job, None).await?.ok_or("the job")?;
+        let last = reading.tail.last().ok_or("an end")?;
+        assert!(matches!(last.event, Event::End(_)));
+        assert_eq!(last.opens, Some(Some(claim.position.epoch)));
+        Ok(())
     }
 }
