@@ -578,3 +578,22 @@ contract! {
         assert_eq!(line.stats().await.ended, 0, "by age");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn ended_jobs_are_kept_up_to_a_bound_of_bytes() {
+    let options = EngineOptions {
+        retained_bytes_max: 1_000,
+        ..EngineOptions::default()
+    };
+    let line = Line(Arc::new(Embedded::new(options)));
+    for (letters, kept) in [(10, 1), (2_000, 0)] {
+        let claim = line.running().await;
+        let ops = format!(r#"["","{}",0]"#, "x".repeat(letters));
+        line.append(&claim, &patch_at(&claim, behind(claim.position, 1), &ops))
+            .await;
+        line.finish(&claim, write(behind(claim.position, 2), end(Outcome::Completed)))
+            .await;
+        line.promote().await;
+        assert_eq!(line.stats().await.ended, kept, "{letters}");
+    }
+}
