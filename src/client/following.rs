@@ -16,6 +16,9 @@ use crate::wire::{ClientMessage, Deliver, JobAttach, JobCreate, Named, ServerMes
 const WATCH: &str = "watch";
 const CANCEL: &str = "cancel";
 
+/// The longest wait that a server can ask for.
+const WAIT_MAX: Duration = Duration::from_secs(300);
+
 /// How long a lost server is sought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Patience {
@@ -31,8 +34,8 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             tries_max: 8,
-            first: Duration::from_millis(200),
-            longest: Duration::from_secs(5),
+            first: Duration::from_millis(500),
+            longest: Duration::from_secs(30),
         }
     }
 }
@@ -256,8 +259,13 @@ impl Following {
             return Err(cause);
         }
         self.connection = None;
-        let advised = self.goodbye.take().or_else(|| cause.retry_after());
-        let wait = advised.unwrap_or_else(|| self.client.patience.wait(self.tries));
+        let own = self.client.patience.wait(self.tries);
+        // A goodbye names the one moment; who is put off again and again waits longer each time.
+        let wait = match self.goodbye.take() {
+            Some(named) => named,
+            None => cause.retry_after().map_or(own, |asked| asked.max(own)),
+        };
+        let wait = wait.min(WAIT_MAX);
         self.tries += 1;
         if self.tries > self.client.patience.tries_max {
             return Err(ClientError::GaveUp {
