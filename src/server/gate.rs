@@ -17,25 +17,34 @@ pub(super) async fn upgrade(
     request: HttpRequest,
     payload: web::Payload,
     node: web::Data<Node>,
-) -> actix_web::Result<HttpResponse> {
+) -> HttpResponse {
     let node = node.into_inner();
     if node.is_draining() {
-        return Ok(problem::answer(&ask::draining(&node)));
+        return problem::answer(&ask::draining(&node));
     }
     if !same_origin(&request) {
-        return Ok(problem::foreign_origin());
+        return problem::foreign_origin();
     }
     if !speaks(&request) {
-        return Ok(unspoken());
+        return unspoken();
     }
     let Some(place) = node.enter() else {
-        return Ok(full());
+        return full();
     };
     let limit = node.options.limits.message_bytes_max;
-    let opened = link::open(&request, payload, SPOKEN, limit).await?;
-    let socket = Socket::new(node, place, opened.incoming, opened.outgoing);
-    actix_web::rt::spawn(socket.run());
-    Ok(opened.response)
+    let opened = match link::open(&request, payload, SPOKEN, limit).await {
+        Ok(opened) => opened,
+        Err(error) => return problem::no_handshake(&error),
+    };
+    let link::Opened {
+        response,
+        incoming,
+        outgoing,
+        last,
+    } = opened;
+    let socket = Socket::new(node, place, incoming, outgoing);
+    actix_web::rt::spawn(socket.run(last));
+    response
 }
 
 /// Whether a browser's page asks its own host. Programs that are no browsers send no `Origin` and pass.

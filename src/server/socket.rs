@@ -15,7 +15,7 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::ask::{self, Refusal};
 use super::frame::{self, Message};
-use super::link::{Heard, Incoming, Outgoing};
+use super::link::{Heard, Incoming, LastWords, Outgoing};
 use super::node::{Node, Place, draining};
 use super::watching::{Dropped, Watching};
 use crate::clock;
@@ -111,7 +111,7 @@ impl Socket {
     }
 
     /// Serves the socket to its end.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self, last: LastWords) {
         tracing::debug!(connection = %self.id, "a socket is open");
         let mut ending = self.input(Input::Opened);
         while ending.is_none() {
@@ -121,7 +121,7 @@ impl Socket {
         let ending = ending.unwrap_or(Ending::Gone);
         let read = self.incoming.read();
         tracing::debug!(connection = %self.id, ?ending, read, "a socket ends");
-        self.end(ending).await;
+        self.end(ending, last).await;
     }
 
     async fn next(&mut self) -> Turn {
@@ -184,7 +184,7 @@ impl Socket {
         match heard {
             Heard::Message(Message::Text(text)) => self.input(Input::Text(text)),
             Heard::Message(Message::Binary) => self.input(Input::Binary),
-            Heard::Message(Message::Pong) => self.input(Input::Heard),
+            Heard::Message(Message::Pong) | Heard::Part => self.input(Input::Heard),
             Heard::Message(Message::Ping(payload)) => {
                 frame::pong(&mut self.outbox, &payload);
                 self.input(Input::Heard)
@@ -203,7 +203,7 @@ impl Socket {
         let late = |since: u64| now_ms >= since + self.node.options.send_timeout_ms;
         if self.stuck_ms.is_some_and(late) {
             tracing::info!(connection = %self.id, "a reader that does not read is dropped");
-            return Some(Ending::Gone);
+            return Some(Ending::Close(Close::Slow));
         }
         self.watching.wake_due(now_ms);
         if now_ms >= self.session.deadline_ms() {
@@ -338,8 +338,8 @@ impl Socket {
     }
 
     /// Says the last words, and lets the connection go once they are written.
-    async fn end(mut self, ending: Ending) {
-        let close = match ending {
+    async fn end(mut self, ending: Ending, last: LastWords) {
+        let closes = match ending {
             Ending::Close(close) => {
                 frame::close(&mut self.outbox, Some(close.number()), close.reason());
                 true
@@ -350,14 +350,10 @@ impl Socket {
             }
             Ending::Gone => return,
         };
-        let patience = Duration::from_millis(self.node.options.close_timeout_ms);
-        let last = self.outbox.split().freeze();
-        let sent = tokio::select! {
-            sent = self.outgoing.send(last) => sent.is_ok(),
-            () = clock::sleep(patience) => false,
-        };
-        if sent && close {
+        last.send(self.outbox.split().freeze());
+        if closes {
             let bytes = self.node.options.limits.message_bytes_max / 2;
+            let patience = Duration::from_millis(self.node.options.close_timeout_ms);
             tokio::select! {
                 () = self.incoming.linger(bytes) => {}
                 () = clock::sleep(patience) => {}
