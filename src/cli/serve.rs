@@ -66,7 +66,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<u8, Failure> {
     screen.line(&Row::of(Tone::Dim, "going down; once more to leave at once"));
     tokio::select! {
         () = app.stop() => Ok(0),
-        () = signals.next() => Err(Failure::Interrupted { job: None }),
+        () = signals.next() => Err(Failure::Forced),
     }
 }
 

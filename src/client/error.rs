@@ -62,7 +62,7 @@ pub enum ClientError {
     #[error("the server sent what is no message: {0}")]
     Protocol(String),
     /// The server answered a request with `error`.
-    #[error("{}: {}", .0.code, .0.message)]
+    #[error("{}: {}{}", .0.code, .0.message, placed(.0.path.as_deref()))]
     Answer(Box<ErrorMessage>),
     /// What was folded is not what the server has.
     #[error(transparent)]
@@ -83,6 +83,10 @@ fn shown(code: Option<u16>, reason: &str) -> String {
         (Some(code), "") => format!(" ({code})"),
         (Some(code), reason) => format!(" ({code}: {reason})"),
     }
+}
+
+fn placed(path: Option<&str>) -> String {
+    path.map_or_else(String::new, |path| format!(" (at {path})"))
 }
 
 impl ClientError {
