@@ -4,6 +4,7 @@
 //! room to write, a deadline, the drain. Nothing is written unless the connection has room, so a slow reader holds
 //! back its own viewers (who then get one snapshot) and its own messages, and nobody else.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,10 @@ pub(super) struct Socket {
     watching: Watching,
     wake: Arc<Notify>,
     answers: FuturesUnordered<JoinHandle<Answer>>,
+    /// Questions for whole states, whose answers may be large: they are asked one by one, and only when there is room
+    /// for what they bring.
+    questions: VecDeque<Ask>,
+    questioning: bool,
     drained: watch::Receiver<bool>,
     /// Since when there has been something to write and no room, ms.
     stuck_ms: Option<u64>,
@@ -105,6 +110,8 @@ impl Socket {
             watching: Watching::default(),
             wake: Arc::new(Notify::new()),
             answers: FuturesUnordered::new(),
+            questions: VecDeque::new(),
+            questioning: false,
             stuck_ms: None,
             _place: place,
         }
@@ -115,6 +122,7 @@ impl Socket {
         tracing::debug!(connection = %self.id, "a socket is open");
         let mut ending = self.input(Input::Opened);
         while ending.is_none() {
+            self.question();
             let turn = self.next().await;
             ending = self.turn(turn);
         }
@@ -129,7 +137,7 @@ impl Socket {
         let writes = !self.outbox.is_empty() || self.watching.has_ready();
         let wait = Duration::from_millis(self.deadline_ms(now_ms).saturating_sub(now_ms));
         // Who does not read our answers is not listened to.
-        let listens = self.outbox.len() < self.node.options.take_bytes;
+        let listens = self.has_room();
         tokio::select! {
             heard = self.incoming.next(), if listens => Turn::Heard(heard),
             Some(answer) = self.answers.next() => Turn::Answer(answer),
@@ -269,7 +277,29 @@ impl Socket {
         None
     }
 
+    fn has_room(&self) -> bool {
+        self.outbox.len() < self.node.options.take_bytes
+    }
+
     fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::State { .. } => self.questions.push_back(ask),
+            ask => self.spawn(ask),
+        }
+    }
+
+    /// Asks the next of the questions, once the one before is answered and its answer is on its way.
+    fn question(&mut self) {
+        if self.questioning || !self.has_room() {
+            return;
+        }
+        if let Some(ask) = self.questions.pop_front() {
+            self.questioning = true;
+            self.spawn(ask);
+        }
+    }
+
+    fn spawn(&mut self, ask: Ask) {
         let node = Arc::clone(&self.node);
         let wake = Arc::clone(&self.wake);
         let answer = self.node.parts.runtime.spawn(answer(node, wake, ask));
@@ -292,7 +322,10 @@ impl Socket {
 
     fn answer(&mut self, answer: Answer) -> Option<Ending> {
         match answer {
-            Answer::Input(input) => self.input(input),
+            Answer::Input(input) => {
+                self.questioning &= !matches!(input, Input::State { .. });
+                self.input(input)
+            }
             Answer::Viewer {
                 reference,
                 job,
