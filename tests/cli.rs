@@ -247,6 +247,14 @@ fn messages_that_nobody_reads_are_not_followed() {
 }
 
 #[test]
+fn a_job_is_known_by_its_id_in_capitals() {
+    let job = submit(&script(""));
+    let output = run(&["watch", &job.to_uppercase(), "--timeout", "20"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("age"));
+}
+
+#[test]
 #[cfg(unix)]
 fn a_second_signal_does_not_wait() {
     use std::io::{BufRead as _, BufReader};

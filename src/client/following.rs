@@ -10,6 +10,7 @@ use super::follower::{Follower, Took};
 use super::received::Received;
 use crate::clock;
 use crate::event::Position;
+use crate::job::JobId;
 use crate::wire::{ClientMessage, Deliver, JobAttach, JobCreate, Named, ServerMessage};
 
 /// The `ref` of the message that begins to watch, and of a cancel.
@@ -136,6 +137,10 @@ impl Client {
     /// # Errors
     /// No socket could be opened.
     pub async fn follow(&self, job_id: &str, deliver: Deliver) -> Result<Following, ClientError> {
+        // The server tells an id in one form, however it was written here.
+        let job_id = job_id
+            .parse::<JobId>()
+            .map_or_else(|_| job_id.to_owned(), |job| job.to_string());
         let mut following = self.following(Follower::of(job_id, deliver), None);
         let connection = self.connect().await?;
         following.begin(connection).await?;
