@@ -374,6 +374,16 @@ async fn what_is_no_handshake_is_told_as_every_refusal() {
         .header("Connection", "Upgrade")
         .header("Sec-WebSocket-Version", "12")
         .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let mut elder = TcpStream::connect(house.running.addr()).await.unwrap();
+    let head = "GET /v1/ws HTTP/1.0\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    elder.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    elder.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.contains(" 400 ") && answer.contains("bad_request"),
+        "{answer}"
+    );
     let old = old.send().await.unwrap();
     assert_eq!(old.status(), 426);
     assert_eq!(old.headers()["sec-websocket-version"], "13");

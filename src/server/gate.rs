@@ -1,6 +1,6 @@
 //! The upgrade: who may open a socket, and in which subprotocol.
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::{StatusCode, Version, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::ask::{self, refusal};
@@ -24,6 +24,13 @@ pub(super) async fn upgrade(
     }
     if !same_origin(&request) {
         return problem::foreign_origin();
+    }
+    // RFC 6455 §4.2.1; an older client would not know what a 101 is.
+    if request.version() < Version::HTTP_11 {
+        return problem::answer(&refusal(
+            Code::BadRequest,
+            "no socket can be opened below HTTP/1.1",
+        ));
     }
     if !speaks(&request) {
         return unspoken();
