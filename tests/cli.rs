@@ -177,6 +177,7 @@ fn what_cannot_be_taken_is_usage() {
         &["get", "no-id"],
         &["watch", "0193a4c6-7d1e-7000-8000-000000000001"],
         &["get", "x", "--url", "wss://127.0.0.1:1"],
+        &["extract", "--schema", "{}"],
         &["serve", "--bind", "nowhere"],
         &["serve", "--log", "livedraft=loud"],
         &["fly"],
@@ -186,6 +187,106 @@ fn what_cannot_be_taken_is_usage() {
         assert_eq!(stdout(&output), "", "{arguments:?}");
         assert_ne!(stderr(&output), "", "{arguments:?}");
     }
+}
+
+#[test]
+fn a_refusal_says_where() {
+    let output = extract(&["--max-reasks", "99"]);
+    assert_eq!(code(&output), 2);
+    assert!(
+        stderr(&output).contains("(at /request/max_reasks)"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_timeout_beyond_all_time_is_none() {
+    let output = extract(&["--script", &script(""), "--timeout", &u64::MAX.to_string()]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_result_that_cannot_be_written_is_a_failure() {
+    for more in [&["--quiet"][..], &["--quiet", "--json"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut arguments = vec!["extract", "x", "--schema", USER, "--url", url()];
+        arguments.extend(more);
+        let child = command(&arguments)
+            .stdout(full)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(code(&output), 1);
+        assert!(
+            stderr(&output).contains("cannot be written"),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn messages_that_nobody_reads_are_not_followed() {
+    use std::io::{BufRead as _, BufReader};
+    let job = submit(r#"{"tokens_per_second":20,"text_chars":100000}"#);
+    let mut watching = command(&["watch", &job, "--json", "--quiet", "--url", url()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(watching.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let output = watching.wait_with_output().unwrap();
+    assert_eq!((code(&output), stderr(&output)), (1, ""));
+    assert_eq!(code(&run(&["cancel", &job])), 0);
+}
+
+#[test]
+fn a_job_is_known_by_its_id_in_capitals() {
+    let job = submit(&script(""));
+    let output = run(&["watch", &job.to_uppercase(), "--timeout", "20"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("age"));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_second_signal_does_not_wait() {
+    use std::io::{BufRead as _, BufReader};
+    let mut serving = command(&["serve", "--bind", "127.0.0.1:0", "--log", "off"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut talk = BufReader::new(serving.stderr.take().unwrap()).lines();
+    let listens = talk.next().unwrap().unwrap();
+    let (_, address) = listens.split_once("http://").unwrap();
+    let address = address.split(' ').next().unwrap();
+    let server = format!("ws://{address}");
+    let mut extracting = command(&["extract", "x", "--schema", USER, "--url", &server])
+        .args(["--script", &script(r#","hang_after":3"#)])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = String::new();
+    let mut its_talk = BufReader::new(extracting.stderr.take().unwrap());
+    // It has been accepted once its name is told.
+    its_talk.read_line(&mut told).unwrap();
+    assert!(told.starts_with("job "), "{told}");
+    let pid = serving.id().to_string();
+    let signal = || Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    assert!(signal().success());
+    assert!(talk.next().unwrap().unwrap().starts_with("going down"));
+    assert!(signal().success());
+    let last = talk.next().unwrap().unwrap();
+    assert!(last.contains("left at once"), "{last}");
+    assert_eq!(serving.wait().unwrap().code(), Some(130));
+    extracting.kill().unwrap();
+    extracting.wait().unwrap();
 }
 
 #[test]

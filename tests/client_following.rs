@@ -7,6 +7,7 @@ use livedraft::partial::Value;
 use livedraft::wire::{Deliver, JobCreate, Limits, ServerMessage, Welcome};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -39,6 +40,16 @@ impl Peer {
             first: Duration::from_millis(1),
             longest: Duration::from_millis(2),
         })
+    }
+
+    /// Answers the next connection's upgrade by these bytes, and closes.
+    async fn answers(&self, bytes: &str) {
+        let (mut tcp, _) = self.listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(tcp.read_u8().await.unwrap());
+        }
+        tcp.write_all(bytes.as_bytes()).await.unwrap();
     }
 
     async fn accept(&self) -> Played {
@@ -297,6 +308,59 @@ async fn a_goodbye_names_the_wait() {
         "{cause}"
     );
     assert_eq!(wait, Duration::from_millis(7));
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_answer_now_is_tried_again() {
+    let peer = Peer::listen().await;
+    let client = peer.client();
+    let server = async {
+        let mut first = peer.accept().await;
+        first.hears().await;
+        first
+            .says(&[accepted(), json!({"type": "goodbye", "reconnect_after_ms": 1})])
+            .await;
+        first.closes(1012).await;
+        // It still goes down; then it is gone in mid-handshake; then another one is there.
+        peer.answers(
+            "HTTP/1.1 503 Service Unavailable\r\nretry-after: 0\r\ncontent-length: 36\r\n\r\n\
+             {\"code\":\"draining\",\"message\":\"told\"}",
+        )
+        .await;
+        peer.answers("").await;
+        let mut second = peer.accept().await;
+        assert_eq!(second.hears().await["type"], "job.attach");
+        second.says(&[attached(true), end(2, "job.completed")]).await;
+        second.hears().await;
+    };
+    let viewer = async { to_the_end(begin(&client).await.unwrap()).await };
+    let (told, following) = tokio::select! {
+        seen = viewer => seen,
+        () = server => panic!("nothing more is said"),
+    };
+    following.unwrap();
+    let lost = told.iter().filter(|told| **told == "lost").count();
+    assert_eq!(lost, 3, "{told:?}");
+}
+
+#[tokio::test]
+async fn an_endless_wait_that_a_server_asks_for_is_cut() {
+    let peer = Peer::listen().await;
+    let client = peer.client();
+    let server = async {
+        let mut first = peer.accept().await;
+        first.hears().await;
+        let mut endless = refusal("queue_full");
+        endless["retry_after_ms"] = json!(u64::MAX);
+        first.says(&[endless]).await;
+        first
+    };
+    let viewer = async { begin(&client).await.unwrap().next().await.unwrap() };
+    let (update, _server) = tokio::join!(viewer, server);
+    assert!(
+        matches!(update, Some(Update::Lost { wait, .. }) if wait == Duration::from_secs(300)),
+        "{update:?}"
+    );
 }
 
 #[tokio::test]

@@ -186,3 +186,29 @@ async fn who_answers_no_ping_is_given_up() {
     assert_eq!(frame(&mut stream).await.unwrap().0, 0x9, "a ping");
     assert_eq!(close_code(&mut stream).await, Some(1001));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_a_long_frame_slowly_is_not_silent() {
+    let quick = ServerOptions {
+        heartbeat_ms: 500,
+        ..options()
+    };
+    let house = house_with(quick, HubOptions::default());
+    let mut stream = upgraded(&house).await;
+    assert_eq!(frame(&mut stream).await.unwrap().0, TEXT, "the welcome");
+    let mut text = br#"{"type":"ping"}"#.to_vec();
+    text.resize(120, b' ');
+    let mut pause = tokio::time::interval(std::time::Duration::from_millis(10));
+    // Longer than both beats together, with no pause as long as one.
+    for byte in masked(FIN | TEXT, &text) {
+        stream.write_all(&[byte]).await.unwrap();
+        pause.tick().await;
+    }
+    let answer = loop {
+        match frame(&mut stream).await.unwrap() {
+            (0x9, _) => {}
+            other => break other,
+        }
+    };
+    assert_eq!(answer, (TEXT, br#"{"type":"pong"}"#.to_vec()));
+}

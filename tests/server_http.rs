@@ -6,6 +6,8 @@ use livedraft::job::Outcome;
 use livedraft::server::{ServerOptions, StartError, start};
 use reqwest::{Client, Response};
 use serde_json::{Value as Json, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::harness::{House, house, house_with, options, request};
 
@@ -317,4 +319,112 @@ async fn an_address_others_can_reach_is_refused_unless_allowed() {
     };
     let refused = start(taken, parts);
     assert!(matches!(refused, Err(StartError::Bind { .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_other_origins_make_and_end_no_jobs() {
+    let house = house();
+    let job = created(&house).await;
+    for path in ["/v1/jobs".to_owned(), format!("/v1/jobs/{job}/cancel")] {
+        for (origin, status) in [
+            ("https://elsewhere.example", 403),
+            ("null", 403),
+            (&*house.url(""), if path == "/v1/jobs" { 201 } else { 202 }),
+        ] {
+            let post = client().post(house.url(&path)).body(request().to_string());
+            let response = post.header("Origin", origin).send().await.unwrap();
+            assert_eq!(response.status(), status, "{path} from {origin}");
+            let body: Json = response.json().await.unwrap();
+            assert_eq!(body["code"] == "origin_not_allowed", status == 403, "{body}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn methods_are_told_and_head_is_got() {
+    let house = house();
+    let job = created(&house).await;
+    for path in ["/livez", "/readyz", "/v1/models", &format!("/v1/jobs/{job}")] {
+        let head = client().head(house.url(path)).send().await.unwrap();
+        assert_eq!(head.status(), 200, "{path}");
+        assert_eq!(head.text().await.unwrap(), "", "{path}");
+    }
+    for (path, allowed) in [
+        ("/v1/jobs", "POST"),
+        ("/v1/models", "GET, HEAD"),
+        ("/v1/ws", "GET"),
+    ] {
+        let put = client().put(house.url(path)).send().await.unwrap();
+        assert_eq!(
+            (put.status().as_u16(), &put.headers()["allow"]),
+            (405, &allowed.parse().unwrap())
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_handshake_is_told_as_every_refusal() {
+    let house = house();
+    let plain = get(&house, "/v1/ws").await;
+    assert_eq!(plain.status(), 400);
+    assert_eq!(plain.json::<Json>().await.unwrap()["code"], "bad_request");
+    let old = client()
+        .get(house.url("/v1/ws"))
+        .header("Upgrade", "websocket")
+        .header("Connection", "Upgrade")
+        .header("Sec-WebSocket-Version", "12")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let mut elder = TcpStream::connect(house.running.addr()).await.unwrap();
+    let head = "GET /v1/ws HTTP/1.0\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    elder.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    elder.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.contains(" 400 ") && answer.contains("bad_request"),
+        "{answer}"
+    );
+    let old = old.send().await.unwrap();
+    assert_eq!(old.status(), 426);
+    assert_eq!(old.headers()["sec-websocket-version"], "13");
+    assert_eq!(old.json::<Json>().await.unwrap()["code"], "bad_request");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let impatient = ServerOptions {
+        body_timeout_ms: 50,
+        ..options()
+    };
+    let house = house_with(impatient, livedraft::hub::HubOptions::default());
+    let mut stream = TcpStream::connect(house.running.addr()).await.unwrap();
+    let head = b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{";
+    stream.write_all(head).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains("did not come"), "{answer}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_nobody_reads_is_ended() {
+    let impatient = ServerOptions {
+        send_timeout_ms: 200,
+        connections_max: 1,
+        ..options()
+    };
+    let house = house_with(impatient, livedraft::hub::HubOptions::default());
+    let job = created(&house).await;
+    let path = format!("/v1/jobs/{job}/events");
+    let mut deaf = TcpStream::connect(house.running.addr()).await.unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    deaf.write_all(head.as_bytes()).await.unwrap();
+    deaf.readable().await.unwrap();
+    let mut hands = house.claim().await;
+    let text = "x".repeat(64 * 1024);
+    // There is always more to tell. The one place is free once the stream was ended.
+    while get(&house, &path).await.status() != 200 {
+        hands.patch(&format!(r#"["",{{"name":"{text}"}},0]"#)).await;
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde_json::Value as Json;
@@ -11,7 +10,6 @@ use super::failure::{self, Failure};
 use super::show::{self, Manner};
 use super::{ServerUrl, result};
 use crate::client::Client;
-use crate::clock;
 use crate::job::{JobSpec, Message, ModeChoice, Script};
 use crate::wire::{Deliver, JobCreate, Unseen};
 
@@ -102,9 +100,7 @@ impl From<ModeArg> for ModeChoice {
 
 /// The exit code of the command.
 pub(super) async fn run(args: &ExtractArgs) -> Result<u8, Failure> {
-    let deadline = args
-        .timeout
-        .map(|seconds| clock::now() + Duration::from_secs(seconds));
+    let deadline = show::deadline(args.timeout);
     let mut request = request(args)?;
     let client = Client::new(&args.server.url);
     let connection = client.connect().await?;
@@ -130,9 +126,9 @@ pub(super) async fn run(args: &ExtractArgs) -> Result<u8, Failure> {
     let follower = show::to_the_end(following, manner).await?;
     let exit = failure::of_job(&follower);
     if args.json {
-        result::document(&follower);
+        result::document(&follower)?;
     } else if let (0, Some(value)) = (exit, follower.value()) {
-        result::value(value);
+        result::value(value)?;
     }
     Ok(exit)
 }
@@ -208,7 +204,13 @@ fn text(args: &ExtractArgs) -> Result<String, Failure> {
         None if io::stdin().is_terminal() => {
             Err(usage("there is no text: give it as an argument, or on stdin"))
         }
-        Some("-") | None => stdin(),
+        Some("-") | None => {
+            let text = stdin()?;
+            if text.trim().is_empty() {
+                return Err(usage("there is no text on stdin"));
+            }
+            Ok(text)
+        }
         Some(text) => Ok(text.to_owned()),
     }
 }

@@ -1,5 +1,7 @@
 //! How a command ends: the stable exit codes, and what to try next.
 
+use std::io;
+
 use crate::client::{ClientError, Follower};
 use crate::job::Outcome;
 use crate::wire::{Code, JobEnd};
@@ -8,6 +10,7 @@ use crate::wire::{Code, JobEnd};
 pub(super) const TABLE: &str = "\
 Exit codes:
   0    done
+  1    a fault here: the server or the demo failed, or the result cannot be written
   2    usage: arguments, a schema or a request that cannot be taken
   3    the job failed, or its answer is incomplete
   4    the model's provider failed
@@ -27,8 +30,14 @@ pub(super) enum Failure {
     TimedOut { job: Option<String> },
     #[error("left; the job goes on{}", attach(job.as_deref()))]
     Interrupted { job: Option<String> },
+    /// A second signal did not let the server go down in order.
+    #[error("left at once: running jobs were not waited for")]
+    Forced,
+    /// Without its output the command did nothing.
+    #[error("the result cannot be written: {0}")]
+    Output(io::Error),
     #[error("signals cannot be heard: {0}")]
-    Signals(#[from] std::io::Error),
+    Signals(#[from] io::Error),
     /// The server could not start, or stopped by a fault.
     #[error("{0}")]
     Serve(String),
@@ -49,9 +58,14 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Client(error) => of_client(error),
             Self::TimedOut { .. } => 124,
-            Self::Interrupted { .. } => 130,
-            Self::Signals(_) | Self::Serve(_) | Self::Demo(_) => 1,
+            Self::Interrupted { .. } | Self::Forced => 130,
+            Self::Output(_) | Self::Signals(_) | Self::Serve(_) | Self::Demo(_) => 1,
         }
+    }
+
+    /// Whether there is nobody to be told: the reader of a pipe has what it wanted.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
     /// The next command to try.

@@ -1,7 +1,5 @@
 //! `livedraft watch`, `cancel` and `get`: what is done to a job that is there.
 
-use std::time::Duration;
-
 use clap::Args;
 
 use super::extract::UnseenArg;
@@ -11,7 +9,6 @@ use super::screen::{Screen, Stream};
 use super::show::{self, Manner};
 use super::{ServerUrl, result};
 use crate::client::{Client, Received};
-use crate::clock;
 use crate::partial::parse;
 use crate::wire::{ClientMessage, Deliver, Named, ServerMessage};
 
@@ -60,14 +57,12 @@ pub(super) async fn watch(args: WatchArgs) -> Result<u8, Failure> {
         quiet: args.quiet,
         messages: args.json,
         owner: false,
-        deadline: args
-            .timeout
-            .map(|seconds| clock::now() + Duration::from_secs(seconds)),
+        deadline: show::deadline(args.timeout),
     };
     let follower = show::to_the_end(following, manner).await?;
     let exit = failure::of_job(&follower);
     if let (false, 0, Some(value)) = (args.json, exit, follower.value()) {
-        result::value(value);
+        result::value(value)?;
     }
     Ok(exit)
 }
@@ -76,7 +71,7 @@ pub(super) async fn watch(args: WatchArgs) -> Result<u8, Failure> {
 pub(super) async fn cancel(args: JobArgs) -> Result<u8, Failure> {
     let received = ask(&args, ClientMessage::Cancel).await?;
     if args.json {
-        result::line(&received.text);
+        result::line(&received.text)?;
     } else if let ServerMessage::Cancelling(answer) = &received.message {
         say(&match answer.already {
             Some(end) => format!("the job had ended already: {end}"),
@@ -93,7 +88,7 @@ pub(super) async fn get(args: JobArgs) -> Result<u8, Failure> {
         return Ok(0);
     };
     if args.json {
-        result::line(&received.text);
+        result::line(&received.text)?;
         return Ok(0);
     }
     say(&format!(
@@ -104,7 +99,7 @@ pub(super) async fn get(args: JobArgs) -> Result<u8, Failure> {
         say(&format!("{}: {}", error.code, error.message));
     }
     if let Some(value) = state.value.as_deref().and_then(|raw| parse(raw.get()).ok()) {
-        result::value(&value);
+        result::value(&value)?;
     }
     Ok(0)
 }

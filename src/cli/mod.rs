@@ -68,6 +68,7 @@ struct ServerUrl {
 pub fn run(cli: Cli) -> ExitCode {
     let code = match command(cli.command) {
         Ok(code) => code,
+        Err(failure) if failure.is_silent() => failure.exit(),
         Err(failure) => {
             let mut told = format!("livedraft: {failure}\n");
             if let Some(advice) = failure.advice() {

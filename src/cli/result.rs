@@ -2,25 +2,26 @@
 
 use serde_json::value::RawValue;
 
+use super::failure::Failure;
 use super::screen::Stream;
 use crate::client::Follower;
 use crate::partial::{Value, write_json_string};
 use crate::wire::ServerMessage;
 
 /// The final value: on one line, or indented where a human looks.
-pub(super) fn value(value: &Value) {
+pub(super) fn value(value: &Value) -> Result<(), Failure> {
     let mut text = String::new();
     if Stream::Out.is_terminal() {
         indented(value, 0, &mut text);
     } else {
         value.write_json(&mut text);
     }
-    line(&text);
+    line(&text)
 }
 
 /// The end as the message it is, with the value always in it.
-pub(super) fn document(follower: &Follower) {
-    let Some(end) = follower.end() else { return };
+pub(super) fn document(follower: &Follower) -> Result<(), Failure> {
+    let Some(end) = follower.end() else { return Ok(()) };
     let mut end = end.clone();
     if end.value.is_none() {
         // The text is our own writer's: it is JSON.
@@ -28,14 +29,15 @@ pub(super) fn document(follower: &Follower) {
             .value()
             .and_then(|value| RawValue::from_string(value.to_json()).ok());
     }
-    if let Ok(text) = ServerMessage::End(Box::new(end)).encode() {
-        line(&text);
+    match ServerMessage::End(Box::new(end)).encode() {
+        Ok(text) => line(&text),
+        Err(error) => Err(Failure::Output(error.into())),
     }
 }
 
 /// A line on stdout.
-pub(super) fn line(text: &str) {
-    Stream::Out.write(&format!("{text}\n"));
+pub(super) fn line(text: &str) -> Result<(), Failure> {
+    Stream::Out.put(&format!("{text}\n")).map_err(Failure::Output)
 }
 
 fn indented(value: &Value, depth: usize, out: &mut String) {

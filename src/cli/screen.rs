@@ -35,13 +35,17 @@ impl Stream {
         }
     }
 
-    /// Writes and flushes. A reader that went away is no failure of the job, so errors are dropped.
-    pub(super) fn write(self, text: &str) {
-        let written = match self {
+    /// Writes and flushes.
+    pub(super) fn put(self, text: &str) -> io::Result<()> {
+        match self {
             Self::Out => put(&mut io::stdout().lock(), text),
             Self::Err => put(&mut io::stderr().lock(), text),
-        };
-        drop(written);
+        }
+    }
+
+    /// The same for talk: nobody hears it where it cannot be written, and nothing fails for that.
+    pub(super) fn write(self, text: &str) {
+        drop(self.put(text));
     }
 }
 

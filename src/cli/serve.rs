@@ -66,15 +66,15 @@ pub(super) async fn run(args: ServeArgs) -> Result<u8, Failure> {
     screen.line(&Row::of(Tone::Dim, "going down; once more to leave at once"));
     tokio::select! {
         () = app.stop() => Ok(0),
-        () = signals.next() => Err(Failure::Interrupted { job: None }),
+        () = signals.next() => Err(Failure::Forced),
     }
 }
 
 fn start_log(level: &str) -> Result<(), Failure> {
-    // A level alone means our own words: the libraries below only warn.
+    // A level alone means our own words: the libraries below only warn, and nobody's bad request is our error.
     let ours = match level.parse::<LevelFilter>() {
         Ok(LevelFilter::OFF) | Err(_) => level.to_owned(),
-        Ok(level) => format!("warn,livedraft={level}"),
+        Ok(level) => format!("warn,actix_http=off,livedraft={level}"),
     };
     let filter =
         EnvFilter::try_new(ours).map_err(|error| Failure::Usage(format!("--log {level}: {error}")))?;

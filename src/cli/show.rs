@@ -9,7 +9,7 @@ use super::outline::{outline, tail};
 use super::paint::{Row, Tone};
 use super::screen::{HEIGHT, Screen, Stream, WIDTH};
 use super::signals::Signals;
-use super::words;
+use super::{result, words};
 use crate::client::{Follower, Following, Received, Took, Update};
 use crate::clock;
 use crate::wire::ServerMessage;
@@ -28,6 +28,11 @@ pub(super) struct Manner {
     pub(super) owner: bool,
     /// When to leave.
     pub(super) deadline: Option<Instant>,
+}
+
+/// When `--timeout` has passed; never, where that is further than time reaches.
+pub(super) fn deadline(timeout: Option<u64>) -> Option<Instant> {
+    clock::now().checked_add(Duration::from_secs(timeout?))
 }
 
 #[derive(Debug)]
@@ -56,7 +61,7 @@ pub(super) async fn to_the_end(mut following: Following, manner: Manner) -> Resu
         let heard = hear(&mut following, &mut signals, manner.deadline).await?;
         let job = || following.follower().job_id().map(str::to_owned);
         match heard {
-            Heard::Update(Some(update)) => show.update(&following, &update),
+            Heard::Update(Some(update)) => show.update(&following, &update)?,
             Heard::Update(None) => break,
             Heard::Interrupt if manner.owner && !asked => {
                 asked = true;
@@ -90,23 +95,24 @@ async fn hear(
 }
 
 impl Show {
-    fn update(&mut self, following: &Following, update: &Update) {
+    fn update(&mut self, following: &Following, update: &Update) -> Result<(), Failure> {
         match update {
-            Update::Message(received, took) => self.message(following.follower(), received, *took),
+            Update::Message(received, took) => return self.message(following.follower(), received, *took),
             Update::Lost { cause, wait } => {
                 let told = format!("{cause}; again in {}", words::millis(wait.as_millis() as u64));
                 self.say(&Row::of(Tone::Warn, &told));
             }
             Update::Reopened => self.say(&Row::of(Tone::Dim, "connected again")),
         }
+        Ok(())
     }
 
-    fn message(&mut self, follower: &Follower, received: &Received, took: Took) {
+    fn message(&mut self, follower: &Follower, received: &Received, took: Took) -> Result<(), Failure> {
         if took == Took::Foreign {
-            return;
+            return Ok(());
         }
         if self.manner.messages {
-            Stream::Out.write(&format!("{}\n", received.text));
+            result::line(&received.text)?;
         }
         match &received.message {
             ServerMessage::Accepted(accepted) => {
@@ -121,6 +127,7 @@ impl Show {
             _ => {}
         }
         self.draw(follower);
+        Ok(())
     }
 
     fn say(&mut self, row: &Row) {

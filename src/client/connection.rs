@@ -7,13 +7,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
-use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri, header};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Response as HttpResponse, StatusCode, Uri, header};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::error::ClientError;
 use super::received::Received;
-use crate::wire::{ClientMessage, SUBPROTOCOL_JSON, ServerMessage, UnknownMessage, Welcome};
+use crate::wire::{ClientMessage, ErrorMessage, SUBPROTOCOL_JSON, ServerMessage, UnknownMessage, Welcome};
 
 /// How long TCP, the upgrade and `welcome` may take together.
 const OPEN_TIME: Duration = Duration::from_secs(10);
@@ -38,11 +39,11 @@ impl Connection {
     /// Opens a socket to `ws://host:port` (`http://` is taken as well) and awaits `welcome`.
     ///
     /// # Errors
-    /// A URL that is none, nobody there, or somebody who does not speak `livedraft.v1.json`.
+    /// A URL that is none, nobody there, somebody who cannot answer now or does not speak `livedraft.v1.json`.
     pub async fn open(url: &str) -> Result<Self, ClientError> {
         let uri = endpoint(url)?;
         let opened = timeout(OPEN_TIME, Self::open_at(url, &uri)).await;
-        opened.unwrap_or_else(|_| Err(refused(url, format!("no answer in {} s", OPEN_TIME.as_secs()))))
+        opened.unwrap_or_else(|_| Err(unready(url, format!("no answer in {} s", OPEN_TIME.as_secs()))))
     }
 
     async fn open_at(url: &str, uri: &Uri) -> Result<Self, ClientError> {
@@ -59,7 +60,7 @@ impl Connection {
         tcp.set_nodelay(true).map_err(unreachable)?;
         let request = request(uri).map_err(|error| refused(url, error.to_string()))?;
         let upgraded = tokio_tungstenite::client_async(request, tcp).await;
-        let (socket, _) = upgraded.map_err(|error| refused(url, error.to_string()))?;
+        let (socket, _) = upgraded.map_err(|error| not_upgraded(url, error))?;
         Self::welcomed(url, socket).await
     }
 
@@ -72,8 +73,9 @@ impl Connection {
                     reason: frame.reason.to_string(),
                 });
             }
-            Some(Err(error)) => return Err(refused(url, error.to_string())),
-            Some(Ok(_)) | None => return Err(refused(url, "it did not say `welcome`".to_owned())),
+            Some(Err(error)) => return Err(not_upgraded(url, error)),
+            None => return Err(unready(url, "it closed before its `welcome`".to_owned())),
+            Some(Ok(_)) => return Err(refused(url, "it did not say `welcome`".to_owned())),
         };
         match ServerMessage::decode(&text) {
             Ok(ServerMessage::Welcome(welcome)) => Ok(Self {
@@ -192,6 +194,43 @@ fn refused(url: &str, reason: String) -> ClientError {
     ClientError::Refused {
         url: url.to_owned(),
         reason,
+    }
+}
+
+fn unready(url: &str, reason: String) -> ClientError {
+    ClientError::Unready {
+        url: url.to_owned(),
+        reason,
+        retry_after: None,
+    }
+}
+
+/// What came instead of an upgrade: another try may find a server that was going down, coming up, or full.
+fn not_upgraded(url: &str, error: Error) -> ClientError {
+    match error {
+        Error::Http(response) => answered(url, &response),
+        Error::Io(_) | Error::Protocol(ProtocolError::HandshakeIncomplete) => unready(url, error.to_string()),
+        error => refused(url, error.to_string()),
+    }
+}
+
+fn answered(url: &str, response: &HttpResponse<Option<Vec<u8>>>) -> ClientError {
+    let status = response.status();
+    let body = response.body().as_deref().unwrap_or_default();
+    let reason = match serde_json::from_slice::<ErrorMessage>(body) {
+        Ok(error) => format!("{}: {}", error.code, error.message),
+        Err(_) => format!("HTTP {status}"),
+    };
+    if status != StatusCode::TOO_MANY_REQUESTS && !status.is_server_error() {
+        return refused(url, reason);
+    }
+    let seconds = response.headers().get(header::RETRY_AFTER);
+    ClientError::Unready {
+        url: url.to_owned(),
+        reason,
+        retry_after: seconds
+            .and_then(|seconds| seconds.to_str().ok()?.parse().ok())
+            .map(Duration::from_secs),
     }
 }
 

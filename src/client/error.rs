@@ -25,7 +25,18 @@ pub enum ClientError {
         /// What the system said.
         source: io::Error,
     },
-    /// Somebody listens who does not speak the protocol, or did not answer in time.
+    /// Somebody listens who cannot answer now: the upgrade was put off (HTTP 429 or 5xx), cut off, or not answered in
+    /// time.
+    #[error("{url} cannot answer now: {reason}")]
+    Unready {
+        /// Where.
+        url: String,
+        /// What happened.
+        reason: String,
+        /// How long it asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// Somebody listens who does not speak the protocol.
     #[error("{url} does not answer as a livedraft server: {reason}")]
     Refused {
         /// Where.
@@ -51,7 +62,7 @@ pub enum ClientError {
     #[error("the server sent what is no message: {0}")]
     Protocol(String),
     /// The server answered a request with `error`.
-    #[error("{}: {}", .0.code, .0.message)]
+    #[error("{}: {}{}", .0.code, .0.message, placed(.0.path.as_deref()))]
     Answer(Box<ErrorMessage>),
     /// What was folded is not what the server has.
     #[error(transparent)]
@@ -74,12 +85,16 @@ fn shown(code: Option<u16>, reason: &str) -> String {
     }
 }
 
+fn placed(path: Option<&str>) -> String {
+    path.map_or_else(String::new, |path| format!(" (at {path})"))
+}
+
 impl ClientError {
     /// Whether coming back may help: a lost, silent or restarting server, and the close codes that say so
     /// (PROTOCOL.md, "Closing").
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Lost(_) | Self::Silent(_) => true,
+            Self::Unreachable { .. } | Self::Unready { .. } | Self::Lost(_) | Self::Silent(_) => true,
             Self::Closed { code, .. } => code.is_none_or(says_reconnect),
             Self::Answer(error) => {
                 crate::wire::Code::named(&error.code).is_some_and(crate::wire::Code::again)
@@ -96,6 +111,7 @@ impl ClientError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Answer(error) => error.retry_after_ms.map(Duration::from_millis),
+            Self::Unready { retry_after, .. } => *retry_after,
             _ => None,
         }
     }

@@ -10,11 +10,15 @@ use super::follower::{Follower, Took};
 use super::received::Received;
 use crate::clock;
 use crate::event::Position;
+use crate::job::JobId;
 use crate::wire::{ClientMessage, Deliver, JobAttach, JobCreate, Named, ServerMessage};
 
 /// The `ref` of the message that begins to watch, and of a cancel.
 const WATCH: &str = "watch";
 const CANCEL: &str = "cancel";
+
+/// The longest wait that a server can ask for.
+const WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// How long a lost server is sought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,8 +35,8 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             tries_max: 8,
-            first: Duration::from_millis(200),
-            longest: Duration::from_secs(5),
+            first: Duration::from_millis(500),
+            longest: Duration::from_secs(30),
         }
     }
 }
@@ -133,6 +137,10 @@ impl Client {
     /// # Errors
     /// No socket could be opened.
     pub async fn follow(&self, job_id: &str, deliver: Deliver) -> Result<Following, ClientError> {
+        // The server tells an id in one form, however it was written here.
+        let job_id = job_id
+            .parse::<JobId>()
+            .map_or_else(|_| job_id.to_owned(), |job| job.to_string());
         let mut following = self.following(Follower::of(job_id, deliver), None);
         let connection = self.connect().await?;
         following.begin(connection).await?;
@@ -256,8 +264,13 @@ impl Following {
             return Err(cause);
         }
         self.connection = None;
-        let advised = self.goodbye.take().or_else(|| cause.retry_after());
-        let wait = advised.unwrap_or_else(|| self.client.patience.wait(self.tries));
+        let own = self.client.patience.wait(self.tries);
+        // A goodbye names the one moment; who is put off again and again waits longer each time.
+        let wait = match self.goodbye.take() {
+            Some(named) => named,
+            None => cause.retry_after().map_or(own, |asked| asked.max(own)),
+        };
+        let wait = wait.min(WAIT_MAX);
         self.tries += 1;
         if self.tries > self.client.patience.tries_max {
             return Err(ClientError::GaveUp {

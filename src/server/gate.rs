@@ -1,6 +1,6 @@
 //! The upgrade: who may open a socket, and in which subprotocol.
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::{StatusCode, Version, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::ask::{self, refusal};
@@ -17,25 +17,41 @@ pub(super) async fn upgrade(
     request: HttpRequest,
     payload: web::Payload,
     node: web::Data<Node>,
-) -> actix_web::Result<HttpResponse> {
+) -> HttpResponse {
     let node = node.into_inner();
     if node.is_draining() {
-        return Ok(problem::answer(&ask::draining(&node)));
+        return problem::answer(&ask::draining(&node));
     }
     if !same_origin(&request) {
-        return Ok(problem::foreign_origin());
+        return problem::foreign_origin();
+    }
+    // RFC 6455 §4.2.1; an older client would not know what a 101 is.
+    if request.version() < Version::HTTP_11 {
+        return problem::answer(&refusal(
+            Code::BadRequest,
+            "no socket can be opened below HTTP/1.1",
+        ));
     }
     if !speaks(&request) {
-        return Ok(unspoken());
+        return unspoken();
     }
     let Some(place) = node.enter() else {
-        return Ok(full());
+        return full();
     };
     let limit = node.options.limits.message_bytes_max;
-    let opened = link::open(&request, payload, SPOKEN, limit).await?;
-    let socket = Socket::new(node, place, opened.incoming, opened.outgoing);
-    actix_web::rt::spawn(socket.run());
-    Ok(opened.response)
+    let opened = match link::open(&request, payload, SPOKEN, limit).await {
+        Ok(opened) => opened,
+        Err(error) => return problem::no_handshake(&error),
+    };
+    let link::Opened {
+        response,
+        incoming,
+        outgoing,
+        last,
+    } = opened;
+    let socket = Socket::new(node, place, incoming, outgoing);
+    actix_web::rt::spawn(socket.run(last));
+    response
 }
 
 /// Whether a browser's page asks its own host. Programs that are no browsers send no `Origin` and pass.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, guard, web};
 use futures_util::StreamExt;
 use serde::Serialize;
 
@@ -46,17 +46,24 @@ struct Models<'a> {
 
 /// The routes.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    let other = || web::to(|| std::future::ready(problem::no_method()));
-    let resource = |path: &str, route| web::resource(path).route(route).default_service(other());
+    let only = |path: &str, allowed: &'static str, route| {
+        let other = web::to(move || std::future::ready(problem::no_method(allowed)));
+        web::resource(path).route(route).default_service(other)
+    };
+    let readable = || web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
     config
-        .service(resource("/v1/ws", web::get().to(gate::upgrade)))
-        .service(resource("/v1/jobs", web::post().to(create)))
-        .service(resource("/v1/jobs/{job}", web::get().to(state)))
-        .service(resource("/v1/jobs/{job}/cancel", web::post().to(cancel)))
-        .service(resource("/v1/jobs/{job}/events", web::get().to(events::events)))
-        .service(resource("/v1/models", web::get().to(models)))
-        .service(resource("/livez", web::get().to(live)))
-        .service(resource("/readyz", web::get().to(ready)))
+        .service(only("/v1/ws", "GET", web::get().to(gate::upgrade)))
+        .service(only("/v1/jobs", "POST", web::post().to(create)))
+        .service(only("/v1/jobs/{job}", "GET, HEAD", readable().to(state)))
+        .service(only("/v1/jobs/{job}/cancel", "POST", web::post().to(cancel)))
+        .service(only(
+            "/v1/jobs/{job}/events",
+            "GET",
+            web::get().to(events::events),
+        ))
+        .service(only("/v1/models", "GET, HEAD", readable().to(models)))
+        .service(only("/livez", "GET, HEAD", readable().to(live)))
+        .service(only("/readyz", "GET, HEAD", readable().to(ready)))
         .default_service(web::to(|| std::future::ready(problem::no_route())));
 }
 
@@ -78,6 +85,9 @@ async fn models(node: web::Data<Node>) -> HttpResponse {
 }
 
 async fn create(request: HttpRequest, payload: web::Payload, node: web::Data<Node>) -> HttpResponse {
+    if !gate::same_origin(&request) {
+        return problem::foreign_origin();
+    }
     match created(&request, payload, &node.into_inner()).await {
         Ok(response) => response,
         Err(refusal) => problem::answer(&refusal),
@@ -130,7 +140,10 @@ async fn state(job: web::Path<String>, node: web::Data<Node>) -> HttpResponse {
     }
 }
 
-async fn cancel(job: web::Path<String>, node: web::Data<Node>) -> HttpResponse {
+async fn cancel(request: HttpRequest, job: web::Path<String>, node: web::Data<Node>) -> HttpResponse {
+    if !gate::same_origin(&request) {
+        return problem::foreign_origin();
+    }
     let answer = match job_id(&job) {
         Ok(job) => on_engine(&node, |node| async move { ask::cancel(&node, job).await }).await,
         Err(refusal) => Err(refusal),
@@ -174,8 +187,14 @@ async fn body(request: &HttpRequest, mut payload: web::Payload, node: &Node) -> 
     if declared.is_some_and(|declared| declared > limit) {
         return Err(too_large(payload, node).await);
     }
-    let mut body = Vec::with_capacity(declared.unwrap_or(0));
-    while let Some(chunk) = payload.next().await {
+    let mut body = Vec::new();
+    let late = clock::now() + Duration::from_millis(node.options.body_timeout_ms);
+    loop {
+        let chunk = tokio::select! {
+            chunk = payload.next() => chunk,
+            () = clock::sleep_until(late) => return Err(too_late(node)),
+        };
+        let Some(chunk) = chunk else { break };
         let chunk = chunk.map_err(|_| refusal(Code::BadRequest, "the body ends before its length"))?;
         if body.len() + chunk.len() > limit {
             return Err(too_large(payload, node).await);
@@ -183,6 +202,14 @@ async fn body(request: &HttpRequest, mut payload: web::Payload, node: &Node) -> 
         body.extend_from_slice(&chunk);
     }
     String::from_utf8(body).map_err(|_| refusal(Code::BadJson, "the body is not UTF-8"))
+}
+
+fn too_late(node: &Node) -> Refusal {
+    let seconds = node.options.body_timeout_ms.div_ceil(1_000);
+    refusal(
+        Code::BadRequest,
+        format!("the body did not come within {seconds} s"),
+    )
 }
 
 /// Refuses a body, once its sender has had a while to finish: who is cut off while sending may never read why.

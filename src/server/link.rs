@@ -17,6 +17,8 @@ pub(super) struct Incoming {
     payload: web::Payload,
     decoder: Decoder,
     fault: Option<Fault>,
+    /// Bytes came since it was last said that they do.
+    came: bool,
     /// Bytes read so far.
     read: u64,
 }
@@ -26,6 +28,8 @@ pub(super) struct Incoming {
 pub(super) enum Heard {
     /// A message.
     Message(Message),
+    /// A piece of one, no more.
+    Part,
     /// Bytes that cannot be read on.
     Fault(Fault),
     /// The connection is gone.
@@ -35,11 +39,15 @@ pub(super) enum Heard {
 /// The writing half: whole frames, in batches. Dropping it ends the connection once all is written.
 pub(super) type Outgoing = mpsc::Sender<Bytes>;
 
+/// Room for one batch more, kept for the close frame: it can be given also where nothing else can.
+pub(super) type LastWords = mpsc::OwnedPermit<Bytes>;
+
 /// A socket that is opened by giving the response.
 pub(super) struct Opened {
     pub(super) response: HttpResponse,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Outgoing,
+    pub(super) last: LastWords,
 }
 
 /// Answers an upgrade.
@@ -52,7 +60,9 @@ pub(super) async fn open(
     // Only the handshake is theirs: reading and writing frames is ours, see `frame`.
     let nothing = web::Payload::from_request(request, &mut Payload::None).await?;
     let (response, _, _) = actix_ws::handle_with_protocols(request, nothing, protocols)?;
-    let (outgoing, mut batches) = mpsc::channel::<Bytes>(BATCHES);
+    let (outgoing, mut batches) = mpsc::channel::<Bytes>(BATCHES + 1);
+    let last = outgoing.clone().reserve_owned().await;
+    let last = last.map_err(actix_web::error::ErrorInternalServerError)?;
     let body = stream::poll_fn(move |context| {
         batches
             .poll_recv(context)
@@ -62,12 +72,14 @@ pub(super) async fn open(
         payload,
         decoder: Decoder::new(message_bytes_max),
         fault: None,
+        came: false,
         read: 0,
     };
     Ok(Opened {
         response: response.set_body(BodyStream::new(body)).map_into_boxed_body(),
         incoming,
         outgoing,
+        last,
     })
 }
 
@@ -79,7 +91,11 @@ impl Incoming {
                 return Heard::Fault(fault);
             }
             match self.decoder.next() {
-                Ok(Some(message)) => return Heard::Message(message),
+                Ok(Some(message)) => {
+                    self.came = false;
+                    return Heard::Message(message);
+                }
+                Ok(None) if std::mem::take(&mut self.came) => return Heard::Part,
                 Ok(None) => {}
                 Err(fault) => {
                     self.fault = Some(fault);
@@ -89,6 +105,7 @@ impl Incoming {
             match self.payload.next().await {
                 Some(Ok(bytes)) => {
                     self.read += bytes.len() as u64;
+                    self.came = true;
                     self.decoder.push(bytes);
                 }
                 Some(Err(_)) | None => return Heard::Gone,
@@ -108,7 +125,7 @@ impl Incoming {
         while self.read <= until {
             match self.next().await {
                 Heard::Message(Message::Close(_)) | Heard::Gone => return,
-                Heard::Message(_) => {}
+                Heard::Message(_) | Heard::Part => {}
                 Heard::Fault(_) => return self.discard(until).await,
             }
         }

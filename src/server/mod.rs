@@ -53,15 +53,17 @@ pub struct ServerOptions {
     pub limits: Limits,
     /// How long a silent client is let be before it is pinged, and again before it is given up, ms. Default: 25,000.
     pub heartbeat_ms: u64,
-    /// How long a reader may leave no room to write before it is dropped, ms. Default: 30,000.
+    /// How long a reader may leave no room to write before its socket is closed, ms; after twice as long its
+    /// connection is ended, whatever it is. Default: 30,000.
     pub send_timeout_ms: u64,
-    /// How long a closed socket is waited for: for its last frame to be written, then for its peer to close, ms each.
-    /// Default: 1,000.
+    /// How long the peer of a socket that we close is waited for, ms. Default: 1,000.
     pub close_timeout_ms: u64,
     /// Clients that are sent away are told to come back after a random time below this, ms. Default: 2,000.
     pub drain_spread_ms: u64,
     /// Bytes of a request's body. Default: 1 MiB.
     pub body_bytes_max: usize,
+    /// How long a request's body may take to come, ms. Default: 30,000.
+    pub body_timeout_ms: u64,
     /// Sockets and event streams that may be open. Default: 20,000.
     pub connections_max: usize,
     /// About how many bytes a connection is given in one turn. Default: 64 KiB.
@@ -84,6 +86,7 @@ impl Default for ServerOptions {
             close_timeout_ms: 1_000,
             drain_spread_ms: 2_000,
             body_bytes_max: 1024 * 1024,
+            body_timeout_ms: 30_000,
             connections_max: 20_000,
             take_bytes: 64 * 1024,
             sse_comment_ms: 15_000,
@@ -121,7 +124,7 @@ pub enum StartError {
     /// Others could reach it, and nothing would tell them apart.
     #[error(
         "refusing to listen on {0}: no keys are configured, so whoever reaches this address may run jobs and read \
-         all of them. Bind a loopback address, or allow it explicitly (`allow_public`) behind something that checks \
+         all of them. Bind a loopback address, or allow it explicitly (`--allow-public`) behind something that checks \
          who comes"
     )]
     Public(SocketAddr),
@@ -189,7 +192,8 @@ pub fn start(options: ServerOptions, parts: Parts) -> Result<Running, StartError
 async fn serve(node: Arc<Node>, begun: std::sync::mpsc::SyncSender<Started>) {
     let address = node.options.bind;
     let data = web::Data::from(Arc::clone(&node));
-    let patience = Duration::from_millis(node.options.send_timeout_ms);
+    // Later than a socket gives up, so that a reader who wakes up in between is told why.
+    let patience = Duration::from_millis(node.options.send_timeout_ms.saturating_mul(2));
     let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(http::routes))
         .workers(node.options.http_workers)
         .max_connections(node.options.connections_max + SHORT_CONNECTIONS)

@@ -51,8 +51,27 @@ pub(super) fn no_route() -> HttpResponse {
     answer(&super::ask::refusal(Code::NotFound, "there is no such route"))
 }
 
-/// The route is there, the method is not.
-pub(super) fn no_method() -> HttpResponse {
-    let refusal = super::ask::refusal(Code::BadRequest, "the route does not take this method");
-    with_status(StatusCode::METHOD_NOT_ALLOWED, &refusal)
+/// The route is there, the method is not (RFC 9110 §15.5.6).
+pub(super) fn no_method(allowed: &'static str) -> HttpResponse {
+    let refusal = super::ask::refusal(
+        Code::BadRequest,
+        format!("the route takes another method: {allowed}"),
+    );
+    let mut response = with_status(StatusCode::METHOD_NOT_ALLOWED, &refusal);
+    let headers = response.headers_mut();
+    headers.insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+    response
+}
+
+/// The request is no WebSocket handshake, or one of another version, which the answer's headers then tell.
+pub(super) fn no_handshake(error: &actix_web::Error) -> HttpResponse {
+    let said = error.error_response();
+    let refusal = super::ask::refusal(Code::BadRequest, format!("no socket can be opened: {error}"));
+    let mut response = with_status(said.status(), &refusal);
+    for (name, value) in said.headers() {
+        if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {
+            response.headers_mut().insert(name.clone(), value.clone());
+        }
+    }
+    response
 }

@@ -4,6 +4,7 @@
 //! room to write, a deadline, the drain. Nothing is written unless the connection has room, so a slow reader holds
 //! back its own viewers (who then get one snapshot) and its own messages, and nobody else.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::ask::{self, Refusal};
 use super::frame::{self, Message};
-use super::link::{Heard, Incoming, Outgoing};
+use super::link::{Heard, Incoming, LastWords, Outgoing};
 use super::node::{Node, Place, draining};
 use super::watching::{Dropped, Watching};
 use crate::clock;
@@ -37,6 +38,10 @@ pub(super) struct Socket {
     watching: Watching,
     wake: Arc<Notify>,
     answers: FuturesUnordered<JoinHandle<Answer>>,
+    /// Questions for whole states, whose answers may be large: they are asked one by one, and only when there is room
+    /// for what they bring.
+    questions: VecDeque<Ask>,
+    questioning: bool,
     drained: watch::Receiver<bool>,
     /// Since when there has been something to write and no room, ms.
     stuck_ms: Option<u64>,
@@ -105,23 +110,26 @@ impl Socket {
             watching: Watching::default(),
             wake: Arc::new(Notify::new()),
             answers: FuturesUnordered::new(),
+            questions: VecDeque::new(),
+            questioning: false,
             stuck_ms: None,
             _place: place,
         }
     }
 
     /// Serves the socket to its end.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self, last: LastWords) {
         tracing::debug!(connection = %self.id, "a socket is open");
         let mut ending = self.input(Input::Opened);
         while ending.is_none() {
+            self.question();
             let turn = self.next().await;
             ending = self.turn(turn);
         }
         let ending = ending.unwrap_or(Ending::Gone);
         let read = self.incoming.read();
         tracing::debug!(connection = %self.id, ?ending, read, "a socket ends");
-        self.end(ending).await;
+        self.end(ending, last).await;
     }
 
     async fn next(&mut self) -> Turn {
@@ -129,7 +137,7 @@ impl Socket {
         let writes = !self.outbox.is_empty() || self.watching.has_ready();
         let wait = Duration::from_millis(self.deadline_ms(now_ms).saturating_sub(now_ms));
         // Who does not read our answers is not listened to.
-        let listens = self.outbox.len() < self.node.options.take_bytes;
+        let listens = self.has_room();
         tokio::select! {
             heard = self.incoming.next(), if listens => Turn::Heard(heard),
             Some(answer) = self.answers.next() => Turn::Answer(answer),
@@ -184,7 +192,7 @@ impl Socket {
         match heard {
             Heard::Message(Message::Text(text)) => self.input(Input::Text(text)),
             Heard::Message(Message::Binary) => self.input(Input::Binary),
-            Heard::Message(Message::Pong) => self.input(Input::Heard),
+            Heard::Message(Message::Pong) | Heard::Part => self.input(Input::Heard),
             Heard::Message(Message::Ping(payload)) => {
                 frame::pong(&mut self.outbox, &payload);
                 self.input(Input::Heard)
@@ -203,7 +211,7 @@ impl Socket {
         let late = |since: u64| now_ms >= since + self.node.options.send_timeout_ms;
         if self.stuck_ms.is_some_and(late) {
             tracing::info!(connection = %self.id, "a reader that does not read is dropped");
-            return Some(Ending::Gone);
+            return Some(Ending::Close(Close::Slow));
         }
         self.watching.wake_due(now_ms);
         if now_ms >= self.session.deadline_ms() {
@@ -269,7 +277,29 @@ impl Socket {
         None
     }
 
+    fn has_room(&self) -> bool {
+        self.outbox.len() < self.node.options.take_bytes
+    }
+
     fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::State { .. } => self.questions.push_back(ask),
+            ask => self.spawn(ask),
+        }
+    }
+
+    /// Asks the next of the questions, once the one before is answered and its answer is on its way.
+    fn question(&mut self) {
+        if self.questioning || !self.has_room() {
+            return;
+        }
+        if let Some(ask) = self.questions.pop_front() {
+            self.questioning = true;
+            self.spawn(ask);
+        }
+    }
+
+    fn spawn(&mut self, ask: Ask) {
         let node = Arc::clone(&self.node);
         let wake = Arc::clone(&self.wake);
         let answer = self.node.parts.runtime.spawn(answer(node, wake, ask));
@@ -292,7 +322,10 @@ impl Socket {
 
     fn answer(&mut self, answer: Answer) -> Option<Ending> {
         match answer {
-            Answer::Input(input) => self.input(input),
+            Answer::Input(input) => {
+                self.questioning &= !matches!(input, Input::State { .. });
+                self.input(input)
+            }
             Answer::Viewer {
                 reference,
                 job,
@@ -338,8 +371,8 @@ impl Socket {
     }
 
     /// Says the last words, and lets the connection go once they are written.
-    async fn end(mut self, ending: Ending) {
-        let close = match ending {
+    async fn end(mut self, ending: Ending, last: LastWords) {
+        let closes = match ending {
             Ending::Close(close) => {
                 frame::close(&mut self.outbox, Some(close.number()), close.reason());
                 true
@@ -350,14 +383,10 @@ impl Socket {
             }
             Ending::Gone => return,
         };
-        let patience = Duration::from_millis(self.node.options.close_timeout_ms);
-        let last = self.outbox.split().freeze();
-        let sent = tokio::select! {
-            sent = self.outgoing.send(last) => sent.is_ok(),
-            () = clock::sleep(patience) => false,
-        };
-        if sent && close {
+        last.send(self.outbox.split().freeze());
+        if closes {
             let bytes = self.node.options.limits.message_bytes_max / 2;
+            let patience = Duration::from_millis(self.node.options.close_timeout_ms);
             tokio::select! {
                 () = self.incoming.linger(bytes) => {}
                 () = clock::sleep(patience) => {}

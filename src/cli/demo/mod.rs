@@ -229,11 +229,13 @@ fn farewell(screen: &mut Screen, url: &str, seen: &[Seen]) {
         &Row::of(Tone::Bold, &format!("The server is up on {http}"))
             .with(Tone::Dim, " until you press Ctrl-C. Try:"),
     );
+    // As it was called: it need not be where commands are looked for.
+    let program = std::env::args().next().unwrap_or_else(|| "livedraft".to_owned());
     let schema = r#"{"type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer"}}}"#;
     for command in [
         format!("curl -N {http}/v1/jobs/{job}/events"),
-        format!("livedraft watch --url {url} {job}"),
-        format!("livedraft extract --url {url} --schema '{schema}' 'Ada Lovelace, 36'"),
+        format!("{program} watch --url {url} {job}"),
+        format!("{program} extract --url {url} --schema '{schema}' 'Ada Lovelace, 36'"),
     ] {
         screen.line(&Row::of(Tone::Key, &format!("  {command}")));
     }
