@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 /// The id of a job: a UUIDv7, so ids sort by time of submission. Unguessable, but no secret.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -42,8 +43,9 @@ impl fmt::Display for JobId {
 impl FromStr for JobId {
     type Err = uuid::Error;
 
+    /// Only the form it is written in, 36 characters with hyphens; capitals are read too.
     fn from_str(text: &str) -> Result<Self, uuid::Error> {
-        text.parse().map(Self)
+        text.parse().map(|id: Hyphenated| Self(id.into_uuid()))
     }
 }
 
@@ -57,5 +59,20 @@ impl Tag {
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_in_the_one_form_it_is_written_in() {
+        let id = "0193a4b2-7c31-7d5e-9a0f-3b1c5d7e9f02";
+        assert_eq!(id.parse::<JobId>().map(|id| id.to_string()).as_deref(), Ok(id));
+        assert!(id.to_uppercase().parse::<JobId>().is_ok());
+        for other in [format!("{{{id}}}"), format!("urn:uuid:{id}"), id.replace('-', "")] {
+            assert!(other.parse::<JobId>().is_err(), "{other}");
+        }
     }
 }
