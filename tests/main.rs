@@ -25,6 +25,7 @@ mod server_http;
 mod server_socket;
 mod simulation;
 mod wire_docs;
+mod wire_refusals;
 mod wire_roundtrip;
 mod wire_samples;
 mod wire_schema;

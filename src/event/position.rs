@@ -11,6 +11,7 @@ pub struct Epoch(u64);
 
 /// Epoch and seq: together they name one event for ever, also after a failover that lost writes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Position {
     /// The epoch in which the event was written.
     pub epoch: Epoch,

@@ -55,7 +55,7 @@ const TABLE: &[Row] = &[
         "bad_json",
         400,
         false,
-        "The message is no JSON object; the place is told.",
+        "The message is no JSON object, or an object in it names a member twice; the place is told.",
     ),
     row(
         Code::TooDeep,

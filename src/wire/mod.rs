@@ -6,6 +6,7 @@ mod limits;
 pub mod proto;
 mod server;
 mod snapshot;
+mod strict;
 
 pub use client::{
     Auth, BadMessage, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen, decode_request,
