@@ -205,10 +205,10 @@ impl World {
         match &received.message {
             ServerMessage::Snapshot(_) if took == Took::Replaced => seen.replaced += 1,
             ServerMessage::Status(status) => {
-                seen.recovering += u64::from(status.status == JobState::Recovering)
+                seen.recovering += u64::from(status.event.status == JobState::Recovering)
             }
             ServerMessage::Attempt(attempt) => {
-                seen.worker_lost += u64::from(attempt.reason == livedraft::job::Reason::WorkerLost);
+                seen.worker_lost += u64::from(attempt.event.reason == livedraft::job::Reason::WorkerLost);
             }
             _ => {}
         }

@@ -162,7 +162,7 @@ impl ClientMessage {
                 } else {
                     "`type` is missing"
                 };
-                return Err(bad("/type", format!("{given}: one of {TYPES}"), reference));
+                return Err(bad("/type", &format!("{given}: one of {TYPES}"), reference));
             }
         };
         let told = reference.clone();
@@ -178,7 +178,7 @@ impl ClientMessage {
                 let shown: String = other.chars().take(64).collect();
                 Err(bad(
                     "/type",
-                    format!("unknown type {shown:?}: one of {TYPES}"),
+                    &format!("unknown type {shown:?}: one of {TYPES}"),
                     reference,
                 ))
             }
@@ -215,7 +215,7 @@ pub fn decode_request(text: &str) -> Result<(JobSpec, Option<String>), BadMessag
     let key = match members.remove("idempotency_key") {
         None | Some(Json::Null) => None,
         Some(Json::String(key)) => Some(key),
-        Some(_) => return Err(bad("/idempotency_key", "must be a string".to_owned(), None)),
+        Some(_) => return Err(bad("/idempotency_key", "must be a string", None)),
     };
     Ok((read(members)?, key))
 }
@@ -244,15 +244,15 @@ fn object(text: &str) -> Result<Map<String, Json>, BadMessage> {
 fn read<T: for<'de> Deserialize<'de>>(members: Map<String, Json>) -> Result<T, BadMessage> {
     serde_path_to_error::deserialize(Strict(Json::Object(members))).map_err(|error| {
         let path = pointer(error.path());
-        bad(&path, error.into_inner().to_string(), None)
+        bad(&path, &error.into_inner().to_string(), None)
     })
 }
 
-fn bad(path: &str, message: String, reference: Option<String>) -> BadMessage {
+fn bad(path: &str, message: &str, reference: Option<String>) -> BadMessage {
     BadMessage {
         code: Code::BadRequest,
         path: Some(cut(path)),
-        message: cut(&message),
+        message: cut(message),
         reference,
     }
 }
