@@ -19,4 +19,10 @@ pub trait Guide: Send + Sync {
     fn item(&self, node: NodeId, index: usize) -> NodeId;
     /// Whether a string at `node` appears only when it is closed (rule V5).
     fn is_atomic(&self, node: NodeId) -> bool;
+    /// The members that must stand before an object at `node` is shown; it is shown when it closes at the latest
+    /// (rule V5).
+    fn awaited(&self, node: NodeId) -> &[Box<str>] {
+        let _any: NodeId = node;
+        &[]
+    }
 }
