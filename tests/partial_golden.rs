@@ -20,7 +20,7 @@ use livedraft::partial::{
 /// the place of its pointer in the list.
 struct Pointers {
     atomic: Vec<String>,
-    awaited: Vec<(String, Vec<Box<str>>)>,
+    awaited: Vec<(String, Arc<[Box<str>]>)>,
     known: Mutex<Vec<String>>,
 }
 
@@ -47,10 +47,10 @@ impl Guide for Pointers {
         let pointer = self.known.lock().unwrap()[node.0 as usize].clone();
         self.atomic.iter().any(|pattern| fits(pattern, &pointer))
     }
-    fn awaited(&self, node: NodeId) -> &[Box<str>] {
+    fn awaited(&self, node: NodeId) -> Option<Arc<[Box<str>]>> {
         let pointer = self.known.lock().unwrap()[node.0 as usize].clone();
         let waits = self.awaited.iter().find(|(pattern, _)| fits(pattern, &pointer));
-        waits.map_or(&[], |(_, names)| names)
+        waits.map(|(_, names)| Arc::clone(names))
     }
 }
 

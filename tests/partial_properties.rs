@@ -6,7 +6,7 @@
     reason = "a property reads best in one piece"
 )]
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use livedraft::partial::{
     Draft, DraftOptions, End, Folded, Guide, Lenient, Limits, Map, Mode, NodeId, Number, Op, OpEncoder,
@@ -173,9 +173,6 @@ fn extends(old: &Value, new: &Value) -> bool {
 /// is a depth, counted from the given one; odd ones are atomic, those before and behind a multiple of four wait.
 struct OddDepths(u32);
 
-/// What objects wait for.
-static AWAITED: LazyLock<[Box<str>; 2]> = LazyLock::new(|| ["a".into(), "name".into()]);
-
 impl Guide for OddDepths {
     fn root(&self) -> NodeId {
         NodeId(self.0)
@@ -193,11 +190,11 @@ impl Guide for OddDepths {
     fn is_atomic(&self, node: NodeId) -> bool {
         node.0 % 2 == 1
     }
-    fn awaited(&self, node: NodeId) -> &[Box<str>] {
+    fn awaited(&self, node: NodeId) -> Option<Arc<[Box<str>]>> {
         match node.0 % 4 {
-            1 => &AWAITED[..1],
-            3 => &AWAITED[..],
-            _ => &[],
+            1 => Some(Arc::new(["a".into()])),
+            3 => Some(Arc::new(["a".into(), "name".into()])),
+            _ => None,
         }
     }
 }

@@ -298,7 +298,7 @@ impl Machine {
         let node = self.node_of_next();
         let awaited = match (&self.guide, &empty) {
             (Some(guide), Value::Object(_)) if node != NodeId::NONE => guide.awaited(node),
-            _ => &[],
+            _ => None,
         };
         self.spine.open_container(empty, node, awaited);
         self.state = state;

@@ -6,6 +6,8 @@
 //! of the stack (`told_frames`); those that have closed since hang below the last of them, in `tail`. So a flush
 //! looks at one frame, the tail and what is newly open, however large the draft is.
 
+use std::sync::Arc;
+
 use super::guide::NodeId;
 use super::map::Map;
 use super::path;
@@ -28,8 +30,11 @@ pub(super) struct Frame {
     pub(super) again: Vec<usize>,
     /// Where this container's own pointer ends in the spine's pointer.
     pub(super) path_end: usize,
-    /// The members that have to stand before it is shown.
-    awaited: Vec<Box<str>>,
+    /// The members that have to stand before it is shown, and how many of them do not yet.
+    awaited: Option<Arc<[Box<str>]>>,
+    missing: usize,
+    /// The member that is read stands already.
+    stands: bool,
     /// Whether the open child was pushed behind the others for the moment.
     pushed: bool,
 }
@@ -94,7 +99,9 @@ impl Frame {
             told: 0,
             again: Vec::new(),
             path_end,
-            awaited: Vec::new(),
+            awaited: None,
+            missing: 0,
+            stands: false,
             pushed: false,
         }
     }
@@ -106,6 +113,24 @@ impl Frame {
 
     pub(super) fn is_object(&self) -> bool {
         matches!(self.value, Value::Object(_))
+    }
+
+    /// Waits for members before it is shown.
+    fn wait_for(&mut self, awaited: Arc<[Box<str>]>) {
+        self.missing = awaited.len();
+        self.awaited = Some(awaited);
+    }
+
+    /// The member that is read stands: whether nothing is missing any more because of that.
+    fn miss_one_less(&mut self) -> bool {
+        let is_new = !self.stands && self.slot == self.len();
+        let awaited = self.awaited.as_deref().unwrap_or_default();
+        if self.missing == 0 || !is_new || awaited.binary_search(&self.key).is_err() {
+            return false;
+        }
+        self.stands = true;
+        self.missing -= 1;
+        self.missing == 0
     }
 
     /// Puts a closed child into its slot.
@@ -202,9 +227,10 @@ impl Spine {
         depth + 1 < self.seen_frames() || (depth + 1 == self.frames.len() && self.leaf == Leaf::Shown)
     }
 
-    pub(super) fn open_container(&mut self, value: Value, node: NodeId, awaited: &[Box<str>]) {
+    pub(super) fn open_container(&mut self, value: Value, node: NodeId, awaited: Option<Arc<[Box<str>]>>) {
         let depth = self.frames.len();
-        if awaited.is_empty() {
+        let awaited = awaited.filter(|names| !names.is_empty());
+        if awaited.is_none() {
             self.arrive();
             self.uncover(depth);
         } else {
@@ -219,7 +245,9 @@ impl Spine {
             None => 0,
         };
         let mut frame = Frame::new(value, node, path_end);
-        frame.awaited.extend_from_slice(awaited);
+        if let Some(awaited) = awaited {
+            frame.wait_for(awaited);
+        }
         self.frames.push(frame);
         self.changed = true;
     }
@@ -322,6 +350,7 @@ impl Spine {
             self.duplicate_keys += 1;
         }
         frame.key = self.text.as_str().into();
+        frame.stands = false;
     }
 
     /// Puts a whole value into its parent, or makes it the root. `told`: viewers hold it, or the tail says what
@@ -351,12 +380,7 @@ impl Spine {
     fn arrive(&mut self) {
         let Some(first) = self.hidden else { return };
         for depth in (first..self.frames.len()).rev() {
-            let Frame { awaited, key, .. } = &mut self.frames[depth];
-            let Some(at) = awaited.iter().position(|name| name == key) else {
-                return;
-            };
-            awaited.swap_remove(at);
-            if !awaited.is_empty() {
+            if !self.frames[depth].miss_one_less() {
                 return;
             }
             self.hidden = Some(first).filter(|first| *first < depth);

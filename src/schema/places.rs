@@ -25,8 +25,8 @@ const STEPS_MAX: usize = 1_000_000;
 struct Place {
     is_atomic: bool,
     may_be_object: bool,
-    /// The members that an object waits for before it is shown.
-    awaited: Box<[Box<str>]>,
+    /// The members that an object waits for before it is shown, in ascending order.
+    awaited: Option<Arc<[Box<str>]>>,
     members: IndexMap<Box<str>, u32>,
     /// For undeclared members: the pattern a name must match, and the place then.
     patterns: Vec<(usize, u32)>,
@@ -180,8 +180,8 @@ impl Guide for Places {
         self.at(node).is_some_and(|place| place.is_atomic)
     }
 
-    fn awaited(&self, node: NodeId) -> &[Box<str>] {
-        self.at(node).map_or(&[], |place| &place.awaited)
+    fn awaited(&self, node: NodeId) -> Option<Arc<[Box<str>]>> {
+        self.at(node)?.awaited.clone()
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::graph::{Graph, REQUIRED, Same};
 use super::kinds::{Kinds, OBJECT};
@@ -47,10 +48,11 @@ impl<'g, 's> Waits<'g, 's> {
         self.steps > STEPS_MAX
     }
 
-    /// The members that an object waits for at a place: all of `sure` apply to it, and one of `branches`.
-    pub(super) fn at(&mut self, sure: &[u32], branches: &[u32]) -> Box<[Box<str>]> {
+    /// The members that an object waits for at a place, in ascending order: all of `sure` apply to it, and one of
+    /// `branches`. `None` if there are none.
+    pub(super) fn at(&mut self, sure: &[u32], branches: &[u32]) -> Option<Arc<[Box<str>]>> {
         if !self.any {
-            return Box::default();
+            return None;
         }
         let mut names = BTreeSet::new();
         for id in sure {
@@ -58,7 +60,8 @@ impl<'g, 's> Waits<'g, 's> {
         }
         names.extend(self.common(branches));
         self.steps += names.len();
-        names.into_iter().map(Box::from).collect()
+        let names: Arc<[Box<str>]> = names.into_iter().map(Box::from).collect();
+        Some(names).filter(|names| !names.is_empty())
     }
 
     /// Whether a member that node `id` describes is waited for. Recurses along applicators on the same value, whose
