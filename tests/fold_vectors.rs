@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use livedraft::event::{AttemptBegins, End, Entry, Event, Fold, Note, Position, StatusChange};
+use livedraft::event::{End, Entry, Event, Fold, Position};
 use livedraft::partial::{Value, parse};
 use livedraft::wire::{Assembly, JobEnd, ServerMessage};
 use serde::Deserialize;
@@ -75,29 +75,13 @@ impl Client {
 /// The event that a message tells; `None` for answers, which are none.
 fn event(message: ServerMessage) -> Option<Entry> {
     let (position, event) = match message {
-        ServerMessage::Status(told) => {
-            let change = StatusChange {
-                status: told.status,
-                reason: told.reason,
-                until_ms: told.until_ms,
-            };
-            ((told.epoch, told.seq), Event::Status(change))
+        ServerMessage::Status(told) => (told.position(), Event::Status(told.event)),
+        ServerMessage::Attempt(told) => (told.position(), Event::Attempt(told.event)),
+        ServerMessage::Note(told) => (told.position(), Event::Note(told.event)),
+        ServerMessage::End(told) => {
+            let (epoch, seq) = (told.epoch, told.seq);
+            (Position { epoch, seq }, Event::End(Box::new(end(*told))))
         }
-        ServerMessage::Attempt(told) => {
-            let begins = AttemptBegins {
-                attempt: told.attempt,
-                reason: told.reason,
-                reset: told.reset,
-                at: told.at,
-                errors: told.errors,
-            };
-            ((told.epoch, told.seq), Event::Attempt(begins))
-        }
-        ServerMessage::Note(told) => {
-            let (kind, text) = (told.kind, told.text);
-            ((told.epoch, told.seq), Event::Note(Note { kind, text }))
-        }
-        ServerMessage::End(told) => ((told.epoch, told.seq), Event::End(Box::new(end(*told)))),
         ServerMessage::Welcome(_)
         | ServerMessage::Accepted(_)
         | ServerMessage::Attached(_)
@@ -111,9 +95,8 @@ fn event(message: ServerMessage) -> Option<Entry> {
         | ServerMessage::Goodbye(_)
         | ServerMessage::Pong => return None,
     };
-    let (epoch, seq) = position;
     Some(Entry {
-        position: Position { epoch, seq },
+        position,
         opens: None,
         event,
     })

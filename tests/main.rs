@@ -28,6 +28,7 @@ mod server_socket;
 mod session;
 mod simulation;
 mod wire_docs;
+mod wire_refusals;
 mod wire_roundtrip;
 mod wire_samples;
 mod wire_schema;

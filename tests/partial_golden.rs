@@ -16,9 +16,11 @@ use livedraft::partial::{
     Value, parse,
 };
 
-/// Knows which pointers are atomic; `*` stands for any segment. A node is the place of its pointer in the list.
+/// Knows which pointers are atomic, and which objects wait for which members; `*` stands for any segment. A node is
+/// the place of its pointer in the list.
 struct Pointers {
     atomic: Vec<String>,
+    awaited: Vec<(String, Arc<[Box<str>]>)>,
     known: Mutex<Vec<String>>,
 }
 
@@ -43,15 +45,22 @@ impl Guide for Pointers {
     }
     fn is_atomic(&self, node: NodeId) -> bool {
         let pointer = self.known.lock().unwrap()[node.0 as usize].clone();
-        self.atomic.iter().any(|pattern| {
-            let (mut wanted, mut given) = (pattern.split('/'), pointer.split('/'));
-            wanted
-                .by_ref()
-                .zip(given.by_ref())
-                .all(|(want, give)| want == "*" || want == give)
-                && pattern.split('/').count() == pointer.split('/').count()
-        })
+        self.atomic.iter().any(|pattern| fits(pattern, &pointer))
     }
+    fn awaited(&self, node: NodeId) -> Option<Arc<[Box<str>]>> {
+        let pointer = self.known.lock().unwrap()[node.0 as usize].clone();
+        let waits = self.awaited.iter().find(|(pattern, _)| fits(pattern, &pointer));
+        waits.map(|(_, names)| Arc::clone(names))
+    }
+}
+
+fn fits(pattern: &str, pointer: &str) -> bool {
+    let (mut wanted, mut given) = (pattern.split('/'), pointer.split('/'));
+    wanted
+        .by_ref()
+        .zip(given.by_ref())
+        .all(|(want, give)| want == "*" || want == give)
+        && pattern.split('/').count() == pointer.split('/').count()
 }
 
 struct Step {
@@ -125,9 +134,18 @@ fn options(body: &Map) -> DraftOptions {
             null: has("null"),
         }
     });
-    let guide = strings(body, "atomic").map(|atomic| {
+    let awaited = body.get("awaited").map(object).map(|awaited| {
+        let waits = awaited.iter().map(|(pattern, names)| {
+            let names = array(names).iter().map(|name| string(name).into());
+            (pattern.to_owned(), names.collect())
+        });
+        waits.collect()
+    });
+    let guided = body.contains_key("atomic") || awaited.is_some();
+    let guide = guided.then(|| {
         Arc::new(Pointers {
-            atomic,
+            atomic: strings(body, "atomic").unwrap_or_default(),
+            awaited: awaited.unwrap_or_default(),
             known: Mutex::new(vec![String::new()]),
         }) as Arc<dyn Guide>
     });

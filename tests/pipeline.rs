@@ -126,15 +126,8 @@ impl Watching {
                     .expect("it folds");
             }
             ServerMessage::Attempt(attempt) => {
-                let begins = livedraft::event::AttemptBegins {
-                    attempt: attempt.attempt,
-                    reason: attempt.reason,
-                    reset: attempt.reset,
-                    at: attempt.at,
-                    errors: attempt.errors,
-                };
                 if let Some(fold) = &mut self.fold {
-                    fold.begin(&begins);
+                    fold.begin(&attempt.event);
                 }
             }
             ServerMessage::End(end) => self.end = Some(*end),

@@ -211,11 +211,11 @@ impl World {
         match &received.message {
             ServerMessage::Snapshot(_) if took == Took::Replaced => seen.replaced += 1,
             ServerMessage::Status(status) => {
-                seen.recovering += u64::from(status.status == JobState::Recovering);
-                seen.deferred += u64::from(status.status == JobState::Waiting);
+                seen.recovering += u64::from(status.event.status == JobState::Recovering);
+                seen.deferred += u64::from(status.event.status == JobState::Waiting);
             }
             ServerMessage::Attempt(attempt) => {
-                seen.worker_lost += u64::from(attempt.reason == livedraft::job::Reason::WorkerLost);
+                seen.worker_lost += u64::from(attempt.event.reason == livedraft::job::Reason::WorkerLost);
             }
             _ => {}
         }

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use livedraft::event::{Epoch, Fold, Position};
+use livedraft::job::JobId;
+use livedraft::partial::Value;
 use livedraft::wire::proto::{decode_client, decode_server, encode_client, encode_server};
-use livedraft::wire::{ClientMessage, ServerMessage, UnknownMessage};
+use livedraft::wire::{Assembly, ClientMessage, ServerMessage, UnknownMessage, snapshot_parts};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
@@ -136,4 +139,26 @@ fn protobuf_fills_in_the_defaults() {
         decode_client(&bytes).expect("decodes"),
         ClientMessage::decode(bare).expect("decodes")
     );
+}
+
+#[test]
+fn what_was_written_is_read_back_beyond_the_limits_of_a_model_s_text() {
+    let long = Value::String("x".repeat(9 << 20));
+    let fold = Fold {
+        value: Some(long.clone()),
+        ..Fold::submitted(Position {
+            epoch: Epoch::new(1),
+            seq: 1,
+        })
+    };
+    let kept: Fold = serde_json::from_str(&serde_json::to_string(&fold).unwrap()).unwrap();
+    assert!(kept == fold, "a state entry");
+    let job = JobId::new(uuid::Uuid::from_u128(7));
+    let mut assembly = Assembly::default();
+    let parts = snapshot_parts(job, &fold, Some(&long), 128 << 10);
+    let read: Vec<Option<Fold>> = parts
+        .into_iter()
+        .map(|part| assembly.take(part).unwrap())
+        .collect();
+    assert!(read.last() == Some(&Some(fold)), "a snapshot in parts");
 }

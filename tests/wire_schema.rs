@@ -117,6 +117,11 @@ fn what_the_server_refuses_its_schema_refuses() {
         r#"{"type":"job.attach","job_id":"x","deliver":{"as":"fields"}}"#.to_owned(),
         r#"{"type":"job.attach","job_id":"x","deliver":{"form":"patch"}}"#.to_owned(),
         r#"{"type":"job.attach","job_id":"x","deliver":null}"#.to_owned(),
+        r#"{"type":"job.attach","job_id":"x","deliver":["patch"]}"#.to_owned(),
+        r#"{"type":"job.attach","job_id":"x","deliver":{"as":{"patch":null}}}"#.to_owned(),
+        r#"{"type":"job.attach","job_id":"x","position":["0123456789abcdef",1]}"#.to_owned(),
+        r#"{"type":"job.attach","job_id":"x","position":{"epoch":"0123456789abcdef","seq":1,"at":2}}"#
+            .to_owned(),
         format!(r#"{{"type":"job.create","request":{request},"wrap":"iterable"}}"#),
         r#"{"type":"job.create","request":{"model":"m","schema":{},"flush_ms":-1}}"#.to_owned(),
         r#"{"type":"job.create","request":{"model":"m","schema":{},"mode":"xml"}}"#.to_owned(),

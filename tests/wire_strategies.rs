@@ -1,14 +1,14 @@
 //! Strategies that make any message of the protocol.
 
-use livedraft::event::{EndError, Epoch, NoteKind, Position, Timings};
+use livedraft::event::{AttemptBegins, EndError, Epoch, Note, NoteKind, Position, StatusChange, Timings};
 use livedraft::job::{
     Attempt, AttemptError, AttemptUsage, JobLimits, JobSpec, JobState, Message, ModeChoice, Outcome, Reason,
     Role, Sampling, Script, Usage,
 };
 use livedraft::wire::{
     Auth, ClientMessage, Deliver, ErrorMessage, Form, Goodbye, JobAccepted, JobAttach, JobAttached,
-    JobAttempt, JobCancelling, JobCreate, JobDetached, JobEnd, JobNote, JobPatch, JobSnapshot, JobStateNow,
-    JobStatus, Limits, Named, Patch, ServerMessage, Unseen, Welcome,
+    JobCancelling, JobCreate, JobDetached, JobEnd, JobEvent, JobPatch, JobSnapshot, JobStateNow, Limits,
+    Named, Patch, ServerMessage, Unseen, Welcome,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -511,36 +511,39 @@ fn happening() -> impl Strategy<Value = ServerMessage> {
         (text(), any::<u64>(), ops(), places())
             .prop_map(|(job_id, seq, ops, at)| ServerMessage::LongPatch(JobPatch { job_id, seq, ops, at })),
         status.prop_map(|(job_id, epoch, seq, status, reason, until_ms)| {
-            ServerMessage::Status(JobStatus {
+            ServerMessage::Status(JobEvent {
                 job_id,
                 epoch,
                 seq,
-                status,
-                reason,
-                until_ms,
+                event: StatusChange {
+                    status,
+                    reason,
+                    until_ms,
+                },
             })
         }),
         (attempt, vec(text(), 0..3), errors()).prop_map(
             |((job_id, epoch, seq, attempt, reason, reset), at, errors)| {
-                ServerMessage::Attempt(Box::new(JobAttempt {
+                ServerMessage::Attempt(Box::new(JobEvent {
                     job_id,
                     epoch,
                     seq,
-                    attempt,
-                    reason,
-                    reset,
-                    at,
-                    errors,
+                    event: AttemptBegins {
+                        attempt,
+                        reason,
+                        reset,
+                        at,
+                        errors,
+                    },
                 }))
             }
         ),
         (text(), epoch(), any::<u64>(), kind, text()).prop_map(|(job_id, epoch, seq, kind, text)| {
-            ServerMessage::Note(JobNote {
+            ServerMessage::Note(JobEvent {
                 job_id,
                 epoch,
                 seq,
-                kind,
-                text,
+                event: Note { kind, text },
             })
         }),
     ]

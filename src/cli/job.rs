@@ -9,7 +9,7 @@ use super::screen::{Screen, Stream};
 use super::show::{self, Manner};
 use super::{ServerUrl, result};
 use crate::client::{Client, Received};
-use crate::partial::parse;
+use crate::partial::parse_written;
 use crate::wire::{ClientMessage, Deliver, Named, ServerMessage};
 
 /// Watches a job to its end; an interrupt leaves it alone.
@@ -98,7 +98,11 @@ pub(super) async fn get(args: JobArgs) -> Result<u8, Failure> {
     if let Some(error) = &state.error {
         say(&format!("{}: {}", error.code, error.message));
     }
-    if let Some(value) = state.value.as_deref().and_then(|raw| parse(raw.get()).ok()) {
+    if let Some(value) = state
+        .value
+        .as_deref()
+        .and_then(|raw| parse_written(raw.get()).ok())
+    {
         result::value(&value)?;
     }
     Ok(0)

@@ -120,9 +120,9 @@ impl Show {
                 self.say(&Row::of(Tone::Dim, &told));
             }
             ServerMessage::Snapshot(_) if took == Took::Replaced => self.say(&standing(follower)),
-            ServerMessage::Attempt(begins) if took == Took::Told => self.say(&words::attempt(begins)),
-            ServerMessage::Status(change) if took == Took::Told && change.reason.is_some() => {
-                self.say(&words::status(change));
+            ServerMessage::Attempt(begins) if took == Took::Told => self.say(&words::attempt(&begins.event)),
+            ServerMessage::Status(change) if took == Took::Told && change.event.reason.is_some() => {
+                self.say(&words::status(&change.event));
             }
             _ => {}
         }

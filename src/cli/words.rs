@@ -2,8 +2,9 @@
 
 use super::paint::{Row, Tone};
 use crate::client::Tally;
+use crate::event::{AttemptBegins, StatusChange};
 use crate::job::{AttemptError, Outcome, Reason};
-use crate::wire::{JobAttempt, JobEnd, JobStatus};
+use crate::wire::JobEnd;
 
 /// `1 frame`, `2 frames`.
 pub(super) fn count(n: u64, word: &str) -> String {
@@ -30,7 +31,7 @@ pub(super) fn millis(ms: u64) -> String {
 }
 
 /// `attempt 2: /age must be an integer`.
-pub(super) fn attempt(begins: &JobAttempt) -> Row {
+pub(super) fn attempt(begins: &AttemptBegins) -> Row {
     let head = Row::of(Tone::Bold, &format!("attempt {}", begins.attempt));
     let why = match begins.reason {
         Reason::First => return head,
@@ -60,7 +61,7 @@ pub(super) fn wrong(errors: &[AttemptError]) -> String {
 }
 
 /// `waiting: rate_limited`.
-pub(super) fn status(change: &JobStatus) -> Row {
+pub(super) fn status(change: &StatusChange) -> Row {
     let row = Row::of(Tone::Dim, change.status.as_str());
     match &change.reason {
         Some(reason) => row.with(Tone::Dim, &format!(": {reason}")),

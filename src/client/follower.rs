@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::received::Received;
 use super::tally::Tally;
-use crate::event::{AttemptBegins, End, Entry, Event, Fold, Note, Position, StatusChange, Unfoldable};
+use crate::event::{End, Entry, Event, Fold, Position, Unfoldable};
 use crate::job::Outcome;
 use crate::partial::{ParseError, Value, parse};
 use crate::wire::{
@@ -369,36 +369,14 @@ fn job_of(message: &ServerMessage) -> Option<&str> {
 
 /// The log's entry behind a message that is neither a patch nor an end.
 fn entry_of(message: &ServerMessage) -> Option<Entry> {
-    let (epoch, seq, event) = match message {
-        ServerMessage::Status(body) => {
-            let change = StatusChange {
-                status: body.status,
-                reason: body.reason.clone(),
-                until_ms: body.until_ms,
-            };
-            (body.epoch, body.seq, Event::Status(change))
-        }
-        ServerMessage::Attempt(body) => {
-            let begins = AttemptBegins {
-                attempt: body.attempt,
-                reason: body.reason,
-                reset: body.reset,
-                at: body.at.clone(),
-                errors: body.errors.clone(),
-            };
-            (body.epoch, body.seq, Event::Attempt(begins))
-        }
-        ServerMessage::Note(body) => {
-            let note = Note {
-                kind: body.kind,
-                text: body.text.clone(),
-            };
-            (body.epoch, body.seq, Event::Note(note))
-        }
+    let (position, event) = match message {
+        ServerMessage::Status(told) => (told.position(), Event::Status(told.event.clone())),
+        ServerMessage::Attempt(told) => (told.position(), Event::Attempt(told.event.clone())),
+        ServerMessage::Note(told) => (told.position(), Event::Note(told.event.clone())),
         _ => return None,
     };
     Some(Entry {
-        position: Position { epoch, seq },
+        position,
         opens: None,
         event,
     })

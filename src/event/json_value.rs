@@ -7,7 +7,7 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::partial::{Value, parse};
+use crate::partial::{Value, parse_written};
 
 pub(crate) fn serialize<S: Serializer>(value: &Option<Value>, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
@@ -20,5 +20,5 @@ pub(crate) fn serialize<S: Serializer>(value: &Option<Value>, serializer: S) -> 
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     let raw = Box::<RawValue>::deserialize(deserializer)?;
-    parse(raw.get()).map(Some).map_err(D::Error::custom)
+    parse_written(raw.get()).map(Some).map_err(D::Error::custom)
 }

@@ -11,6 +11,7 @@ pub struct Epoch(u64);
 
 /// Epoch and seq: together they name one event for ever, also after a failover that lost writes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Position {
     /// The epoch in which the event was written.
     pub epoch: Epoch,
@@ -83,9 +84,41 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Self, BadPosition> {
         let (epoch, seq) = text.split_once('.').ok_or(BadPosition)?;
+        // A number's own reader takes a sign, too.
+        let digits = seq.bytes().all(|byte| byte.is_ascii_digit());
         Ok(Self {
             epoch: epoch.parse()?,
-            seq: seq.parse().map_err(|_| BadPosition)?,
+            seq: Some(seq)
+                .filter(|_| digits)
+                .and_then(|seq| seq.parse().ok())
+                .ok_or(BadPosition)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_read_as_it_is_written_and_not_otherwise() {
+        let position = Position {
+            epoch: Epoch::new(0x00c0_ffee),
+            seq: u64::MAX,
+        };
+        assert_eq!(position.to_string().parse(), Ok(position));
+        for text in [
+            "",
+            "0000000000c0ffee",
+            "0000000000c0ffee.",
+            "0000000000c0ffee.+5",
+            "0000000000c0ffee.-5",
+            "0000000000c0ffee.5 ",
+            "0000000000c0ffee.18446744073709551616",
+            "c0ffee.5",
+            "+000000000c0ffee.5",
+        ] {
+            assert_eq!(text.parse::<Position>(), Err(BadPosition), "{text}");
+        }
     }
 }

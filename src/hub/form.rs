@@ -10,8 +10,7 @@ use crate::event::{End, Entry, Event, Fold, Position, patch};
 use crate::job::JobId;
 use crate::partial::{Op, Shape, Value};
 use crate::wire::{
-    JobAttempt, JobEnd, JobNote, JobPatch, JobSnapshot, JobStateNow, JobStatus, ServerMessage, Unseen,
-    snapshot_parts,
+    JobEnd, JobEvent, JobPatch, JobSnapshot, JobStateNow, ServerMessage, Unseen, snapshot_parts,
 };
 
 /// A text frame, ready to send.
@@ -100,42 +99,23 @@ impl Frame {
             Event::Status(change) => told(
                 "job.status",
                 self.message.get_or_init(|| {
-                    encode(&ServerMessage::Status(JobStatus {
-                        job_id: job.to_string(),
-                        epoch: self.entry.position.epoch,
-                        seq: self.entry.position.seq,
-                        status: change.status,
-                        reason: change.reason.clone(),
-                        until_ms: change.until_ms,
-                    }))
+                    let event = JobEvent::new(job, self.entry.position, change.clone());
+                    encode(&ServerMessage::Status(event))
                 }),
             ),
             Event::Attempt(begins) => told(
                 "job.attempt",
                 self.message.get_or_init(|| {
-                    encode(&ServerMessage::Attempt(Box::new(JobAttempt {
-                        job_id: job.to_string(),
-                        epoch: self.entry.position.epoch,
-                        seq: self.entry.position.seq,
-                        attempt: begins.attempt,
-                        reason: begins.reason,
-                        reset: begins.reset,
-                        at: begins.at.clone(),
-                        errors: begins.errors.clone(),
-                    })))
+                    let event = JobEvent::new(job, self.entry.position, begins.clone());
+                    encode(&ServerMessage::Attempt(Box::new(event)))
                 }),
             ),
             Event::Note(_) if !look.notes => None,
             Event::Note(note) => told(
                 "job.note",
                 self.message.get_or_init(|| {
-                    encode(&ServerMessage::Note(JobNote {
-                        job_id: job.to_string(),
-                        epoch: self.entry.position.epoch,
-                        seq: self.entry.position.seq,
-                        kind: note.kind,
-                        text: note.text.clone(),
-                    }))
+                    let event = JobEvent::new(job, self.entry.position, note.clone());
+                    encode(&ServerMessage::Note(event))
                 }),
             ),
             // A state reaches viewers as a snapshot, an end by its own way.

@@ -3,6 +3,7 @@
 mod attempt;
 mod id;
 mod lease;
+mod plain;
 mod script;
 mod spec;
 mod state;
@@ -10,6 +11,7 @@ mod state;
 pub use attempt::{Attempt, AttemptError, AttemptRecord, AttemptUsage, Reason, Usage};
 pub use id::{JobId, Tag};
 pub use lease::{Lease, LeaseTimes, LeaseToken, backoff_ms};
+pub use plain::Plain;
 pub use script::{Script, ScriptLimit};
 pub use spec::{JobLimits, JobSpec, Message, ModeChoice, Role, SCRIPTED, Sampling, SpecError, SpecLimits};
 pub use state::{Illegal, JobState, Outcome, Transition, next};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::Script;
+use super::{Script, plain};
 
 /// The name of the scripted model, wherever it appears.
 pub const SCRIPTED: &str = "scripted";
@@ -23,6 +23,7 @@ pub struct JobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<String>,
     /// JSON Schema (2020-12, or draft 7 by `$schema`) of the value that is wanted.
+    #[serde(deserialize_with = "plain::json")]
     pub schema: Json,
     /// How the model is asked to answer.
     #[serde(default)]
@@ -54,10 +55,14 @@ pub struct Message {
     /// Who speaks.
     pub role: Role,
     /// A string, or the provider's content parts.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "plain::json")]
     pub content: Json,
     /// Calls the assistant made, as the provider gave them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "plain::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub tool_calls: Option<Json>,
     /// The call a `tool` message answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -254,8 +259,8 @@ impl JobSpec {
             _ => {}
         }
         for (index, message) in self.messages.iter().enumerate() {
-            let speaks = message.content.is_string() || message.content.is_array();
-            if !speaks && message.tool_calls.is_none() {
+            let calls = message.tool_calls.is_some() && message.content.is_null();
+            if !(calls || message.content.is_string() || message.content.is_array()) {
                 return Err(fault(
                     format!("/messages/{index}/content"),
                     "must be a string or an array of parts",
@@ -321,7 +326,10 @@ fn content_bytes(content: &Json) -> usize {
     match content {
         Json::String(text) => text.len(),
         Json::Array(parts) => parts.iter().map(content_bytes).sum(),
-        Json::Object(members) => members.values().map(content_bytes).sum(),
+        Json::Object(members) => members
+            .iter()
+            .map(|(name, member)| name.len() + content_bytes(member))
+            .sum(),
         Json::Null | Json::Bool(_) | Json::Number(_) => 8,
     }
 }

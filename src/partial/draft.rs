@@ -6,7 +6,7 @@ use super::machine::{Machine, State};
 use super::markdown::Markdown;
 use super::notes::Note;
 use super::op::OpSink;
-use super::options::{DraftOptions, Mode};
+use super::options::{DraftOptions, Limits, Mode};
 use super::repair::Repair;
 use super::value::Value;
 
@@ -346,6 +346,22 @@ impl std::fmt::Debug for Draft {
 /// Reads one whole text strictly, with the default limits.
 pub fn parse(text: &str) -> Result<Value, ParseError> {
     let mut draft = Draft::new(DraftOptions::default());
+    draft.feed(text.as_bytes());
+    draft.into_value()
+}
+
+/// Reads back what this engine has written, a value or the ops of a patch: it is as large as its writer made it. Only
+/// the nesting stays bounded, two levels over a draft's own.
+pub fn parse_written(text: &str) -> Result<Value, ParseError> {
+    let limits = Limits {
+        depth_max: Limits::default().depth_max + 2,
+        bytes_max: usize::MAX,
+        ..Limits::default()
+    };
+    let mut draft = Draft::new(DraftOptions {
+        limits,
+        ..DraftOptions::default()
+    });
     draft.feed(text.as_bytes());
     draft.into_value()
 }

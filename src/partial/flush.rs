@@ -108,8 +108,9 @@ impl Spine {
     /// Tells the open value below the deepest container that viewers know.
     fn tell_open<S: OpSink + ?Sized>(&mut self, sink: &mut S) -> bool {
         let first = self.told_frames;
-        if first < self.frames.len() {
-            self.tell_open_container(first, sink);
+        let seen = self.seen_frames();
+        if first < seen {
+            self.tell_open_container(first, seen, sink);
             return true;
         }
         if self.leaf != Leaf::Shown {
@@ -128,24 +129,24 @@ impl Spine {
         true
     }
 
-    fn tell_open_container<S: OpSink + ?Sized>(&mut self, first: usize, sink: &mut S) {
-        if let [only] = &mut self.frames[first..]
+    fn tell_open_container<S: OpSink + ?Sized>(&mut self, first: usize, seen: usize, sink: &mut S) {
+        if let [only] = &mut self.frames[first..seen]
             && self.leaf != Leaf::Shown
         {
             sink.set(&self.pointer[..only.path_end], &only.value);
             only.told = only.len();
-            self.told_frames = self.frames.len();
+            self.told_frames = seen;
             return;
         }
-        let value = self.lend_from(first);
+        let value = self.lend(first, seen);
         let end = self.frames.get(first).map_or(0, |frame| frame.path_end);
         sink.set(&self.pointer[..end], &value);
-        self.give_back_from(first, value);
-        for frame in &mut self.frames[first..] {
+        self.give_back(first, seen, value);
+        for frame in &mut self.frames[first..seen] {
             frame.told = frame.len();
             frame.again.clear();
         }
-        self.told_frames = self.frames.len();
+        self.told_frames = seen;
         if self.leaf == Leaf::Shown {
             self.point_at_text();
             self.text_told = Some(self.text.len());
@@ -153,9 +154,9 @@ impl Spine {
     }
 
     /// Puts the open values into one another, by moves alone.
-    fn lend_from(&mut self, first: usize) -> Value {
+    fn lend(&mut self, first: usize, seen: usize) -> Value {
         let leaf = (self.leaf == Leaf::Shown).then(|| Value::String(std::mem::take(&mut self.text)));
-        let frames = self.frames[first..].iter_mut().rev();
+        let frames = self.frames[first..seen].iter_mut().rev();
         frames
             .fold(leaf, |child, frame| {
                 if let Some(child) = child {
@@ -166,9 +167,9 @@ impl Spine {
             .unwrap_or_default()
     }
 
-    fn give_back_from(&mut self, first: usize, value: Value) {
+    fn give_back(&mut self, first: usize, seen: usize, value: Value) {
         let mut value = value;
-        for depth in first..self.frames.len() {
+        for depth in first..seen {
             let has_child = self.has_open_child(depth);
             let frame = &mut self.frames[depth];
             frame.value = value;

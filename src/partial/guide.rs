@@ -1,5 +1,7 @@
 //! The trait through which a schema steers the draft without the draft knowing schemas.
 
+use std::sync::Arc;
+
 /// A place in a schema, numbered by the guide that gave it out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct NodeId(pub u32);
@@ -19,4 +21,10 @@ pub trait Guide: Send + Sync {
     fn item(&self, node: NodeId, index: usize) -> NodeId;
     /// Whether a string at `node` appears only when it is closed (rule V5).
     fn is_atomic(&self, node: NodeId) -> bool;
+    /// The members that must stand before an object at `node` is shown, in ascending order; `None` if there are none.
+    /// It is shown when it closes at the latest (rule V5).
+    fn awaited(&self, node: NodeId) -> Option<Arc<[Box<str>]>> {
+        let _any: NodeId = node;
+        None
+    }
 }

@@ -184,7 +184,7 @@ impl Machine {
         let Some(root) = self.spine.frames.first() else {
             return self.spine.is_shown();
         };
-        root.len() > 0 || self.spine.has_open_child(0)
+        root.len() > 0 || self.spine.frames.len() > 1 || self.spine.leaf == Leaf::Shown
     }
 
     /// Reads what stands behind the value: blanks alone are allowed.
@@ -296,7 +296,11 @@ impl Machine {
             return self.fail_limit(ParseErrorKind::DepthLimit, self.limits.depth_max, at);
         }
         let node = self.node_of_next();
-        self.spine.open_container(empty, node);
+        let awaited = match (&self.guide, &empty) {
+            (Some(guide), Value::Object(_)) if node != NodeId::NONE => guide.awaited(node),
+            _ => None,
+        };
+        self.spine.open_container(empty, node, awaited);
         self.state = state;
         at + 1
     }

@@ -23,7 +23,7 @@ mod spine;
 mod text;
 mod value;
 
-pub use draft::{Draft, End, Outcome, parse};
+pub use draft::{Draft, End, Outcome, parse, parse_written};
 pub use error::{ParseError, ParseErrorKind};
 pub use guide::{Guide, NodeId};
 pub use map::Map;

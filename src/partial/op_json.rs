@@ -1,9 +1,8 @@
 //! Ops as JSON text: reading the compact arrays of a patch back, and writing single ones.
 
-use super::draft::Draft;
+use super::draft::parse_written;
 use super::error::ParseError;
 use super::op::Op;
-use super::options::{DraftOptions, Limits};
 use super::value::{Value, write_json_string};
 
 /// Why a text is no array of ops.
@@ -26,27 +25,12 @@ pub enum OpsError {
 /// Reads the JSON array of a patch, `[["text"],["/p","text"],["/p",value,0],["/p",null,1]]`; numbers keep their
 /// digits.
 pub fn parse_ops(text: &str) -> Result<Vec<Op>, OpsError> {
-    let Value::Array(items) = parse_whole(text)? else {
+    let Value::Array(items) = parse_written(text)? else {
         return Err(OpsError::NotAnArray);
     };
     let ops = items.into_iter().enumerate();
     ops.map(|(index, item)| Op::from_value(item).ok_or(OpsError::Unknown { index }))
         .collect()
-}
-
-/// A patch is as large as its writer made it: only the nesting stays bounded, two levels over a draft's own.
-fn parse_whole(text: &str) -> Result<Value, ParseError> {
-    let limits = Limits {
-        depth_max: Limits::default().depth_max + 2,
-        bytes_max: usize::MAX,
-        ..Limits::default()
-    };
-    let mut draft = Draft::new(DraftOptions {
-        limits,
-        ..DraftOptions::default()
-    });
-    draft.feed(text.as_bytes());
-    draft.into_value()
 }
 
 impl Op {

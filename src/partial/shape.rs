@@ -1,5 +1,7 @@
 //! Shape: what a schema declares, as plain data, for viewers that want unseen members as `null`.
 
+use std::collections::HashSet;
+
 use super::map::Map;
 use super::path;
 use super::value::Value;
@@ -90,10 +92,6 @@ impl Shape {
     }
 
     fn fill_object(&self, shape: &ShapeNode, members: &Map) -> Map {
-        let node_of = |key: &str| {
-            let declared = shape.members.iter().find(|(name, _)| **name == *key);
-            declared.map(|(_, node)| *node).or(shape.additional)
-        };
         // Declared members stand in the order of declaration, as a model's fields do; the others follow.
         let declared = shape.members.iter().map(|(name, node)| {
             let value = members
@@ -101,11 +99,10 @@ impl Shape {
                 .map_or(Value::Null, |value| self.fill(Some(*node), value));
             (name.clone(), value)
         });
-        let others = members
-            .iter()
-            .filter(|(key, _)| !shape.members.iter().any(|(name, _)| **name == **key));
+        let names: HashSet<&str> = shape.members.iter().map(|(name, _)| &**name).collect();
+        let others = members.iter().filter(|(key, _)| !names.contains(key));
         declared
-            .chain(others.map(|(key, value)| (Box::from(key), self.fill(node_of(key), value))))
+            .chain(others.map(|(key, value)| (Box::from(key), self.fill(shape.additional, value))))
             .collect()
     }
 }

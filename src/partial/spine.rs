@@ -6,6 +6,8 @@
 //! of the stack (`told_frames`); those that have closed since hang below the last of them, in `tail`. So a flush
 //! looks at one frame, the tail and what is newly open, however large the draft is.
 
+use std::sync::Arc;
+
 use super::guide::NodeId;
 use super::map::Map;
 use super::path;
@@ -28,6 +30,11 @@ pub(super) struct Frame {
     pub(super) again: Vec<usize>,
     /// Where this container's own pointer ends in the spine's pointer.
     pub(super) path_end: usize,
+    /// The members that have to stand before it is shown, and how many of them do not yet.
+    awaited: Option<Arc<[Box<str>]>>,
+    missing: usize,
+    /// The member that is read stands already.
+    stands: bool,
     /// Whether the open child was pushed behind the others for the moment.
     pushed: bool,
 }
@@ -40,7 +47,7 @@ pub(super) enum Leaf {
     None,
     /// A member name.
     Key,
-    /// A string that appears when it closes (rule V5).
+    /// A string that appears when it closes, or with the object around it (rule V5).
     Hidden,
     /// A string that is seen growing (rule V4).
     Shown,
@@ -60,6 +67,8 @@ pub(super) struct Told {
 #[derive(Debug, Default)]
 pub(super) struct Spine {
     pub(super) frames: Vec<Frame>,
+    /// The first frame that waits for a member: it and all below it are not seen.
+    hidden: Option<usize>,
     /// The root once it has closed.
     pub(super) root: Option<Value>,
     pub(super) leaf: Leaf,
@@ -90,6 +99,9 @@ impl Frame {
             told: 0,
             again: Vec::new(),
             path_end,
+            awaited: None,
+            missing: 0,
+            stands: false,
             pushed: false,
         }
     }
@@ -101,6 +113,24 @@ impl Frame {
 
     pub(super) fn is_object(&self) -> bool {
         matches!(self.value, Value::Object(_))
+    }
+
+    /// Waits for members before it is shown.
+    fn wait_for(&mut self, awaited: Arc<[Box<str>]>) {
+        self.missing = awaited.len();
+        self.awaited = Some(awaited);
+    }
+
+    /// The member that is read stands: whether nothing is missing any more because of that.
+    fn miss_one_less(&mut self) -> bool {
+        let is_new = !self.stands && self.slot == self.len();
+        let awaited = self.awaited.as_deref().unwrap_or_default();
+        if self.missing == 0 || !is_new || awaited.binary_search(&self.key).is_err() {
+            return false;
+        }
+        self.stands = true;
+        self.missing -= 1;
+        self.missing == 0
     }
 
     /// Puts a closed child into its slot.
@@ -184,16 +214,28 @@ impl Spine {
     }
 
     pub(super) fn is_shown(&self) -> bool {
-        self.root.is_some() || !self.frames.is_empty() || self.leaf == Leaf::Shown
+        self.root.is_some() || self.seen_frames() > 0 || self.leaf == Leaf::Shown
+    }
+
+    /// How many of the open containers are seen.
+    pub(super) fn seen_frames(&self) -> usize {
+        self.hidden.unwrap_or(self.frames.len())
     }
 
     /// Whether the frame at `depth` has an open child that is seen.
     pub(super) fn has_open_child(&self, depth: usize) -> bool {
-        depth + 1 < self.frames.len() || (depth + 1 == self.frames.len() && self.leaf == Leaf::Shown)
+        depth + 1 < self.seen_frames() || (depth + 1 == self.frames.len() && self.leaf == Leaf::Shown)
     }
 
-    pub(super) fn open_container(&mut self, value: Value, node: NodeId) {
-        self.uncover();
+    pub(super) fn open_container(&mut self, value: Value, node: NodeId, awaited: Option<Arc<[Box<str>]>>) {
+        let depth = self.frames.len();
+        let awaited = awaited.filter(|names| !names.is_empty());
+        if awaited.is_none() {
+            self.arrive();
+            self.uncover(depth);
+        } else {
+            self.hidden.get_or_insert(depth);
+        }
         let path_end = match self.frames.last() {
             Some(parent) => {
                 self.pointer.truncate(parent.path_end);
@@ -202,12 +244,17 @@ impl Spine {
             }
             None => 0,
         };
-        self.frames.push(Frame::new(value, node, path_end));
+        let mut frame = Frame::new(value, node, path_end);
+        if let Some(awaited) = awaited {
+            frame.wait_for(awaited);
+        }
+        self.frames.push(frame);
         self.changed = true;
     }
 
     pub(super) fn close_container(&mut self) {
         let Some(frame) = self.frames.pop() else { return };
+        self.hidden = self.hidden.filter(|first| *first < self.frames.len());
         let told = self.told_frames > self.frames.len();
         if told {
             self.told_frames = self.frames.len();
@@ -223,13 +270,25 @@ impl Spine {
     }
 
     pub(super) fn open_text(&mut self, leaf: Leaf) {
+        self.leaf = leaf;
         if leaf == Leaf::Shown {
-            self.uncover();
+            self.arrive();
+            self.leaf = self.growing();
+        }
+        if self.leaf == Leaf::Shown {
+            self.uncover(self.frames.len());
             self.changed = true;
         }
-        self.leaf = leaf;
         self.text.clear();
         self.text_told = None;
+    }
+
+    /// What a string that may be seen growing is here: nothing grows in what is not seen.
+    fn growing(&self) -> Leaf {
+        match self.hidden {
+            None => Leaf::Shown,
+            Some(_) => Leaf::Hidden,
+        }
     }
 
     /// The open string is whole.
@@ -250,6 +309,7 @@ impl Spine {
     /// The string that has just closed goes on; false if the last child is none.
     pub(super) fn reopen_text(&mut self) -> bool {
         let is_last_told = self.frames.len() == self.told_frames;
+        let leaf = self.growing();
         let Some(frame) = self.frames.last_mut() else {
             return false;
         };
@@ -258,7 +318,7 @@ impl Spine {
         };
         let slot = frame.slot;
         self.text = text;
-        self.leaf = Leaf::Shown;
+        self.leaf = leaf;
         self.changed = true;
         let partly = self
             .tail
@@ -290,12 +350,14 @@ impl Spine {
             self.duplicate_keys += 1;
         }
         frame.key = self.text.as_str().into();
+        frame.stands = false;
     }
 
     /// Puts a whole value into its parent, or makes it the root. `told`: viewers hold it, or the tail says what
     /// they lack of it.
     pub(super) fn place(&mut self, value: Value, told: bool) {
         self.changed = true;
+        self.arrive();
         let is_last_told = self.frames.len() == self.told_frames;
         let Some(frame) = self.frames.last_mut() else {
             self.root = Some(value);
@@ -314,10 +376,22 @@ impl Spine {
         }
     }
 
-    /// A value that opens over an older one of the same name takes its place at once (rule T2).
-    fn uncover(&mut self) {
-        let is_last_told = self.frames.len() == self.told_frames;
-        let Some(frame) = self.frames.last_mut() else {
+    /// The child that is read stands: whatever has waited for it alone is seen from now on.
+    fn arrive(&mut self) {
+        let Some(first) = self.hidden else { return };
+        for depth in (first..self.frames.len()).rev() {
+            if !self.frames[depth].miss_one_less() {
+                return;
+            }
+            self.hidden = Some(first).filter(|first| *first < depth);
+            self.uncover(depth);
+        }
+    }
+
+    /// A value that is seen at `depth` over an older one of the same name takes its place at once (rule T2).
+    fn uncover(&mut self, depth: usize) {
+        let is_last_told = depth == self.told_frames;
+        let Some(frame) = depth.checked_sub(1).and_then(|above| self.frames.get_mut(above)) else {
             return;
         };
         let slot = frame.slot;
@@ -352,17 +426,19 @@ impl Spine {
 
     /// The pointer of the deepest open value that is seen.
     pub(super) fn open_path(&self) -> Option<String> {
-        match (self.leaf, self.frames.is_empty()) {
-            (Leaf::Shown, _) => Some(self.value_path()),
-            (_, false) => Some(self.container_path().to_owned()),
-            (_, true) => None,
+        if self.leaf == Leaf::Shown {
+            return Some(self.value_path());
         }
+        let deepest = self.seen_frames().checked_sub(1)?;
+        let end = self.frames.get(deepest)?.path_end;
+        Some(self.pointer[..end].to_owned())
     }
 
     /// A clone of what is seen.
     pub(super) fn value(&self) -> Option<Value> {
         let leaf = (self.leaf == Leaf::Shown).then(|| Value::String(self.text.clone()));
-        let open = self.frames.iter().rev().fold(leaf, |child, frame| {
+        let seen = self.frames[..self.seen_frames()].iter().rev();
+        let open = seen.fold(leaf, |child, frame| {
             let mut value = frame.value.clone();
             if let Some(child) = child {
                 match &mut value {

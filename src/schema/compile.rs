@@ -31,7 +31,7 @@ impl Schema {
     /// Checks a schema against the limits and compiles it.
     ///
     /// JSON Schema 2020-12 and draft 7, told apart by `$schema`; without one it is 2020-12. References stay in the
-    /// document; formats are asserted; `"x-stream"` may be `"text"`, `"atomic"` or `"required"`.
+    /// document; formats are asserted; `"x-stream"` may be `"text"`, `"atomic"` or, on a member, `"required"`.
     ///
     /// # Errors
     ///

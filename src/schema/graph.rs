@@ -13,8 +13,12 @@ use super::limits::SchemaLimits;
 use super::reference;
 use crate::partial::path;
 
+/// `"x-stream"` of a member that has to stand before the object around it is shown.
+pub(super) const REQUIRED: &str = "required";
 /// What `"x-stream"` may say.
-const STREAM_MARKS: [&str; 3] = ["text", "atomic", "required"];
+const STREAM_MARKS: [&str; 3] = ["text", "atomic", REQUIRED];
+/// Where a subschema may say [`REQUIRED`]: as a member's, or where a member's may lead.
+const MEMBER_PLACES: [&str; 6] = ["properties", "$defs", "definitions", "allOf", "anyOf", "oneOf"];
 
 /// The two dialects of JSON Schema that are understood.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,6 +92,28 @@ pub(super) struct Graph<'s> {
     anchors: HashMap<&'s str, u32>,
     unread: VecDeque<u32>,
     references: Vec<(u32, &'static str, &'s str)>,
+}
+
+impl Same {
+    /// Whether it says what the value is, surely or in some branch.
+    pub(super) const fn describes(self) -> bool {
+        matches!(self, Self::All | Self::AnyOf | Self::OneOf)
+    }
+}
+
+impl Node<'_> {
+    /// What its `"x-stream"` says.
+    pub(super) fn stream_mark(&self) -> Option<&str> {
+        self.schema.get("x-stream")?.as_str()
+    }
+
+    /// Whether it describes, or may be referred to as describing, a member by name.
+    fn may_be_member(&self) -> bool {
+        match &self.place {
+            Place::At(pointer) => !pointer.is_empty(),
+            Place::Under(_, keyword, _) => MEMBER_PLACES.contains(keyword),
+        }
+    }
 }
 
 impl<'s> Graph<'s> {
@@ -292,7 +318,23 @@ impl<'s> Graph<'s> {
                 "must be \"text\", \"atomic\" or \"required\"",
             ));
         }
+        if marked.is_some_and(|mark| mark == REQUIRED) && !self.nodes[id as usize].may_be_member() {
+            return Err(self.no_member(id));
+        }
         Ok(())
+    }
+
+    /// [`REQUIRED`] reaches something that is no member.
+    pub(super) fn no_member(&self, id: u32) -> SchemaError {
+        let path = match self.nodes[id as usize].stream_mark() {
+            Some(_) => self.pointer_of(id, "x-stream"),
+            None => self.pointer(id),
+        };
+        SchemaError::new(
+            SchemaErrorCode::Invalid,
+            &path,
+            "\"required\" is for a member, in its schema under properties: an object waits for a member by its name",
+        )
     }
 
     fn read_object_keywords(&mut self, id: u32, map: &'s JsonMap<String, Json>) -> Result<(), SchemaError> {

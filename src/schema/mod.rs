@@ -19,6 +19,7 @@ mod places;
 mod reference;
 mod streams;
 mod violation;
+mod waits;
 
 pub use compile::Schema;
 pub use error::{SchemaError, SchemaErrorCode};

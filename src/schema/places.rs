@@ -13,6 +13,7 @@ use super::error::{SchemaError, SchemaErrorCode};
 use super::graph::{Graph, Same};
 use super::kinds::{Kinds, OBJECT};
 use super::streams::{Stream, Streams};
+use super::waits::Waits;
 use crate::partial;
 use crate::partial::{Guide, NodeId};
 
@@ -24,6 +25,8 @@ const STEPS_MAX: usize = 1_000_000;
 struct Place {
     is_atomic: bool,
     may_be_object: bool,
+    /// The members that an object waits for before it is shown, in ascending order.
+    awaited: Option<Arc<[Box<str>]>>,
     members: IndexMap<Box<str>, u32>,
     /// For undeclared members: the pattern a name must match, and the place then.
     patterns: Vec<(usize, u32)>,
@@ -74,6 +77,7 @@ struct Maker<'g, 's> {
     graph: &'g Graph<'s>,
     kinds: &'g [Kinds],
     streams: Streams<'g, 's>,
+    waits: Waits<'g, 's>,
     patterns: Arc<[jsonschema::Validator]>,
     known: HashMap<Set, u32>,
     sets: Vec<Set>,
@@ -91,15 +95,18 @@ impl Places {
             graph,
             kinds,
             streams: Streams::new(graph, kinds),
+            waits: Waits::new(graph, kinds),
             patterns: Arc::clone(&patterns),
             known: HashMap::new(),
             sets: Vec::new(),
             steps: 0,
         };
-        maker.intern(Set {
+        let root = Set {
             all: vec![0],
             any: Vec::new(),
-        });
+        };
+        maker.is_no_member(&root)?;
+        maker.intern(root);
         let mut places = Vec::new();
         while let Some(set) = maker.sets.get(places.len()).cloned() {
             places.push(maker.place(&set)?);
@@ -172,6 +179,10 @@ impl Guide for Places {
     fn is_atomic(&self, node: NodeId) -> bool {
         self.at(node).is_some_and(|place| place.is_atomic)
     }
+
+    fn awaited(&self, node: NodeId) -> Option<Arc<[Box<str>]>> {
+        self.at(node)?.awaited.clone()
+    }
 }
 
 fn is_match(pattern: &jsonschema::Validator, name: &str) -> bool {
@@ -192,9 +203,19 @@ impl<'s> Maker<'_, 's> {
         Some(id)
     }
 
+    /// An object waits for members by name alone: the mark must not reach roots, items and undeclared members.
+    fn is_no_member(&mut self, set: &Set) -> Result<(), SchemaError> {
+        let marked = set
+            .all
+            .iter()
+            .chain(&set.any)
+            .find(|id| self.waits.is_marked(**id));
+        marked.map_or(Ok(()), |id| Err(self.graph.no_member(*id)))
+    }
+
     fn spend(&mut self, steps: usize, at: u32) -> Result<(), SchemaError> {
         self.steps += steps;
-        if self.steps > STEPS_MAX {
+        if self.steps > STEPS_MAX || self.waits.is_spent() {
             return Err(SchemaError::new(
                 SchemaErrorCode::TooComplex,
                 &self.graph.pointer(at),
@@ -209,6 +230,7 @@ impl<'s> Maker<'_, 's> {
         let mut place = Place {
             is_atomic: self.is_atomic(set),
             may_be_object: self.kinds_of(set) & OBJECT != 0,
+            awaited: self.waits.at(&set.all, &set.any),
             ..Place::default()
         };
         self.place_members(&closure, &mut place)?;
@@ -311,6 +333,7 @@ impl<'s> Maker<'_, 's> {
             self.spend(1 + self.graph.nodes[*id as usize].patterns.len(), *id)?;
             self.undeclared(*id, *in_branch, false, matched, &mut set);
         }
+        self.is_no_member(&set)?;
         Ok(self.intern(set))
     }
 
@@ -357,6 +380,7 @@ impl<'s> Maker<'_, 's> {
                     None => node.items.iter().for_each(|to| set.add(*to, *in_branch)),
                 }
             }
+            self.is_no_member(&set)?;
             let item = self.intern(set);
             match item {
                 Some(item) if index < longest => place.prefix.push(item),

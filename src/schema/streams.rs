@@ -85,8 +85,7 @@ impl<'g, 's> Streams<'g, 's> {
             }
         }
         let said = Stream::all(parts.into_iter());
-        let marked = node.schema.get("x-stream").and_then(Json::as_str);
-        match (marked, said) {
+        match (node.stream_mark(), said) {
             (Some("atomic"), Stream::Free | Stream::Checked | Stream::Fixed) => Stream::Fixed,
             (Some("text"), Stream::Checked) => Stream::Free,
             _ => said,

@@ -36,14 +36,10 @@ pub(super) fn bad(fault: BadMessage) -> Refusal {
 
 /// A page of another origin asks (cross-site WebSocket hijacking).
 pub(super) fn foreign_origin() -> HttpResponse {
-    let refusal = ErrorMessage {
-        code: "origin_not_allowed".to_owned(),
-        ..*super::ask::refusal(
-            Code::BadRequest,
-            "pages of other origins may not speak with this server",
-        )
-    };
-    with_status(StatusCode::FORBIDDEN, &refusal)
+    answer(&super::ask::refusal(
+        Code::OriginNotAllowed,
+        "pages of other origins may not speak with this server",
+    ))
 }
 
 /// There is no such route.

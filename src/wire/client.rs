@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::code::Code;
+use super::strict::Strict;
 use crate::event::Position;
-use crate::job::JobSpec;
+use crate::job::{JobSpec, Plain};
 
 /// A message from a client.
 #[derive(Clone, PartialEq, Debug)]
@@ -143,6 +144,9 @@ pub struct BadMessage {
     pub reference: Option<String>,
 }
 
+/// How much of a client's own words a refusal repeats, in bytes.
+const TOLD_BYTES_MAX: usize = 512;
+
 const TYPES: &str = "auth, job.create, job.attach, job.detach, job.cancel, job.get, ping";
 
 impl ClientMessage {
@@ -158,23 +162,23 @@ impl ClientMessage {
                 } else {
                     "`type` is missing"
                 };
-                return Err(bad("/type", format!("{given}: one of {TYPES}"), reference));
+                return Err(bad("/type", &format!("{given}: one of {TYPES}"), reference));
             }
         };
         let told = reference.clone();
         match kind.as_str() {
-            "auth" => read(members, "").map(Self::Auth),
-            "job.create" => read(members, "").map(|create| Self::Create(Box::new(create))),
-            "job.attach" => read(members, "").map(Self::Attach),
-            "job.detach" => read(members, "").map(Self::Detach),
-            "job.cancel" => read(members, "").map(Self::Cancel),
-            "job.get" => read(members, "").map(Self::Get),
-            "ping" => read(members, "").map(|Bare {}| Self::Ping),
+            "auth" => read(members).map(Self::Auth),
+            "job.create" => read(members).map(|create| Self::Create(Box::new(create))),
+            "job.attach" => read(members).map(Self::Attach),
+            "job.detach" => read(members).map(Self::Detach),
+            "job.cancel" => read(members).map(Self::Cancel),
+            "job.get" => read(members).map(Self::Get),
+            "ping" => read(members).map(|Bare {}| Self::Ping),
             other => {
                 let shown: String = other.chars().take(64).collect();
                 Err(bad(
                     "/type",
-                    format!("unknown type {shown:?}: one of {TYPES}"),
+                    &format!("unknown type {shown:?}: one of {TYPES}"),
                     reference,
                 ))
             }
@@ -211,38 +215,54 @@ pub fn decode_request(text: &str) -> Result<(JobSpec, Option<String>), BadMessag
     let key = match members.remove("idempotency_key") {
         None | Some(Json::Null) => None,
         Some(Json::String(key)) => Some(key),
-        Some(_) => return Err(bad("/idempotency_key", "must be a string".to_owned(), None)),
+        Some(_) => return Err(bad("/idempotency_key", "must be a string", None)),
     };
-    Ok((read(members, "")?, key))
+    Ok((read(members)?, key))
 }
 
 fn object(text: &str) -> Result<Map<String, Json>, BadMessage> {
-    serde_json::from_str(text).map_err(|error| {
-        let deep = error.is_syntax() && error.to_string().starts_with("recursion limit");
-        let code = if deep { Code::TooDeep } else { Code::BadJson };
-        BadMessage {
-            code,
-            path: None,
-            message: format!("a message is one JSON object: {error}"),
-            reference: None,
+    let no_object = |code, told: String| BadMessage {
+        code,
+        path: None,
+        message: format!("a message is one JSON object: {told}"),
+        reference: None,
+    };
+    match serde_json::from_str(text) {
+        Ok(Plain(Json::Object(members))) => Ok(members),
+        Ok(Plain(_)) => Err(no_object(
+            Code::BadJson,
+            "this is JSON of another type".to_owned(),
+        )),
+        Err(error) => {
+            let deep = error.is_syntax() && error.to_string().starts_with("recursion limit");
+            let code = if deep { Code::TooDeep } else { Code::BadJson };
+            Err(no_object(code, error.to_string()))
         }
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(members: Map<String, Json>) -> Result<T, BadMessage> {
+    serde_path_to_error::deserialize(Strict(Json::Object(members))).map_err(|error| {
+        let path = pointer(error.path());
+        bad(&path, &error.into_inner().to_string(), None)
     })
 }
 
-fn read<T: for<'de> Deserialize<'de>>(members: Map<String, Json>, prefix: &str) -> Result<T, BadMessage> {
-    serde_path_to_error::deserialize(Json::Object(members)).map_err(|error| {
-        let path = format!("{prefix}{}", pointer(error.path()));
-        bad(&path, error.into_inner().to_string(), None)
-    })
-}
-
-fn bad(path: &str, message: String, reference: Option<String>) -> BadMessage {
+fn bad(path: &str, message: &str, reference: Option<String>) -> BadMessage {
     BadMessage {
         code: Code::BadRequest,
-        path: Some(path.to_owned()),
-        message,
+        path: Some(cut(path)),
+        message: cut(message),
         reference,
     }
+}
+
+/// What a client sent comes back in part only.
+fn cut(told: &str) -> String {
+    if told.len() <= TOLD_BYTES_MAX {
+        return told.to_owned();
+    }
+    format!("{}…", &told[..told.floor_char_boundary(TOLD_BYTES_MAX)])
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {

@@ -9,6 +9,7 @@ pub enum Code {
     BadRequest,
     BinaryNotSupported,
     UnsupportedSubprotocol,
+    OriginNotAllowed,
     RateLimited,
     TooManyPending,
     TooManyViewers,
@@ -55,7 +56,7 @@ const TABLE: &[Row] = &[
         "bad_json",
         400,
         false,
-        "The message is no JSON object; the place is told.",
+        "The message is no JSON object, or an object in it names a member twice; the place is told.",
     ),
     row(
         Code::TooDeep,
@@ -84,6 +85,13 @@ const TABLE: &[Row] = &[
         400,
         false,
         "None of the offered subprotocols is spoken here.",
+    ),
+    row(
+        Code::OriginNotAllowed,
+        "origin_not_allowed",
+        403,
+        false,
+        "A web page of another origin asks.",
     ),
     row(
         Code::RateLimited,
@@ -209,7 +217,7 @@ const TABLE: &[Row] = &[
         "internal",
         500,
         true,
-        "Our fault; the trace id finds it in the log.",
+        "Our fault; the server's log tells more.",
     ),
 ];
 

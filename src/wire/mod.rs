@@ -6,6 +6,7 @@ mod limits;
 pub mod proto;
 mod server;
 mod snapshot;
+mod strict;
 
 pub use client::{
     Auth, BadMessage, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen, decode_request,
@@ -13,8 +14,8 @@ pub use client::{
 pub use code::{Close, Code};
 pub use limits::Limits;
 pub use server::{
-    ErrorMessage, Goodbye, JobAccepted, JobAttached, JobAttempt, JobCancelling, JobDetached, JobEnd, JobNote,
-    JobPatch, JobSnapshot, JobStateNow, JobStatus, Patch, ServerMessage, UnknownMessage, Welcome,
+    ErrorMessage, Goodbye, JobAccepted, JobAttached, JobCancelling, JobDetached, JobEnd, JobEvent, JobPatch,
+    JobSnapshot, JobStateNow, Patch, ServerMessage, UnknownMessage, Welcome,
 };
 pub use snapshot::{Assembly, BadParts, snapshot_parts};
 

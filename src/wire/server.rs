@@ -4,8 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::limits::Limits;
-use crate::event::{EndError, Epoch, NoteKind, Timings};
-use crate::job::{Attempt, AttemptError, AttemptUsage, JobState, Outcome, Reason, Usage};
+use crate::event::{AttemptBegins, EndError, Epoch, Note, Position, StatusChange, Timings};
+use crate::job::{Attempt, AttemptUsage, JobId, JobState, Outcome, Usage};
 
 /// A message from a server.
 #[derive(Clone, Debug)]
@@ -29,11 +29,11 @@ pub enum ServerMessage {
     /// `job.patch`: the same, where two jobs of the socket share a tag.
     LongPatch(JobPatch),
     /// `job.status`: the job stands elsewhere.
-    Status(JobStatus),
+    Status(JobEvent<StatusChange>),
     /// `job.attempt`: an attempt begins.
-    Attempt(Box<JobAttempt>),
+    Attempt(Box<JobEvent<AttemptBegins>>),
     /// `job.note`: something beside the value.
-    Note(JobNote),
+    Note(JobEvent<Note>),
     /// `job.completed`, `job.failed`, `job.cancelled`, `job.incomplete`.
     End(Box<JobEnd>),
     /// `error`: a message could not be taken.
@@ -207,47 +207,16 @@ pub struct JobPatch {
     pub at: Option<Vec<String>>,
 }
 
-/// `job.status`.
+/// What happened to a job, told as it stands in the log: `job.status`, `job.attempt`, `job.note`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct JobStatus {
+pub struct JobEvent<T> {
     pub job_id: String,
     pub epoch: Epoch,
     pub seq: u64,
-    pub status: JobState,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// When a waiting job goes on, ms since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until_ms: Option<u64>,
-}
-
-/// `job.attempt`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct JobAttempt {
-    pub job_id: String,
-    pub epoch: Epoch,
-    pub seq: u64,
-    pub attempt: u32,
-    pub reason: Reason,
-    /// Whether the draft is emptied.
-    pub reset: bool,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub at: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<AttemptError>,
-}
-
-/// `job.note`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct JobNote {
-    pub job_id: String,
-    pub epoch: Epoch,
-    pub seq: u64,
-    pub kind: NoteKind,
-    pub text: String,
+    /// The event; its members stand beside the others.
+    #[serde(flatten)]
+    pub event: T,
 }
 
 /// The end of a job; its outcome is its `type`.
@@ -335,6 +304,26 @@ struct Head {
 /// A member that is there has a value, also where that is `null`; serde alone would read `null` as absent.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
     Box::<RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl<T> JobEvent<T> {
+    /// An event of a job, and where it stands in the log.
+    pub fn new(job: JobId, position: Position, event: T) -> Self {
+        Self {
+            job_id: job.to_string(),
+            epoch: position.epoch,
+            seq: position.seq,
+            event,
+        }
+    }
+
+    /// Where it stands.
+    pub const fn position(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            seq: self.seq,
+        }
+    }
 }
 
 const fn unread() -> Outcome {

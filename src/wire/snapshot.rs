@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::server::JobSnapshot;
 use crate::event::{Fold, Position};
 use crate::job::{Attempt, JobId, JobState};
-use crate::partial::{Value, parse};
+use crate::partial::{Value, parse_written};
 
 /// The messages that tell a folded state; `value` may be the draft in a viewer's own look. A value whose JSON is
 /// longer than `part_bytes` is cut at characters into parts; the position counts after the last.
@@ -115,7 +115,7 @@ impl Assembly {
 fn fold_of(head: &JobSnapshot, text: &str) -> Result<Fold, BadParts> {
     let value = match text {
         "" => None,
-        text => Some(parse(text).map_err(|error| BadParts(error.to_string()))?),
+        text => Some(parse_written(text).map_err(|error| BadParts(error.to_string()))?),
     };
     let (status, attempts): (JobState, Vec<Attempt>) =
         (head.status, head.attempts.clone().unwrap_or_default());

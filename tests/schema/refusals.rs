@@ -107,10 +107,42 @@ fn no_schema() -> Vec<Case> {
             Code::Invalid,
             "/$defs/a/$schema",
         ),
+    ]
+}
+
+fn marks() -> Vec<Case> {
+    use SchemaErrorCode as Code;
+    vec![
         (
             json!({ "items": { "x-stream": "slowly" } }),
             Code::Invalid,
             "/items/x-stream",
+        ),
+        (json!({ "x-stream": "required" }), Code::Invalid, "/x-stream"),
+        (
+            json!({ "items": { "x-stream": "required" } }),
+            Code::Invalid,
+            "/items/x-stream",
+        ),
+        (
+            json!({ "patternProperties": { "a": { "x-stream": "required" } } }),
+            Code::Invalid,
+            "/patternProperties/a/x-stream",
+        ),
+        (
+            json!({ "properties": { "a": { "if": { "x-stream": "required" } } } }),
+            Code::Invalid,
+            "/properties/a/if/x-stream",
+        ),
+        (
+            json!({ "additionalProperties": { "$ref": "#/$defs/a" }, "$defs": { "a": { "x-stream": "required" } } }),
+            Code::Invalid,
+            "/additionalProperties",
+        ),
+        (
+            json!({ "prefixItems": [{ "$ref": "#/$defs/a" }], "$defs": { "a": { "x-stream": "required" } } }),
+            Code::Invalid,
+            "/prefixItems/0",
         ),
     ]
 }
@@ -250,6 +282,7 @@ fn every_refusal_names_its_code_and_place() {
     let groups = [
         too_large(),
         no_schema(),
+        marks(),
         leaving(),
         multiplying(),
         with_bad_patterns(),

@@ -111,6 +111,63 @@ fn steering() -> Schema {
 }
 
 #[test]
+fn objects_wait_for_members_that_every_branch_waits_for() {
+    let schema = compile(&json!({
+        "type": "object",
+        "properties": {
+            "own": { "$ref": "#/$defs/entry" },
+            "list": { "type": "array", "items": { "$ref": "#/$defs/entry" } },
+            "map": { "additionalProperties": { "$ref": "#/$defs/entry" } },
+            "none": { "type": "object", "properties": { "id": {} } },
+            "maybe": { "anyOf": [{ "$ref": "#/$defs/entry" }, { "type": "null" }] },
+            "either": { "oneOf": [{ "$ref": "#/$defs/entry" }, { "$ref": "#/$defs/other" }] },
+            "neither": { "anyOf": [{ "$ref": "#/$defs/entry" }, { "type": "object" }] },
+            "both": { "allOf": [{ "$ref": "#/$defs/entry" }, { "$ref": "#/$defs/other" }] },
+            "by-ref": { "properties": { "a": { "$ref": "#/$defs/marked" }, "b": {} } },
+            "by-branch": { "properties": { "a": { "anyOf": [{ "$ref": "#/$defs/marked" }, { "type": "null" }] } } },
+            "x-stream": { "properties": { "x-stream": { "type": "string" } } },
+        },
+        "$defs": {
+            "marked": { "type": "string", "x-stream": "required" },
+            "entry": {
+                "properties": { "id": { "type": "integer", "x-stream": "required" }, "text": {}, "next": { "$ref": "#/$defs/entry" } },
+                "type": "object",
+            },
+            "other": {
+                "type": "object",
+                "properties": { "id": { "x-stream": "required" }, "kind": { "const": "o", "x-stream": "required" } },
+            },
+        },
+    }));
+    let guide = schema.guide();
+    let table: [(&str, &[&str]); 14] = [
+        ("", &[]),
+        ("/own", &["id"]),
+        ("/own/id", &[]),
+        ("/own/next/next", &["id"]),
+        ("/list", &[]),
+        ("/list/3", &["id"]),
+        ("/map/any", &["id"]),
+        ("/none", &[]),
+        ("/maybe", &["id"]),
+        ("/either", &["id"]),
+        ("/neither", &[]),
+        ("/both", &["id", "kind"]),
+        ("/by-ref", &["a"]),
+        ("/by-branch", &["a"]),
+    ];
+    for (pointer, names) in table {
+        let awaited = guide.awaited(node(&*guide, pointer)).unwrap_or_default();
+        assert_eq!(
+            awaited.iter().map(|name| &**name).collect::<Vec<_>>(),
+            names,
+            "{pointer}"
+        );
+    }
+    assert_eq!(guide.awaited(NodeId::NONE), None);
+}
+
+#[test]
 fn strings_are_atomic_by_rule_v5() {
     let schema = steering();
     let guide = schema.guide();

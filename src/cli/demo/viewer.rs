@@ -136,9 +136,9 @@ impl Seat {
                 return Link::Resumed;
             }
             (ServerMessage::Attempt(begins), Took::Told)
-                if self.index == 0 && begins.reason != Reason::First =>
+                if self.index == 0 && begins.event.reason != Reason::First =>
             {
-                self.tell(News::Line(words::attempt(begins))).await;
+                self.tell(News::Line(words::attempt(&begins.event))).await;
             }
             (ServerMessage::Snapshot(_), Took::Replaced) if self.index == 2 => {
                 let told = format!("comes late: one snapshot at seq {seq}, then live");
@@ -147,12 +147,12 @@ impl Seat {
             (ServerMessage::Note(note), Took::Told) => {
                 if self
                     .noted
-                    .replace(note.kind)
-                    .is_some_and(|before| before != note.kind)
+                    .replace(note.event.kind)
+                    .is_some_and(|before| before != note.event.kind)
                 {
                     self.notes.push('\n');
                 }
-                self.notes.push_str(&note.text);
+                self.notes.push_str(&note.event.text);
             }
             (ServerMessage::End(end), Took::Ended) => {
                 let row = Row::of(Tone::Bold, &format!("viewer {} ", self.index + 1));

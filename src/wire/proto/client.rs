@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::job::{list, owned};
 use super::{BadProto, generated, same_words, word};
-use crate::job::{JobLimits, JobSpec, Message, ModeChoice, Role, Sampling, Script};
+use crate::job::{JobLimits, JobSpec, Message, ModeChoice, Plain, Role, Sampling, Script};
 use crate::wire::client::{Auth, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen};
 
 same_words!(Form = Form: Patch, Snapshot, Final);
@@ -24,7 +24,9 @@ where
 }
 
 fn json(field: &'static str, text: &str) -> Result<Json, BadProto> {
-    serde_json::from_str(text).map_err(|source| BadProto::Json { field, source })
+    let read = serde_json::from_str(text);
+    read.map(|Plain(json)| json)
+        .map_err(|source| BadProto::Json { field, source })
 }
 
 impl From<&ClientMessage> for generated::ClientMessage {

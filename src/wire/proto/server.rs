@@ -2,9 +2,9 @@
 
 use super::job::{attempts, list, owned, paths, read_ops, reason, state, write_ops};
 use super::{BadProto, generated, raw_option, word};
-use crate::event::Epoch;
+use crate::event::{AttemptBegins, Epoch, Note, StatusChange};
 use crate::wire::server::{
-    Goodbye, JobAttempt, JobDetached, JobEnd, JobNote, JobPatch, JobSnapshot, JobStatus, Patch, ServerMessage,
+    Goodbye, JobDetached, JobEnd, JobEvent, JobPatch, JobSnapshot, Patch, ServerMessage,
 };
 
 impl TryFrom<&ServerMessage> for generated::ServerMessage {
@@ -164,20 +164,20 @@ impl TryFrom<generated::JobPatch> for JobPatch {
     }
 }
 
-impl From<&JobStatus> for generated::JobStatus {
-    fn from(status: &JobStatus) -> Self {
+impl From<&JobEvent<StatusChange>> for generated::JobStatus {
+    fn from(status: &JobEvent<StatusChange>) -> Self {
         Self {
             job_id: status.job_id.clone(),
             epoch: status.epoch.bits(),
             seq: status.seq,
-            status: generated::JobState::from(status.status).into(),
-            reason: status.reason.clone(),
-            until_ms: status.until_ms,
+            status: generated::JobState::from(status.event.status).into(),
+            reason: status.event.reason.clone(),
+            until_ms: status.event.until_ms,
         }
     }
 }
 
-impl TryFrom<generated::JobStatus> for JobStatus {
+impl TryFrom<generated::JobStatus> for JobEvent<StatusChange> {
     type Error = BadProto;
 
     fn try_from(status: generated::JobStatus) -> Result<Self, BadProto> {
@@ -185,29 +185,31 @@ impl TryFrom<generated::JobStatus> for JobStatus {
             job_id: status.job_id,
             epoch: Epoch::new(status.epoch),
             seq: status.seq,
-            status: state(status.status)?,
-            reason: status.reason,
-            until_ms: status.until_ms,
+            event: StatusChange {
+                status: state(status.status)?,
+                reason: status.reason,
+                until_ms: status.until_ms,
+            },
         })
     }
 }
 
-impl From<&JobAttempt> for generated::JobAttempt {
-    fn from(attempt: &JobAttempt) -> Self {
+impl From<&JobEvent<AttemptBegins>> for generated::JobAttempt {
+    fn from(attempt: &JobEvent<AttemptBegins>) -> Self {
         Self {
             job_id: attempt.job_id.clone(),
             epoch: attempt.epoch.bits(),
             seq: attempt.seq,
-            attempt: attempt.attempt,
-            reason: generated::Reason::from(attempt.reason).into(),
-            reset: attempt.reset,
-            at: attempt.at.clone(),
-            errors: list(&attempt.errors),
+            attempt: attempt.event.attempt,
+            reason: generated::Reason::from(attempt.event.reason).into(),
+            reset: attempt.event.reset,
+            at: attempt.event.at.clone(),
+            errors: list(&attempt.event.errors),
         }
     }
 }
 
-impl TryFrom<generated::JobAttempt> for JobAttempt {
+impl TryFrom<generated::JobAttempt> for JobEvent<AttemptBegins> {
     type Error = BadProto;
 
     fn try_from(attempt: generated::JobAttempt) -> Result<Self, BadProto> {
@@ -215,28 +217,30 @@ impl TryFrom<generated::JobAttempt> for JobAttempt {
             job_id: attempt.job_id,
             epoch: Epoch::new(attempt.epoch),
             seq: attempt.seq,
-            attempt: attempt.attempt,
-            reason: reason(attempt.reason)?,
-            reset: attempt.reset,
-            at: attempt.at,
-            errors: owned(attempt.errors),
+            event: AttemptBegins {
+                attempt: attempt.attempt,
+                reason: reason(attempt.reason)?,
+                reset: attempt.reset,
+                at: attempt.at,
+                errors: owned(attempt.errors),
+            },
         })
     }
 }
 
-impl From<&JobNote> for generated::JobNote {
-    fn from(note: &JobNote) -> Self {
+impl From<&JobEvent<Note>> for generated::JobNote {
+    fn from(note: &JobEvent<Note>) -> Self {
         Self {
             job_id: note.job_id.clone(),
             epoch: note.epoch.bits(),
             seq: note.seq,
-            kind: generated::NoteKind::from(note.kind).into(),
-            text: note.text.clone(),
+            kind: generated::NoteKind::from(note.event.kind).into(),
+            text: note.event.text.clone(),
         }
     }
 }
 
-impl TryFrom<generated::JobNote> for JobNote {
+impl TryFrom<generated::JobNote> for JobEvent<Note> {
     type Error = BadProto;
 
     fn try_from(note: generated::JobNote) -> Result<Self, BadProto> {
@@ -244,8 +248,10 @@ impl TryFrom<generated::JobNote> for JobNote {
             job_id: note.job_id,
             epoch: Epoch::new(note.epoch),
             seq: note.seq,
-            kind: word::<generated::NoteKind, _>("kind", note.kind)?,
-            text: note.text,
+            event: Note {
+                kind: word::<generated::NoteKind, _>("kind", note.kind)?,
+                text: note.text,
+            },
         })
     }
 }
