@@ -221,6 +221,7 @@ impl<W: Write> Filter<W> {
     fn print_change(&mut self, always: bool) -> io::Result<()> {
         let mut sink = Look {
             shape: self.shape.as_ref(),
+            left: Shape::NULLS_MAX,
             encoder: &mut self.encoder,
         };
         if std::mem::take(&mut self.unseen_untold) {
@@ -314,6 +315,8 @@ impl<W: Write> Filter<W> {
 /// Writes ops in the look that was asked for: as they are, or with unseen members as null.
 struct Look<'a> {
     shape: Option<&'a Shape>,
+    /// How many may still be put in.
+    left: usize,
     encoder: &'a mut OpEncoder,
 }
 
@@ -329,7 +332,9 @@ impl OpSink for Look<'_> {
                 let filled = shape.fill_root(Some(value));
                 self.encoder.set(path, filled.as_ref().unwrap_or(value));
             }
-            Some(shape) => self.encoder.set(path, &shape.fill_at(path, value)),
+            Some(shape) => self
+                .encoder
+                .set(path, &shape.fill_at(path, value, &mut self.left)),
         }
     }
 

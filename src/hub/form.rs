@@ -157,20 +157,21 @@ fn filled(frame: &str, job: JobId, shape: &Shape) -> ByteString {
         return ByteString::from(frame);
     };
     let mut ops = String::with_capacity(frame.len());
+    let mut left = Shape::NULLS_MAX;
     for op in patch.ops {
         if !ops.is_empty() {
             ops.push(',');
         }
-        filled_op(op, shape).write_json(&mut ops);
+        filled_op(op, shape, &mut left).write_json(&mut ops);
     }
     patch::encode(job.tag(), patch.seq, &ops, patch.at.as_deref()).into()
 }
 
-fn filled_op(op: Op, shape: &Shape) -> Op {
+fn filled_op(op: Op, shape: &Shape, left: &mut usize) -> Op {
     match op {
         Op::Append { .. } => op,
         Op::Set { path, value } => {
-            let value = shape.fill_at(&path, &value);
+            let value = shape.fill_at(&path, &value, left);
             Op::Set { path, value }
         }
         Op::Remove { path } if shape.declares(&path) => Op::Set {

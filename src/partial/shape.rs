@@ -1,6 +1,6 @@
 //! Shape: what a schema declares, as plain data, for viewers that want unseen members as `null`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::map::Map;
 use super::path;
@@ -29,22 +29,27 @@ pub struct ShapeNode {
 }
 
 impl Shape {
+    /// How many `null`s are put into one message. Objects beyond keep what they have: a few bytes of a list of empty
+    /// objects must not become a gigabyte.
+    pub const NULLS_MAX: usize = 65_536;
+
     /// The value with every declared member of every opened object that is unseen put in as `null`: declared
     /// members first, in order of declaration, then the others as they came. A root that may be an object counts
-    /// as opened from the start.
+    /// as opened from the start. At most [`NULLS_MAX`](Self::NULLS_MAX) are put in.
     pub fn fill_root(&self, value: Option<&Value>) -> Option<Value> {
+        let mut left = Self::NULLS_MAX;
         match value {
-            Some(value) => Some(self.fill(Some(0), value)),
+            Some(value) => Some(self.fill(Some(0), value, &mut left)),
             None if self.nodes.first().is_some_and(|root| root.object) => {
-                Some(self.fill(Some(0), &Value::Object(Map::new())))
+                Some(self.fill(Some(0), &Value::Object(Map::new()), &mut left))
             }
             None => None,
         }
     }
 
-    /// The same for a value that is set at `pointer`.
-    pub fn fill_at(&self, pointer: &str, value: &Value) -> Value {
-        self.fill(self.node_at(pointer), value)
+    /// The same for a value that is set at `pointer`; `left` is how many may still be put into the message.
+    pub fn fill_at(&self, pointer: &str, value: &Value, left: &mut usize) -> Value {
+        self.fill(self.node_at(pointer), value, left)
     }
 
     /// Whether the member at `pointer` is declared, so that removing it leaves a `null`.
@@ -74,35 +79,57 @@ impl Shape {
         })
     }
 
-    fn fill(&self, node: Option<u32>, value: &Value) -> Value {
+    fn fill(&self, node: Option<u32>, value: &Value, left: &mut usize) -> Value {
         let Some(shape) = node.and_then(|node| self.nodes.get(node as usize)) else {
             return value.clone();
         };
         match value {
-            Value::Object(members) => Value::Object(self.fill_object(shape, members)),
+            Value::Object(members) => Value::Object(self.fill_object(shape, members, left)),
             Value::Array(items) => Value::Array(
                 items
                     .iter()
                     .enumerate()
-                    .map(|(index, item)| self.fill(shape.prefix.get(index).copied().or(shape.items), item))
+                    .map(|(index, item)| {
+                        self.fill(shape.prefix.get(index).copied().or(shape.items), item, left)
+                    })
                     .collect(),
             ),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
         }
     }
 
-    fn fill_object(&self, shape: &ShapeNode, members: &Map) -> Map {
+    fn fill_object(&self, shape: &ShapeNode, members: &Map, left: &mut usize) -> Map {
+        let declared = &shape.members;
+        // At least so many are unseen; that says enough where there is no room for them.
+        let room = declared.len().saturating_sub(members.len()) <= *left;
+        let nodes: HashMap<&str, u32> = if room || !members.is_empty() {
+            declared.iter().map(|(name, node)| (&**name, *node)).collect()
+        } else {
+            HashMap::new()
+        };
+        let unseen = declared.iter().filter(|(name, _)| !members.contains_key(name));
+        if !room || unseen.count() > *left {
+            let node_of = |key: &str| nodes.get(key).copied().or(shape.additional);
+            return members
+                .iter()
+                .map(|(key, value)| (key, self.fill(node_of(key), value, left)))
+                .collect();
+        }
+        let mut filled = Map::new();
         // Declared members stand in the order of declaration, as a model's fields do; the others follow.
-        let declared = shape.members.iter().map(|(name, node)| {
-            let value = members
-                .get(name)
-                .map_or(Value::Null, |value| self.fill(Some(*node), value));
-            (name.clone(), value)
-        });
-        let names: HashSet<&str> = shape.members.iter().map(|(name, _)| &**name).collect();
-        let others = members.iter().filter(|(key, _)| !names.contains(key));
-        declared
-            .chain(others.map(|(key, value)| (Box::from(key), self.fill(shape.additional, value))))
-            .collect()
+        for (name, node) in declared {
+            let value = match members.get(name) {
+                Some(value) => self.fill(Some(*node), value, left),
+                None => {
+                    *left = left.saturating_sub(1);
+                    Value::Null
+                }
+            };
+            filled.insert(name.clone(), value);
+        }
+        for (key, value) in members.iter().filter(|(key, _)| !nodes.contains_key(key)) {
+            filled.insert(key, self.fill(shape.additional, value, left));
+        }
+        filled
     }
 }

@@ -67,6 +67,45 @@ fn only_a_root_that_may_be_an_object_is_filled_before_it_opens() {
     assert_eq!(compile(&list).shape().fill_root(None), None);
 }
 
+#[test]
+fn a_message_is_not_filled_without_end() {
+    let members: serde_json::Map<_, _> = (0..1_000).map(|n| (format!("m{n}"), json!({}))).collect();
+    let schema = json!({ "type": "array", "items": { "type": "object", "properties": members } });
+    let shape = compile(&schema).shape();
+    let items = format!(r#"[{{}},{}{{"m7":{{}},"x":1}}]"#, "{},".repeat(20_000));
+    let filled = shape.fill_root(Some(&value(&items))).expect("a value");
+    let Value::Array(items) = &filled else {
+        panic!("{filled}")
+    };
+    let counts: Vec<usize> = items
+        .iter()
+        .map(|item| item.to_json().matches("null").count())
+        .collect();
+    assert!(
+        counts.iter().all(|count| [0, 1_000].contains(count)),
+        "an object is filled whole or not at all"
+    );
+    assert_eq!((counts[0], counts.iter().sum::<usize>()), (1_000, 65_000));
+    assert_eq!(
+        items.last().map(Value::to_json).as_deref(),
+        Some(r#"{"m7":{},"x":1}"#)
+    );
+    let mut left = 1_500;
+    let empty = value("{}");
+    let nulls = |left: &mut usize| {
+        shape
+            .fill_at("/5", &empty, left)
+            .to_json()
+            .matches("null")
+            .count()
+    };
+    assert_eq!(
+        [nulls(&mut left), nulls(&mut left), left],
+        [1_000, 0, 500],
+        "all ops of a message share the room"
+    );
+}
+
 /// A schema under which each of many members is asked whether it is atomic.
 fn steering() -> Schema {
     compile(&json!({
