@@ -120,3 +120,17 @@ fn a_detached_job_is_resumed_as_if_it_had_never_been_watched() {
     assert_eq!(attach(&mut session, job, 7), Some(position(7)));
     assert_eq!(answer(&mut session, job, true), (false, true));
 }
+
+#[test]
+fn a_reference_over_its_limit_does_not_come_back() {
+    let told = |bytes: usize| {
+        let message = json!({"type": "no such type", "ref": "r".repeat(bytes)});
+        match session().handle(Input::Text(message.to_string()), 0).remove(0) {
+            Output::Send(ServerMessage::Error(error)) => error.reference.map(|reference| reference.len()),
+            other => panic!("an error, not {other:?}"),
+        }
+    };
+    let limit = Limits::default().ref_bytes_max as usize;
+    assert_eq!(told(limit), Some(limit));
+    assert_eq!(told(limit + 1), None);
+}

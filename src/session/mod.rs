@@ -156,7 +156,12 @@ impl Session {
                 path,
                 message,
                 reference,
-            }) => self.strike(refuse(code, message, path, reference), now_ms),
+            }) => {
+                // A reference that is too long is itself what cannot be taken: it does not come back.
+                let limit = self.options.limits.ref_bytes_max as usize;
+                let reference = reference.filter(|reference| reference.len() <= limit);
+                self.strike(refuse(code, message, path, reference), now_ms)
+            }
         }
     }
 
