@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use livedraft::event::{EndError, Epoch, Position, Timings};
 use livedraft::job::{
-    JobLimits, JobSpec, JobState, Message, ModeChoice, Outcome, Role, Sampling, Script, Usage,
+    JobLimits, JobSpec, JobState, Message, LenientChoice, ModeChoice, Outcome, Role, Sampling, Script, Usage,
 };
 use livedraft::wire::{
     Auth, ClientMessage, Deliver, JobAttach, JobCreate, JobEnd, JobPatch, JobSnapshot, Patch, ServerMessage,
@@ -116,6 +116,8 @@ pub(crate) fn client_edges() -> Vec<ClientMessage> {
         input: Some("Ada, 36".to_owned()),
         schema: json!({"type": "object", "properties": {"__proto__": {"const": 1.0}, "": true}}),
         mode: ModeChoice::default(),
+        wrap: None,
+        lenient: LenientChoice::default(),
         max_reasks: 0,
         flush_ms: 0,
         sampling: Sampling::default(),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::Value as Json;
 
+use super::choices::{LenientArg, WrapArg};
 use super::failure::{self, Failure};
 use super::show::{self, Manner};
 use super::{ServerUrl, result};
@@ -33,6 +34,12 @@ pub(super) struct ExtractArgs {
     /// How the model is asked to answer.
     #[arg(long, value_enum, default_value_t = ModeArg::Auto)]
     mode: ModeArg,
+    /// What is put around the schema.
+    #[arg(long, value_enum, value_name = "WRAPPER")]
+    wrap: Option<WrapArg>,
+    /// Whether an answer that is not quite JSON is put right.
+    #[arg(long, value_enum, default_value_t = LenientArg::Off)]
+    lenient: LenientArg,
     /// How many times an invalid answer is asked for again.
     #[arg(long, value_name = "N", default_value_t = 2)]
     max_reasks: u32,
@@ -164,6 +171,8 @@ fn request(args: &ExtractArgs) -> Result<JobSpec, Failure> {
         input,
         schema,
         mode: args.mode.into(),
+        wrap: args.wrap.map(Into::into),
+        lenient: args.lenient.into(),
         max_reasks: args.max_reasks,
         flush_ms: args.flush_ms,
         sampling: crate::job::Sampling::default(),

@@ -1,5 +1,6 @@
 //! The `livedraft` command line: results on stdout, talk on stderr, stable exit codes.
 
+mod choices;
 mod chunk;
 mod demo;
 mod extract;

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+pub use super::choices::{LenientArg, WrapArg};
 use super::chunk::{Chunk, Chunks};
 use crate::partial::{
-    Draft, DraftOptions, End, Lenient, Mode, OpEncoder, OpSink, Outcome, Shape, Value, write_json_string,
+    Draft, DraftOptions, End, Mode, OpEncoder, OpSink, Outcome, Shape, Value, write_json_string,
 };
 use crate::schema::{Schema, SchemaLimits};
 
@@ -25,6 +26,9 @@ pub struct ParseArgs {
     /// A JSON Schema that steers the draft and judges the end.
     #[arg(long, value_name = "FILE")]
     pub schema: Option<PathBuf>,
+    /// What is put around the schema: the text is the value in this wrapper.
+    #[arg(long, value_enum, value_name = "WRAPPER", requires = "schema")]
+    pub wrap: Option<WrapArg>,
     /// How declared members that have not come yet look.
     #[arg(long, value_enum, default_value = "absent")]
     pub unseen: UnseenArg,
@@ -62,17 +66,6 @@ pub enum UnseenArg {
     Null,
 }
 
-/// Whether text that is not JSON is repaired.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LenientArg {
-    /// Never.
-    Off,
-    /// From the first byte.
-    On,
-    /// From the first error.
-    Auto,
-}
-
 impl From<ModeArg> for Mode {
     fn from(mode: ModeArg) -> Self {
         match mode {
@@ -84,28 +77,19 @@ impl From<ModeArg> for Mode {
     }
 }
 
-impl From<LenientArg> for Lenient {
-    fn from(lenient: LenientArg) -> Self {
-        match lenient {
-            LenientArg::Off => Self::Off,
-            LenientArg::On => Self::On,
-            LenientArg::Auto => Self::Auto,
-        }
-    }
-}
-
 /// Runs the filter until `stdin` ends; gives the exit code: 0 for a whole and valid value, 1 for anything else, 2
 /// for a bad call or a schema that cannot be used.
 pub fn run(args: ParseArgs, stdin: impl Read, stdout: impl Write, mut stderr: impl Write) -> i32 {
     let ParseArgs {
         mode,
         schema,
+        wrap,
         unseen,
         lenient,
         quiet,
         chunks,
     } = args;
-    let schema = match schema.map(|file| read_schema(&file)).transpose() {
+    let schema = match schema.map(|file| read_schema(&file, wrap)).transpose() {
         Ok(schema) => schema,
         Err(message) => return usage(&mut stderr, &message),
     };
@@ -141,11 +125,12 @@ fn usage(stderr: &mut impl Write, message: &str) -> i32 {
     EXIT_USAGE
 }
 
-fn read_schema(file: &PathBuf) -> Result<Schema, String> {
+fn read_schema(file: &PathBuf, wrap: Option<WrapArg>) -> Result<Schema, String> {
     let name = file.display();
     let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read {name}: {error}"))?;
     let json = serde_json::from_str(&text).map_err(|error| format!("{name} is not JSON: {error}"))?;
-    Schema::compile(&json, &SchemaLimits::default()).map_err(|error| format!("{name}: {error}"))
+    let compiled = Schema::compile_wrapped(&json, wrap.map(Into::into), &SchemaLimits::default());
+    compiled.map_err(|error| format!("{name}: {error}"))
 }
 
 /// The running filter.

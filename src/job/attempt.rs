@@ -64,7 +64,7 @@ pub struct Usage {
     pub estimated: bool,
 }
 
-/// What one attempt cost.
+/// What one attempt came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AttemptUsage {
     /// The attempt's number.
@@ -72,6 +72,14 @@ pub struct AttemptUsage {
     /// Its tokens.
     #[serde(flatten)]
     pub usage: Usage,
+    /// How many places of its text were put right by lenient reading.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repairs: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What a checkpoint keeps of the attempts so far, so that another worker can go on.

@@ -28,6 +28,12 @@ pub struct JobSpec {
     /// How the model is asked to answer.
     #[serde(default)]
     pub mode: ModeChoice,
+    /// What is put around the schema; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrap: Option<Wrap>,
+    /// Whether an answer that is not quite JSON is put right.
+    #[serde(default)]
+    pub lenient: LenientChoice,
     /// How many times an invalid answer is asked for again.
     #[serde(default = "default_reasks")]
     pub max_reasks: u32,
@@ -96,6 +102,29 @@ pub enum ModeChoice {
     Json,
     /// Any text with a fenced JSON block in it.
     MdJson,
+}
+
+/// What is put around the schema.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wrap {
+    /// Any number of such values, as `{"tasks": […]}`.
+    Iterable,
+    /// One such value or none, as `{"result", "error", "message"}`.
+    Maybe,
+}
+
+/// Whether an answer that is not quite JSON is put right.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LenientChoice {
+    /// The first error makes the answer invalid.
+    #[default]
+    Off,
+    /// From the first byte.
+    On,
+    /// From the first error on; what was shown stays.
+    Auto,
 }
 
 /// How the model samples; what is absent is the provider's default.

@@ -31,6 +31,13 @@ pub struct Request {
     pub fenced: bool,
 }
 
+impl Request {
+    /// The name of the tool that takes the value, or an item: the first of those that are offered.
+    pub fn tool_name(&self) -> Option<&str> {
+        self.tools.as_ref()?.pointer("/0/function/name")?.as_str()
+    }
+}
+
 /// How the answer is drawn, and how long it may get. What is absent is left to the provider.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sampling {
@@ -51,6 +58,8 @@ pub struct Sampling {
 pub enum Carrier {
     /// In the arguments of a tool call.
     Tools,
+    /// In the arguments of several, each with an item of a list.
+    ParallelTools,
     /// In the message's text.
     Text,
 }

@@ -2,12 +2,13 @@
 
 use super::calls::{Calls, Turn};
 use super::error::{ParseError, ParseErrorKind};
+use super::items::Items;
 use super::machine::{Machine, State};
-use super::markdown::Markdown;
 use super::notes::Note;
 use super::op::OpSink;
 use super::options::{DraftOptions, Limits, Mode};
 use super::repair::Repair;
+use super::search::Search;
 use super::value::Value;
 
 /// How a text ended.
@@ -41,76 +42,71 @@ pub struct Draft {
     machine: Machine,
     /// Only in [`Mode::MdJson`].
     search: Option<Search>,
+    /// Only in [`Mode::ParallelTools`], where the machine reads nothing.
+    items: Option<Box<Items>>,
     calls: Calls,
     bytes_fed: usize,
     finished: bool,
 }
 
-/// The search for the beginning of the value.
-struct Search {
-    markdown: Markdown,
-    /// The bytes of a beginning that is not certain yet, and the offset of its first.
-    begun: Vec<u8>,
-    begun_at: usize,
-    /// Whether the machine reads, surely or on trial.
-    reads: bool,
-    /// The beginning is certain: something of the value stands.
-    certain: bool,
-    /// Bytes that were read again as prose.
-    reread: usize,
-}
-
-/// A piece of text that is read again as prose.
-struct Again {
-    base: usize,
-    bytes: Vec<u8>,
-    at: usize,
-}
-
 impl Draft {
     /// A draft that has read nothing.
     pub fn new(options: DraftOptions) -> Self {
-        let search = (options.mode == Mode::MdJson).then(|| Search {
-            markdown: Markdown::new(options.root),
-            begun: Vec::new(),
-            begun_at: 0,
-            reads: false,
-            certain: false,
-            reread: 0,
-        });
+        let many = options.mode == Mode::ParallelTools;
         Self {
             mode: options.mode,
             bytes_max: options.limits.bytes_max,
+            search: (options.mode == Mode::MdJson).then(|| Search::new(options.root)),
+            items: many.then(|| Box::new(Items::new(options.clone()))),
+            calls: Calls::new(options.tool.clone(), many),
             machine: Machine::new(options),
-            search,
-            calls: Calls::default(),
             bytes_fed: 0,
             finished: false,
         }
     }
 
     /// Reads the next bytes of the model's text: of its content, or of the arguments of call 0 in
-    /// [`Mode::Tools`]. Does nothing after an error or [`finish`](Self::finish).
+    /// [`Mode::Tools`] and [`Mode::ParallelTools`]. Does nothing after an error or [`finish`](Self::finish).
     pub fn feed(&mut self, bytes: &[u8]) {
         match self.mode {
-            Mode::Tools => self.feed_call(0, None, bytes),
+            Mode::Tools | Mode::ParallelTools => {
+                self.feed_call(0, None, None, bytes);
+            }
             Mode::Json | Mode::JsonSchema | Mode::MdJson => self.feed_text(bytes),
         }
     }
 
-    /// Reads the next bytes of the arguments of a tool call. The first call is the draft; others are counted. A
-    /// new id at the draft's index is another call, too, unless nothing of the first was shown.
-    pub fn feed_call(&mut self, index: u32, id: Option<&str>, bytes: &[u8]) {
-        match self.calls.turn(index, id) {
-            Turn::Draft => {}
-            Turn::Anew if !self.machine.spine.is_shown() => {
+    /// Reads the next bytes of the arguments of a tool call, and says what became of them. `id` and `name` may come
+    /// with the first piece alone; a new id at an index begins another call there.
+    ///
+    /// In [`Mode::Tools`] the first call of the tool is the draft, unless another one follows at its index before
+    /// anything of it was shown; in [`Mode::ParallelTools`] each call is an item, in the order of their beginning.
+    /// Calls that are no part of the draft are counted.
+    pub fn feed_call(&mut self, index: u32, id: Option<&str>, name: Option<&str>, bytes: &[u8]) -> Turn {
+        let (items, spine) = (self.items.as_deref_mut(), &self.machine.spine);
+        let shown = |slot| items.as_ref().map_or(spine.is_shown(), |items| items.is_shown(slot));
+        let turn = self.calls.turn(index, id, name, shown);
+        if self.finished {
+            return turn;
+        }
+        match (turn, items) {
+            (Turn::Other, _) | (Turn::NoItems, None) => {}
+            (Turn::NoItems, Some(items)) => items.say_none(),
+            (Turn::Call(slot) | Turn::Instead(slot), Some(items)) => {
+                if turn == Turn::Instead(slot) {
+                    items.restart(slot);
+                }
+                items.feed(slot, bytes, self.bytes_max.saturating_sub(self.bytes_fed));
+                self.bytes_fed = self.bytes_fed.saturating_add(bytes.len());
+            }
+            (Turn::Call(_), None) => self.feed_text(bytes),
+            (Turn::Instead(_), None) => {
                 self.machine.restart();
                 self.bytes_fed = 0;
+                self.feed_text(bytes);
             }
-            Turn::Anew => return self.calls.pass(),
-            Turn::Other => return,
         }
-        self.feed_text(bytes);
+        turn
     }
 
     #[inline]
@@ -164,28 +160,58 @@ impl Draft {
     /// Hands out all changes since the last flush, coalesced; true if there were any. Nothing is allocated while
     /// a string grows.
     pub fn flush(&mut self, sink: &mut dyn OpSink) -> bool {
-        self.machine.spine.flush(sink)
+        match &mut self.items {
+            None => self.machine.spine.flush(sink),
+            Some(items) => items.flush(sink),
+        }
     }
 
     /// The same for a sink whose type is known here, without dynamic calls.
     pub fn flush_into<S: OpSink>(&mut self, sink: &mut S) -> bool {
-        self.machine.spine.flush(sink)
+        match &mut self.items {
+            None => self.machine.spine.flush(sink),
+            Some(items) => items.flush(sink),
+        }
     }
 
-    /// The text is over. What became whole by that is handed out by the next flush.
+    /// The text is over, by the model's will. What became whole by that is handed out by the next flush.
     pub fn finish(&mut self) -> Outcome {
         if !self.finished {
             self.finished = true;
-            self.machine.finish();
+            self.end_text();
         }
-        let end = match (&self.machine.error, self.machine.state) {
-            (Some(error), _) => End::Invalid(error.clone()),
-            (None, State::Done) => End::Complete,
-            (None, _) => End::Truncated,
+        self.outcome()
+    }
+
+    /// The text was cut: what only its end would have made whole (a root number, an array of parallel calls) stays
+    /// open.
+    pub fn cut(&mut self) -> Outcome {
+        self.finished = true;
+        self.outcome()
+    }
+
+    fn end_text(&mut self) {
+        if let Some(items) = &mut self.items {
+            items.finish();
+            return;
+        }
+        self.machine.finish();
+        if let Some(search) = &self.search {
+            search.finish(&mut self.machine);
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        let closed = self.items.as_ref().map_or(self.machine.state == State::Done, |items| items.is_closed());
+        let end = match self.error() {
+            Some(error) => End::Invalid(error.clone()),
+            None if closed => End::Complete,
+            None => End::Truncated,
         };
+        let made = self.items.as_ref().map_or(self.machine.repairs_made, |items| items.repairs_made());
         Outcome {
             end,
-            repairs: self.machine.repairs_made,
+            repairs: made,
             duplicate_keys: self.duplicate_keys(),
             ignored_calls: self.calls.ignored,
         }
@@ -197,7 +223,11 @@ impl Draft {
             End::Invalid(error) => return Err(error),
             End::Complete | End::Truncated => {}
         }
-        match self.machine.spine.root.take() {
+        let whole = match &self.items {
+            Some(items) => items.value().filter(|_| items.is_closed()),
+            None => self.machine.spine.root.take(),
+        };
+        match whole {
             Some(root) => Ok(root),
             None => Err(ParseError {
                 offset: self.bytes_fed,
@@ -211,38 +241,60 @@ impl Draft {
 
     /// What is visible now; equal to folding every flushed op right after a flush.
     pub fn value(&self) -> Option<Value> {
-        self.machine.spine.value()
+        match &self.items {
+            None => self.machine.spine.value(),
+            Some(items) => items.value(),
+        }
     }
 
     /// The same as JSON text, without building a value; false (and nothing written) while nothing is shown.
     pub fn write_value(&self, out: &mut String) -> bool {
-        self.machine.spine.write_value(out)
+        let Some(items) = &self.items else {
+            return self.machine.spine.write_value(out);
+        };
+        let value = items.value();
+        value.inspect(|value| value.write_json(out)).is_some()
     }
 
-    /// The pointer of the deepest open value that is shown: one entry, or none when nothing is open (rule C1).
+    /// The pointer of the deepest open value that is shown: one entry, or none when nothing is open (rule C1); of
+    /// parallel calls, one for each that is open.
     pub fn open_paths(&self) -> Vec<String> {
-        self.machine.spine.open_path().into_iter().collect()
+        match &self.items {
+            None => self.machine.spine.open_path().into_iter().collect(),
+            Some(items) => items.open_paths(),
+        }
     }
 
     /// What was skipped since the last call, in order.
     pub fn take_notes(&mut self) -> Vec<Note> {
         let search = self.search.as_mut();
-        search.map_or_else(Vec::new, |search| search.markdown.notes.take())
+        search.map_or_else(Vec::new, Search::take_notes)
     }
 
     /// The error that ended the text.
     pub fn error(&self) -> Option<&ParseError> {
-        self.machine.error.as_ref()
+        match &self.items {
+            None => self.machine.error.as_ref(),
+            Some(items) => items.error(),
+        }
     }
 
     /// Whether the root is closed.
     pub fn is_closed(&self) -> bool {
-        self.machine.spine.root.is_some()
+        match &self.items {
+            None => self.machine.spine.root.is_some(),
+            Some(items) => items.is_closed(),
+        }
     }
 
-    /// The repairs made so far.
+    /// The repairs made so far, as far as they are listed: the first 256 of a text. Those of a beginning that may be
+    /// none are not told yet.
     pub fn repairs(&self) -> &[Repair] {
-        &self.machine.repairs
+        match (&self.items, &self.search) {
+            (Some(items), _) => &items.repairs,
+            (None, Some(search)) if !search.certain => &[],
+            (None, _) => &self.machine.repairs,
+        }
     }
 
     /// Bytes read so far.
@@ -252,84 +304,10 @@ impl Draft {
 
     /// Members that replaced an earlier one of the same name (rule T2).
     pub fn duplicate_keys(&self) -> usize {
-        self.machine.spine.duplicate_keys
-    }
-}
-
-impl Search {
-    /// Reads on, skipping what is no value; a false start is dropped and its bytes are skipped, too.
-    fn read(&mut self, machine: &mut Machine, reread_max: usize, base: usize, bytes: &[u8]) {
-        // A stack instead of recursion: a false start may hold further ones.
-        let mut again: Vec<Again> = Vec::new();
-        let mut at = 0;
-        while machine.state != State::Failed {
-            let false_start = match again.pop() {
-                Some(piece) if piece.at == piece.bytes.len() => None,
-                Some(mut piece) => {
-                    let (read, false_start) =
-                        self.read_some(machine, piece.base + piece.at, &piece.bytes[piece.at..]);
-                    piece.at += read;
-                    again.push(piece);
-                    false_start
-                }
-                None if at == bytes.len() => return,
-                None => {
-                    let (read, false_start) = self.read_some(machine, base + at, &bytes[at..]);
-                    at += read;
-                    false_start
-                }
-            };
-            let Some(piece) = false_start else { continue };
-            self.reread += piece.bytes.len();
-            if self.reread > reread_max {
-                machine.fail(
-                    ParseErrorKind::FalseStartsLimit,
-                    None,
-                    Some(reread_max),
-                    piece.base,
-                );
-                return;
-            }
-            again.push(piece);
+        match &self.items {
+            None => self.machine.spine.duplicate_keys,
+            Some(items) => items.duplicate_keys(),
         }
-    }
-
-    /// Reads until the end of the slice or a false start; says how far it came.
-    fn read_some(&mut self, machine: &mut Machine, base: usize, bytes: &[u8]) -> (usize, Option<Again>) {
-        let mut at = 0;
-        if !self.reads {
-            at = self.markdown.skip(bytes);
-            if at == bytes.len() {
-                return (at, None);
-            }
-            self.reads = true;
-            self.begun_at = base + at;
-        }
-        let read = at + machine.feed(base + at, &bytes[at..]);
-        self.certain = self.certain || machine.is_certain();
-        if self.certain {
-            self.begun = Vec::new();
-            return (bytes.len(), None);
-        }
-        self.begun.extend_from_slice(&bytes[at..read]);
-        if machine.state != State::Failed {
-            return (read, None);
-        }
-        machine.restart();
-        self.reads = false;
-        let begun = std::mem::take(&mut self.begun);
-        // A scalar may fail at its very first byte, which is then still to be read.
-        let Some((first, rest)) = begun.split_first() else {
-            self.markdown.refuse(bytes[at]);
-            return (at + 1, None);
-        };
-        self.markdown.refuse(*first);
-        let piece = Again {
-            base: self.begun_at + 1,
-            bytes: rest.to_vec(),
-            at: 0,
-        };
-        (read, Some(piece))
     }
 }
 

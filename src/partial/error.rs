@@ -64,6 +64,8 @@ pub enum ParseErrorKind {
     BlanksLimit,
     /// Too much of the prose looked like a value and was none.
     FalseStartsLimit,
+    /// More parallel tool calls than allowed.
+    CallsLimit,
 }
 
 impl ParseErrorKind {
@@ -92,6 +94,7 @@ impl ParseErrorKind {
             Self::DigitsLimit => "digits_limit",
             Self::BlanksLimit => "blanks_limit",
             Self::FalseStartsLimit => "false_starts_limit",
+            Self::CallsLimit => "calls_limit",
         }
     }
 
@@ -119,6 +122,7 @@ impl ParseErrorKind {
             Self::DigitsLimit => "expected a shorter number",
             Self::BlanksLimit => "expected fewer blanks in a row",
             Self::FalseStartsLimit => "expected less prose that looks like a value",
+            Self::CallsLimit => "expected fewer tool calls",
         }
     }
 }

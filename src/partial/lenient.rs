@@ -327,10 +327,17 @@ impl Machine {
         self.push_text_at(&held, quote_at);
     }
 
-    /// A quote that may end the open string. Member names, roots and typographic quotes leave no doubt.
+    /// A quote that may end the open string. Member names, roots and typographic quotes leave no doubt. Before the
+    /// first repair a string that was seen growing can go on behind its quote; one that appears whole cannot (rule V5),
+    /// so its quote waits.
     pub(super) fn hold_quote(&mut self, at: usize) {
         let certain = self.spine.leaf == Leaf::Key || self.spine.frames.is_empty();
-        if certain || self.lenient != Lenient::On {
+        let waits = match self.lenient {
+            Lenient::Off => false,
+            Lenient::On => true,
+            Lenient::Auto => self.spine.leaf == Leaf::Hidden,
+        };
+        if certain || !waits {
             self.close_text();
             return;
         }
@@ -483,6 +490,7 @@ impl Machine {
             return at + 1;
         }
         if self.is_inner_quote(byte) {
+            self.lenient = Lenient::On;
             self.go_on_behind_quote(byte, self.loose_at);
         } else {
             self.close_text();

@@ -187,6 +187,23 @@ impl Machine {
         root.len() > 0 || self.spine.frames.len() > 1 || self.spine.leaf == Leaf::Shown
     }
 
+    /// The root where it has closed without anything in it.
+    pub(super) fn empty_root(&self) -> Option<Value> {
+        let root = self.spine.root.as_ref()?;
+        let is_empty = match root {
+            Value::Object(members) => members.is_empty(),
+            Value::Array(items) => items.is_empty(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        };
+        is_empty.then(|| root.clone())
+    }
+
+    /// Makes a whole value the root.
+    pub(super) fn take_whole(&mut self, root: Value) {
+        self.spine.place(root, false);
+        self.after_value();
+    }
+
     /// Reads what stands behind the value: blanks alone are allowed.
     pub(super) fn read_behind(&mut self, base: usize, bytes: &[u8]) {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');

@@ -10,8 +10,20 @@ use super::options::RootKinds;
 /// The marks around think blocks. The closing ones are also skipped where no block is open: some models leave the
 /// opening one to their template.
 const TAGS: [&[u8]; 4] = [b"<think>", b"<thinking>", b"</think>", b"</thinking>"];
-/// Fences of these languages may hold the value; so may a fence that names none.
-const LANGUAGES: [&[u8]; 7] = [b"", b"json", b"json5", b"jsonc", b"jsonl", b"javascript", b"js"];
+/// Fences of these languages may hold the value; so may one that names none, and one with `json` anywhere in its name
+/// (`application/json`, `jsonc`, `json:answer`).
+const LANGUAGES: [&[u8]; 8] = [
+    b"javascript",
+    b"js",
+    b"text",
+    b"txt",
+    b"plain",
+    b"plaintext",
+    b"output",
+    b"response",
+];
+/// Bytes of a language's name that are looked at.
+const LANGUAGE_BYTES_MAX: usize = 64;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,6 +92,11 @@ impl Markdown {
         self.notes.push(NoteKind::Text, &[byte]);
     }
 
+    /// Whether what is read stands behind other text and in no fence.
+    pub(super) fn is_in_prose(&self) -> bool {
+        self.fence == 0 && !self.fresh
+    }
+
     /// Whether a value that fits the root's types may begin with this byte here.
     fn begins(&self, byte: u8) -> bool {
         let kinds = &self.kinds;
@@ -107,7 +124,7 @@ impl Markdown {
                 self.end_ticks(count);
                 return false;
             }
-            Place::Language if !byte.is_ascii_alphanumeric() => {
+            Place::Language if ends_language(byte) => {
                 self.end_language();
                 return false;
             }
@@ -136,6 +153,7 @@ impl Markdown {
         match self.place {
             Place::Prose => self.pass_prose(byte),
             Place::Ticks(count) => self.place = Place::Ticks(count + 1),
+            Place::Language if self.word.len() == LANGUAGE_BYTES_MAX => {}
             Place::Language => self.word.push(byte.to_ascii_lowercase()),
             Place::Code(seen) if byte == b'`' => {
                 self.place = if seen + 1 == self.fence {
@@ -178,7 +196,9 @@ impl Markdown {
     }
 
     fn end_language(&mut self) {
-        if LANGUAGES.contains(&self.word.as_slice()) {
+        let word = self.word.as_slice();
+        let json = word.windows(4).any(|part| part == b"json");
+        if word.is_empty() || json || LANGUAGES.contains(&word) {
             self.fresh = true;
             self.place = Place::Prose;
         } else {
@@ -211,4 +231,9 @@ impl Markdown {
             self.notes.seal();
         }
     }
+}
+
+/// The name of a fence's language ends at a blank, or at what may begin a value or end the fence.
+fn ends_language(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, b'{' | b'[' | b'"' | b'\'' | b'`')
 }

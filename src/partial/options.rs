@@ -34,8 +34,11 @@ impl Default for Limits {
 /// What the bytes look like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Mode {
-    /// Arguments of tool calls, one text per call index.
+    /// The arguments of one tool call; the first call is the draft.
     Tools,
+    /// The arguments of several tool calls: call i is item i of the array in [`TASKS`](super::TASKS), the one member
+    /// of the value.
+    ParallelTools,
     /// The content is the value.
     #[default]
     Json,
@@ -101,6 +104,8 @@ pub struct DraftOptions {
     pub lenient: Lenient,
     /// How much the text may ask.
     pub limits: Limits,
+    /// The tool whose calls are the draft; where none is named, those of any. Only tool calls have one.
+    pub tool: Option<Box<str>>,
     /// Which types the root may have.
     pub root: RootKinds,
     /// The schema's steering, if there is one.
@@ -113,6 +118,7 @@ impl std::fmt::Debug for DraftOptions {
             .field("mode", &self.mode)
             .field("lenient", &self.lenient)
             .field("limits", &self.limits)
+            .field("tool", &self.tool)
             .field("root", &self.root)
             .field("guide", &self.guide.is_some())
             .finish()

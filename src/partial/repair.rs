@@ -11,6 +11,16 @@ pub struct Repair {
     pub kind: RepairKind,
 }
 
+impl std::fmt::Display for Repair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at byte {}", self.kind.code(), self.offset)?;
+        if self.path.is_empty() {
+            return Ok(());
+        }
+        write!(f, " in {}", self.path)
+    }
+}
+
 /// The repairs there are. All are local: nothing that was shown is taken back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum RepairKind {

@@ -13,6 +13,7 @@ use super::kinds::{self, Kinds};
 use super::limits::SchemaLimits;
 use super::places::Places;
 use super::violation::{self, Violation};
+use super::wrap::{Wrap, Wrapped};
 use super::{formats, patterns};
 use crate::partial;
 
@@ -25,6 +26,8 @@ pub struct Schema {
     measures: Measures,
     root_kinds: Kinds,
     places: Arc<Places>,
+    /// Where this is a list of values: the schema of one, and the types it may have.
+    item: Option<(Json, Kinds)>,
 }
 
 impl Schema {
@@ -38,6 +41,33 @@ impl Schema {
     /// The first reason to refuse the schema. Everything that could cost much is refused before it is compiled.
     pub fn compile(schema: &Json, limits: &SchemaLimits) -> Result<Self, SchemaError> {
         guard::size(schema, limits)?;
+        Self::build(schema, limits)
+    }
+
+    /// The same for a schema that is put into a wrapper, if there is one to put it into. Faults are told by their
+    /// place in the schema as it was given.
+    ///
+    /// # Errors
+    ///
+    /// As [`compile`](Self::compile).
+    pub fn compile_wrapped(schema: &Json, wrap: Option<Wrap>, limits: &SchemaLimits) -> Result<Self, SchemaError> {
+        let Some(wrap) = wrap else {
+            return Self::compile(schema, limits);
+        };
+        guard::size(schema, limits)?;
+        let graph = Graph::read(schema, limits)?;
+        let item_kinds = kinds::kinds(&graph)?[0];
+        let wrapped = Wrapped::new(schema, &graph, wrap);
+        let mut built = Self::build(&wrapped.schema, limits).map_err(|error| SchemaError {
+            path: wrapped.place_given(&error.path),
+            ..error
+        })?;
+        built.item = (wrap == Wrap::Iterable).then(|| (schema.clone(), item_kinds));
+        Ok(built)
+    }
+
+    /// Compiles a schema whose size and depth are within the limits.
+    fn build(schema: &Json, limits: &SchemaLimits) -> Result<Self, SchemaError> {
         let graph = Graph::read(schema, limits)?;
         guard::pattern_sizes(&graph, limits)?;
         let measures = guard::complexity(&graph, limits)?;
@@ -52,6 +82,7 @@ impl Schema {
             measures,
             root_kinds: kinds[0],
             places: Arc::new(places),
+            item: None,
         })
     }
 
@@ -110,25 +141,35 @@ impl Schema {
 
     /// The schema as a provider gets it: without our own marks and the name of the dialect.
     pub(super) fn outgoing(&self) -> Json {
-        let mut plain = self.source.clone();
-        // The schema was read once already, so this reading finds no fault.
-        if let Ok(graph) = Graph::read(&self.source, &self.limits) {
-            let marked = graph.nodes_with("x-stream");
-            for pointer in marked {
-                let map = plain.pointer_mut(&pointer).and_then(Json::as_object_mut);
-                map.map(|map| map.shift_remove("x-stream"));
-            }
-        }
-        if let Some(root) = plain.as_object_mut() {
-            root.shift_remove("$schema");
-        }
-        plain
+        outgoing(&self.source, &self.limits)
     }
 
-    /// The schema as it was given.
+    /// Where this is a list of objects: the schema of one, as a provider gets it.
+    pub(super) fn outgoing_item(&self) -> Option<Json> {
+        let (item, _) = self.item.as_ref().filter(|(_, kinds)| *kinds == kinds::OBJECT)?;
+        Some(outgoing(item, &self.limits))
+    }
+
+    /// The schema that values are held against: as it was given, or in its wrapper.
     pub fn source(&self) -> &Json {
         &self.source
     }
+}
+
+fn outgoing(source: &Json, limits: &SchemaLimits) -> Json {
+    let mut plain = source.clone();
+    // The schema was read once already, so this reading finds no fault.
+    if let Ok(graph) = Graph::read(source, limits) {
+        let marked = graph.nodes_with("x-stream");
+        for pointer in marked {
+            let map = plain.pointer_mut(&pointer).and_then(Json::as_object_mut);
+            map.map(|map| map.shift_remove("x-stream"));
+        }
+    }
+    if let Some(root) = plain.as_object_mut() {
+        root.shift_remove("$schema");
+    }
+    plain
 }
 
 fn validator(schema: &Json, draft: Draft, limits: &SchemaLimits) -> Result<Validator, SchemaError> {

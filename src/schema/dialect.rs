@@ -2,14 +2,15 @@
 //!
 //! The shapes are those of OpenAI chat completions. Tool parameters and the `json_schema` format take only a root
 //! that is plainly an object (no union at the top), `json_object` any object; a root of another type can only be
-//! asked for in prose. Nothing is ever wrapped: [`fitting`] names the dialect that carries the root as it is, so
-//! the draft has the same paths in every dialect.
+//! asked for in prose. Nothing is wrapped for a dialect's sake: [`fitting`] names the one that carries the root as it
+//! is, so the draft has the same paths in every dialect.
 
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::compile::Schema;
 use super::convert::{cut, head};
 use super::violation::Violation;
+use crate::partial::NO_ITEMS;
 
 /// In which way the provider is asked for the structure.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
@@ -17,6 +18,8 @@ use super::violation::Violation;
 pub enum Dialect {
     /// One function whose parameters are the schema; the model must call it.
     Tools,
+    /// One function whose parameters are one item of a list; the model calls it once for each.
+    ParallelTools,
     /// `response_format` of type `json_schema`.
     JsonSchema,
     /// `response_format` of type `json_object`, the schema in the prompt.
@@ -28,16 +31,15 @@ pub enum Dialect {
 /// What goes into the request.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Ask {
-    /// The only element of `tools`: `{type, function: {name, description, parameters}}`.
-    pub tool: Option<Json>,
-    /// The `tool_choice` that makes the model call it.
+    /// The elements of `tools`, each `{type, function: {name, description, parameters}}`. The first is the one that
+    /// takes the value, or an item.
+    pub tools: Vec<Json>,
+    /// The `tool_choice` that makes the model call one.
     pub tool_choice: Option<Json>,
     /// The `response_format`.
     pub response_format: Option<Json>,
     /// Instruction text that carries the schema.
     pub system: Option<String>,
-    /// Whether the answer is the value inside a wrapper; today never.
-    pub wrapped: bool,
 }
 
 /// Longest function name that providers take, in characters.
@@ -54,14 +56,18 @@ const EXCERPT_BYTES: usize = 60;
 /// The dialect nearest to `dialect` that can carry the schema's root.
 ///
 /// A root that may be anything but an object goes to [`Dialect::MdJson`]; an object that is a union or conjunction
-/// at the top goes from [`Dialect::Tools`] and [`Dialect::JsonSchema`] to [`Dialect::Json`].
+/// at the top goes from [`Dialect::Tools`] and [`Dialect::JsonSchema`] to [`Dialect::Json`]. A list of objects
+/// ([`Wrap::Iterable`](super::Wrap::Iterable)) goes from [`Dialect::Tools`] to [`Dialect::ParallelTools`], and nothing
+/// else goes there.
 pub fn fitting(schema: &Schema, dialect: Dialect) -> Dialect {
     if !schema.is_object() {
         return Dialect::MdJson;
     }
     match dialect {
+        Dialect::Tools | Dialect::ParallelTools if item(schema).is_some() => Dialect::ParallelTools,
+        Dialect::ParallelTools => fitting(schema, Dialect::Tools),
         Dialect::Tools | Dialect::JsonSchema => {
-            if plain_object(schema).is_some() {
+            if plain_object(schema.outgoing()).is_some() {
                 dialect
             } else {
                 Dialect::Json
@@ -76,21 +82,19 @@ pub fn ask(schema: &Schema, dialect: Dialect) -> Ask {
     let name = function_name(schema.title());
     match fitting(schema, dialect) {
         Dialect::Tools => Ask {
-            tool: Some(json!({
-                "type": "function",
-                "function": {
-                    "name": name,
-                    "description": schema.description().unwrap_or("Takes the result in exactly this form."),
-                    "parameters": plain_object(schema),
-                },
-            })),
+            tools: vec![function(
+                &name,
+                schema.description().unwrap_or("Takes the result in exactly this form."),
+                plain_object(schema.outgoing()),
+            )],
             tool_choice: Some(json!({ "type": "function", "function": { "name": name } })),
             ..Ask::default()
         },
+        Dialect::ParallelTools => ask_for_items(item(schema).unwrap_or_default()),
         Dialect::JsonSchema => Ask {
             response_format: Some(json!({
                 "type": "json_schema",
-                "json_schema": { "name": name, "schema": plain_object(schema) },
+                "json_schema": { "name": name, "schema": plain_object(schema.outgoing()) },
             })),
             ..Ask::default()
         },
@@ -114,9 +118,46 @@ pub fn ask(schema: &Schema, dialect: Dialect) -> Ask {
     }
 }
 
-/// The schema with `"type": "object"` at its root, as tools and `json_schema` demand; `None` where the root is put
+/// One call for each item, in one answer. Since a call is demanded, there is one to say that there is no item: a model
+/// that had none to give would make one up.
+fn ask_for_items(item: Json) -> Ask {
+    let title = item.get("title").and_then(Json::as_str);
+    let mut name = function_name(title);
+    if name == NO_ITEMS {
+        name = NAME_DEFAULT.to_owned();
+    }
+    let description = item.get("description").and_then(Json::as_str);
+    let description = description.unwrap_or("Takes one item in exactly this form.").to_owned();
+    let none = json!({ "type": "object", "properties": {} });
+    Ask {
+        system: Some(format!(
+            "Call the function `{name}` once for each item that you find, all calls in one answer. Where there is no \
+             item at all, call `{NO_ITEMS}` instead."
+        )),
+        tools: vec![
+            function(&name, &description, Some(item)),
+            function(NO_ITEMS, "Says that there is no item to give.", Some(none)),
+        ],
+        tool_choice: Some(json!("required")),
+        ..Ask::default()
+    }
+}
+
+fn function(name: &str, description: &str, parameters: Option<Json>) -> Json {
+    json!({
+        "type": "function",
+        "function": { "name": name, "description": description, "parameters": parameters },
+    })
+}
+
+/// The schema of an item, where this is a list of plain objects.
+fn item(schema: &Schema) -> Option<Json> {
+    plain_object(schema.outgoing_item()?)
+}
+
+/// A schema with `"type": "object"` at its root, as tools and `json_schema` demand; `None` where the root is put
 /// together from other schemas. A root that is only a reference into the document is replaced by what it names.
-fn plain_object(schema: &Schema) -> Option<Json> {
+fn plain_object(whole: Json) -> Option<Json> {
     const BESIDE_REF: [&str; 6] = ["$defs", "definitions", "title", "description", "$id", "$comment"];
     const COMPOSED: [&str; 9] = [
         "$ref",
@@ -129,7 +170,6 @@ fn plain_object(schema: &Schema) -> Option<Json> {
         "enum",
         "const",
     ];
-    let whole = schema.outgoing();
     let mut root = whole.as_object()?.clone();
     // Each turn follows one reference; compiled schemas have no circle of references.
     while let Some(target) = root.get("$ref").and_then(Json::as_str) {
@@ -226,6 +266,9 @@ pub fn reask_no_json(dialect: Dialect, answer: &str, offset: usize, expected: &s
 fn closing(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Tools => "Call the function again with the whole corrected arguments.",
+        Dialect::ParallelTools => {
+            "Call the function again once for each item, corrected where that is needed, all calls in one answer."
+        }
         Dialect::JsonSchema | Dialect::Json => "Answer again with the whole corrected JSON and nothing else.",
         Dialect::MdJson => "Answer again with the whole corrected JSON in one block fenced by ```json.",
     }

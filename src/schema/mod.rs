@@ -20,8 +20,10 @@ mod reference;
 mod streams;
 mod violation;
 mod waits;
+mod wrap;
 
 pub use compile::Schema;
 pub use error::{SchemaError, SchemaErrorCode};
 pub use limits::SchemaLimits;
 pub use violation::Violation;
+pub use wrap::Wrap;

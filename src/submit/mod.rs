@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use crate::backend::{Backend, BackendError, Idempotency, Submission, Submitted};
 use crate::clock;
 use crate::event::{Epoch, Position};
-use crate::job::{JobId, JobSpec, SpecError, SpecLimits};
-use crate::schema::{Schema, SchemaError, SchemaLimits};
+use crate::job::{self, JobId, JobSpec, SpecError, SpecLimits};
+use crate::schema::{Schema, SchemaError, SchemaLimits, Wrap};
 
 /// How often a submission is sent that the engine does not answer.
 const SENDS_MAX: u32 = 4;
@@ -142,7 +142,12 @@ impl Admission {
     /// Compiling may take milliseconds: on the blocking pool, so no socket waits for it.
     async fn compile(&self, spec: &JobSpec) -> Result<Schema, Refused> {
         let (schema, limits) = (spec.schema.clone(), self.options.schema.clone());
-        let compiled = tokio::task::spawn_blocking(move || Schema::compile(&schema, &limits)).await;
+        let wrap = spec.wrap.map(|wrap| match wrap {
+            job::Wrap::Iterable => Wrap::Iterable,
+            job::Wrap::Maybe => Wrap::Maybe,
+        });
+        let compile = move || Schema::compile_wrapped(&schema, wrap, &limits);
+        let compiled = tokio::task::spawn_blocking(compile).await;
         match compiled {
             Ok(compiled) => compiled.map_err(bad_schema),
             Err(_) => Err(refuse(

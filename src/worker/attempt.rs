@@ -1,5 +1,6 @@
 //! One attempt: the model's stream in, changes of the draft into the journal, until the answer has ended.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,7 +12,7 @@ use crate::clock;
 use crate::event::{Note, NoteKind};
 use crate::job::Usage;
 use crate::llm::{Carrier, Chunk, Finish, LlmError, Stream};
-use crate::partial::{self, Draft, End};
+use crate::partial::{self, Draft, End, Turn};
 
 /// Bytes of notes that are gathered in one window at the most; more is dropped from the log, not from the draft.
 const NOTE_BYTES_MAX: usize = 16 * 1024;
@@ -46,15 +47,23 @@ pub(super) struct Answer {
     pub(super) raw: String,
     /// What a model that was to call a tool said instead, up to a bound.
     pub(super) said: String,
-    /// The id of the tool call that carried it.
-    pub(super) call_id: Option<String>,
-    /// The tool it called.
-    pub(super) call_name: Option<String>,
+    /// The tool calls that carried it, in the draft's order.
+    pub(super) calls: Vec<Call>,
+    /// What lenient reading put right.
+    pub(super) repairs: usize,
     pub(super) refusal: String,
     /// What the provider counted.
     pub(super) usage: Option<Usage>,
     /// Bytes the model said, beside the value too.
     pub(super) bytes: usize,
+}
+
+/// A tool call of the draft, as the model made it.
+#[derive(Default)]
+pub(super) struct Call {
+    pub(super) id: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) arguments: String,
 }
 
 /// Reads one answer.
@@ -68,22 +77,28 @@ pub(super) struct Attempt<'a> {
     notes: Notes,
     /// When the next flush may be.
     flush_at: Instant,
+    /// Whether anything waits to be flushed.
     dirty: bool,
+    /// Whether the draft has read on since its last flush.
+    changed: bool,
     /// Whether this window has told a note.
     noted: bool,
     in_flight: Option<InFlight>,
-    /// The tool call that is the draft.
-    call_index: Option<u32>,
-    /// Another call has begun at its index.
-    call_passed: bool,
+    /// How many of the draft's repairs were told.
+    repairs_told: usize,
     /// Bytes of the text when the value had closed.
     closed_at: Option<usize>,
 }
 
+/// Notes in the order of their coming, pieces of one kind joined.
 #[derive(Default)]
 struct Notes {
-    reasoning: String,
-    text: String,
+    /// Those that came before the changes which wait to be flushed.
+    before: VecDeque<Note>,
+    /// Those that came behind them.
+    behind: VecDeque<Note>,
+    /// Bytes of both together.
+    bytes: usize,
 }
 
 impl<'a> Attempt<'a> {
@@ -101,8 +116,8 @@ impl<'a> Attempt<'a> {
             draft,
             raw: String::new(),
             said: String::new(),
-            call_id: None,
-            call_name: None,
+            calls: Vec::new(),
+            repairs: 0,
             refusal: String::new(),
             usage: None,
             bytes: 0,
@@ -119,8 +134,8 @@ impl<'a> Attempt<'a> {
             dirty: false,
             noted: false,
             in_flight: None,
-            call_index: None,
-            call_passed: false,
+            changed: false,
+            repairs_told: 0,
             closed_at: None,
         }
     }
@@ -134,10 +149,17 @@ impl<'a> Attempt<'a> {
         };
         // The provider's connection closes here, before anything else is written.
         drop(stream);
+        let by_will = matches!(&stopped, Stopped::Finish(finish) if *finish != Finish::Length);
+        let outcome = if by_will {
+            self.answer.draft.finish()
+        } else {
+            self.answer.draft.cut()
+        };
+        (self.answer.end, self.answer.repairs) = (outcome.end, outcome.repairs);
         if matches!(stopped, Stopped::Cancelled) {
             closed(self.land().await)?;
         } else {
-            self.answer.end = self.answer.draft.finish().end;
+            self.hear_draft();
             self.drain().await?;
         }
         self.journal.keep(self.answer.draft.value());
@@ -176,8 +198,7 @@ impl<'a> Attempt<'a> {
             Chunk::Text(text) => {
                 self.answer.bytes += text.len();
                 push_up_to(&mut self.answer.said, &text, NOTE_BYTES_MAX);
-                self.notes.push(NoteKind::Text, &text);
-                self.dirty = true;
+                self.note(NoteKind::Text, &text);
             }
             Chunk::Call {
                 index,
@@ -187,8 +208,7 @@ impl<'a> Attempt<'a> {
             } => self.call(index, id, name, &arguments),
             Chunk::Reasoning(text) => {
                 self.answer.bytes += text.len();
-                self.notes.push(NoteKind::Reasoning, &text);
-                self.dirty = true;
+                self.note(NoteKind::Reasoning, &text);
             }
             Chunk::Refusal(text) => {
                 self.answer.bytes += text.len();
@@ -198,6 +218,11 @@ impl<'a> Attempt<'a> {
             Chunk::Finish(finish) => return Some(Stopped::Finish(finish)),
         }
         self.answer.draft.error().is_some().then_some(Stopped::BadText)
+    }
+
+    fn note(&mut self, kind: NoteKind, text: &str) {
+        self.notes.push(kind, text, self.changed);
+        self.dirty = true;
     }
 
     fn text(&mut self, text: &str) {
@@ -215,49 +240,60 @@ impl<'a> Attempt<'a> {
 
     fn call(&mut self, index: u32, id: Option<String>, name: Option<String>, arguments: &str) {
         self.answer.bytes += arguments.len();
-        let known = self.answer.call_id.as_ref();
-        let anew = known.is_some_and(|known| id.as_ref().is_some_and(|id| id != known));
-        let instead = anew && self.answer.draft.value().is_none();
-        self.answer
-            .draft
-            .feed_call(index, id.as_deref(), arguments.as_bytes());
-        // The first call is the draft; the others are told to nobody. A new id at its index is another call, which
-        // the draft takes only where the first has shown nothing.
-        if *self.call_index.get_or_insert(index) == index && !self.call_passed {
-            if instead {
-                self.answer.raw.clear();
-                (self.answer.call_id, self.answer.call_name) = (None, None);
+        let (named, piece) = (name.as_deref(), arguments.as_bytes());
+        let turn = self.answer.draft.feed_call(index, id.as_deref(), named, piece);
+        let (Turn::Call(slot) | Turn::Instead(slot)) = turn else {
+            return self.hear_draft();
+        };
+        if turn == Turn::Instead(slot) && self.answer.calls.len() == 1 {
+            self.answer.raw.clear();
+        }
+        self.answer.raw.push_str(arguments);
+        let calls = &mut self.answer.calls;
+        calls.resize_with(calls.len().max(slot + 1), Call::default);
+        if let Some(call) = calls.get_mut(slot) {
+            if turn == Turn::Instead(slot) {
+                *call = Call::default();
             }
-            self.call_passed = anew && !instead;
-            if !self.call_passed {
-                self.answer.raw.push_str(arguments);
-                self.answer.call_id = self.answer.call_id.take().or(id);
-                self.answer.call_name = self.answer.call_name.take().or(name);
-            }
+            call.arguments.push_str(arguments);
+            call.id = call.id.take().or(id);
+            call.name = call.name.take().or(name);
         }
         self.hear_draft();
     }
 
+    /// Takes over what the draft tells beside its value.
     fn hear_draft(&mut self) {
         for note in self.answer.draft.take_notes() {
             let kind = match note.kind {
                 partial::NoteKind::Reasoning => NoteKind::Reasoning,
                 partial::NoteKind::Text => NoteKind::Text,
             };
-            self.notes.push(kind, &note.text);
+            self.note(kind, &note.text);
         }
-        self.dirty = true;
+        let repairs = self.answer.draft.repairs();
+        let told = self.repairs_told.min(repairs.len());
+        self.repairs_told = repairs.len();
+        let lines: Vec<String> = repairs[told..].iter().map(|repair| format!("repaired: {repair}\n")).collect();
+        (self.dirty, self.changed) = (true, true);
+        for line in lines {
+            self.note(NoteKind::Warning, &line);
+        }
     }
 
-    /// Sends what has gathered: notes first, since a model speaks before its value more often than after it.
+    /// Sends the next of what has gathered, in the order of its coming: notes, the draft's changes, later notes.
     fn flush(&mut self) {
         if let Some(note) = self.notes.pop() {
             self.noted = true;
             self.in_flight = Some(self.journal.note(note));
             return;
         }
-        self.dirty = false;
+        self.changed = false;
         self.in_flight = self.journal.flush(&mut self.answer.draft, &self.answer.raw);
+        self.dirty = self.notes.go_on();
+        if self.dirty {
+            return;
+        }
         // A flush that had nothing to tell opens no window: the first change goes at once.
         if std::mem::take(&mut self.noted) || self.in_flight.is_some() {
             self.flush_at = clock::now() + self.window;
@@ -289,22 +325,39 @@ impl<'a> Attempt<'a> {
 }
 
 impl Notes {
-    fn push(&mut self, kind: NoteKind, text: &str) {
-        let gathered = match kind {
-            NoteKind::Reasoning => &mut self.reasoning,
-            NoteKind::Text | NoteKind::Warning => &mut self.text,
-        };
-        push_up_to(gathered, text, NOTE_BYTES_MAX);
+    /// Takes a note in; `behind` where changes of the draft wait that came before it. What is over the bound is
+    /// dropped.
+    fn push(&mut self, kind: NoteKind, text: &str, behind: bool) {
+        let room = NOTE_BYTES_MAX.saturating_sub(self.bytes);
+        let text = &text[..text.floor_char_boundary(room)];
+        if text.is_empty() {
+            return;
+        }
+        self.bytes += text.len();
+        let queue = if behind { &mut self.behind } else { &mut self.before };
+        match queue.back_mut() {
+            Some(last) if last.kind == kind => last.text.push_str(text),
+            _ => queue.push_back(Note {
+                kind,
+                text: text.to_owned(),
+            }),
+        }
     }
 
+    /// The next note that comes before the draft's changes.
     fn pop(&mut self) -> Option<Note> {
-        let (kind, text) = if self.reasoning.is_empty() {
-            (NoteKind::Text, &mut self.text)
-        } else {
-            (NoteKind::Reasoning, &mut self.reasoning)
-        };
-        let text = std::mem::take(text);
-        (!text.is_empty()).then_some(Note { kind, text })
+        let mut note = self.before.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(note.text.len());
+        if note.kind == NoteKind::Warning {
+            note.text.truncate(note.text.trim_end().len());
+        }
+        Some(note)
+    }
+
+    /// The draft's changes are on their way; whether notes follow them.
+    fn go_on(&mut self) -> bool {
+        std::mem::swap(&mut self.before, &mut self.behind);
+        !self.before.is_empty()
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::attempt::Answer;
 use crate::job::{AttemptError, Message, Role};
-use crate::partial::{End, ParseError};
+use crate::partial::{End, ParseError, TASKS, Value};
 use crate::schema::Violation;
 use crate::schema::dialect::{self, Dialect};
 
@@ -58,36 +58,57 @@ impl Fault {
                 "one whole JSON value, but the answer ended before it",
             ),
         };
-        match (dialect, &answer.call_id) {
-            (Dialect::Tools, Some(id)) => tool_turns(id, answer, text, !matches!(self, Self::Violations(_))),
-            _ => text_turns(answer, text),
-        }
+        let as_written = matches!(self, Self::Violations(_)) && answer.repairs == 0;
+        tool_turns(dialect, answer, &text, as_written).unwrap_or_else(|| text_turns(answer, text))
     }
 }
 
-/// The call as the model made it, and a `tool` message that answers it. Arguments that are no JSON are closed, since
-/// providers read them again.
-fn tool_turns(id: &str, answer: &Answer, text: String, broken: bool) -> Vec<Message> {
-    let arguments = match (broken, answer.draft.value()) {
-        (false, _) => answer.raw.clone(),
-        (true, Some(value)) => value.to_json(),
-        (true, None) => "{}".to_owned(),
-    };
-    let name = answer.call_name.clone();
-    let call =
-        json!([{ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } }]);
-    vec![
-        Message {
-            role: Role::Assistant,
-            content: serde_json::Value::Null,
-            tool_calls: Some(call),
-            tool_call_id: None,
-        },
-        Message {
-            tool_call_id: Some(id.to_owned()),
-            ..Message::text(Role::Tool, text)
-        },
-    ]
+/// The calls as the model made them, and a `tool` message that answers each; `None` where there was none, or one came
+/// without an id. Arguments that are no JSON are closed, since providers read them again.
+fn tool_turns(dialect: Dialect, answer: &Answer, text: &str, as_written: bool) -> Option<Vec<Message>> {
+    if !matches!(dialect, Dialect::Tools | Dialect::ParallelTools) || answer.calls.is_empty() {
+        return None;
+    }
+    let value = answer.draft.value();
+    let mut calls = Vec::new();
+    let mut answers = Vec::new();
+    for (slot, call) in answer.calls.iter().enumerate() {
+        let id = call.id.as_ref()?;
+        let read = match dialect {
+            Dialect::ParallelTools => value.as_ref().and_then(|value| item(value, slot)),
+            _ => value.as_ref(),
+        };
+        let arguments = match (as_written, read) {
+            (true, _) => call.arguments.clone(),
+            (false, Some(value)) => value.to_json(),
+            (false, None) => "{}".to_owned(),
+        };
+        let name = &call.name;
+        calls.push(json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } }));
+        // Every call wants an answer; what is wrong is told once.
+        let said = if slot == 0 { text } else { "See the answer to the first call." };
+        answers.push(Message {
+            tool_call_id: Some(id.clone()),
+            ..Message::text(Role::Tool, said)
+        });
+    }
+    let mut turns = vec![Message {
+        role: Role::Assistant,
+        content: serde_json::Value::Null,
+        tool_calls: Some(calls.into()),
+        tool_call_id: None,
+    }];
+    turns.extend(answers);
+    Some(turns)
+}
+
+/// An item of a list of parallel calls.
+fn item(value: &Value, slot: usize) -> Option<&Value> {
+    let Value::Object(members) = value else { return None };
+    match members.get(TASKS)? {
+        Value::Array(items) => items.get(slot),
+        _ => None,
+    }
 }
 
 /// The model's own words: the text of the value, or what stood in its place.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::job::{JobSpec, Message, ModeChoice, Role};
+use crate::job::{self, JobSpec, LenientChoice, Message, ModeChoice, Role};
 use crate::llm::{Carrier, Provider, Providers, Request, Sampling};
 use crate::partial::{DraftOptions, Lenient, Limits, Mode};
 use crate::schema::dialect::{self, Dialect};
-use crate::schema::{Schema, SchemaLimits};
+use crate::schema::{Schema, SchemaLimits, Wrap};
 
 /// What every attempt of a delivery shares.
 pub(super) struct Prepared {
@@ -34,7 +34,12 @@ pub(super) async fn prepare(
         message: unknown.to_string(),
     })?;
     let given = Arc::clone(&spec);
-    let compiled = tokio::task::spawn_blocking(move || Schema::compile(&given.schema, &limits)).await;
+    let wrap = spec.wrap.map(|wrap| match wrap {
+        job::Wrap::Iterable => Wrap::Iterable,
+        job::Wrap::Maybe => Wrap::Maybe,
+    });
+    let compile = move || Schema::compile_wrapped(&given.schema, wrap, &limits);
+    let compiled = tokio::task::spawn_blocking(compile).await;
     let schema = match compiled {
         Ok(Ok(schema)) => Arc::new(schema),
         Ok(Err(error)) => {
@@ -52,7 +57,7 @@ pub(super) async fn prepare(
     };
     let dialect = dialect::fitting(&schema, wanted(spec.mode, &provider));
     let request = request(&spec, &schema, dialect);
-    let draft = draft_options(&spec, &schema, dialect);
+    let draft = draft_options(&spec, &schema, dialect, &request);
     Ok(Prepared {
         schema,
         provider,
@@ -84,7 +89,7 @@ fn request(spec: &JobSpec, schema: &Schema, dialect: Dialect) -> Request {
         // As the job gave it: the provider takes its own name off, once.
         model: spec.model.clone(),
         messages,
-        tools: ask.tool.map(|tool| serde_json::Value::Array(vec![tool])),
+        tools: (!ask.tools.is_empty()).then(|| serde_json::Value::Array(ask.tools)),
         tool_choice: ask.tool_choice,
         response_format: ask.response_format,
         sampling: Sampling {
@@ -95,32 +100,38 @@ fn request(spec: &JobSpec, schema: &Schema, dialect: Dialect) -> Request {
             stop: spec.sampling.stop.clone(),
         },
         script: spec.script.clone().unwrap_or_default(),
-        schema: Arc::new(spec.schema.clone()),
+        schema: Arc::new(schema.source().clone()),
         attempt: 1,
-        carrier: if dialect == Dialect::Tools {
-            Carrier::Tools
-        } else {
-            Carrier::Text
+        carrier: match dialect {
+            Dialect::Tools => Carrier::Tools,
+            Dialect::ParallelTools => Carrier::ParallelTools,
+            Dialect::JsonSchema | Dialect::Json | Dialect::MdJson => Carrier::Text,
         },
         fenced: dialect == Dialect::MdJson,
     }
 }
 
-fn draft_options(spec: &JobSpec, schema: &Schema, dialect: Dialect) -> DraftOptions {
+fn draft_options(spec: &JobSpec, schema: &Schema, dialect: Dialect, request: &Request) -> DraftOptions {
     let limits = Limits::default();
     let bytes = spec.limits.bytes.and_then(|bytes| usize::try_from(bytes).ok());
     DraftOptions {
         mode: match dialect {
             Dialect::Tools => Mode::Tools,
+            Dialect::ParallelTools => Mode::ParallelTools,
             Dialect::JsonSchema => Mode::JsonSchema,
             Dialect::Json => Mode::Json,
             Dialect::MdJson => Mode::MdJson,
         },
-        lenient: Lenient::Off,
+        lenient: match spec.lenient {
+            LenientChoice::Off => Lenient::Off,
+            LenientChoice::On => Lenient::On,
+            LenientChoice::Auto => Lenient::Auto,
+        },
         limits: Limits {
             bytes_max: bytes.unwrap_or(limits.bytes_max),
             ..limits
         },
+        tool: request.tool_name().map(Into::into),
         root: schema.root_kinds(),
         guide: Some(schema.guide()),
     }

@@ -244,7 +244,11 @@ impl Delivery {
             .usage
             .unwrap_or_else(|| Usage::estimate(asked, answer.bytes));
         let n = self.journal.record.n;
-        self.journal.record.usage.push(AttemptUsage { n, usage });
+        self.journal.record.usage.push(AttemptUsage {
+            n,
+            usage,
+            repairs: answer.repairs as u64,
+        });
         if let Stopped::Provider(error) = &answer.stopped {
             tracing::warn!(kind = error.kind.code(), attempt = n, "the provider failed");
         }

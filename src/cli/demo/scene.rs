@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::job::{JobLimits, JobSpec, ModeChoice, Sampling, Script};
+use crate::job::{JobLimits, JobSpec, LenientChoice, ModeChoice, Sampling, Script};
 use crate::wire::{Deliver, Unseen};
 
 /// One job and how its viewers look at it.
@@ -175,6 +175,8 @@ impl Scene {
             input: Some(self.input.to_owned()),
             schema: self.schema.clone(),
             mode: self.mode,
+            wrap: None,
+            lenient: LenientChoice::default(),
             max_reasks: 2,
             flush_ms: 33,
             sampling: Sampling::default(),

@@ -149,7 +149,7 @@ impl ScriptedStream {
     /// A tool call is announced with its id and name before its arguments.
     fn opening(&mut self) -> Option<Chunk> {
         let act = self.play.acts.get(self.act)?;
-        let Kind::Call { id, name } = &act.kind else {
+        let Kind::Call { index, id, name } = &act.kind else {
             return None;
         };
         if self.announced {
@@ -157,7 +157,7 @@ impl ScriptedStream {
         }
         self.announced = true;
         Some(Chunk::Call {
-            index: 0,
+            index: *index,
             id: Some(id.clone()),
             name: Some(name.clone()),
             arguments: String::new(),
@@ -187,8 +187,8 @@ impl ScriptedStream {
             Kind::Reasoning => Chunk::Reasoning(token),
             Kind::Text => Chunk::Text(token),
             Kind::Refusal => Chunk::Refusal(token),
-            Kind::Call { .. } => Chunk::Call {
-                index: 0,
+            Kind::Call { index, .. } => Chunk::Call {
+                index: *index,
                 id: None,
                 name: None,
                 arguments: token,
@@ -200,6 +200,7 @@ impl ScriptedStream {
         if self.told >= act.text.len() {
             self.act += 1;
             self.told = 0;
+            self.announced = false;
         }
         Some(chunk)
     }

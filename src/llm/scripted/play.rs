@@ -6,6 +6,7 @@ use super::answer::value;
 use super::words;
 use crate::llm::chunk::Finish;
 use crate::llm::request::{Carrier, Request};
+use crate::partial::{NO_ITEMS, TASKS};
 
 /// The whole answer.
 #[derive(Debug)]
@@ -29,7 +30,11 @@ pub(super) enum Kind {
     Reasoning,
     Text,
     Refusal,
-    Call { id: String, name: String },
+    Call {
+        index: u32,
+        id: String,
+        name: String,
+    },
 }
 
 /// An end before the end. The order decides between two that are due at the same token.
@@ -56,11 +61,11 @@ impl Play {
             }),
             None => {}
         }
-        let (kind, answer, finish) = answer(request);
-        acts.push(Act {
-            kind,
-            text: block + &answer,
-        });
+        let (mut answer, finish) = answer(request);
+        if let Some(first) = answer.first_mut() {
+            first.text.insert_str(0, &block);
+        }
+        acts.append(&mut answer);
         acts.retain(|act| !act.text.is_empty());
         Self {
             acts,
@@ -97,27 +102,51 @@ fn ending(request: &Request) -> Option<(u64, Ending)> {
         .min()
 }
 
-fn answer(request: &Request) -> (Kind, String, Finish) {
+fn answer(request: &Request) -> (Vec<Act>, Finish) {
     let script = &request.script;
+    let text = |kind, text| (vec![Act { kind, text }], Finish::Stop);
     if script.refuse {
-        return (Kind::Refusal, words::REFUSAL.to_owned(), Finish::Stop);
+        return text(Kind::Refusal, words::REFUSAL.to_owned());
     }
     let broken = request.attempt <= script.broken_attempts;
     match request.carrier {
-        Carrier::Tools => {
-            let kind = Kind::Call {
-                id: format!("call_scripted_{}", request.attempt),
-                name: tool_name(request),
-            };
-            let text = if broken {
-                words::NO_JSON.to_owned()
-            } else {
-                value(request).to_string()
-            };
-            (kind, text, Finish::ToolCalls)
+        Carrier::Text if broken => text(Kind::Text, words::NO_JSON.to_owned()),
+        Carrier::Text => text(Kind::Text, dressed(request, &value(request))),
+        Carrier::Tools | Carrier::ParallelTools if broken => {
+            let call = call(request, 0, tool_name(request), words::NO_JSON.to_owned());
+            (vec![call], Finish::ToolCalls)
         }
-        Carrier::Text if broken => (Kind::Text, words::NO_JSON.to_owned(), Finish::Stop),
-        Carrier::Text => (Kind::Text, dressed(request, &value(request)), Finish::Stop),
+        Carrier::Tools => {
+            let call = call(request, 0, tool_name(request), value(request).to_string());
+            (vec![call], Finish::ToolCalls)
+        }
+        Carrier::ParallelTools => (calls(request, &value(request)), Finish::ToolCalls),
+    }
+}
+
+fn call(request: &Request, index: u32, name: &str, text: String) -> Act {
+    let id = match index {
+        0 => format!("call_scripted_{}", request.attempt),
+        _ => format!("call_scripted_{}_{index}", request.attempt),
+    };
+    let name = name.to_owned();
+    Act {
+        kind: Kind::Call { index, id, name },
+        text,
+    }
+}
+
+/// One call for each item of the list, or the one that says that there is none. A list that was spoilt into something
+/// else is a call of that.
+fn calls(request: &Request, value: &Value) -> Vec<Act> {
+    match value.get(TASKS) {
+        Some(Value::Array(items)) if items.is_empty() => vec![call(request, 0, NO_ITEMS, "{}".to_owned())],
+        Some(Value::Array(items)) => (0..)
+            .zip(items)
+            .map(|(index, item)| call(request, index, tool_name(request), item.to_string()))
+            .collect(),
+        Some(other) => vec![call(request, 0, tool_name(request), other.to_string())],
+        None => vec![call(request, 0, tool_name(request), "null".to_owned())],
     }
 }
 
@@ -134,17 +163,8 @@ fn dressed(request: &Request, value: &Value) -> String {
     }
 }
 
-fn tool_name(request: &Request) -> String {
-    let chosen = request
-        .tool_choice
-        .as_ref()
-        .and_then(|choice| choice.pointer("/function/name"));
-    let first = request
-        .tools
-        .as_ref()
-        .and_then(|tools| tools.pointer("/0/function/name"));
-    let name = chosen.or(first).and_then(Value::as_str);
-    name.unwrap_or("extract").to_owned()
+fn tool_name(request: &Request) -> &str {
+    request.tool_name().unwrap_or("extract")
 }
 
 /// Four characters a token, as everywhere in the play.

@@ -4,12 +4,16 @@ use serde_json::Value as Json;
 
 use super::job::{list, owned};
 use super::{BadProto, generated, same_words, word};
-use crate::job::{JobLimits, JobSpec, Message, ModeChoice, Plain, Role, Sampling, Script};
+use crate::job::{
+    JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Plain, Role, Sampling, Script, Wrap,
+};
 use crate::wire::client::{Auth, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen};
 
 same_words!(Form = Form: Patch, Snapshot, Final);
 same_words!(Unseen = Unseen: Absent, Null);
 same_words!(ModeChoice = Mode: Auto, Tools, JsonSchema, Json, MdJson);
+same_words!(Wrap = Wrap: Iterable, Maybe);
+same_words!(LenientChoice = Lenient: Off, On, Auto);
 same_words!(Role = Role: System, Developer, User, Assistant, Tool);
 
 /// A word by its number, where unspecified means the default.
@@ -160,6 +164,8 @@ impl From<&JobSpec> for generated::JobRequest {
             limits: Some(spec.limits.into()),
             metadata: spec.metadata.clone().into_iter().collect(),
             script: spec.script.as_ref().map(Into::into),
+            wrap: spec.wrap.map_or(0, |wrap| generated::Wrap::from(wrap).into()),
+            lenient: generated::Lenient::from(spec.lenient).into(),
         }
     }
 }
@@ -175,6 +181,11 @@ impl TryFrom<generated::JobRequest> for JobSpec {
             input: request.input,
             schema: json("schema_json", &request.schema_json)?,
             mode: word_or_default::<generated::Mode, _>("mode", request.mode)?,
+            wrap: match request.wrap {
+                0 => None,
+                number => Some(word::<generated::Wrap, _>("wrap", number)?),
+            },
+            lenient: word_or_default::<generated::Lenient, _>("lenient", request.lenient)?,
             max_reasks: request.max_reasks.unwrap_or(Self::DEFAULT_REASKS),
             flush_ms: request.flush_ms.unwrap_or(Self::DEFAULT_FLUSH_MS),
             sampling: request.sampling.unwrap_or_default().into(),

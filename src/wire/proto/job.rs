@@ -113,6 +113,7 @@ impl From<&AttemptUsage> for generated::AttemptUsage {
         Self {
             n: cost.n,
             usage: Some(cost.usage.into()),
+            repairs: cost.repairs,
         }
     }
 }
@@ -122,6 +123,7 @@ impl From<generated::AttemptUsage> for AttemptUsage {
         Self {
             n: cost.n,
             usage: cost.usage.unwrap_or_default().into(),
+            repairs: cost.repairs,
         }
     }
 }

@@ -1,0 +1,65 @@
+//! Choices that several commands offer.
+
+use clap::ValueEnum;
+
+use crate::job::{self, LenientChoice};
+use crate::partial::Lenient;
+use crate::schema;
+
+/// Whether text that is not JSON is repaired.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LenientArg {
+    /// Never.
+    Off,
+    /// From the first byte.
+    On,
+    /// From the first error.
+    Auto,
+}
+
+/// What is put around the schema.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WrapArg {
+    /// Any number of such values: {"tasks": […]}.
+    Iterable,
+    /// One such value or none: {"result", "error", "message"}.
+    Maybe,
+}
+
+impl From<LenientArg> for Lenient {
+    fn from(lenient: LenientArg) -> Self {
+        match lenient {
+            LenientArg::Off => Self::Off,
+            LenientArg::On => Self::On,
+            LenientArg::Auto => Self::Auto,
+        }
+    }
+}
+
+impl From<LenientArg> for LenientChoice {
+    fn from(lenient: LenientArg) -> Self {
+        match lenient {
+            LenientArg::Off => Self::Off,
+            LenientArg::On => Self::On,
+            LenientArg::Auto => Self::Auto,
+        }
+    }
+}
+
+impl From<WrapArg> for schema::Wrap {
+    fn from(wrap: WrapArg) -> Self {
+        match wrap {
+            WrapArg::Iterable => Self::Iterable,
+            WrapArg::Maybe => Self::Maybe,
+        }
+    }
+}
+
+impl From<WrapArg> for job::Wrap {
+    fn from(wrap: WrapArg) -> Self {
+        match wrap {
+            WrapArg::Iterable => Self::Iterable,
+            WrapArg::Maybe => Self::Maybe,
+        }
+    }
+}
