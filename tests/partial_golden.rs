@@ -1,5 +1,7 @@
 //! The rules of the draft as files: `golden/partial/<rule>/*.json`, replayed at every byte cut and at random ones.
 //!
+//! Each replay is folded after every cut and in slower rhythms, and each rule has a group of its own.
+//!
 //! A file is an array of cases. A case is a text in steps, each `[chunk, value?, at?]`: what is shown behind that
 //! chunk (nothing if left out), and the pointer of the deepest open value. A chunk is a string or `{"hex": "…"}`.
 #![allow(
@@ -170,6 +172,7 @@ fn options(body: &Map) -> DraftOptions {
             number_digits_max: limit("number_digits_max", usual.number_digits_max),
             blanks_max: limit("blanks_max", usual.blanks_max),
         },
+        tool: None,
         root,
         guide,
     }
@@ -230,17 +233,20 @@ fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    /// Feeds the text cut at `cuts`, checks each step that a cut meets, and the end.
-    fn replay(&self, cuts: impl Iterator<Item = usize>) -> usize {
+    /// Feeds the text cut at `cuts`, folds the ops behind every `rhythm`th, checks each step that a cut meets, and
+    /// the end.
+    fn replay(&self, cuts: impl Iterator<Item = usize>, rhythm: usize) -> usize {
         let mut draft = Draft::new(self.options.clone());
         let mut folded = Folded::default();
         let mut notes = Vec::new();
         let (mut at, mut met) = (0, 0);
-        for cut in cuts {
+        for (turn, cut) in (1..).zip(cuts) {
             let end = cut.min(self.text.len());
             draft.feed(&self.text[at..end]);
             at = end;
-            self.fold(&mut draft, &mut folded);
+            if turn % rhythm == 0 {
+                self.fold(&mut draft, &mut folded);
+            }
             if let Some(step) = self.steps.iter().find(|step| step.end == end) {
                 let what = format!("{} behind byte {end}", self.name);
                 assert_eq!(draft.value(), step.value, "{what}");
@@ -318,20 +324,46 @@ impl Case {
     }
 }
 
+/// Flushes: behind every piece, behind every so many, and at the end alone.
+const RHYTHMS: [usize; 5] = [1, 2, 3, 7, usize::MAX];
+
+/// The rules of the draft that have a group of cases. Rule C2 is the schema's.
+const GROUPS: [&str; 17] = [
+    "V1", "V2", "V3", "V4", "V5", "V6", "C1", "T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8", "modes",
+    "guide",
+];
+
+#[test]
+fn every_rule_has_its_group() {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/partial");
+    let groups = fs::read_dir(&home)
+        .expect("readable")
+        .map(|entry| entry.expect("readable").file_name());
+    let mut found: Vec<String> = groups
+        .map(|name| name.into_string().expect("a plain name"))
+        .collect();
+    let mut wanted = GROUPS.map(str::to_owned);
+    found.sort();
+    wanted.sort();
+    assert_eq!(found, wanted);
+}
+
 #[test]
 fn golden_cases_hold_at_every_cut() {
     let cases = cases();
     assert!(cases.len() > 100, "only {} cases were found", cases.len());
     for case in &cases {
         let marks: Vec<usize> = case.steps.iter().map(|step| step.end).collect();
-        assert_eq!(case.replay(marks.iter().copied()), case.steps.len());
-        assert!(case.replay(1..=case.text.len()) > 0 || case.text.is_empty());
+        for rhythm in RHYTHMS {
+            assert_eq!(case.replay(marks.iter().copied(), rhythm), case.steps.len());
+            assert!(case.replay(1..=case.text.len(), rhythm) > 0 || case.text.is_empty());
+        }
         for first in 0..=case.text.len() {
-            case.replay([first, case.text.len()].into_iter());
+            case.replay([first, case.text.len()].into_iter(), 1);
         }
         // Cuts from a fixed sequence: the same in every run.
         let mut seed = 0x2545_F491_4F6C_DD1Du64;
-        for _ in 0..20 {
+        for round in 0..20 {
             let mut cuts = vec![0];
             while cuts.last() != Some(&case.text.len()) {
                 seed ^= seed << 13;
@@ -339,7 +371,7 @@ fn golden_cases_hold_at_every_cut() {
                 seed ^= seed << 17;
                 cuts.push((cuts[cuts.len() - 1] + (seed % 7) as usize).min(case.text.len()));
             }
-            case.replay(cuts.into_iter());
+            case.replay(cuts.into_iter(), RHYTHMS[round % RHYTHMS.len()]);
         }
     }
 }

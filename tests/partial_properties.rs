@@ -412,7 +412,7 @@ proptest! {
     fn noise_keeps_every_invariant_in_every_mode(
         bytes in vec(prop::sample::select(b"{}[]\",:\\ud83d0019.-+eE tfalsn\n`'<>/*#ab\xe2\x9c\x93".to_vec()), 0..60),
         cuts in cuts(), flushes in flushes(), join in 0..20usize,
-        mode in prop::sample::select(vec![Mode::Json, Mode::JsonSchema, Mode::MdJson, Mode::Tools]),
+        mode in prop::sample::select(vec![Mode::Json, Mode::JsonSchema, Mode::MdJson, Mode::Tools, Mode::ParallelTools]),
         lenient in prop::sample::select(vec![Lenient::Off, Lenient::On, Lenient::Auto]),
     ) {
         let options = DraftOptions { mode, lenient, ..DraftOptions::default() };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use livedraft::event::{EndError, Epoch, Position, Timings};
 use livedraft::job::{
-    JobLimits, JobSpec, JobState, Message, LenientChoice, ModeChoice, Outcome, Role, Sampling, Script, Usage,
+    JobLimits, JobSpec, JobState, LenientChoice, Message, ModeChoice, Outcome, Role, Sampling, Script, Usage,
 };
 use livedraft::wire::{
     Auth, ClientMessage, Deliver, JobAttach, JobCreate, JobEnd, JobPatch, JobSnapshot, Patch, ServerMessage,

@@ -2,8 +2,8 @@
 
 use livedraft::event::{AttemptBegins, EndError, Epoch, Note, NoteKind, Position, StatusChange, Timings};
 use livedraft::job::{
-    Attempt, AttemptError, AttemptUsage, JobLimits, JobSpec, JobState, Message, ModeChoice, Outcome, Reason,
-    Role, Sampling, Script, Usage,
+    Attempt, AttemptError, AttemptUsage, JobLimits, JobSpec, JobState, LenientChoice, Message, ModeChoice,
+    Outcome, Reason, Role, Sampling, Script, Usage, Wrap,
 };
 use livedraft::wire::{
     Auth, ClientMessage, Deliver, ErrorMessage, Form, Goodbye, JobAccepted, JobAttach, JobAttached,
@@ -192,6 +192,7 @@ fn script() -> impl Strategy<Value = Script> {
             token_chars: counts[0],
             invalid_attempts: counts[1],
             broken_attempts: counts[2],
+            sloppy_attempts: counts[2] / 2,
             rate_limited_attempts: counts[3],
             stop_by_length_after: faults[0],
             cut_after: faults[1],
@@ -227,7 +228,10 @@ fn spec() -> impl Strategy<Value = JobSpec> {
         ModeChoice::Json,
         ModeChoice::MdJson,
     ]);
-    let asked = (text(), vec(message(), 0..3), of(text()), plain_json(), mode);
+    let wrap = prop::sample::select(vec![None, Some(Wrap::Iterable), Some(Wrap::Maybe)]);
+    let lenient = prop::sample::select(vec![LenientChoice::Off, LenientChoice::On, LenientChoice::Auto]);
+    let read = (mode, wrap, lenient);
+    let asked = (text(), vec(message(), 0..3), of(text()), plain_json(), read);
     let limits = any::<(Option<u32>, Option<u64>, Option<u32>)>();
     let metadata = prop::collection::btree_map(text(), text(), 0..3);
     let bounds = (
@@ -240,7 +244,7 @@ fn spec() -> impl Strategy<Value = JobSpec> {
     );
     (asked, bounds).prop_map(
         |(
-            (model, messages, input, schema, mode),
+            (model, messages, input, schema, (mode, wrap, lenient)),
             (max_reasks, flush_ms, sampling, limits, metadata, script),
         )| {
             JobSpec {
@@ -249,6 +253,8 @@ fn spec() -> impl Strategy<Value = JobSpec> {
                 input,
                 schema,
                 mode,
+                wrap,
+                lenient,
                 max_reasks,
                 flush_ms,
                 sampling,
@@ -458,7 +464,11 @@ fn end() -> impl Strategy<Value = ServerMessage> {
     );
     let value = (of(raw_value()), of(text()), of(raw_value()));
     let costs = vec(
-        (any::<u32>(), usage()).prop_map(|(n, usage)| AttemptUsage { n, usage }),
+        (any::<u32>(), usage(), 0..1_000_u64).prop_map(|(n, usage, repairs)| AttemptUsage {
+            n,
+            usage,
+            repairs,
+        }),
         0..3,
     );
     (head, value, usage(), costs, timings()).prop_map(

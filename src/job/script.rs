@@ -17,6 +17,8 @@ pub struct Script {
     pub invalid_attempts: u32,
     /// The first n attempts answer prose without any JSON.
     pub broken_attempts: u32,
+    /// The first n attempts answer text that is not quite JSON: a comment, a comma too many.
+    pub sloppy_attempts: u32,
     /// The first n attempts are refused before the stream, as by a rate limit.
     pub rate_limited_attempts: u32,
     /// After n tokens the stream finishes with `length`.
@@ -62,6 +64,7 @@ impl Default for Script {
             token_chars: 4,
             invalid_attempts: 0,
             broken_attempts: 0,
+            sloppy_attempts: 0,
             rate_limited_attempts: 0,
             stop_by_length_after: None,
             cut_after: None,

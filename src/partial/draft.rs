@@ -84,7 +84,11 @@ impl Draft {
     /// Calls that are no part of the draft are counted.
     pub fn feed_call(&mut self, index: u32, id: Option<&str>, name: Option<&str>, bytes: &[u8]) -> Turn {
         let (items, spine) = (self.items.as_deref_mut(), &self.machine.spine);
-        let shown = |slot| items.as_ref().map_or(spine.is_shown(), |items| items.is_shown(slot));
+        let shown = |slot| {
+            items
+                .as_ref()
+                .map_or(spine.is_shown(), |items| items.is_shown(slot))
+        };
         let turn = self.calls.turn(index, id, name, shown);
         if self.finished {
             return turn;
@@ -202,13 +206,19 @@ impl Draft {
     }
 
     fn outcome(&self) -> Outcome {
-        let closed = self.items.as_ref().map_or(self.machine.state == State::Done, |items| items.is_closed());
+        let closed = self
+            .items
+            .as_ref()
+            .map_or(self.machine.state == State::Done, |items| items.is_closed());
         let end = match self.error() {
             Some(error) => End::Invalid(error.clone()),
             None if closed => End::Complete,
             None => End::Truncated,
         };
-        let made = self.items.as_ref().map_or(self.machine.repairs_made, |items| items.repairs_made());
+        let made = self
+            .items
+            .as_ref()
+            .map_or(self.machine.repairs_made, |items| items.repairs_made());
         Outcome {
             end,
             repairs: made,

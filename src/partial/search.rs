@@ -136,4 +136,3 @@ impl Search {
         (read, Some(piece))
     }
 }
-

@@ -50,7 +50,11 @@ impl Schema {
     /// # Errors
     ///
     /// As [`compile`](Self::compile).
-    pub fn compile_wrapped(schema: &Json, wrap: Option<Wrap>, limits: &SchemaLimits) -> Result<Self, SchemaError> {
+    pub fn compile_wrapped(
+        schema: &Json,
+        wrap: Option<Wrap>,
+        limits: &SchemaLimits,
+    ) -> Result<Self, SchemaError> {
         let Some(wrap) = wrap else {
             return Self::compile(schema, limits);
         };

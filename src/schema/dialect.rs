@@ -84,7 +84,9 @@ pub fn ask(schema: &Schema, dialect: Dialect) -> Ask {
         Dialect::Tools => Ask {
             tools: vec![function(
                 &name,
-                schema.description().unwrap_or("Takes the result in exactly this form."),
+                schema
+                    .description()
+                    .unwrap_or("Takes the result in exactly this form."),
                 plain_object(schema.outgoing()),
             )],
             tool_choice: Some(json!({ "type": "function", "function": { "name": name } })),
@@ -127,7 +129,9 @@ fn ask_for_items(item: Json) -> Ask {
         name = NAME_DEFAULT.to_owned();
     }
     let description = item.get("description").and_then(Json::as_str);
-    let description = description.unwrap_or("Takes one item in exactly this form.").to_owned();
+    let description = description
+        .unwrap_or("Takes one item in exactly this form.")
+        .to_owned();
     let none = json!({ "type": "object", "properties": {} });
     Ask {
         system: Some(format!(

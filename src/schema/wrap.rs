@@ -147,9 +147,12 @@ fn led_to(schema: &Json, graph: &Graph<'_>, pointer: &str) -> Json {
 fn led_reference(from: &str, own: Option<&str>, pointer: &str) -> Option<String> {
     let target = reference::fragment(from, own)?;
     let written = from.split_once('#').map_or("", |(_, fragment)| fragment);
-    let is_definition = DEFINITIONS
-        .iter()
-        .any(|keyword| target.strip_prefix('/').and_then(|rest| rest.strip_prefix(keyword)).is_some_and(|rest| rest.starts_with('/')));
+    let is_definition = DEFINITIONS.iter().any(|keyword| {
+        target
+            .strip_prefix('/')
+            .and_then(|rest| rest.strip_prefix(keyword))
+            .is_some_and(|rest| rest.starts_with('/'))
+    });
     let stays = is_definition || !(target.is_empty() || target.starts_with('/'));
     Some(match stays {
         true => format!("#{written}"),
@@ -181,12 +184,28 @@ mod tests {
         });
         let wrapped = wrapped(&tree, Wrap::Iterable)?;
         let schema = &wrapped.schema;
-        assert_eq!(schema.pointer("/properties/tasks/items/$ref"), Some(&json!("#/$defs/Atree_")));
+        assert_eq!(
+            schema.pointer("/properties/tasks/items/$ref"),
+            Some(&json!("#/$defs/Atree_"))
+        );
         let inner = schema.pointer("/$defs/Atree_").ok_or("the given schema")?;
-        assert_eq!(inner.pointer("/properties/kids/items/$ref"), Some(&json!("#/$defs/Atree_")));
-        assert_eq!(inner.pointer("/properties/leaf/$ref"), Some(&json!("#/$defs/leaf")));
-        assert_eq!(inner.pointer("/properties/same/$ref"), Some(&json!("#/$defs/Atree_/properties/leaf")));
-        assert_eq!(inner.pointer("/properties/said/const/$ref"), Some(&json!("#")), "data stays as it is");
+        assert_eq!(
+            inner.pointer("/properties/kids/items/$ref"),
+            Some(&json!("#/$defs/Atree_"))
+        );
+        assert_eq!(
+            inner.pointer("/properties/leaf/$ref"),
+            Some(&json!("#/$defs/leaf"))
+        );
+        assert_eq!(
+            inner.pointer("/properties/same/$ref"),
+            Some(&json!("#/$defs/Atree_/properties/leaf"))
+        );
+        assert_eq!(
+            inner.pointer("/properties/said/const/$ref"),
+            Some(&json!("#")),
+            "data stays as it is"
+        );
         assert_eq!(inner.get("$id"), None);
         assert_eq!(wrapped.place_given("/$defs/Atree_/properties/x"), "/properties/x");
         assert_eq!(wrapped.place_given("/$defs/leaf"), "/$defs/leaf");

@@ -274,7 +274,10 @@ impl<'a> Attempt<'a> {
         let repairs = self.answer.draft.repairs();
         let told = self.repairs_told.min(repairs.len());
         self.repairs_told = repairs.len();
-        let lines: Vec<String> = repairs[told..].iter().map(|repair| format!("repaired: {repair}\n")).collect();
+        let lines: Vec<String> = repairs[told..]
+            .iter()
+            .map(|repair| format!("repaired: {repair}\n"))
+            .collect();
         (self.dirty, self.changed) = (true, true);
         for line in lines {
             self.note(NoteKind::Warning, &line);
@@ -334,7 +337,11 @@ impl Notes {
             return;
         }
         self.bytes += text.len();
-        let queue = if behind { &mut self.behind } else { &mut self.before };
+        let queue = if behind {
+            &mut self.behind
+        } else {
+            &mut self.before
+        };
         match queue.back_mut() {
             Some(last) if last.kind == kind => last.text.push_str(text),
             _ => queue.push_back(Note {

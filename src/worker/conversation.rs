@@ -84,9 +84,15 @@ fn tool_turns(dialect: Dialect, answer: &Answer, text: &str, as_written: bool) -
             (false, None) => "{}".to_owned(),
         };
         let name = &call.name;
-        calls.push(json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } }));
+        calls.push(
+            json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } }),
+        );
         // Every call wants an answer; what is wrong is told once.
-        let said = if slot == 0 { text } else { "See the answer to the first call." };
+        let said = if slot == 0 {
+            text
+        } else {
+            "See the answer to the first call."
+        };
         answers.push(Message {
             tool_call_id: Some(id.clone()),
             ..Message::text(Role::Tool, said)
@@ -104,7 +110,9 @@ fn tool_turns(dialect: Dialect, answer: &Answer, text: &str, as_written: bool) -
 
 /// An item of a list of parallel calls.
 fn item(value: &Value, slot: usize) -> Option<&Value> {
-    let Value::Object(members) = value else { return None };
+    let Value::Object(members) = value else {
+        return None;
+    };
     match members.get(TASKS)? {
         Value::Array(items) => items.get(slot),
         _ => None,

@@ -32,11 +32,10 @@ fn person() -> Json {
 
 fn as_json(ask: &Ask) -> Json {
     json!({
-        "tool": ask.tool,
+        "tools": ask.tools,
         "tool_choice": ask.tool_choice,
         "response_format": ask.response_format,
         "system": ask.system,
-        "wrapped": ask.wrapped,
     })
 }
 
@@ -108,7 +107,6 @@ fn every_root_gets_a_dialect_that_can_carry_it() {
                 ask(&compiled, expected),
                 "{schema} {name}"
             );
-            assert!(!ask(&compiled, *dialect).wrapped);
         }
     }
 }
@@ -119,7 +117,7 @@ fn a_root_that_is_a_reference_is_sent_as_what_it_names() {
         "$ref": "#/$defs/node", "title": "Tree",
         "$defs": { "node": { "title": "Node", "type": "object", "properties": { "kids": { "items": { "$ref": "#/$defs/node" } } } } },
     }));
-    let tool = ask(&schema, Dialect::Tools).tool.expect("a tool");
+    let tool = ask(&schema, Dialect::Tools).tools.remove(0);
     let parameters = &tool["function"]["parameters"];
     assert_eq!(parameters["type"], "object");
     assert_eq!(parameters["title"], "Tree");
@@ -132,7 +130,7 @@ fn a_root_that_is_a_reference_is_sent_as_what_it_names() {
 fn function_names_fit_what_providers_take() {
     let name = |title: &str| {
         let schema = compile(&json!({ "title": title, "type": "object" }));
-        let tool = ask(&schema, Dialect::Tools).tool.expect("a tool");
+        let tool = ask(&schema, Dialect::Tools).tools.remove(0);
         tool["function"]["name"].as_str().expect("a name").to_owned()
     };
     assert_eq!(name("Person"), "Person");
