@@ -17,7 +17,7 @@ use serde_json::{Value as Json, json};
 use tokio::sync::{Notify, watch};
 
 /// One node: everything but the sockets.
-struct Node {
+pub(crate) struct Node {
     engine: Arc<Embedded>,
     hub: Arc<Hub>,
     admission: Admission,
@@ -25,10 +25,15 @@ struct Node {
 }
 
 impl Node {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
+        Self::start_with(ProvidersOptions::default())
+    }
+
+    /// A node with these models.
+    pub(crate) fn start_with(models: ProvidersOptions) -> Self {
         let engine = Arc::new(Embedded::new(EngineOptions::default()));
         let backend: Arc<dyn Backend> = Arc::clone(&engine) as Arc<dyn Backend>;
-        let providers = Arc::new(Providers::new(ProvidersOptions::default()).expect("the scripted model"));
+        let providers = Arc::new(Providers::new(models).expect("models"));
         let hub = Hub::new(Arc::clone(&backend), HubOptions::default());
         let offered = Arc::clone(&providers);
         let admission = Admission::new(
@@ -53,7 +58,7 @@ impl Node {
         }
     }
 
-    async fn submit(&self, request: Json) -> JobId {
+    pub(crate) async fn submit(&self, request: Json) -> JobId {
         let spec: JobSpec = serde_json::from_value(request).expect("a spec");
         self.admission
             .submit("default", spec, None)
@@ -62,7 +67,7 @@ impl Node {
             .id
     }
 
-    async fn watch(&self, job: JobId, deliver: Deliver) -> Watching {
+    pub(crate) async fn watch(&self, job: JobId, deliver: Deliver) -> Watching {
         let wake = Arc::new(Notify::new());
         let viewer = self
             .hub
@@ -77,22 +82,25 @@ impl Node {
             parts: Assembly::default(),
             end: None,
             names: Vec::new(),
+            told: Vec::new(),
         }
     }
 }
 
 /// A viewer that folds what it is told.
-struct Watching {
+pub(crate) struct Watching {
     viewer: Viewer,
     wake: Arc<Notify>,
-    fold: Option<Fold>,
+    pub(crate) fold: Option<Fold>,
     parts: Assembly,
     end: Option<JobEnd>,
-    names: Vec<&'static str>,
+    pub(crate) names: Vec<&'static str>,
+    /// Notes as `kind: text`, and each change as `patch`, in order; changes that follow each other are one.
+    pub(crate) told: Vec<String>,
 }
 
 impl Watching {
-    async fn watched_out(mut self) -> Self {
+    pub(crate) async fn watched_out(mut self) -> Self {
         while self.end.is_none() {
             self.step().await;
         }
@@ -117,7 +125,15 @@ impl Watching {
                     self.fold = Some(fold);
                 }
             }
+            ServerMessage::Note(note) => {
+                let kind = serde_json::to_value(note.event.kind).expect("a word");
+                self.told
+                    .push(format!("{}: {}", kind.as_str().expect("a word"), note.event.text));
+            }
             ServerMessage::Patch(patch) => {
+                if self.told.last().is_none_or(|last| last != "patch") {
+                    self.told.push("patch".to_owned());
+                }
                 let text = serde_json::to_string(&patch).expect("JSON");
                 self.fold
                     .as_mut()
@@ -135,14 +151,14 @@ impl Watching {
         }
     }
 
-    fn value(&self) -> Option<String> {
+    pub(crate) fn value(&self) -> Option<String> {
         self.fold
             .as_ref()
             .and_then(|fold| fold.value.as_ref())
             .map(Value::to_json)
     }
 
-    fn end(&self) -> &JobEnd {
+    pub(crate) fn end(&self) -> &JobEnd {
         self.end.as_ref().expect("it has ended")
     }
 }

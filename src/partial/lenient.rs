@@ -139,6 +139,8 @@ impl Machine {
             return None;
         }
         self.note_repair(RepairKind::MissingColon, self.base + at);
+        // Of an arrow, the rest comes where the value is awaited.
+        self.loose_at = self.base + at;
         self.state = State::Value;
         Some(if begins { at } else { at + 1 })
     }
@@ -176,6 +178,7 @@ impl Machine {
                 self.number.clear();
                 self.state = State::Number(NumberState::Start);
             }
+            b'>' if self.in_object() && self.loose_at + 1 == offset => {}
             0xEF if offset == 0 => self.note_repair(RepairKind::ByteOrderMark, offset),
             0xBB if offset == 1 => {}
             0xBF if offset == 2 => {}
@@ -220,7 +223,7 @@ impl Machine {
             }
             (NumberState::Dot, _) => {
                 self.number.push('0');
-                self.close_number();
+                self.state = State::Number(NumberState::Fraction);
             }
             _ => return None,
         }
