@@ -91,6 +91,17 @@ fn submit(script: &str) -> String {
 }
 
 #[test]
+fn a_job_may_be_wrapped_and_read_leniently() {
+    let script = r#"{"tokens_per_second":0,"sloppy_attempts":1,"items":2}"#;
+    let wrap = ["--wrap", "iterable", "--mode", "tools", "--lenient", "auto"];
+    let output = extract(&[&wrap[..], &["--script", script, "--quiet", "--json"]].concat());
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let document: Json = serde_json::from_str(stdout(&output)).unwrap();
+    assert_eq!(document["value"]["tasks"].as_array().map(Vec::len), Some(2));
+    assert_eq!(document["attempts"][0]["repairs"], 4, "{document}");
+}
+
+#[test]
 fn a_value_goes_to_stdout_and_the_talk_to_stderr() {
     let output = extract(&["--script", &script("")]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));

@@ -169,3 +169,22 @@ fn repairs_are_told() {
         json!({"offset": 9, "path": "/a/1", "kind": "trailing_comma"})
     );
 }
+
+#[test]
+fn a_wrapper_is_put_around_the_schema() {
+    let file = SchemaFile::new(
+        "wrap",
+        r#"{"type":"object","properties":{"a":{"type":"integer"}},"required":["a"]}"#,
+    );
+    let flags = ["--quiet", "--schema", file.path(), "--wrap"];
+    let (code, lines, _) = parse(
+        &[&flags[..], &["iterable"]].concat(),
+        br#"{"tasks":[{"a":1},{"a":"x"}]}"#,
+    );
+    assert_eq!(
+        (code, &lines[0]["violations"][0]["path"]),
+        (1, &json!("/tasks/1/a"))
+    );
+    let (code, lines, _) = parse(&[&flags[..], &["maybe"]].concat(), br#"{"result":{"a":1}}"#);
+    assert_eq!((code, &lines[0]["end"]), (0, &json!("complete")));
+}

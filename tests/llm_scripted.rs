@@ -382,6 +382,45 @@ async fn a_tool_call_is_announced_and_carries_the_value() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn parallel_calls_carry_the_items_of_a_list() {
+    let list = json!({"type": "object", "properties": {"tasks": {"type": "array", "items": person()}}, "required": ["tasks"]});
+    for items in [0, 3] {
+        let mut request = request(list.clone(), Script { items, ..fast() });
+        request.carrier = Carrier::ParallelTools;
+        request.tools =
+            Some(json!([{"type": "function", "function": {"name": "person", "parameters": person()}}]));
+        let mut stream = scripted().open(&request).await.unwrap();
+        let mut calls: Vec<(String, String)> = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            if let Chunk::Call {
+                index,
+                name,
+                arguments,
+                ..
+            } = chunk.unwrap()
+            {
+                let index = usize::try_from(index).unwrap();
+                calls.resize_with(calls.len().max(index + 1), Default::default);
+                calls[index].0.push_str(&name.unwrap_or_default());
+                calls[index].1.push_str(&arguments);
+            }
+        }
+        if items == 0 {
+            assert_eq!(calls, [("no_items".to_owned(), "{}".to_owned())]);
+            continue;
+        }
+        assert_eq!(calls.len(), 3);
+        for (name, arguments) in &calls {
+            assert_eq!(name, "person");
+            assert!(
+                checker(&person()).is_valid(&serde_json::from_str(arguments).unwrap()),
+                "{arguments}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn prose_and_thoughts_stand_around_a_fenced_answer() {
     let mut request = request(
         person(),

@@ -67,7 +67,7 @@ pub fn fitting(schema: &Schema, dialect: Dialect) -> Dialect {
         Dialect::Tools | Dialect::ParallelTools if item(schema).is_some() => Dialect::ParallelTools,
         Dialect::ParallelTools => fitting(schema, Dialect::Tools),
         Dialect::Tools | Dialect::JsonSchema => {
-            if plain_object(schema.outgoing()).is_some() {
+            if plain_object(&schema.outgoing()).is_some() {
                 dialect
             } else {
                 Dialect::Json
@@ -87,16 +87,16 @@ pub fn ask(schema: &Schema, dialect: Dialect) -> Ask {
                 schema
                     .description()
                     .unwrap_or("Takes the result in exactly this form."),
-                plain_object(schema.outgoing()),
+                plain_object(&schema.outgoing()).as_ref(),
             )],
             tool_choice: Some(json!({ "type": "function", "function": { "name": name } })),
             ..Ask::default()
         },
-        Dialect::ParallelTools => ask_for_items(item(schema).unwrap_or_default()),
+        Dialect::ParallelTools => ask_for_items(&item(schema).unwrap_or_default()),
         Dialect::JsonSchema => Ask {
             response_format: Some(json!({
                 "type": "json_schema",
-                "json_schema": { "name": name, "schema": plain_object(schema.outgoing()) },
+                "json_schema": { "name": name, "schema": plain_object(&schema.outgoing()) },
             })),
             ..Ask::default()
         },
@@ -122,7 +122,7 @@ pub fn ask(schema: &Schema, dialect: Dialect) -> Ask {
 
 /// One call for each item, in one answer. Since a call is demanded, there is one to say that there is no item: a model
 /// that had none to give would make one up.
-fn ask_for_items(item: Json) -> Ask {
+fn ask_for_items(item: &Json) -> Ask {
     let title = item.get("title").and_then(Json::as_str);
     let mut name = function_name(title);
     if name == NO_ITEMS {
@@ -140,14 +140,14 @@ fn ask_for_items(item: Json) -> Ask {
         )),
         tools: vec![
             function(&name, &description, Some(item)),
-            function(NO_ITEMS, "Says that there is no item to give.", Some(none)),
+            function(NO_ITEMS, "Says that there is no item to give.", Some(&none)),
         ],
         tool_choice: Some(json!("required")),
         ..Ask::default()
     }
 }
 
-fn function(name: &str, description: &str, parameters: Option<Json>) -> Json {
+fn function(name: &str, description: &str, parameters: Option<&Json>) -> Json {
     json!({
         "type": "function",
         "function": { "name": name, "description": description, "parameters": parameters },
@@ -156,12 +156,12 @@ fn function(name: &str, description: &str, parameters: Option<Json>) -> Json {
 
 /// The schema of an item, where this is a list of plain objects.
 fn item(schema: &Schema) -> Option<Json> {
-    plain_object(schema.outgoing_item()?)
+    plain_object(&schema.outgoing_item()?)
 }
 
 /// A schema with `"type": "object"` at its root, as tools and `json_schema` demand; `None` where the root is put
 /// together from other schemas. A root that is only a reference into the document is replaced by what it names.
-fn plain_object(whole: Json) -> Option<Json> {
+fn plain_object(whole: &Json) -> Option<Json> {
     const BESIDE_REF: [&str; 6] = ["$defs", "definitions", "title", "description", "$id", "$comment"];
     const COMPOSED: [&str; 9] = [
         "$ref",

@@ -43,7 +43,7 @@ pub(super) struct Answer {
     /// How the text ended.
     pub(super) end: End,
     pub(super) draft: Draft,
-    /// The text the draft was made of.
+    /// The text the draft was made of; of several calls, their pieces in the order of their coming.
     pub(super) raw: String,
     /// What a model that was to call a tool said instead, up to a bound.
     pub(super) said: String,

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::attempt::Answer;
 use crate::job::{AttemptError, Message, Role};
-use crate::partial::{End, ParseError, TASKS, Value};
+use crate::partial::{End, ParseError, TASKS, Value, path};
 use crate::schema::Violation;
 use crate::schema::dialect::{self, Dialect};
 
@@ -46,7 +46,7 @@ impl Fault {
                 let said = error.to_string();
                 dialect::reask_no_json(
                     dialect,
-                    &answer.raw,
+                    text_of(answer, &error.path),
                     error.offset,
                     said.trim_start_matches("expected "),
                 )
@@ -106,6 +106,17 @@ fn tool_turns(dialect: Dialect, answer: &Answer, text: &str, as_written: bool) -
     }];
     turns.extend(answers);
     Some(turns)
+}
+
+/// The text in which a place of the value stands: of several calls, the one that is its item.
+fn text_of<'a>(answer: &'a Answer, path: &str) -> &'a str {
+    let segments = path::segments(path).unwrap_or_default();
+    let slot = match segments.as_slice() {
+        [tasks, slot, ..] if tasks == TASKS && answer.calls.len() > 1 => path::index(slot),
+        _ => None,
+    };
+    let call = slot.and_then(|slot| answer.calls.get(slot));
+    call.map_or(&answer.raw, |call| &call.arguments)
 }
 
 /// An item of a list of parallel calls.

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use livedraft::schema::Violation;
 use livedraft::schema::dialect::{Ask, Dialect, ask, fitting, reask, reask_no_json};
+use livedraft::schema::{Violation, Wrap};
 
 use super::*;
 
@@ -193,4 +193,131 @@ fn an_answer_that_is_no_json_is_shown_where_it_failed() {
         let text = reask_no_json(Dialect::Tools, &wide, offset, "a value");
         assert!(text.len() < 500, "{text}");
     }
+}
+
+/// A schema that refers to its own root and to a definition.
+fn tree() -> Json {
+    json!({
+        "title": "Tree", "description": "A tree.", "type": "object",
+        "properties": { "name": { "$ref": "#/$defs/name" }, "kids": { "type": "array", "items": { "$ref": "#" } } },
+        "required": ["name"],
+        "$defs": { "name": { "type": "string", "minLength": 1 } },
+    })
+}
+
+fn wrapped(schema: &Json, wrap: Wrap) -> Schema {
+    Schema::compile_wrapped(schema, Some(wrap), &SchemaLimits::default()).expect("a schema")
+}
+
+#[test]
+fn a_wrapped_schema_judges_what_stands_in_it() {
+    let value = |json: Json| partial::parse(&json.to_string()).expect("JSON");
+    let paths = |schema: &Schema, json: Json| {
+        let violations = schema.validate(&value(json));
+        violations
+            .into_iter()
+            .map(|violation| violation.path)
+            .collect::<Vec<_>>()
+    };
+    let none: [&str; 0] = [];
+    let list = wrapped(&tree(), Wrap::Iterable);
+    assert_eq!(paths(&list, json!({"tasks": []})), none);
+    assert_eq!(
+        paths(&list, json!({"tasks": [{"name": "a", "kids": [{"name": ""}]}]})),
+        ["/tasks/0/kids/0/name"]
+    );
+    assert_eq!(paths(&list, json!([])), [""]);
+    let maybe = wrapped(&tree(), Wrap::Maybe);
+    for fine in [
+        json!({"result": {"name": "a"}, "error": false, "message": null}),
+        json!({"result": null, "error": true, "message": "nothing"}),
+        json!({"error": true}),
+    ] {
+        assert_eq!(paths(&maybe, fine), none);
+    }
+    for wrong in [
+        json!({}),
+        json!({"result": {"name": 1}}),
+        json!({"error": "no"}),
+        json!({"message": 1}),
+    ] {
+        assert_ne!(paths(&maybe, wrong), none);
+    }
+}
+
+#[test]
+fn a_wrapped_schema_steers_the_draft_and_the_null_look() {
+    let shape = wrapped(&tree(), Wrap::Iterable).shape();
+    let shown = partial::parse(r#"{"tasks":[{"kids":[{}]}]}"#).expect("JSON");
+    let filled = shape.fill_root(Some(&shown)).expect("an object").to_json();
+    assert_eq!(
+        filled,
+        r#"{"tasks":[{"name":null,"kids":[{"name":null,"kids":null}]}]}"#
+    );
+    assert_eq!(
+        shape.fill_root(None).expect("an object").to_json(),
+        r#"{"tasks":null}"#
+    );
+}
+
+#[test]
+fn a_list_of_objects_is_asked_for_in_parallel_calls_where_tools_are_asked_for() {
+    let list = wrapped(&tree(), Wrap::Iterable);
+    assert_eq!(fitting(&list, Dialect::Tools), Dialect::ParallelTools);
+    for dialect in [Dialect::JsonSchema, Dialect::Json, Dialect::MdJson] {
+        assert_eq!(fitting(&list, dialect), dialect);
+    }
+    let asked = ask(&list, Dialect::Tools);
+    let names: Vec<&Json> = asked.tools.iter().map(|tool| &tool["function"]["name"]).collect();
+    assert_eq!(names, ["Tree", "no_items"]);
+    assert_eq!(
+        asked.tools[0]["function"]["parameters"],
+        tree(),
+        "an item's schema is the one that was given"
+    );
+    assert_eq!(asked.tool_choice, Some(json!("required")));
+    assert!(
+        asked
+            .system
+            .is_some_and(|text| text.contains("`Tree`") && text.contains("`no_items`"))
+    );
+    assert!(reask(Dialect::ParallelTools, "{}", &[]).ends_with("all calls in one answer."));
+
+    let whole = ask(&list, Dialect::JsonSchema).response_format.expect("a format");
+    assert_eq!(whole.pointer("/json_schema/name"), Some(&json!("IterableTree")));
+
+    let words = wrapped(&json!({"type": "string"}), Wrap::Iterable);
+    assert_eq!(fitting(&words, Dialect::Tools), Dialect::Tools);
+    assert_eq!(
+        ask(&words, Dialect::Tools).tools[0]["function"]["name"],
+        "Iterable"
+    );
+    let either = wrapped(
+        &json!({"anyOf": [{"type": "object"}, {"type": "object"}]}),
+        Wrap::Iterable,
+    );
+    assert_eq!(fitting(&either, Dialect::Tools), Dialect::Tools);
+    let maybe = wrapped(&tree(), Wrap::Maybe);
+    assert_eq!(fitting(&maybe, Dialect::ParallelTools), Dialect::Tools);
+    assert_eq!(
+        ask(&maybe, Dialect::Tools).tools[0]["function"]["name"],
+        "MaybeTree"
+    );
+    let plain = compile(&tree());
+    assert_eq!(fitting(&plain, Dialect::ParallelTools), Dialect::Tools);
+}
+
+#[test]
+fn draft_7_is_wrapped_under_its_own_keyword() {
+    let schema = json!({
+        "$schema": "http://json-schema.org/draft-07/schema#", "type": "object",
+        "properties": { "next": { "$ref": "#" } }, "additionalProperties": false,
+    });
+    let list = wrapped(&schema, Wrap::Iterable);
+    assert_eq!(
+        list.source().pointer("/definitions/Item/properties/next/$ref"),
+        Some(&json!("#/definitions/Item"))
+    );
+    let value = partial::parse(r#"{"tasks":[{"next":{"more":1}}]}"#).expect("JSON");
+    assert_eq!(list.validate(&value).len(), 1);
 }
