@@ -14,6 +14,8 @@ use livedraft::partial::{
     Draft, DraftOptions, End, Folded, Guide, Lenient, Limits, Mode, NodeId, Op, OpsError, Value, parse,
     parse_ops,
 };
+use proptest::collection::vec;
+use proptest::prelude::*;
 use serde_json::Value as Json;
 
 /// Atomic strings lie at `/tasks/*/kind`: a node is its depth, of that name or not.
@@ -75,7 +77,7 @@ impl<'a> Replay<'a> {
     fn feed(&mut self, index: u32, id: Option<&str>, name: Option<&str>, bytes: &[u8]) {
         self.draft.feed_call(index, id, name, bytes);
         self.fed += 1;
-        if self.fed % self.rhythm == 0 {
+        if self.fed.is_multiple_of(self.rhythm) {
             self.fold();
         }
     }
@@ -175,6 +177,80 @@ fn golden_calls_hold_in_every_slice_and_rhythm() {
         }
     }
     assert!(cases > 20, "only {cases} cases were found");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However the arguments of calls are cut and interleaved, and whenever they are flushed, the items are those that
+    /// each call alone gives; what is shown only grows.
+    #[test]
+    fn items_do_not_depend_on_the_order_of_their_pieces(
+        texts in vec(prop::sample::select(ITEMS.to_vec()), 1..6),
+        turns in vec((any::<prop::sample::Index>(), 1..6_usize, any::<bool>()), 0..120),
+    ) {
+        let options = DraftOptions { mode: Mode::ParallelTools, lenient: Lenient::Auto, ..DraftOptions::default() };
+        let mut draft = Draft::new(options);
+        let mut folded = Folded::default();
+        let mut fed = vec![0; texts.len()];
+        let ids: Vec<String> = (0..texts.len()).map(|call| format!("call_{call}")).collect();
+        for (call, id) in (0..).zip(&ids) {
+            draft.feed_call(call, Some(id), Some("User"), b"");
+        }
+        let rest = (0..texts.len()).map(|call| (call, usize::MAX, true));
+        let turns = turns.into_iter().map(|(call, bytes, flush)| (call.index(texts.len()), bytes, flush));
+        let mut shown = 0;
+        for (call, bytes, flush) in turns.chain(rest) {
+            let text = texts[call].as_bytes();
+            let end = fed[call] + bytes.min(text.len() - fed[call]);
+            draft.feed_call(u32::try_from(call).unwrap(), None, None, &text[fed[call]..end]);
+            fed[call] = end;
+            if flush {
+                let mut ops: Vec<Op> = Vec::new();
+                draft.flush(&mut ops);
+                for op in ops {
+                    prop_assert!(folded.apply(op).is_ok());
+                }
+                prop_assert_eq!(&folded.value, &draft.value());
+            }
+            let json: Json = serde_json::from_str(&text_of(&draft)).unwrap();
+            let count = json["tasks"].as_array().map_or(0, Vec::len);
+            prop_assert!(count >= shown, "an item was taken back");
+            shown = count;
+        }
+        let ended = draft.finish().end;
+        let mut alone = Vec::new();
+        let mut whole = true;
+        for text in &texts {
+            let mut draft = Draft::new(DraftOptions { lenient: Lenient::Auto, ..DraftOptions::default() });
+            draft.feed(text.as_bytes());
+            whole &= draft.finish().end == End::Complete;
+            alone.push(draft.value().map(|value| value.to_json()));
+        }
+        prop_assert_eq!(ended == End::Complete, whole);
+        if whole {
+            let alone: Vec<String> = alone.into_iter().flatten().collect();
+            prop_assert_eq!(text_of(&draft), format!("{{\"tasks\":[{}]}}", alone.join(",")));
+        }
+    }
+}
+
+/// Arguments of calls: whole, repaired, and cut.
+const ITEMS: [&str; 8] = [
+    "{}",
+    "{\"name\":\"Ada \\u00e9\",\"age\":36}",
+    "{\"a\":[{\"b\":[1,2.50]},null],\"a\":\"again\"}",
+    "{name: 'x', // y\n}",
+    "[\"say \"hi\" now\"]",
+    "\"\\ud83d\\ude00\"",
+    "{\"text\":\"é漢😀\"}",
+    "{\"cut\":\"h",
+];
+
+fn text_of(draft: &Draft) -> String {
+    draft
+        .value()
+        .map_or_else(|| "null".to_owned(), |value| value.to_json())
 }
 
 #[test]

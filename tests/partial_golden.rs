@@ -244,7 +244,7 @@ impl Case {
             let end = cut.min(self.text.len());
             draft.feed(&self.text[at..end]);
             at = end;
-            if turn % rhythm == 0 {
+            if usize::is_multiple_of(turn, rhythm) {
                 self.fold(&mut draft, &mut folded);
             }
             if let Some(step) = self.steps.iter().find(|step| step.end == end) {

@@ -170,7 +170,10 @@ impl Items {
         self.none || !self.items.is_empty()
     }
 
-    /// Tells what has changed; looks only at items that are open or new.
+    /// Tells what has changed; looks only at items that are open or new. Kept out of line, so that the flush of a
+    /// single text stays small.
+    #[cold]
+    #[inline(never)]
     pub(super) fn flush<S: OpSink + ?Sized>(&mut self, sink: &mut S) -> bool {
         if !self.is_begun() {
             return false;
