@@ -104,21 +104,29 @@ async fn a_wrong_item_is_asked_again_by_its_place() {
 async fn a_list_that_was_cut_is_incomplete() {
     let node = Node::start();
     for (fault, code) in [("stop_by_length_after", "length"), ("cut_after", "provider_cut")] {
-        let script = json!({fault: 30, "items": 50});
-        let watching = watched(
-            &node,
-            request(&json!({"mode": "tools", "wrap": "iterable", "script": script})),
-        )
-        .await;
+        // Each item is one token, so the cut lies between two whole calls.
+        let script = json!({fault: 2, "items": 5, "token_chars": 1000});
+        let members = json!({"mode": "tools", "wrap": "iterable", "script": script});
+        let watching = watched(&node, request(&members)).await;
         let end = watching.end();
         let told = end.error.as_ref().map(|error| error.code.as_str());
         assert_eq!((end.outcome, told), (Outcome::Incomplete, Some(code)));
-        assert!(
-            value(&watching)["tasks"]
-                .as_array()
-                .is_some_and(|tasks| !tasks.is_empty())
-        );
+        assert_eq!(value(&watching)["tasks"].as_array().map(Vec::len), Some(2));
     }
+}
+
+/// A number is whole only where something else follows, or the model says that it is done.
+#[tokio::test(start_paused = true)]
+async fn a_root_number_that_was_cut_is_incomplete() {
+    let node = Node::start();
+    // "```json" and a line's end are eight characters; two digits follow.
+    let script = json!({"stop_by_length_after": 10, "token_chars": 1});
+    let members = json!({"mode": "md_json", "schema": {"const": 123_456}, "script": script});
+    let watching = watched(&node, request(&members)).await;
+    let end = watching.end();
+    let told = end.error.as_ref().map(|error| error.code.as_str());
+    assert_eq!((end.outcome, told), (Outcome::Incomplete, Some("length")));
+    assert_eq!(watching.value(), None);
 }
 
 #[tokio::test(start_paused = true)]
