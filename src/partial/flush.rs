@@ -66,6 +66,11 @@ impl Spine {
         let Some(frame) = frames.get_mut(depth) else {
             return false;
         };
+        let (slot, first, len) = (frame.slot, frame.told, frame.len());
+        // Most often only the open child has changed.
+        if open && first == len && tail.is_empty() && frame.again.is_empty() {
+            return self.tell_open(sink);
+        }
         scratch.clear();
         scratch.push_str(&pointer[..frame.path_end]);
         if let Some(told) = tail.last()
@@ -75,7 +80,6 @@ impl Spine {
             scratch.truncate(frame.path_end);
         }
         tail.clear();
-        let (slot, first, len) = (frame.slot, frame.told, frame.len());
         frame.again.sort_unstable();
         frame.again.dedup();
         for replaced in frame

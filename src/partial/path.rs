@@ -3,6 +3,13 @@
 /// Appends one member name or array index to a pointer, escaped (`~` as `~0`, `/` as `~1`).
 pub fn push_segment(pointer: &mut String, segment: &str) {
     pointer.push('/');
+    if segment
+        .bytes()
+        .fold(true, |plain, byte| plain & !matches!(byte, b'~' | b'/'))
+    {
+        pointer.push_str(segment);
+        return;
+    }
     let mut rest = segment;
     while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'~' | b'/')) {
         pointer.push_str(&rest[..at]);
@@ -18,26 +25,9 @@ pub(super) fn push_index(pointer: &mut String, index: usize) {
     push_decimal(pointer, index as u64);
 }
 
-/// Appends a count in decimal digits, without the detour through `fmt`.
+/// Appends a count in decimal digits.
 pub fn push_decimal(out: &mut String, count: u64) {
-    if let Ok(digit @ 0..=9) = u8::try_from(count) {
-        out.push(char::from(b'0' + digit));
-        return;
-    }
-    let mut digits = [b'0'; 20];
-    let mut first = digits.len();
-    let mut rest = count;
-    loop {
-        first -= 1;
-        digits[first] += (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    for digit in &digits[first..] {
-        out.push(char::from(*digit));
-    }
+    out.push_str(itoa::Buffer::new().format(count));
 }
 
 /// The unescaped segments of a pointer; `None` if it is not one (no leading `/`, or a `~` without 0 or 1).

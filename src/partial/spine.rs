@@ -377,8 +377,15 @@ impl Spine {
     }
 
     /// The child that is read stands: whatever has waited for it alone is seen from now on.
+    #[inline]
     fn arrive(&mut self) {
-        let Some(first) = self.hidden else { return };
+        if let Some(first) = self.hidden {
+            self.arrive_in(first);
+        }
+    }
+
+    #[inline(never)]
+    fn arrive_in(&mut self, first: usize) {
         for depth in (first..self.frames.len()).rev() {
             if !self.frames[depth].miss_one_less() {
                 return;

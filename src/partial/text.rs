@@ -74,7 +74,8 @@ fn specials(word: u64) -> u64 {
 }
 
 /// Whether there are at most eight bytes, all ASCII, none of them special.
-fn is_short_and_plain(bytes: &[u8]) -> bool {
+#[inline]
+pub(super) fn is_short_and_plain(bytes: &[u8]) -> bool {
     match overlapping_halves(bytes) {
         Some(word) => specials(word) | (word & HIGHS) == 0,
         None if bytes.len() < 4 => {
@@ -82,6 +83,14 @@ fn is_short_and_plain(bytes: &[u8]) -> bool {
             each.all(|byte| byte.is_ascii() && IS_PLAIN[usize::from(*byte)])
         }
         None => false,
+    }
+}
+
+/// Adds a little ASCII: cheaper than a copy of unknown length.
+#[inline]
+pub(super) fn push_ascii(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        text.push(char::from(*byte));
     }
 }
 
@@ -143,9 +152,7 @@ impl Machine {
         if !grows || self.quote != Quote::Double || !is_short_and_plain(bytes) {
             return false;
         }
-        for byte in bytes {
-            self.spine.text.push(char::from(*byte));
-        }
+        push_ascii(&mut self.spine.text, bytes);
         true
     }
 
@@ -191,6 +198,13 @@ impl Machine {
     /// Takes over the bytes of a run; fewer than all only at an error.
     fn push_run(&mut self, bytes: &[u8], at: usize, end: usize) -> usize {
         let run = &bytes[at..end];
+        // Of a run that a token holds, nothing need be looked at twice.
+        let room =
+            self.spine.leaf != Leaf::Key || self.spine.text.len() + run.len() <= self.limits.key_bytes_max;
+        if room && self.quote == Quote::Double && is_short_and_plain(run) {
+            push_ascii(&mut self.spine.text, run);
+            return end;
+        }
         let error = match std::str::from_utf8(run) {
             Ok(text) => return self.push_text(text, at, end),
             Err(error) => error,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::map::Map;
-use super::text::plain_run;
+use super::text::{is_short_and_plain, plain_run, push_ascii};
 
 /// A JSON value as it was written: numbers keep their digits, members their order of arrival.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -149,6 +149,11 @@ fn write_object(members: &Map, out: &mut String) {
 pub fn write_json_string(text: &str, out: &mut String) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push('"');
+    if is_short_and_plain(text.as_bytes()) {
+        push_ascii(out, text.as_bytes());
+        out.push('"');
+        return;
+    }
     let mut rest = text;
     loop {
         let (plain, tail) = rest.split_at(plain_run(rest.as_bytes()));
