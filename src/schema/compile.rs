@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use jsonschema::{Draft as Dialect, Validator};
+use jsonschema::Draft as Dialect;
 use serde_json::Value as Json;
 
 use super::error::{SchemaError, SchemaErrorCode};
 use super::graph::{Draft, Graph};
 use super::guard::{self, Measures};
-use super::judge::Judge;
+use super::judge::{Extent, Judge};
 use super::kinds::{self, Kinds};
 use super::limits::SchemaLimits;
+use super::numeric::{self, Options};
 use super::places::Places;
+use super::tree::{Tree, Validator};
 use super::violation::{self, Violation};
 use super::{formats, patterns};
 use crate::partial;
@@ -57,17 +59,20 @@ impl Schema {
 
     /// Every place where `value` breaks the schema, at most [`SchemaLimits::violations_max`]; none means valid.
     ///
-    /// Numbers are judged by the rule of RFC 8259 §6: integers within 64 bits exactly, all others as the nearest
-    /// double. A value whose faults cannot be listed within bounds gets one violation of the whole, under the
+    /// Numbers are judged by their digits; only where a number of the schema is no 64-bit integer and has more than
+    /// fifteen digits, which a double may not keep, is the value's own rounded to a double, too (`multipleOf` never
+    /// rounds). A value whose faults cannot be listed within bounds gets one violation of the whole, under the
     /// keyword `schema`, `cost` or `depth`.
     pub fn validate(&self, value: &partial::Value) -> Vec<Violation> {
         Judge {
             source: &self.source,
+            node: 0,
             validator: &self.validator,
             limits: &self.limits,
             measures: self.measures,
+            base: "",
         }
-        .violations(value)
+        .violations(value, Extent::of(value))
     }
 
     /// The members that each place declares, for viewers that want unseen members as `null`.
@@ -132,14 +137,19 @@ impl Schema {
 }
 
 fn validator(schema: &Json, draft: Draft, limits: &SchemaLimits) -> Result<Validator, SchemaError> {
+    options(draft, limits).build(schema).map_err(|fault| {
+        let path = fault.instance_path().as_str();
+        let message = format!("no valid JSON Schema: {}", violation::message(&fault, Some("")));
+        SchemaError::new(SchemaErrorCode::Invalid, path, message)
+    })
+}
+
+/// How every validator of a schema is made.
+pub(super) fn options<'o>(draft: Draft, limits: &SchemaLimits) -> Options<'o> {
     let dialect = match draft {
         Draft::Seven => Dialect::Draft7,
         Draft::TwentyTwenty => Dialect::Draft202012,
     };
-    let options = patterns::bound(jsonschema::options().with_draft(dialect).offline(), limits);
-    formats::assert(options).build(schema).map_err(|fault| {
-        let path = fault.instance_path().as_str();
-        let message = format!("no valid JSON Schema: {}", violation::message(&fault, true));
-        SchemaError::new(SchemaErrorCode::Invalid, path, message)
-    })
+    let options = jsonschema::options_for::<Tree>().with_draft(dialect).offline();
+    numeric::exact(formats::assert(patterns::bound(options, limits)))
 }

@@ -5,19 +5,22 @@
 //! that steer the draft and the viewers (`places`, `streams`). Only then does the validator judge (`judge`).
 
 mod compile;
-mod convert;
+mod decimal;
 pub mod dialect;
 mod error;
+mod excerpt;
 mod formats;
 mod graph;
 mod guard;
 mod judge;
 mod kinds;
 mod limits;
+mod numeric;
 mod patterns;
 mod places;
 mod reference;
 mod streams;
+mod tree;
 mod violation;
 mod waits;
 

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::error::{SchemaError, SchemaErrorCode};
 use super::graph::{Graph, Same};
-use super::kinds::{Kinds, OBJECT};
+use super::kinds::{ARRAY, Kinds, OBJECT};
 use super::streams::{Stream, Streams};
 use super::waits::Waits;
 use crate::partial;
@@ -24,7 +24,7 @@ const STEPS_MAX: usize = 1_000_000;
 #[derive(Debug, Default)]
 struct Place {
     is_atomic: bool,
-    may_be_object: bool,
+    kinds: Kinds,
     /// The members that an object waits for before it is shown, in ascending order.
     awaited: Option<Arc<[Box<str>]>>,
     members: IndexMap<Box<str>, u32>,
@@ -122,10 +122,12 @@ impl Places {
                 .iter()
                 .map(|(name, to)| (name.clone(), *to))
                 .collect(),
-            additional: place.additional,
+            // Patterns are not plain data: whose name one may match is not filled.
+            additional: place.additional.filter(|_| place.patterns.is_empty()),
             prefix: place.prefix.clone(),
             items: place.items,
-            object: place.may_be_object,
+            object: place.kinds & OBJECT != 0,
+            array: place.kinds & ARRAY != 0,
         });
         partial::Shape {
             nodes: nodes.collect(),
@@ -229,7 +231,7 @@ impl<'s> Maker<'_, 's> {
         let closure = self.closure(set)?;
         let mut place = Place {
             is_atomic: self.is_atomic(set),
-            may_be_object: self.kinds_of(set) & OBJECT != 0,
+            kinds: self.kinds_of(set),
             awaited: self.waits.at(&set.all, &set.any),
             ..Place::default()
         };
