@@ -169,3 +169,21 @@ fn repairs_are_told() {
         json!({"offset": 9, "path": "/a/1", "kind": "trailing_comma"})
     );
 }
+
+#[test]
+fn a_line_says_what_its_change_found_wrong() {
+    let file = SchemaFile::new("closing", USER);
+    let chunks = br#""{\"age\":\"old\"" ",\"name\":\"J" "\"}""#;
+    let chunks = String::from_utf8_lossy(chunks).replace("\" \"", "\"\n\"");
+    let (code, lines, _) = parse(&["--chunks", "--schema", file.path()], chunks.as_bytes());
+    assert_eq!(code, 1);
+    let told: Vec<Option<&Json>> = lines.iter().map(|line| line.get("violations")).collect();
+    let violation = json!([{
+        "path": "/age", "keyword": "type", "message": "must be an integer", "value": "\"old\"",
+    }]);
+    assert_eq!(
+        told,
+        [Some(&violation), None, None, Some(&violation)],
+        "then the verdict"
+    );
+}

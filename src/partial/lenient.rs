@@ -304,6 +304,7 @@ impl Machine {
         if !self.spine.reopen_text() {
             return None;
         }
+        self.tell_dropped();
         self.quote = Quote::Double;
         self.go_on_behind_quote(byte, quote_at);
         Some(at)
@@ -386,7 +387,7 @@ impl Machine {
             }
         };
         self.note_repair(kind, self.loose_at);
-        self.spine.place(value, false);
+        self.place_scalar(value);
         self.after_value();
         at
     }

@@ -3,6 +3,7 @@
 //! This module imports nothing of the rest of the house and can be used alone.
 
 mod calls;
+mod closing;
 mod draft;
 mod error;
 mod flush;
@@ -23,6 +24,7 @@ mod spine;
 mod text;
 mod value;
 
+pub use closing::Closed;
 pub use draft::{Draft, End, Outcome, parse, parse_written};
 pub use error::{ParseError, ParseErrorKind};
 pub use guide::{Guide, NodeId};

@@ -1,10 +1,12 @@
 //! The compiled schema: the one thing a job asks about validity.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jsonschema::Draft as Dialect;
 use serde_json::Value as Json;
 
+use super::checks::Checks;
+use super::closing::Closing;
 use super::error::{SchemaError, SchemaErrorCode};
 use super::graph::{Draft, Graph};
 use super::guard::{self, Measures};
@@ -21,12 +23,14 @@ use crate::partial;
 /// A schema compiled once and shared by all who judge by it.
 #[derive(Debug)]
 pub struct Schema {
-    source: Json,
+    source: Arc<Json>,
     validator: Validator,
     limits: SchemaLimits,
     measures: Measures,
     root_kinds: Kinds,
     places: Arc<Places>,
+    /// Made once they are asked for: admission needs none.
+    checks: OnceLock<Arc<Checks>>,
 }
 
 impl Schema {
@@ -48,12 +52,13 @@ impl Schema {
         let kinds = kinds::kinds(&graph)?;
         let places = Places::make(&graph, &kinds, patterns)?;
         Ok(Self {
-            source: schema.clone(),
+            source: Arc::new(schema.clone()),
             validator,
             limits: limits.clone(),
             measures,
             root_kinds: kinds[0],
             places: Arc::new(places),
+            checks: OnceLock::new(),
         })
     }
 
@@ -98,6 +103,15 @@ impl Schema {
         Arc::clone(&self.places) as Arc<dyn partial::Guide>
     }
 
+    /// The same for one draft, and what closes while it grows is checked at once. The first call compiles the checks,
+    /// which takes about as long as [`compile`](Self::compile).
+    pub fn closing(&self) -> Arc<Closing> {
+        let chain = self.measures.chain;
+        let make = || Arc::new(Checks::make(&self.source, &self.limits, &self.places, chain));
+        let checks = Arc::clone(self.checks.get_or_init(make));
+        Arc::new(Closing::new(Arc::clone(&self.places), checks))
+    }
+
     /// The root's `title`.
     pub fn title(&self) -> Option<&str> {
         self.source.get("title")?.as_str()
@@ -115,7 +129,7 @@ impl Schema {
 
     /// The schema as a provider gets it: without our own marks and the name of the dialect.
     pub(super) fn outgoing(&self) -> Json {
-        let mut plain = self.source.clone();
+        let mut plain = (*self.source).clone();
         // The schema was read once already, so this reading finds no fault.
         if let Ok(graph) = Graph::read(&self.source, &self.limits) {
             let marked = graph.nodes_with("x-stream");
@@ -146,10 +160,16 @@ fn validator(schema: &Json, draft: Draft, limits: &SchemaLimits) -> Result<Valid
 
 /// How every validator of a schema is made.
 pub(super) fn options<'o>(draft: Draft, limits: &SchemaLimits) -> Options<'o> {
-    let dialect = match draft {
+    let options = jsonschema::options_for::<Tree>()
+        .with_draft(dialect(draft))
+        .offline();
+    numeric::exact(formats::assert(patterns::bound(options, limits)))
+}
+
+/// The validator's name for a dialect.
+pub(super) fn dialect(draft: Draft) -> Dialect {
+    match draft {
         Draft::Seven => Dialect::Draft7,
         Draft::TwentyTwenty => Dialect::Draft202012,
-    };
-    let options = jsonschema::options_for::<Tree>().with_draft(dialect).offline();
-    numeric::exact(formats::assert(patterns::bound(options, limits)))
+    }
 }

@@ -70,11 +70,20 @@ impl Extent {
     }
 }
 
+/// Why the faults of a value are not listed: the keyword and the words under which that is told.
+pub(super) type Unlisted = (&'static str, String);
+
 impl Judge<'_> {
+    /// The faults, or the one violation that stands for them where they cannot be listed.
     pub(super) fn violations(&self, value: &Value, extent: Extent) -> Vec<Violation> {
+        self.faults(value, extent)
+            .unwrap_or_else(|(keyword, message)| vec![Violation::whole(keyword, message)])
+    }
+
+    /// The faults, if they can be listed within bounds.
+    pub(super) fn faults(&self, value: &Value, extent: Extent) -> Result<Vec<Violation>, Unlisted> {
         if extent.depth > DEPTH_MAX {
-            let message = format!("is nested more than {DEPTH_MAX} levels deep");
-            return vec![self.whole("depth", &message)];
+            return Err(("depth", format!("is nested more than {DEPTH_MAX} levels deep")));
         }
         let calls = (extent.depth + 1) * (self.measures.chain + 1);
         if calls <= CALLS_MAX_HERE {
@@ -86,37 +95,31 @@ impl Judge<'_> {
             let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
             let verdict = thread.spawn_scoped(scope, judge).map(|judging| judging.join());
             match verdict {
-                Ok(Ok(violations)) => violations,
-                Ok(Err(_)) | Err(_) => {
-                    vec![self.whole("depth", "could not be judged: nest less deeply")]
-                }
+                Ok(Ok(faults)) => faults,
+                Ok(Err(_)) | Err(_) => Err(("depth", "could not be judged: nest less deeply".to_owned())),
             }
         })
     }
 
-    fn judge(&self, value: &Value, extent: Extent) -> Vec<Violation> {
+    fn judge(&self, value: &Value, extent: Extent) -> Result<Vec<Violation>, Unlisted> {
         if extent.nodes.saturating_mul(self.measures.cost) > VERDICT_STEPS_MAX
             && !self.walk_ends_within(value, VERDICT_STEPS_MAX)
         {
             let message = "is too large for a schema with so many alternatives: make it smaller";
-            return vec![self.whole("cost", message)];
+            return Err(("cost", message.to_owned()));
         }
         if self.validator.is_valid(value) {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         if !self.walk_ends_within(value, LIST_STEPS_MAX) {
             let message = "does not fit the schema; it is too large or too interwoven to say where";
-            return vec![self.whole("schema", message)];
+            return Err(("schema", message.to_owned()));
         }
         let faults = self.validator.iter_errors(value);
-        faults
+        Ok(faults
             .take(self.limits.violations_max)
             .map(|fault| Violation::of(&fault, value, self.base, self.limits))
-            .collect()
-    }
-
-    fn whole(&self, keyword: &str, message: &str) -> Violation {
-        Violation::whole(self.base, keyword, message)
+            .collect())
     }
 
     fn walk_ends_within(&self, value: &Value, steps: u64) -> bool {

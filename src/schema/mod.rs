@@ -4,6 +4,8 @@
 //! (`graph`), bounds it (`guard`, `patterns`), asks which types can occur at all (`kinds`), and makes the places
 //! that steer the draft and the viewers (`places`, `streams`). Only then does the validator judge (`judge`).
 
+mod checks;
+mod closing;
 mod compile;
 mod decimal;
 pub mod dialect;
@@ -24,6 +26,7 @@ mod tree;
 mod violation;
 mod waits;
 
+pub use closing::Closing;
 pub use compile::Schema;
 pub use error::{SchemaError, SchemaErrorCode};
 pub use limits::SchemaLimits;

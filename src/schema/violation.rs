@@ -43,12 +43,12 @@ impl Violation {
         }
     }
 
-    /// A judgement on the value at `path` as a whole, made without looking at its parts.
-    pub(super) fn whole(path: &str, keyword: &str, message: &str) -> Self {
+    /// A judgement on the value as a whole, made without looking at its parts.
+    pub(super) fn whole(keyword: &str, message: String) -> Self {
         Self {
-            path: path.to_owned(),
+            path: String::new(),
             keyword: keyword.to_owned(),
-            message: message.to_owned(),
+            message,
             value: None,
         }
     }

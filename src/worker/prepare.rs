@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::job::{JobSpec, Message, ModeChoice, Role};
 use crate::llm::{Carrier, Provider, Providers, Request, Sampling};
-use crate::partial::{DraftOptions, Lenient, Limits, Mode};
+use crate::partial::{Draft, DraftOptions, Lenient, Limits, Mode};
 use crate::schema::dialect::{self, Dialect};
-use crate::schema::{Schema, SchemaLimits};
+use crate::schema::{Closing, Schema, SchemaError, SchemaLimits};
 
 /// What every attempt of a delivery shares.
 pub(super) struct Prepared {
@@ -34,7 +34,13 @@ pub(super) async fn prepare(
         message: unknown.to_string(),
     })?;
     let given = Arc::clone(&spec);
-    let compiled = tokio::task::spawn_blocking(move || Schema::compile(&given.schema, &limits)).await;
+    let compiled = tokio::task::spawn_blocking(move || {
+        let schema = Schema::compile(&given.schema, &limits)?;
+        // The first is made here, with the checks that all share: that takes as long as compiling.
+        schema.closing();
+        Ok::<_, SchemaError>(schema)
+    })
+    .await;
     let schema = match compiled {
         Ok(Ok(schema)) => Arc::new(schema),
         Ok(Err(error)) => {
@@ -122,7 +128,7 @@ fn draft_options(spec: &JobSpec, schema: &Schema, dialect: Dialect) -> DraftOpti
             ..limits
         },
         root: schema.root_kinds(),
-        guide: Some(schema.guide()),
+        guide: None,
     }
 }
 
@@ -135,7 +141,13 @@ impl Prepared {
         request
     }
 
-    pub(super) fn draft(&self) -> DraftOptions {
-        self.draft.clone()
+    /// A draft for one attempt, and what checks its values as they close.
+    pub(super) fn draft(&self) -> (Draft, Arc<Closing>) {
+        let closing = self.schema.closing();
+        let draft = Draft::new(DraftOptions {
+            guide: Some(closing.clone()),
+            ..self.draft.clone()
+        });
+        (draft, closing)
     }
 }
