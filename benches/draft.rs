@@ -1,5 +1,6 @@
 //! What a token costs: documents of four shapes in 4-byte tokens, parsed, told and framed, over one one-shot
-//! `serde_json` parse of the same text. Best of several runs; compare ratios, not times of different machines.
+//! `serde_json` parse of the same text. `+schema` steers each frame's draft by a schema, `+checks` also validates what
+//! closes, `judge` is the final judgement alone. Best of several runs; compare ratios, not times of different machines.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -10,7 +11,11 @@ use std::fmt::Write;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use livedraft::partial::{Draft, DraftOptions, OpEncoder, path};
+use std::sync::Arc;
+
+use livedraft::partial::{Draft, DraftOptions, Guide, OpEncoder, path};
+use livedraft::schema::{Schema, SchemaLimits};
+use serde_json::{Value as Json, json};
 
 const TOKEN_BYTES: usize = 4;
 const SENTENCE: &str = "The quick brown fox jumps over the lazy dog, again and again. ";
@@ -92,8 +97,50 @@ fn parse_tokens(document: &str) {
     black_box(&draft);
 }
 
-fn frame_tokens(document: &str) {
-    let mut draft = Draft::new(DraftOptions::default());
+/// What each shape's schema says.
+fn schema(shape: &str) -> Schema {
+    let declared = match shape {
+        "text" => json!({ "type": "object", "properties": { "text": { "type": "string" } } }),
+        "fields" => json!({ "type": "object", "additionalProperties": {
+            "type": "object", "required": ["name", "age", "email"], "additionalProperties": false,
+            "properties": {
+                "name": { "type": "string", "maxLength": 80 }, "age": { "type": "integer", "minimum": 0 },
+                "email": { "type": "string", "pattern": "@" }, "active": { "type": "boolean" },
+                "score": { "type": "number" }, "manager": { "type": ["string", "null"] },
+            },
+        } }),
+        "deep" => levels(),
+        _ => json!({ "type": "object", "properties": { "items": { "type": "array", "items": {
+            "type": "object", "required": ["id", "title", "tags"], "additionalProperties": false,
+            "properties": {
+                "id": { "type": "integer", "minimum": 0 }, "title": { "type": "string", "maxLength": 80 },
+                "tags": { "type": "array", "items": { "enum": ["red", "green", "blue"] }, "maxItems": 8 },
+            },
+        } } } }),
+    };
+    Schema::compile(&declared, &SchemaLimits::default()).expect("a schema")
+}
+
+/// Twelve objects within each other.
+fn levels() -> Json {
+    let item = (0..12).rev().fold(json!({ "type": "string" }), |child, level| {
+        let number = format!("level_{level}");
+        json!({ "type": "object", "required": [number], "properties": {
+            number: { "type": "integer" }, "child": child,
+        } })
+    });
+    json!({ "type": "array", "items": item })
+}
+
+fn check_tokens(document: &str, schema: &Schema) {
+    frame_tokens(document, Some(schema.closing()));
+}
+
+fn frame_tokens(document: &str, guide: Option<Arc<dyn Guide>>) {
+    let mut draft = Draft::new(DraftOptions {
+        guide,
+        ..DraftOptions::default()
+    });
     let mut encoder = OpEncoder::default();
     let mut frame = String::new();
     for (seq, token) in document.as_bytes().chunks(TOKEN_BYTES).enumerate() {
@@ -116,7 +163,9 @@ fn frame_tokens(document: &str) {
 type Shape = (&'static str, fn(usize) -> String);
 
 fn main() {
-    println!("shape   bytes     serde_json   one feed  tokens  +op+frame   ns/token  ns/token+frame");
+    println!(
+        "shape   bytes     serde_json   one feed  tokens  +op+frame   +schema   +checks    judge   ns/token  ns/token+frame"
+    );
     let shapes: [Shape; 4] = [
         ("text", text),
         ("fields", fields),
@@ -134,15 +183,28 @@ fn main() {
                 black_box(livedraft::partial::parse(black_box(&document)).is_ok());
             });
             let parsed = best(|| parse_tokens(&document));
-            let framed = best(|| frame_tokens(&document));
+            let framed = best(|| frame_tokens(&document, None));
+            let schema = schema(name);
+            assert!(
+                schema
+                    .validate(&livedraft::partial::parse(&document).expect("JSON"))
+                    .is_empty()
+            );
+            let steered = best(|| frame_tokens(&document, Some(schema.guide())));
+            let checked = best(|| check_tokens(&document, &schema));
+            let value = livedraft::partial::parse(&document).expect("JSON");
+            let judged = best(|| assert!(schema.validate(black_box(&value)).is_empty()));
             let ratio = |time: Duration| time.as_secs_f64() / one_shot.as_secs_f64();
             println!(
-                "{name:6} {:8} {:>12?} {:9.2}x {:6.2}x {:9.2}x {:10.1} {:14.1}",
+                "{name:6} {:8} {:>12?} {:9.2}x {:6.2}x {:9.2}x {:8.2}x {:8.2}x {:8.2}x {:10.1} {:14.1}",
                 document.len(),
                 one_shot,
                 ratio(whole),
                 ratio(parsed),
                 ratio(framed),
+                ratio(steered),
+                ratio(checked),
+                ratio(judged),
                 parsed.as_secs_f64() * 1e9 / tokens,
                 framed.as_secs_f64() * 1e9 / tokens,
             );

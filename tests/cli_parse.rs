@@ -188,3 +188,21 @@ fn a_wrapper_is_put_around_the_schema() {
     let (code, lines, _) = parse(&[&flags[..], &["maybe"]].concat(), br#"{"result":{"a":1}}"#);
     assert_eq!((code, &lines[0]["end"]), (0, &json!("complete")));
 }
+
+#[test]
+fn a_line_says_what_its_change_found_wrong() {
+    let file = SchemaFile::new("closing", USER);
+    let chunks = br#""{\"age\":\"old\"" ",\"name\":\"J" "\"}""#;
+    let chunks = String::from_utf8_lossy(chunks).replace("\" \"", "\"\n\"");
+    let (code, lines, _) = parse(&["--chunks", "--schema", file.path()], chunks.as_bytes());
+    assert_eq!(code, 1);
+    let told: Vec<Option<&Json>> = lines.iter().map(|line| line.get("violations")).collect();
+    let violation = json!([{
+        "path": "/age", "keyword": "type", "message": "must be an integer", "value": "\"old\"",
+    }]);
+    assert_eq!(
+        told,
+        [Some(&violation), None, None, Some(&violation)],
+        "then the verdict"
+    );
+}

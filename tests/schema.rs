@@ -4,6 +4,7 @@ use livedraft::partial::{self, Guide, NodeId, RootKinds, Value};
 use livedraft::schema::{Schema, SchemaError, SchemaErrorCode, SchemaLimits};
 use serde_json::{Value as Json, json};
 
+mod closing;
 mod dialect;
 mod judging;
 mod refusals;

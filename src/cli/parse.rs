@@ -2,15 +2,16 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
 pub use super::choices::{LenientArg, WrapArg};
 use super::chunk::{Chunk, Chunks};
 use crate::partial::{
-    Draft, DraftOptions, End, Mode, OpEncoder, OpSink, Outcome, Shape, Value, write_json_string,
+    Draft, DraftOptions, End, Guide, Mode, OpEncoder, OpSink, Outcome, Shape, Value, write_json_string,
 };
-use crate::schema::{Schema, SchemaLimits};
+use crate::schema::{Closing, Schema, SchemaLimits, Violation};
 
 /// Exit codes: a whole and valid value; anything else; a call that cannot be served.
 const EXIT_VALID: i32 = 0;
@@ -23,7 +24,8 @@ pub struct ParseArgs {
     /// What the text looks like.
     #[arg(long, value_enum, default_value = "json")]
     pub mode: ModeArg,
-    /// A JSON Schema that steers the draft and judges the end.
+    /// A JSON Schema that steers the draft, checks values as they close (a line that finds something wrong has
+    /// "violations") and judges the end.
     #[arg(long, value_name = "FILE")]
     pub schema: Option<PathBuf>,
     /// What is put around the schema: the text is the value in this wrapper.
@@ -101,10 +103,10 @@ pub fn run(args: ParseArgs, stdin: impl Read, stdout: impl Write, mut stderr: im
         mode: mode.into(),
         lenient: lenient.into(),
         root: schema.as_ref().map(Schema::root_kinds).unwrap_or_default(),
-        guide: schema.as_ref().map(Schema::guide),
         ..DraftOptions::default()
     };
-    let mut filter = Filter::new(options, shape, quiet, stdout);
+    let closing = schema.as_ref().map(Schema::closing);
+    let mut filter = Filter::new(options, closing, shape, quiet, stdout);
     let read = if chunks {
         filter.read_chunks(stdin)
     } else {
@@ -137,6 +139,8 @@ fn read_schema(file: &PathBuf, wrap: Option<WrapArg>) -> Result<Schema, String> 
 struct Filter<W> {
     draft: Draft,
     encoder: OpEncoder,
+    /// Checks values as they close.
+    closing: Option<Arc<Closing>>,
     shape: Option<Shape>,
     /// Whether the unseen look of the root is still to be told.
     unseen_untold: bool,
@@ -146,13 +150,23 @@ struct Filter<W> {
 }
 
 impl<W: Write> Filter<W> {
-    fn new(options: DraftOptions, shape: Option<Shape>, quiet: bool, stdout: W) -> Self {
+    fn new(
+        options: DraftOptions,
+        closing: Option<Arc<Closing>>,
+        shape: Option<Shape>,
+        quiet: bool,
+        stdout: W,
+    ) -> Self {
         let unseen_untold = shape
             .as_ref()
             .is_some_and(|shape| shape.fill_root(None).is_some());
         Self {
-            draft: Draft::new(options),
+            draft: Draft::new(DraftOptions {
+                guide: closing.clone().map(|closing| closing as Arc<dyn Guide>),
+                ..options
+            }),
             encoder: OpEncoder::default(),
+            closing,
             shape,
             unseen_untold,
             quiet,
@@ -213,8 +227,13 @@ impl<W: Write> Filter<W> {
             sink.remove("");
         }
         self.draft.flush(&mut sink);
-        if self.quiet || (self.encoder.is_empty() && !always) {
+        if self.quiet {
             self.encoder.clear();
+            return Ok(());
+        }
+        let news = self.closing.as_ref().map(|closing| closing.take_news());
+        let news = news.unwrap_or_default();
+        if self.encoder.is_empty() && news.is_empty() && !always {
             return Ok(());
         }
         self.line.clear();
@@ -227,6 +246,9 @@ impl<W: Write> Filter<W> {
         self.line.push(']');
         self.encoder.clear();
         self.push_value();
+        if !news.is_empty() {
+            self.push_list(&news);
+        }
         self.line.push_str("}\n");
         self.stdout.write_all(self.line.as_bytes())?;
         self.stdout.flush()
@@ -290,10 +312,14 @@ impl<W: Write> Filter<W> {
             (Some(schema), Some(value)) => schema.validate(value),
             _ => Vec::new(),
         };
-        self.line.push_str(",\"violations\":");
-        let told = serde_json::to_value(&violations).unwrap_or_default();
-        self.line.push_str(&told.to_string());
+        self.push_list(&violations);
         value.is_some() && violations.is_empty()
+    }
+
+    fn push_list(&mut self, violations: &[Violation]) {
+        self.line.push_str(",\"violations\":");
+        let told = serde_json::to_value(violations).unwrap_or_default();
+        self.line.push_str(&told.to_string());
     }
 }
 

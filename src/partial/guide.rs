@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::closing::Closed;
+
 /// A place in a schema, numbered by the guide that gave it out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct NodeId(pub u32);
@@ -26,5 +28,17 @@ pub trait Guide: Send + Sync {
     fn awaited(&self, node: NodeId) -> Option<Arc<[Box<str>]>> {
         let _any: NodeId = node;
         None
+    }
+    /// Whether it wants to be told what closes. Such a guide serves one draft; it is asked once, at the beginning.
+    fn hears(&self) -> bool {
+        false
+    }
+    /// A value has closed at a place that the guide knows: a scalar, or a container behind all it holds.
+    fn closed(&self, closed: Closed<'_>) {
+        let _any: Closed<'_> = closed;
+    }
+    /// What closed at the pointer `path` and below is no part of the value any more.
+    fn dropped(&self, path: &str) {
+        let _any: &str = path;
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::closing::Closed;
 use super::error::{ParseError, ParseErrorKind};
 use super::guide::{Guide, NodeId};
 use super::machine::{Machine, State};
@@ -113,7 +114,11 @@ impl Items {
                 NodeId::NONE => NodeId::NONE,
                 array => whole.item(array, self.items.len()),
             };
-            Arc::new(ItemGuide { whole, node }) as Arc<dyn Guide>
+            Arc::new(ItemGuide {
+                whole,
+                node,
+                pointer: item_pointer(self.items.len()),
+            }) as Arc<dyn Guide>
         });
         self.items.push(Item {
             machine: Machine::new(options),
@@ -261,6 +266,8 @@ fn whole(items: Vec<Value>) -> Value {
 struct ItemGuide {
     whole: Arc<dyn Guide>,
     node: NodeId,
+    /// Where the item stands.
+    pointer: String,
 }
 
 impl Guide for ItemGuide {
@@ -282,6 +289,18 @@ impl Guide for ItemGuide {
 
     fn awaited(&self, node: NodeId) -> Option<Arc<[Box<str>]>> {
         self.whole.awaited(node)
+    }
+
+    fn hears(&self) -> bool {
+        self.whole.hears()
+    }
+
+    fn closed(&self, closed: Closed<'_>) {
+        self.whole.closed(closed.below(&self.pointer, LEVELS_ABOVE));
+    }
+
+    fn dropped(&self, path: &str) {
+        self.whole.dropped(&format!("{}{path}", self.pointer));
     }
 }
 

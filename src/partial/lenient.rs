@@ -307,6 +307,7 @@ impl Machine {
         if !self.spine.reopen_text() {
             return None;
         }
+        self.tell_dropped();
         self.quote = Quote::Double;
         self.go_on_behind_quote(byte, quote_at);
         Some(at)
@@ -396,7 +397,7 @@ impl Machine {
             }
         };
         self.note_repair(kind, self.loose_at);
-        self.spine.place(value, false);
+        self.place_scalar(value);
         self.after_value();
         at
     }

@@ -74,6 +74,10 @@ pub(super) struct Machine {
     pub(super) state: State,
     pub(super) limits: Limits,
     pub(super) guide: Option<Arc<dyn Guide>>,
+    /// Whether the guide is told what closes.
+    pub(super) hears: bool,
+    /// Where the schema stands for the string that was begun last.
+    pub(super) text_node: NodeId,
     /// Offset of the fed slice in the model's text.
     pub(super) base: usize,
     pub(super) error: Option<ParseError>,
@@ -117,7 +121,9 @@ impl Machine {
             spine: Spine::default(),
             state: State::Value,
             limits: options.limits,
+            hears: options.guide.as_ref().is_some_and(|guide| guide.hears()),
             guide: options.guide,
+            text_node: NodeId::NONE,
             base: 0,
             error: None,
             asked: options.lenient,
@@ -177,6 +183,7 @@ impl Machine {
         *self = Self::new(options);
         self.spine = spine;
         self.spine.restart();
+        self.tell_dropped();
     }
 
     /// Whether something inside the root stands, or all of it: what is no false start any more.
@@ -323,7 +330,9 @@ impl Machine {
     }
 
     fn close_container(&mut self, at: usize) -> usize {
+        let node = self.spine.frames.last().map_or(NodeId::NONE, |frame| frame.node);
         self.spine.close_container();
+        self.tell_closed(node);
         self.after_value();
         at + 1
     }
@@ -343,7 +352,7 @@ impl Machine {
         self.state = State::Literal(literal, read + same);
         let at = at + same;
         if same == rest.len() {
-            self.spine.place(literal.value(), false);
+            self.place_scalar(literal.value());
             self.after_value();
         } else if let Some(&byte) = bytes.get(at) {
             return self.fault(ParseErrorKind::InvalidLiteral, byte, at);
@@ -388,7 +397,7 @@ impl Machine {
 
     pub(super) fn close_number(&mut self) {
         let number = Number::from_checked(&self.number);
-        self.spine.place(Value::Number(number), false);
+        self.place_scalar(Value::Number(number));
         self.after_value();
     }
 
@@ -416,7 +425,7 @@ impl Machine {
     }
 
     /// Where the schema stands for the value that begins now.
-    fn node_of_next(&self) -> NodeId {
+    pub(super) fn node_of_next(&self) -> NodeId {
         let Some(guide) = &self.guide else {
             return NodeId::NONE;
         };
@@ -428,8 +437,9 @@ impl Machine {
         }
     }
 
-    pub(super) fn leaf_kind(&self) -> Leaf {
+    pub(super) fn leaf_kind(&mut self) -> Leaf {
         let node = self.node_of_next();
+        self.text_node = node;
         let atomic = node != NodeId::NONE && self.guide.as_ref().is_some_and(|guide| guide.is_atomic(node));
         if atomic { Leaf::Hidden } else { Leaf::Shown }
     }

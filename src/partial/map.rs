@@ -87,8 +87,8 @@ impl Map {
         }
     }
 
-    /// The member at a place.
-    pub(super) fn at(&self, index: usize) -> Option<(&str, &Value)> {
+    /// The member at a place, in order of arrival.
+    pub fn at(&self, index: usize) -> Option<(&str, &Value)> {
         match &self.0 {
             Members::Few(members) => members.get(index).map(|(key, value)| (&**key, value)),
             Members::Many(members) => members.get_index(index).map(|(key, value)| (&**key, value)),

@@ -3,6 +3,7 @@
 //! This module imports nothing of the rest of the house and can be used alone.
 
 mod calls;
+mod closing;
 mod draft;
 mod error;
 mod flush;
@@ -26,6 +27,7 @@ mod text;
 mod value;
 
 pub use calls::{NO_ITEMS, Turn};
+pub use closing::Closed;
 pub use draft::{Draft, End, Outcome, parse, parse_written};
 pub use error::{ParseError, ParseErrorKind};
 pub use guide::{Guide, NodeId};

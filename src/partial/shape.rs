@@ -18,7 +18,8 @@ pub struct Shape {
 pub struct ShapeNode {
     /// Declared members in order of declaration, each with the node of its value.
     pub members: Vec<(Box<str>, u32)>,
-    /// The node of members that are not declared.
+    /// The node of members that are not declared; none where their names decide (`patternProperties`): such members
+    /// are not filled.
     pub additional: Option<u32>,
     /// The nodes of the first items.
     pub prefix: Vec<u32>,
@@ -26,6 +27,44 @@ pub struct ShapeNode {
     pub items: Option<u32>,
     /// Whether the node is, or may be, an object: only such a root is filled before anything is seen.
     pub object: bool,
+    /// Whether it is, or may be, an array. Of a node that may be both, a pointer's number may be a name or an index:
+    /// where these lead to different nodes, neither is filled.
+    pub array: bool,
+}
+
+impl ShapeNode {
+    fn declared(&self, name: &str) -> Option<u32> {
+        let found = self.members.iter().find(|(own, _)| **own == *name);
+        found.map(|(_, node)| *node)
+    }
+
+    /// The node of a member, which is `declared` or not.
+    fn member(&self, name: &str, declared: Option<u32>) -> Option<u32> {
+        let node = declared.or(self.additional).filter(|_| self.object);
+        let item = path::index(name).and_then(|index| self.item_alone(index));
+        node.filter(|node| item.is_none_or(|item| item == *node))
+    }
+
+    /// The node of an item.
+    fn item(&self, index: usize) -> Option<u32> {
+        let node = self.item_alone(index);
+        if !self.object || (self.members.is_empty() && self.additional.is_none()) {
+            return node;
+        }
+        let member = self.declared(&index.to_string()).or(self.additional);
+        node.filter(|node| member.is_none_or(|member| member == *node))
+    }
+
+    fn item_alone(&self, index: usize) -> Option<u32> {
+        let node = self.prefix.get(index).copied().or(self.items);
+        node.filter(|_| self.array)
+    }
+
+    /// The node of what a pointer's segment names, a member or an item.
+    fn child(&self, segment: &str) -> Option<u32> {
+        let item = path::index(segment).and_then(|index| self.item(index));
+        item.or_else(|| self.member(segment, self.declared(segment)))
+    }
 }
 
 impl Shape {
@@ -68,15 +107,9 @@ impl Shape {
     }
 
     fn node_at(&self, pointer: &str) -> Option<u32> {
-        path::segments(pointer)?.iter().try_fold(0, |node, segment| {
-            let node = self.nodes.get(node as usize)?;
-            match node.members.iter().find(|(name, _)| **name == **segment) {
-                Some((_, member)) => Some(*member),
-                None => path::index(segment)
-                    .and_then(|index| node.prefix.get(index).copied().or(node.items))
-                    .or(node.additional),
-            }
-        })
+        path::segments(pointer)?
+            .iter()
+            .try_fold(0, |node, segment| self.nodes.get(node as usize)?.child(segment))
     }
 
     fn fill(&self, node: Option<u32>, value: &Value, left: &mut usize) -> Value {
@@ -89,9 +122,7 @@ impl Shape {
                 items
                     .iter()
                     .enumerate()
-                    .map(|(index, item)| {
-                        self.fill(shape.prefix.get(index).copied().or(shape.items), item, left)
-                    })
+                    .map(|(index, item)| self.fill(shape.item(index), item, left))
                     .collect(),
             ),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
@@ -109,7 +140,7 @@ impl Shape {
         };
         let unseen = declared.iter().filter(|(name, _)| !members.contains_key(name));
         if !room || unseen.count() > *left {
-            let node_of = |key: &str| nodes.get(key).copied().or(shape.additional);
+            let node_of = |key: &str| shape.member(key, nodes.get(key).copied());
             return members
                 .iter()
                 .map(|(key, value)| (key, self.fill(node_of(key), value, left)))
@@ -119,7 +150,7 @@ impl Shape {
         // Declared members stand in the order of declaration, as a model's fields do; the others follow.
         for (name, node) in declared {
             let value = match members.get(name) {
-                Some(value) => self.fill(Some(*node), value, left),
+                Some(value) => self.fill(shape.member(name, Some(*node)), value, left),
                 None => {
                     *left = left.saturating_sub(1);
                     Value::Null
@@ -128,7 +159,7 @@ impl Shape {
             filled.insert(name.clone(), value);
         }
         for (key, value) in members.iter().filter(|(key, _)| !nodes.contains_key(key)) {
-            filled.insert(key, self.fill(shape.additional, value, left));
+            filled.insert(key, self.fill(shape.member(key, None), value, left));
         }
         filled
     }

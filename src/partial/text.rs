@@ -300,10 +300,15 @@ impl Machine {
     pub(super) fn close_text(&mut self) {
         self.gap.clear();
         if self.spine.leaf == Leaf::Key {
+            let replaced = self.spine.duplicate_keys;
             self.spine.close_key();
+            if self.spine.duplicate_keys > replaced {
+                self.tell_dropped();
+            }
             self.state = State::Colon;
         } else {
             self.spine.close_text();
+            self.tell_closed(self.text_node);
             self.after_value();
             self.behind_text = true;
         }

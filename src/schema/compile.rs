@@ -1,17 +1,21 @@
 //! The compiled schema: the one thing a job asks about validity.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use jsonschema::{Draft as Dialect, Validator};
+use jsonschema::Draft as Dialect;
 use serde_json::Value as Json;
 
+use super::checks::Checks;
+use super::closing::Closing;
 use super::error::{SchemaError, SchemaErrorCode};
 use super::graph::{Draft, Graph};
 use super::guard::{self, Measures};
-use super::judge::Judge;
+use super::judge::{Extent, Judge};
 use super::kinds::{self, Kinds};
 use super::limits::SchemaLimits;
+use super::numeric::{self, Options};
 use super::places::Places;
+use super::tree::{Tree, Validator};
 use super::violation::{self, Violation};
 use super::wrap::{Wrap, Wrapped};
 use super::{formats, patterns};
@@ -20,7 +24,7 @@ use crate::partial;
 /// A schema compiled once and shared by all who judge by it.
 #[derive(Debug)]
 pub struct Schema {
-    source: Json,
+    source: Arc<Json>,
     validator: Validator,
     limits: SchemaLimits,
     measures: Measures,
@@ -28,6 +32,8 @@ pub struct Schema {
     places: Arc<Places>,
     /// Where this is a list of values: the schema of one, and the types it may have.
     item: Option<(Json, Kinds)>,
+    /// Made once they are asked for: admission needs none.
+    checks: OnceLock<Arc<Checks>>,
 }
 
 impl Schema {
@@ -80,29 +86,33 @@ impl Schema {
         let kinds = kinds::kinds(&graph)?;
         let places = Places::make(&graph, &kinds, patterns)?;
         Ok(Self {
-            source: schema.clone(),
+            source: Arc::new(schema.clone()),
             validator,
             limits: limits.clone(),
             measures,
             root_kinds: kinds[0],
             places: Arc::new(places),
             item: None,
+            checks: OnceLock::new(),
         })
     }
 
     /// Every place where `value` breaks the schema, at most [`SchemaLimits::violations_max`]; none means valid.
     ///
-    /// Numbers are judged by the rule of RFC 8259 §6: integers within 64 bits exactly, all others as the nearest
-    /// double. A value whose faults cannot be listed within bounds gets one violation of the whole, under the
+    /// Numbers are judged by their digits; only where a number of the schema is no 64-bit integer and has more than
+    /// fifteen digits, which a double may not keep, is the value's own rounded to a double, too (`multipleOf` never
+    /// rounds). A value whose faults cannot be listed within bounds gets one violation of the whole, under the
     /// keyword `schema`, `cost` or `depth`.
     pub fn validate(&self, value: &partial::Value) -> Vec<Violation> {
         Judge {
             source: &self.source,
+            node: 0,
             validator: &self.validator,
             limits: &self.limits,
             measures: self.measures,
+            base: "",
         }
-        .violations(value)
+        .violations(value, Extent::of(value))
     }
 
     /// The members that each place declares, for viewers that want unseen members as `null`.
@@ -126,6 +136,15 @@ impl Schema {
     /// What the draft asks while it grows: which strings appear only when closed.
     pub fn guide(&self) -> Arc<dyn partial::Guide> {
         Arc::clone(&self.places) as Arc<dyn partial::Guide>
+    }
+
+    /// The same for one draft, and what closes while it grows is checked at once. The first call compiles the checks,
+    /// which takes about as long as [`compile`](Self::compile).
+    pub fn closing(&self) -> Arc<Closing> {
+        let chain = self.measures.chain;
+        let make = || Arc::new(Checks::make(&self.source, &self.limits, &self.places, chain));
+        let checks = Arc::clone(self.checks.get_or_init(make));
+        Arc::new(Closing::new(Arc::clone(&self.places), checks))
     }
 
     /// The root's `title`.
@@ -177,14 +196,25 @@ fn outgoing(source: &Json, limits: &SchemaLimits) -> Json {
 }
 
 fn validator(schema: &Json, draft: Draft, limits: &SchemaLimits) -> Result<Validator, SchemaError> {
-    let dialect = match draft {
-        Draft::Seven => Dialect::Draft7,
-        Draft::TwentyTwenty => Dialect::Draft202012,
-    };
-    let options = patterns::bound(jsonschema::options().with_draft(dialect).offline(), limits);
-    formats::assert(options).build(schema).map_err(|fault| {
+    options(draft, limits).build(schema).map_err(|fault| {
         let path = fault.instance_path().as_str();
-        let message = format!("no valid JSON Schema: {}", violation::message(&fault, true));
+        let message = format!("no valid JSON Schema: {}", violation::message(&fault, Some("")));
         SchemaError::new(SchemaErrorCode::Invalid, path, message)
     })
+}
+
+/// How every validator of a schema is made.
+pub(super) fn options<'o>(draft: Draft, limits: &SchemaLimits) -> Options<'o> {
+    let options = jsonschema::options_for::<Tree>()
+        .with_draft(dialect(draft))
+        .offline();
+    numeric::exact(formats::assert(patterns::bound(options, limits)))
+}
+
+/// The validator's name for a dialect.
+pub(super) fn dialect(draft: Draft) -> Dialect {
+    match draft {
+        Draft::Seven => Dialect::Draft7,
+        Draft::TwentyTwenty => Dialect::Draft202012,
+    }
 }

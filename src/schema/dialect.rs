@@ -8,7 +8,7 @@
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::compile::Schema;
-use super::convert::{cut, head};
+use super::excerpt::{cut, head};
 use super::violation::Violation;
 use crate::partial::NO_ITEMS;
 

@@ -1,7 +1,8 @@
 //! Which formats are asserted, in both dialects alike; any other name is an annotation.
 
-use jsonschema::ValidationOptions;
 use serde_json::{Value as Json, json};
+
+use super::numeric::Options;
 
 const ASSERTED: [&str; 19] = [
     "date",
@@ -34,7 +35,7 @@ pub(super) fn is_asserted(format: &str) -> bool {
 }
 
 /// Switches the formats on.
-pub(super) fn assert(options: ValidationOptions<'_>) -> ValidationOptions<'_> {
+pub(super) fn assert(options: Options<'_>) -> Options<'_> {
     let mut options = options.should_validate_formats(true);
     for format in NEWER_THAN_DRAFT_7 {
         let alone = jsonschema::draft202012::options()

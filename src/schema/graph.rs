@@ -56,6 +56,8 @@ pub(super) struct Node<'s> {
     pub(super) prefix: Vec<u32>,
     /// `items`, `additionalItems`, `unevaluatedItems`.
     pub(super) items: Vec<u32>,
+    /// Those of them that apply only to what nothing else speaks of, here or beside.
+    pub(super) unevaluated: Vec<u32>,
     /// `contains`, `propertyNames`: applied to children, saying nothing of their form.
     pub(super) probes: Vec<u32>,
 }
@@ -222,6 +224,7 @@ impl<'s> Graph<'s> {
             additional: Vec::new(),
             prefix: Vec::new(),
             items: Vec::new(),
+            unevaluated: Vec::new(),
             probes: Vec::new(),
         });
         if self.nodes.len() > self.subschemas_max {
@@ -351,6 +354,9 @@ impl<'s> Graph<'s> {
             if let Some(schema) = map.get(keyword) {
                 let to = self.under(id, keyword, None, schema)?;
                 self.nodes[id as usize].additional.push(to);
+                if keyword == "unevaluatedProperties" {
+                    self.nodes[id as usize].unevaluated.push(to);
+                }
             }
         }
         for keyword in ["contains", "propertyNames"] {
@@ -384,6 +390,9 @@ impl<'s> Graph<'s> {
             if let Some(schema) = map.get(*keyword) {
                 let to = self.under(id, keyword, None, schema)?;
                 self.nodes[id as usize].items.push(to);
+                if *keyword == "unevaluatedItems" {
+                    self.nodes[id as usize].unevaluated.push(to);
+                }
             }
         }
         Ok(())

@@ -134,30 +134,40 @@ fn chain(graph: &Graph<'_>, depth_max: usize) -> Result<usize, SchemaError> {
 }
 
 fn cost(graph: &Graph<'_>, cost_max: u64) -> Result<u64, SchemaError> {
+    let (order, paths) = paths(graph);
+    // The first node in this order to pass the limit is the innermost that multiplies.
+    match order.into_iter().find(|id| paths[*id as usize] > cost_max) {
+        None => Ok(paths[0]),
+        Some(id) => Err(SchemaError::new(
+            SchemaErrorCode::TooComplex,
+            &graph.pointer(id),
+            format!(
+                "{} ways lead through the references here, at most {cost_max}: \
+                 unions of unions multiply, flatten them or use fewer references",
+                paths[id as usize]
+            ),
+        )),
+    }
+}
+
+/// For each node, the paths from it through subschemas and references, recursion entered once.
+pub(super) fn costs(graph: &Graph<'_>) -> Vec<u64> {
+    paths(graph).1
+}
+
+fn paths(graph: &Graph<'_>) -> (Vec<u32>, Vec<u64>) {
     let applied = |id: u32| -> Vec<u32> { graph.applied(id).collect() };
     let order = post_order(graph, &applied);
     let place = positions(&order, graph.nodes.len());
     let mut paths = vec![1_u64; graph.nodes.len()];
-    for id in order {
-        for to in graph.applied(id) {
-            let recursive = place[to as usize] >= place[id as usize];
+    for id in &order {
+        for to in graph.applied(*id) {
+            let recursive = place[to as usize] >= place[*id as usize];
             let below = if recursive { 1 } else { paths[to as usize] };
-            paths[id as usize] = paths[id as usize].saturating_add(below);
-        }
-        // The first node in this order to pass the limit is the innermost that multiplies.
-        if paths[id as usize] > cost_max {
-            return Err(SchemaError::new(
-                SchemaErrorCode::TooComplex,
-                &graph.pointer(id),
-                format!(
-                    "{} ways lead through the references here, at most {cost_max}: \
-                     unions of unions multiply, flatten them or use fewer references",
-                    paths[id as usize]
-                ),
-            ));
+            paths[*id as usize] = paths[*id as usize].saturating_add(below);
         }
     }
-    Ok(paths[0])
+    (order, paths)
 }
 
 /// Every node after all it leads to, except where a cycle closes. Without recursion: rows may be thousands long.

@@ -4,24 +4,30 @@
 //! (`graph`), bounds it (`guard`, `patterns`), asks which types can occur at all (`kinds`), and makes the places
 //! that steer the draft and the viewers (`places`, `streams`). Only then does the validator judge (`judge`).
 
+mod checks;
+mod closing;
 mod compile;
-mod convert;
+mod decimal;
 pub mod dialect;
 mod error;
+mod excerpt;
 mod formats;
 mod graph;
 mod guard;
 mod judge;
 mod kinds;
 mod limits;
+mod numeric;
 mod patterns;
 mod places;
 mod reference;
 mod streams;
+mod tree;
 mod violation;
 mod waits;
 mod wrap;
 
+pub use closing::Closing;
 pub use compile::Schema;
 pub use error::{SchemaError, SchemaErrorCode};
 pub use limits::SchemaLimits;

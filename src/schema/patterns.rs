@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use jsonschema::{PatternOptions, ValidationOptions, Validator};
+use jsonschema::json::Json;
+use jsonschema::{PatternOptions, Retrieve, ValidationOptions, Validator};
 use serde_json::json;
 
 use super::error::{SchemaError, SchemaErrorCode};
@@ -18,7 +19,10 @@ const UNICODE_STATES: usize = 100;
 const EXCLUDING_STATES: usize = 8;
 
 /// Sets the linear engine and its bound on compiled size.
-pub(super) fn bound<'o>(options: ValidationOptions<'o>, limits: &SchemaLimits) -> ValidationOptions<'o> {
+pub(super) fn bound<'o, F: Json>(
+    options: ValidationOptions<'o, Arc<dyn Retrieve>, F>,
+    limits: &SchemaLimits,
+) -> ValidationOptions<'o, Arc<dyn Retrieve>, F> {
     options.with_pattern_options(PatternOptions::regex().size_limit(limits.pattern_compiled_bytes_max))
 }
 

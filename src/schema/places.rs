@@ -3,7 +3,7 @@
 //! A place is what subschemas jointly say about one position of the value: those that surely apply, and those that
 //! apply in some branch of a union. Places are made once at compile time, so the draft asks by plain look-ups.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::error::{SchemaError, SchemaErrorCode};
 use super::graph::{Graph, Same};
-use super::kinds::{Kinds, OBJECT};
+use super::kinds::{ARRAY, Kinds, OBJECT};
 use super::streams::{Stream, Streams};
 use super::waits::Waits;
 use crate::partial;
@@ -24,7 +24,7 @@ const STEPS_MAX: usize = 1_000_000;
 #[derive(Debug, Default)]
 struct Place {
     is_atomic: bool,
-    may_be_object: bool,
+    kinds: Kinds,
     /// The members that an object waits for before it is shown, in ascending order.
     awaited: Option<Arc<[Box<str>]>>,
     members: IndexMap<Box<str>, u32>,
@@ -35,6 +35,8 @@ struct Place {
     additional: Option<u32>,
     prefix: Vec<u32>,
     items: Option<u32>,
+    /// The subschemas that surely apply to every value here.
+    sure: Box<[u32]>,
 }
 
 /// All places of a schema, the root first.
@@ -48,6 +50,8 @@ pub(super) struct Places {
 struct Set {
     all: Vec<u32>,
     any: Vec<u32>,
+    /// Whether a name leads here that may match fewer patterns than were taken.
+    guessed: bool,
 }
 
 impl Set {
@@ -81,6 +85,8 @@ struct Maker<'g, 's> {
     patterns: Arc<[jsonschema::Validator]>,
     known: HashMap<Set, u32>,
     sets: Vec<Set>,
+    /// Whether the place that is made was guessed, and so all below it.
+    guessed: bool,
     steps: usize,
 }
 
@@ -99,11 +105,12 @@ impl Places {
             patterns: Arc::clone(&patterns),
             known: HashMap::new(),
             sets: Vec::new(),
+            guessed: false,
             steps: 0,
         };
         let root = Set {
             all: vec![0],
-            any: Vec::new(),
+            ..Set::default()
         };
         maker.is_no_member(&root)?;
         maker.intern(root);
@@ -122,14 +129,39 @@ impl Places {
                 .iter()
                 .map(|(name, to)| (name.clone(), *to))
                 .collect(),
-            additional: place.additional,
+            // Patterns are not plain data: whose name one may match is not filled.
+            additional: place.additional.filter(|_| place.patterns.is_empty()),
             prefix: place.prefix.clone(),
             items: place.items,
-            object: place.may_be_object,
+            object: place.kinds & OBJECT != 0,
+            array: place.kinds & ARRAY != 0,
         });
         partial::Shape {
             nodes: nodes.collect(),
         }
+    }
+
+    /// How many places there are; they are numbered from the root on.
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The subschemas that surely apply to every value at a place.
+    pub(super) fn sure(&self, place: usize) -> &[u32] {
+        self.places.get(place).map_or(&[], |place| &place.sure)
+    }
+
+    /// The places of the root's children.
+    pub(super) fn below_root(&self) -> HashSet<usize> {
+        let children = self.places.first().into_iter().flat_map(|root| {
+            let named = root
+                .members
+                .values()
+                .chain(root.patterns.iter().map(|(_, to)| to));
+            let rest = root.several.iter().chain(&root.additional);
+            named.chain(rest).chain(&root.prefix).chain(&root.items)
+        });
+        children.map(|place| *place as usize).collect()
     }
 
     fn at(&self, node: NodeId) -> Option<&Place> {
@@ -191,7 +223,8 @@ fn is_match(pattern: &jsonschema::Validator, name: &str) -> bool {
 
 impl<'s> Maker<'_, 's> {
     fn intern(&mut self, set: Set) -> Option<u32> {
-        let set = set.normal();
+        let mut set = set.normal();
+        set.guessed |= self.guessed;
         if set.is_empty() {
             return None;
         }
@@ -227,9 +260,12 @@ impl<'s> Maker<'_, 's> {
 
     fn place(&mut self, set: &Set) -> Result<Place, SchemaError> {
         let closure = self.closure(set)?;
+        self.guessed = set.guessed;
+        let sure = if set.guessed { &[][..] } else { &set.all };
         let mut place = Place {
+            sure: sure.into(),
             is_atomic: self.is_atomic(set),
-            may_be_object: self.kinds_of(set) & OBJECT != 0,
+            kinds: self.kinds_of(set),
             awaited: self.waits.at(&set.all, &set.any),
             ..Place::default()
         };
@@ -298,14 +334,15 @@ impl<'s> Maker<'_, 's> {
                     .map(|(pattern, _)| *pattern),
             );
         }
-        place.additional = self.place_of_names(&open, &|_| false)?;
+        place.additional = self.place_of_names(&open, false, &|_| false)?;
         for pattern in &pattern_ids {
-            if let Some(to) = self.place_of_names(&open, &|candidate| candidate == pattern)? {
+            if let Some(to) = self.place_of_names(&open, false, &|candidate| candidate == pattern)? {
                 place.patterns.push((*pattern, to));
             }
         }
         if pattern_ids.len() > 1 {
-            place.several = self.place_of_names(&open, &|_| true)?;
+            let guessed = pattern_ids.len() > 2;
+            place.several = self.place_of_names(&open, guessed, &|_| true)?;
         }
         Ok(())
     }
@@ -322,13 +359,17 @@ impl<'s> Maker<'_, 's> {
         }
     }
 
-    /// The place of an undeclared member whose name matches the patterns that `matched` tells.
+    /// The place of an undeclared member whose name matches the patterns that `matched` tells; `guessed`: or some.
     fn place_of_names(
         &mut self,
         open: &[(u32, bool)],
+        guessed: bool,
         matched: &dyn Fn(&usize) -> bool,
     ) -> Result<Option<u32>, SchemaError> {
-        let mut set = Set::default();
+        let mut set = Set {
+            guessed,
+            ..Set::default()
+        };
         for (id, in_branch) in open {
             self.spend(1 + self.graph.nodes[*id as usize].patterns.len(), *id)?;
             self.undeclared(*id, *in_branch, false, matched, &mut set);
@@ -356,7 +397,7 @@ impl<'s> Maker<'_, 's> {
         }
         if !spoken {
             for to in node.additional.iter().filter(|to| self.says_something(**to)) {
-                set.add(*to, in_branch);
+                set.add(*to, in_branch || node.unevaluated.contains(to));
             }
         }
     }
@@ -377,7 +418,9 @@ impl<'s> Maker<'_, 's> {
                 let node = &self.graph.nodes[*id as usize];
                 match node.prefix.get(index) {
                     Some(to) => set.add(*to, *in_branch),
-                    None => node.items.iter().for_each(|to| set.add(*to, *in_branch)),
+                    None => node.items.iter().for_each(|to| {
+                        set.add(*to, *in_branch || node.unevaluated.contains(to));
+                    }),
                 }
             }
             self.is_no_member(&set)?;

@@ -4,7 +4,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::{JsonType, ValidationError};
 use serde_json::Value as Json;
 
-use super::convert;
+use super::excerpt;
 use super::limits::SchemaLimits;
 use crate::partial::Value;
 
@@ -27,27 +27,28 @@ const NAMES_MAX: usize = 8;
 const QUOTE_BYTES_MAX: usize = 256;
 
 impl Violation {
-    pub(super) fn of(fault: &ValidationError<'_>, value: &Value, limits: &SchemaLimits) -> Self {
+    /// What a fault of the value at the pointer `base` says.
+    pub(super) fn of(fault: &ValidationError<'_>, value: &Value, base: &str, limits: &SchemaLimits) -> Self {
         let path = fault.instance_path().as_str();
         let shown = !matches!(
             fault.kind(),
             Kind::Required { .. } | Kind::AdditionalProperties { .. } | Kind::UnevaluatedProperties { .. }
         );
-        let offending = convert::at(value, path).filter(|_| shown);
+        let offending = excerpt::at(value, path).filter(|_| shown);
         Self {
-            path: path.to_owned(),
+            path: format!("{base}{path}"),
             keyword: keyword(fault).to_owned(),
-            message: message(fault, true),
-            value: offending.map(|value| convert::preview(value, limits.violation_value_bytes_max)),
+            message: message(fault, Some(base)),
+            value: offending.map(|value| excerpt::preview(value, limits.violation_value_bytes_max)),
         }
     }
 
     /// A judgement on the value as a whole, made without looking at its parts.
-    pub(super) fn whole(keyword: &str, message: impl Into<String>) -> Self {
+    pub(super) fn whole(keyword: &str, message: String) -> Self {
         Self {
             path: String::new(),
             keyword: keyword.to_owned(),
-            message: message.into(),
+            message,
             value: None,
         }
     }
@@ -60,17 +61,18 @@ fn keyword<'f>(fault: &'f ValidationError<'_>) -> &'f str {
     }
 }
 
-/// What a fault says, in plain words. A union names its closest branch, one level deep.
-pub(super) fn message(fault: &ValidationError<'_>, with_branches: bool) -> String {
+/// What a fault says, in plain words. A union names its closest branch, one level deep, where the pointer of the
+/// judged value is given.
+pub(super) fn message(fault: &ValidationError<'_>, base: Option<&str>) -> String {
     match fault.kind() {
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
             let forms = context.len();
-            match closest(fault, context).filter(|_| with_branches) {
-                Some((number, inner)) => format!(
+            match base.zip(closest(fault, context)) {
+                Some((base, (number, inner))) => format!(
                     "fits none of the {forms} allowed forms; closest is form {}: at {:?} {}",
                     number + 1,
-                    inner.instance_path().as_str(),
-                    message(inner, false)
+                    format!("{base}{}", inner.instance_path().as_str()),
+                    message(inner, None)
                 ),
                 None => format!("fits none of the {forms} allowed forms"),
             }
@@ -87,7 +89,7 @@ pub(super) fn message(fault: &ValidationError<'_>, with_branches: bool) -> Strin
             format!(
                 "the member name {}: {}",
                 quote(error.instance()),
-                message(error, false)
+                message(error, None)
             )
         }
         Kind::Type { kind } => format!("must be {}", types(kind)),
@@ -96,11 +98,11 @@ pub(super) fn message(fault: &ValidationError<'_>, with_branches: bool) -> Strin
         Kind::Pattern { pattern } => {
             format!(
                 "must match the pattern {}",
-                convert::cut(pattern, QUOTE_BYTES_MAX)
+                excerpt::cut(pattern, QUOTE_BYTES_MAX)
             )
         }
-        Kind::Format { format } => format!("must be a valid {}", convert::cut(format, QUOTE_BYTES_MAX)),
-        Kind::Custom { message, .. } => convert::cut(message, QUOTE_BYTES_MAX),
+        Kind::Format { format } => format!("must be a valid {}", excerpt::cut(format, QUOTE_BYTES_MAX)),
+        Kind::Custom { message, .. } => excerpt::cut(message, QUOTE_BYTES_MAX),
         kind => bound(kind),
     }
 }
@@ -156,14 +158,14 @@ fn closest<'c>(
 }
 
 fn quote(value: &Json) -> String {
-    convert::cut(&value.to_string(), QUOTE_BYTES_MAX)
+    excerpt::cut(&value.to_string(), QUOTE_BYTES_MAX)
 }
 
 fn names(unexpected: &[String]) -> String {
     let mut listed: Vec<String> = unexpected
         .iter()
         .take(NAMES_MAX)
-        .map(|name| format!("{:?}", convert::cut(name, QUOTE_BYTES_MAX / 4)))
+        .map(|name| format!("{:?}", excerpt::cut(name, QUOTE_BYTES_MAX / 4)))
         .collect();
     if unexpected.len() > NAMES_MAX {
         listed.push(format!("and {} more", unexpected.len() - NAMES_MAX));

@@ -1,6 +1,7 @@
 //! One attempt: the model's stream in, changes of the draft into the journal, until the answer has ended.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -13,6 +14,7 @@ use crate::event::{Note, NoteKind};
 use crate::job::Usage;
 use crate::llm::{Carrier, Chunk, Finish, LlmError, Stream};
 use crate::partial::{self, Draft, End, Turn};
+use crate::schema::Closing;
 
 /// Bytes of notes that are gathered in one window at the most; more is dropped from the log, not from the draft.
 const NOTE_BYTES_MAX: usize = 16 * 1024;
@@ -43,6 +45,8 @@ pub(super) struct Answer {
     /// How the text ended.
     pub(super) end: End,
     pub(super) draft: Draft,
+    /// What was found wrong with it while it grew.
+    pub(super) closing: Arc<Closing>,
     /// The text the draft was made of; of several calls, their pieces in the order of their coming.
     pub(super) raw: String,
     /// What a model that was to call a tool said instead, up to a bound.
@@ -106,6 +110,7 @@ impl<'a> Attempt<'a> {
         journal: &'a mut Journal,
         signal: &'a mut watch::Receiver<Signal>,
         draft: Draft,
+        closing: Arc<Closing>,
         carrier: Carrier,
         window: Duration,
         deadline: Instant,
@@ -114,6 +119,7 @@ impl<'a> Attempt<'a> {
             stopped: Stopped::Deadline,
             end: End::Truncated,
             draft,
+            closing,
             raw: String::new(),
             said: String::new(),
             calls: Vec::new(),

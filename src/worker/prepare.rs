@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::job::{self, JobSpec, LenientChoice, Message, ModeChoice, Role};
 use crate::llm::{Carrier, Provider, Providers, Request, Sampling};
-use crate::partial::{DraftOptions, Lenient, Limits, Mode};
+use crate::partial::{Draft, DraftOptions, Lenient, Limits, Mode};
 use crate::schema::dialect::{self, Dialect};
-use crate::schema::{Schema, SchemaLimits, Wrap};
+use crate::schema::{Closing, Schema, SchemaError, SchemaLimits, Wrap};
 
 /// What every attempt of a delivery shares.
 pub(super) struct Prepared {
@@ -38,8 +38,13 @@ pub(super) async fn prepare(
         job::Wrap::Iterable => Wrap::Iterable,
         job::Wrap::Maybe => Wrap::Maybe,
     });
-    let compile = move || Schema::compile_wrapped(&given.schema, wrap, &limits);
-    let compiled = tokio::task::spawn_blocking(compile).await;
+    let compiled = tokio::task::spawn_blocking(move || {
+        let schema = Schema::compile_wrapped(&given.schema, wrap, &limits)?;
+        // The first is made here, with the checks that all share: that takes as long as compiling.
+        schema.closing();
+        Ok::<_, SchemaError>(schema)
+    })
+    .await;
     let schema = match compiled {
         Ok(Ok(schema)) => Arc::new(schema),
         Ok(Err(error)) => {
@@ -133,7 +138,7 @@ fn draft_options(spec: &JobSpec, schema: &Schema, dialect: Dialect, request: &Re
         },
         tool: request.tool_name().map(Into::into),
         root: schema.root_kinds(),
-        guide: Some(schema.guide()),
+        guide: None,
     }
 }
 
@@ -146,7 +151,13 @@ impl Prepared {
         request
     }
 
-    pub(super) fn draft(&self) -> DraftOptions {
-        self.draft.clone()
+    /// A draft for one attempt, and what checks its values as they close.
+    pub(super) fn draft(&self) -> (Draft, Arc<Closing>) {
+        let closing = self.schema.closing();
+        let draft = Draft::new(DraftOptions {
+            guide: Some(closing.clone()),
+            ..self.draft.clone()
+        });
+        (draft, closing)
     }
 }

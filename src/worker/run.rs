@@ -19,7 +19,7 @@ use crate::clock;
 use crate::event::{End, EndError, Timings};
 use crate::job::{AttemptUsage, JobSpec, Outcome, Reason, Usage};
 use crate::llm::{LlmError, LlmErrorKind, Request, Stream};
-use crate::partial::{Draft, Value};
+use crate::partial::Value;
 
 /// A job in a worker's hands.
 pub(super) struct Delivery {
@@ -122,11 +122,12 @@ impl Delivery {
         self.journal.begin(reason).await?;
         self.began = true;
         let window = Duration::from_millis(u64::from(self.spec.flush_ms));
-        let draft = Draft::new(prepared.draft());
+        let (draft, closing) = prepared.draft();
         let attempt = Attempt::new(
             &mut self.journal,
             &mut self.signal,
             draft,
+            closing,
             request.carrier,
             window,
             self.deadline,
@@ -249,6 +250,10 @@ impl Delivery {
             usage,
             repairs: answer.repairs as u64,
         });
+        let early = answer.closing.violations().len();
+        if early > 0 {
+            tracing::debug!(attempt = n, violations = early, "found while the answer streamed");
+        }
         if let Stopped::Provider(error) = &answer.stopped {
             tracing::warn!(kind = error.kind.code(), attempt = n, "the provider failed");
         }

@@ -329,3 +329,38 @@ fn a_compiled_schema_is_shared_between_threads() {
     fn shared<T: Send + Sync + 'static>(_: &T) {}
     shared(&compile(&json!({ "type": "object" })));
 }
+
+#[test]
+fn a_member_whose_name_a_pattern_may_match_is_not_filled() {
+    let schema = json!({
+        "properties": { "own": { "properties": { "b": {} } } },
+        "patternProperties": { "^x": {} },
+        "additionalProperties": { "properties": { "a": {} } },
+    });
+    assert_eq!(filled(&schema, r#"{"x1":{}}"#), r#"{"own":null,"x1":{}}"#);
+    assert_eq!(
+        filled(&schema, r#"{"y":{},"own":{}}"#),
+        r#"{"own":{"b":null},"y":{}}"#
+    );
+}
+
+#[test]
+fn a_number_in_a_pointer_is_a_name_where_the_value_is_an_object() {
+    let set = |schema: &Json, pointer: &str| {
+        let filled = compile(schema).shape().fill_at(pointer, &value("{}"), &mut 100);
+        filled.to_json()
+    };
+    let item = json!({ "properties": { "i": {} } });
+    let member = json!({ "properties": { "m": {} } });
+    let both = |kind: Json| json!({ "type": kind, "items": item, "additionalProperties": member });
+    assert_eq!(set(&both(json!("object")), "/0"), r#"{"m":null}"#);
+    assert_eq!(set(&both(json!("array")), "/0"), r#"{"i":null}"#);
+    let either = both(json!(["object", "array"]));
+    assert_eq!(set(&either, "/0"), "{}", "a name or an index: nobody can tell");
+    assert_eq!(set(&either, "/name"), r#"{"m":null}"#);
+    assert_eq!(
+        filled(&either, r#"{"0":{},"name":{}}"#),
+        r#"{"0":{},"name":{"m":null}}"#
+    );
+    assert_eq!(filled(&either, "[{}]"), "[{}]");
+}

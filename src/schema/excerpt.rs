@@ -1,61 +1,6 @@
-//! From the draft's value, which keeps digits, to the one that is judged.
-//!
-//! The rule for numbers: an integer without fraction and exponent that fits `i64` or `u64` is judged exactly; every
-//! other number as the nearest `f64`; digits beyond the range of `f64` count as its largest magnitude. The value
-//! itself keeps its digits: the rule concerns only `minimum`, `multipleOf`, `enum`, `const` and the like.
+//! Parts of a value, short enough to be told.
 
-use serde_json::{Map as JsonMap, Number as JsonNumber, Value as Json};
-
-use crate::partial::{Number, Value, path, write_json_string};
-
-/// How deep a value may nest to be judged, in containers; the parser stops at 100.
-pub(super) const DEPTH_MAX: usize = 128;
-
-/// How large a value is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Extent {
-    /// Values within, itself included.
-    pub(super) nodes: u64,
-    /// Containers within containers.
-    pub(super) depth: usize,
-}
-
-/// The value to judge; `None` if it nests too deeply.
-pub(super) fn convert(value: &Value, depth: usize, extent: &mut Extent) -> Option<Json> {
-    extent.nodes += 1;
-    extent.depth = extent.depth.max(depth);
-    if depth > DEPTH_MAX {
-        return None;
-    }
-    Some(match value {
-        Value::Null => Json::Null,
-        Value::Bool(flag) => Json::Bool(*flag),
-        Value::Number(number) => Json::Number(convert_number(number)),
-        Value::String(text) => Json::String(text.clone()),
-        Value::Array(items) => {
-            let items = items.iter().map(|item| convert(item, depth + 1, extent));
-            Json::Array(items.collect::<Option<_>>()?)
-        }
-        Value::Object(members) => {
-            let members = members
-                .iter()
-                .map(|(name, member)| Some((name.to_owned(), convert(member, depth + 1, extent)?)));
-            Json::Object(members.collect::<Option<JsonMap<_, _>>>()?)
-        }
-    })
-}
-
-fn convert_number(number: &Number) -> JsonNumber {
-    let digits = number.as_str();
-    if let Ok(exact) = digits.parse::<i64>() {
-        return exact.into();
-    }
-    if let Ok(exact) = digits.parse::<u64>() {
-        return exact.into();
-    }
-    let nearest = number.as_f64().clamp(f64::MIN, f64::MAX);
-    JsonNumber::from_f64(nearest).unwrap_or_else(|| 0.into())
-}
+use crate::partial::{Value, path, write_json_string};
 
 /// The value at a pointer.
 pub(super) fn at<'v>(value: &'v Value, pointer: &str) -> Option<&'v Value> {
