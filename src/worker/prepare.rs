@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::job::{self, JobSpec, LenientChoice, Message, ModeChoice, Role};
+use crate::job::{JobSpec, LenientChoice, Message, ModeChoice, Role};
 use crate::llm::{Carrier, Provider, Providers, Request, Sampling};
 use crate::partial::{DraftOptions, Lenient, Limits, Mode};
 use crate::schema::dialect::{self, Dialect};
@@ -34,10 +34,7 @@ pub(super) async fn prepare(
         message: unknown.to_string(),
     })?;
     let given = Arc::clone(&spec);
-    let wrap = spec.wrap.map(|wrap| match wrap {
-        job::Wrap::Iterable => Wrap::Iterable,
-        job::Wrap::Maybe => Wrap::Maybe,
-    });
+    let wrap = spec.wrap.map(Wrap::from);
     let compile = move || Schema::compile_wrapped(&given.schema, wrap, &limits);
     let compiled = tokio::task::spawn_blocking(compile).await;
     let schema = match compiled {
@@ -122,11 +119,7 @@ fn draft_options(spec: &JobSpec, schema: &Schema, dialect: Dialect, request: &Re
             Dialect::Json => Mode::Json,
             Dialect::MdJson => Mode::MdJson,
         },
-        lenient: match spec.lenient {
-            LenientChoice::Off => Lenient::Off,
-            LenientChoice::On => Lenient::On,
-            LenientChoice::Auto => Lenient::Auto,
-        },
+        lenient: spec.lenient.into(),
         limits: Limits {
             bytes_max: bytes.unwrap_or(limits.bytes_max),
             ..limits
@@ -134,6 +127,16 @@ fn draft_options(spec: &JobSpec, schema: &Schema, dialect: Dialect, request: &Re
         tool: request.tool_name().map(Into::into),
         root: schema.root_kinds(),
         guide: Some(schema.guide()),
+    }
+}
+
+impl From<LenientChoice> for Lenient {
+    fn from(choice: LenientChoice) -> Self {
+        match choice {
+            LenientChoice::Off => Self::Off,
+            LenientChoice::On => Self::On,
+            LenientChoice::Auto => Self::Auto,
+        }
     }
 }
 
