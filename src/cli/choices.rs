@@ -28,11 +28,7 @@ pub enum WrapArg {
 
 impl From<LenientArg> for Lenient {
     fn from(lenient: LenientArg) -> Self {
-        match lenient {
-            LenientArg::Off => Self::Off,
-            LenientArg::On => Self::On,
-            LenientArg::Auto => Self::Auto,
-        }
+        LenientChoice::from(lenient).into()
     }
 }
 
@@ -48,10 +44,7 @@ impl From<LenientArg> for LenientChoice {
 
 impl From<WrapArg> for schema::Wrap {
     fn from(wrap: WrapArg) -> Self {
-        match wrap {
-            WrapArg::Iterable => Self::Iterable,
-            WrapArg::Maybe => Self::Maybe,
-        }
+        job::Wrap::from(wrap).into()
     }
 }
 

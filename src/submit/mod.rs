@@ -142,10 +142,7 @@ impl Admission {
     /// Compiling may take milliseconds: on the blocking pool, so no socket waits for it.
     async fn compile(&self, spec: &JobSpec) -> Result<Schema, Refused> {
         let (schema, limits) = (spec.schema.clone(), self.options.schema.clone());
-        let wrap = spec.wrap.map(|wrap| match wrap {
-            job::Wrap::Iterable => Wrap::Iterable,
-            job::Wrap::Maybe => Wrap::Maybe,
-        });
+        let wrap = spec.wrap.map(Wrap::from);
         let compile = move || Schema::compile_wrapped(&schema, wrap, &limits);
         let compiled = tokio::task::spawn_blocking(compile).await;
         match compiled {
@@ -155,6 +152,15 @@ impl Admission {
                 None,
                 "the schema could not be read".to_owned(),
             )),
+        }
+    }
+}
+
+impl From<job::Wrap> for Wrap {
+    fn from(wrap: job::Wrap) -> Self {
+        match wrap {
+            job::Wrap::Iterable => Self::Iterable,
+            job::Wrap::Maybe => Self::Maybe,
         }
     }
 }

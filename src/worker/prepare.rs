@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::job::{self, JobSpec, LenientChoice, Message, ModeChoice, Role};
+use crate::job::{JobSpec, LenientChoice, Message, ModeChoice, Role};
 use crate::llm::{Carrier, Provider, Providers, Request, Sampling};
 use crate::partial::{Draft, DraftOptions, Lenient, Limits, Mode};
 use crate::schema::dialect::{self, Dialect};
@@ -34,10 +34,7 @@ pub(super) async fn prepare(
         message: unknown.to_string(),
     })?;
     let given = Arc::clone(&spec);
-    let wrap = spec.wrap.map(|wrap| match wrap {
-        job::Wrap::Iterable => Wrap::Iterable,
-        job::Wrap::Maybe => Wrap::Maybe,
-    });
+    let wrap = spec.wrap.map(Wrap::from);
     let compiled = tokio::task::spawn_blocking(move || {
         let schema = Schema::compile_wrapped(&given.schema, wrap, &limits)?;
         // The first is made here, with the checks that all share: that takes as long as compiling.
@@ -127,11 +124,7 @@ fn draft_options(spec: &JobSpec, schema: &Schema, dialect: Dialect, request: &Re
             Dialect::Json => Mode::Json,
             Dialect::MdJson => Mode::MdJson,
         },
-        lenient: match spec.lenient {
-            LenientChoice::Off => Lenient::Off,
-            LenientChoice::On => Lenient::On,
-            LenientChoice::Auto => Lenient::Auto,
-        },
+        lenient: spec.lenient.into(),
         limits: Limits {
             bytes_max: bytes.unwrap_or(limits.bytes_max),
             ..limits
@@ -139,6 +132,16 @@ fn draft_options(spec: &JobSpec, schema: &Schema, dialect: Dialect, request: &Re
         tool: request.tool_name().map(Into::into),
         root: schema.root_kinds(),
         guide: None,
+    }
+}
+
+impl From<LenientChoice> for Lenient {
+    fn from(choice: LenientChoice) -> Self {
+        match choice {
+            LenientChoice::Off => Self::Off,
+            LenientChoice::On => Self::On,
+            LenientChoice::Auto => Self::Auto,
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use livedraft::partial::{Draft, DraftOptions, End, Lenient};
-use livedraft::schema::{Closing, Violation};
+use livedraft::partial::{Draft, DraftOptions, End, Lenient, Mode};
+use livedraft::schema::{Closing, Violation, Wrap};
 use proptest::prelude::*;
 
 use super::*;
@@ -331,4 +331,23 @@ proptest! {
         let late: Told = told(schema.validate(&value)).into_iter().filter(|one| !one.0.is_empty()).collect();
         prop_assert_eq!(early, late, "{} $defs {} {}", root, of_references, value);
     }
+}
+
+#[test]
+fn items_of_several_calls_are_checked_where_they_stand() {
+    let item = json!({ "type": "object", "properties": { "id": { "type": "integer", "minimum": 1 } } });
+    let schema = Schema::compile_wrapped(&item, Some(Wrap::Iterable), &SchemaLimits::default());
+    let schema = schema.expect("a schema");
+    let closing = schema.closing();
+    let mut draft = Draft::new(DraftOptions {
+        mode: Mode::ParallelTools,
+        guide: Some(closing.clone()),
+        ..DraftOptions::default()
+    });
+    draft.feed_call(0, Some("a"), None, br#"{"id":1}"#);
+    draft.feed_call(1, Some("b"), None, br#"{"id":0,"#);
+    let told: Vec<String> = closing.take_news().iter().map(said).collect();
+    assert_eq!(told, ["/tasks/1/id minimum"]);
+    draft.feed_call(1, None, None, br#""id":2}"#);
+    assert!(closing.violations().is_empty(), "the member was replaced");
 }
