@@ -177,6 +177,9 @@ impl Draft {
         if !self.finished {
             self.finished = true;
             self.machine.finish();
+            if let Some(search) = &mut self.search {
+                search.markdown.finish();
+            }
         }
         let end = match (&self.machine.error, self.machine.state) {
             (Some(error), _) => End::Invalid(error.clone()),
