@@ -1,5 +1,7 @@
 //! What a token costs: documents of four shapes in 4-byte tokens, parsed, told and framed, over one one-shot
 //! `serde_json` parse of the same text. Best of several runs; compare ratios, not times of different machines.
+//!
+//! `cargo bench --bench draft` runs all sections; `-- tokens`, `-- bytes`, `-- reparse` one alone.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -11,6 +13,11 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use livedraft::partial::{Draft, DraftOptions, OpEncoder, path};
+
+#[path = "draft/bytes.rs"]
+mod bytes;
+#[path = "draft/reparse.rs"]
+mod reparse;
 
 const TOKEN_BYTES: usize = 4;
 const SENTENCE: &str = "The quick brown fox jumps over the lazy dog, again and again. ";
@@ -115,16 +122,46 @@ fn frame_tokens(document: &str) {
 /// A name, and what makes a document of about so many bytes.
 type Shape = (&'static str, fn(usize) -> String);
 
+const SHAPES: [Shape; 4] = [
+    ("text", text),
+    ("fields", fields),
+    ("deep", deep),
+    ("array", array),
+];
+const SIZES: [usize; 4] = [1_000, 20_000, 200_000, 1_000_000];
+
 fn main() {
+    // Cargo adds a flag of its own.
+    let asked: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    let wants = |section: &str| asked.is_empty() || asked.iter().any(|word| word == section);
+    println!("allocator: {ALLOCATOR}");
+    if wants("tokens") {
+        tokens();
+    }
+    if wants("bytes") {
+        bytes::run(&SHAPES, &SIZES);
+    }
+    if wants("reparse") {
+        reparse::run(&SHAPES, &SIZES);
+    }
+}
+
+/// The system's, as in the program that is shipped.
+const ALLOCATOR: &str = if cfg!(target_env = "gnu") {
+    "malloc of glibc"
+} else {
+    "malloc of the system"
+};
+
+fn tokens() {
+    println!("\nA token of {TOKEN_BYTES} bytes over one one-shot parse");
     println!("shape   bytes     serde_json   one feed  tokens  +op+frame   ns/token  ns/token+frame");
-    let shapes: [Shape; 4] = [
-        ("text", text),
-        ("fields", fields),
-        ("deep", deep),
-        ("array", array),
-    ];
-    for (name, make) in shapes {
-        for bytes in [1_000, 20_000, 200_000, 1_000_000] {
+    for (name, make) in SHAPES {
+        let mut costs = Vec::new();
+        for bytes in SIZES {
             let document = make(bytes);
             let tokens = document.len().div_ceil(TOKEN_BYTES) as f64;
             let one_shot = best(|| {
@@ -136,6 +173,7 @@ fn main() {
             let parsed = best(|| parse_tokens(&document));
             let framed = best(|| frame_tokens(&document));
             let ratio = |time: Duration| time.as_secs_f64() / one_shot.as_secs_f64();
+            let per_token = |time: Duration| time.as_secs_f64() * 1e9 / tokens;
             println!(
                 "{name:6} {:8} {:>12?} {:9.2}x {:6.2}x {:9.2}x {:10.1} {:14.1}",
                 document.len(),
@@ -143,8 +181,16 @@ fn main() {
                 ratio(whole),
                 ratio(parsed),
                 ratio(framed),
-                parsed.as_secs_f64() * 1e9 / tokens,
-                framed.as_secs_f64() * 1e9 / tokens,
+                per_token(parsed),
+                per_token(framed),
+            );
+            costs.push((per_token(parsed), per_token(framed)));
+        }
+        if let [_, small, _, large] = costs[..] {
+            println!(
+                "{name:6} 1 MB over 20 KB, ns/token: {:.2}x, with frame {:.2}x",
+                large.0 / small.0,
+                large.1 / small.1
             );
         }
     }

@@ -19,6 +19,7 @@ mod llm_openai;
 mod llm_scripted;
 mod llm_sse;
 mod log_model;
+mod partial_allocations;
 mod partial_calls;
 mod partial_golden;
 mod partial_properties;

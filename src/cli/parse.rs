@@ -219,6 +219,9 @@ impl<W: Write> Filter<W> {
 
     /// Prints what has changed; `always`: also if nothing has.
     fn print_change(&mut self, always: bool) -> io::Result<()> {
+        if self.quiet {
+            return Ok(());
+        }
         let mut sink = Look {
             shape: self.shape.as_ref(),
             left: Shape::NULLS_MAX,
@@ -228,8 +231,7 @@ impl<W: Write> Filter<W> {
             sink.remove("");
         }
         self.draft.flush(&mut sink);
-        if self.quiet || (self.encoder.is_empty() && !always) {
-            self.encoder.clear();
+        if self.encoder.is_empty() && !always {
             return Ok(());
         }
         self.line.clear();
@@ -300,15 +302,13 @@ impl<W: Write> Filter<W> {
 
     /// Only a whole value is judged.
     fn push_violations(&mut self, schema: Option<&Schema>, complete: bool) -> bool {
-        let value = self.draft.value().filter(|_| complete);
-        let violations = match (schema, &value) {
-            (Some(schema), Some(value)) => schema.validate(value),
-            _ => Vec::new(),
-        };
+        let judged = schema.filter(|_| complete);
+        let judged = judged.and_then(|schema| Some(schema.validate(&self.draft.value()?)));
+        let violations = judged.unwrap_or_default();
         self.line.push_str(",\"violations\":");
         let told = serde_json::to_value(&violations).unwrap_or_default();
         self.line.push_str(&told.to_string());
-        value.is_some() && violations.is_empty()
+        complete && violations.is_empty()
     }
 }
 

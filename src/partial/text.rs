@@ -164,7 +164,7 @@ impl Machine {
         if end > at {
             let read = self.push_run(bytes, at, end);
             if read < end || !matches!(self.state, PLAIN) {
-                return read;
+                return self.stopped_at(bytes, read);
             }
         }
         let Some(&byte) = bytes.get(end) else { return end };
@@ -186,6 +186,21 @@ impl Machine {
             _ => return self.fault(ParseErrorKind::ControlCharacter, byte, end),
         }
         end + 1
+    }
+
+    /// How far a run was read that did not end as plain text: a name that grew too long is left behind the character
+    /// that was too much, wherever the slice ends.
+    #[cold]
+    fn stopped_at(&self, bytes: &[u8], read: usize) -> usize {
+        match &self.error {
+            Some(error) if error.kind == ParseErrorKind::KeyLimit => {
+                // A replacement may pass the limit by more bytes than it stands for.
+                let over = (error.offset + 1).saturating_sub(self.base).min(read);
+                let rest = bytes.get(over..read).unwrap_or_default();
+                over + rest.iter().take_while(|byte| **byte & 0xC0 == 0x80).count()
+            }
+            _ => read,
+        }
     }
 
     /// Takes over the bytes of a run; fewer than all only at an error.
