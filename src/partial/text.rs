@@ -405,13 +405,12 @@ impl Machine {
         self.push_escaped(letter.encode_utf8(&mut buffer));
     }
 
-    /// The half at `offset` stands alone: false if that ends the text.
+    /// The half at `offset` stands alone: false if that ends the text, or what stands for it makes a name too long.
     fn lone_surrogate(&mut self, offset: usize) -> bool {
-        let repaired = self.repair_surrogate(offset);
-        if !repaired {
+        if !self.repair_surrogate(offset) {
             self.fail(ParseErrorKind::LoneSurrogate, None, None, offset);
         }
-        repaired
+        self.state != State::Failed
     }
 }
 
