@@ -1,6 +1,8 @@
 //! What a token costs: documents of four shapes in 4-byte tokens, parsed, told and framed, over one one-shot
 //! `serde_json` parse of the same text. `+schema` steers each frame's draft by a schema, `+checks` also validates what
 //! closes, `judge` is the final judgement alone. Best of several runs; compare ratios, not times of different machines.
+//!
+//! `cargo bench --bench draft` runs all sections; `-- tokens`, `-- bytes`, `-- reparse` one alone.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -9,13 +11,17 @@
 
 use std::fmt::Write;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
-
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use livedraft::partial::{Draft, DraftOptions, Guide, OpEncoder, path};
 use livedraft::schema::{Schema, SchemaLimits};
 use serde_json::{Value as Json, json};
+
+#[path = "draft/bytes.rs"]
+mod bytes;
+#[path = "draft/reparse.rs"]
+mod reparse;
 
 const TOKEN_BYTES: usize = 4;
 const SENTENCE: &str = "The quick brown fox jumps over the lazy dog, again and again. ";
@@ -162,18 +168,48 @@ fn frame_tokens(document: &str, guide: Option<Arc<dyn Guide>>) {
 /// A name, and what makes a document of about so many bytes.
 type Shape = (&'static str, fn(usize) -> String);
 
+const SHAPES: [Shape; 4] = [
+    ("text", text),
+    ("fields", fields),
+    ("deep", deep),
+    ("array", array),
+];
+const SIZES: [usize; 4] = [1_000, 20_000, 200_000, 1_000_000];
+
 fn main() {
+    // Cargo adds a flag of its own.
+    let asked: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    let wants = |section: &str| asked.is_empty() || asked.iter().any(|word| word == section);
+    println!("allocator: {ALLOCATOR}");
+    if wants("tokens") {
+        tokens();
+    }
+    if wants("bytes") {
+        bytes::run(&SHAPES, &SIZES);
+    }
+    if wants("reparse") {
+        reparse::run(&SHAPES, &SIZES);
+    }
+}
+
+/// The system's, as in the program that is shipped.
+const ALLOCATOR: &str = if cfg!(target_env = "gnu") {
+    "malloc of glibc"
+} else {
+    "malloc of the system"
+};
+
+fn tokens() {
+    println!("\nA token of {TOKEN_BYTES} bytes over one one-shot parse");
     println!(
         "shape   bytes     serde_json   one feed  tokens  +op+frame   +schema   +checks    judge   ns/token  ns/token+frame"
     );
-    let shapes: [Shape; 4] = [
-        ("text", text),
-        ("fields", fields),
-        ("deep", deep),
-        ("array", array),
-    ];
-    for (name, make) in shapes {
-        for bytes in [1_000, 20_000, 200_000, 1_000_000] {
+    for (name, make) in SHAPES {
+        let mut costs = Vec::new();
+        for bytes in SIZES {
             let document = make(bytes);
             let tokens = document.len().div_ceil(TOKEN_BYTES) as f64;
             let one_shot = best(|| {
@@ -195,6 +231,7 @@ fn main() {
             let value = livedraft::partial::parse(&document).expect("JSON");
             let judged = best(|| assert!(schema.validate(black_box(&value)).is_empty()));
             let ratio = |time: Duration| time.as_secs_f64() / one_shot.as_secs_f64();
+            let per_token = |time: Duration| time.as_secs_f64() * 1e9 / tokens;
             println!(
                 "{name:6} {:8} {:>12?} {:9.2}x {:6.2}x {:9.2}x {:8.2}x {:8.2}x {:8.2}x {:10.1} {:14.1}",
                 document.len(),
@@ -205,8 +242,16 @@ fn main() {
                 ratio(steered),
                 ratio(checked),
                 ratio(judged),
-                parsed.as_secs_f64() * 1e9 / tokens,
-                framed.as_secs_f64() * 1e9 / tokens,
+                per_token(parsed),
+                per_token(framed),
+            );
+            costs.push((per_token(parsed), per_token(framed)));
+        }
+        if let [_, small, _, large] = costs[..] {
+            println!(
+                "{name:6} 1 MB over 20 KB, ns/token: {:.2}x, with frame {:.2}x",
+                large.0 / small.0,
+                large.1 / small.1
             );
         }
     }

@@ -178,6 +178,48 @@ fn imports_follow_the_table() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// Outside crates that the draft engine needs: it can be used alone.
+const PARTIAL_CRATES: &[&str] = &["indexmap", "itoa", "serde", "thiserror"];
+
+/// What keeps code of the draft engine from standing alone.
+fn ties_of_partial(code: &str) -> Vec<String> {
+    let mut ties = Vec::new();
+    if code.contains("crate::") || code.contains("super::super::") {
+        ties.push("a path out of the module".to_owned());
+    }
+    let used = code.lines().filter_map(|line| {
+        let path = line
+            .trim_start()
+            .trim_start_matches("pub ")
+            .strip_prefix("use ")?;
+        path.split("::").next()
+    });
+    let own = ["std", "super", "self"];
+    // Re-exports in `mod.rs` name modules beside it.
+    let beside = |name: &str| code.contains(&format!("mod {name};"));
+    for name in used.filter(|name| !own.contains(name) && !PARTIAL_CRATES.contains(name) && !beside(name)) {
+        ties.push(format!("the crate {name}"));
+    }
+    ties
+}
+
+#[test]
+fn the_draft_engine_stands_alone() {
+    let mut faults = Vec::new();
+    for source in sources().iter().filter(|source| source.module == "partial") {
+        for tie in ties_of_partial(&source.code) {
+            faults.push(format!("{}: {tie}", source.path.display()));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert_eq!(ties_of_partial("use serde_json::Value;").len(), 1);
+    assert_eq!(ties_of_partial("use super::super::job::Job;").len(), 1);
+    assert_eq!(
+        ties_of_partial("mod op;\npub use op::Op;\nuse std::fmt;").len(),
+        0
+    );
+}
+
 #[test]
 fn the_table_has_no_cycle_and_keeps_the_arcs_apart() {
     fn reach(from: &str, seen: &mut BTreeSet<&'static str>) {

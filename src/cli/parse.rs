@@ -218,6 +218,9 @@ impl<W: Write> Filter<W> {
 
     /// Prints what has changed; `always`: also if nothing has.
     fn print_change(&mut self, always: bool) -> io::Result<()> {
+        if self.quiet {
+            return Ok(());
+        }
         let mut sink = Look {
             shape: self.shape.as_ref(),
             left: Shape::NULLS_MAX,
@@ -227,10 +230,6 @@ impl<W: Write> Filter<W> {
             sink.remove("");
         }
         self.draft.flush(&mut sink);
-        if self.quiet {
-            self.encoder.clear();
-            return Ok(());
-        }
         let news = self.closing.as_ref().map(|closing| closing.take_news());
         let news = news.unwrap_or_default();
         if self.encoder.is_empty() && news.is_empty() && !always {
@@ -307,13 +306,11 @@ impl<W: Write> Filter<W> {
 
     /// Only a whole value is judged.
     fn push_violations(&mut self, schema: Option<&Schema>, complete: bool) -> bool {
-        let value = self.draft.value().filter(|_| complete);
-        let violations = match (schema, &value) {
-            (Some(schema), Some(value)) => schema.validate(value),
-            _ => Vec::new(),
-        };
+        let judged = schema.filter(|_| complete);
+        let judged = judged.and_then(|schema| Some(schema.validate(&self.draft.value()?)));
+        let violations = judged.unwrap_or_default();
         self.push_list(&violations);
-        value.is_some() && violations.is_empty()
+        complete && violations.is_empty()
     }
 
     fn push_list(&mut self, violations: &[Violation]) {

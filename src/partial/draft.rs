@@ -191,6 +191,9 @@ impl Draft {
     /// open.
     pub fn cut(&mut self) -> Outcome {
         self.finished = true;
+        if let Some(search) = &mut self.search {
+            search.end_notes();
+        }
         self.outcome()
     }
 
@@ -200,7 +203,7 @@ impl Draft {
             return;
         }
         self.machine.finish();
-        if let Some(search) = &self.search {
+        if let Some(search) = &mut self.search {
             search.finish(&mut self.machine);
         }
     }

@@ -97,6 +97,23 @@ impl Markdown {
         self.fence == 0 && !self.fresh
     }
 
+    /// The text is over: what may have become a mark is none, and the open note is whole.
+    pub(super) fn finish(&mut self) {
+        match self.place {
+            Place::Ticks(count) => self.end_ticks(count),
+            Place::Tag { thinking } => {
+                let kind = if thinking {
+                    NoteKind::Reasoning
+                } else {
+                    NoteKind::Text
+                };
+                self.notes.push(kind, &std::mem::take(&mut self.word));
+            }
+            Place::Prose | Place::Language | Place::Code(_) | Place::Think => {}
+        }
+        self.notes.seal();
+    }
+
     /// Whether a value that fits the root's types may begin with this byte here.
     fn begins(&self, byte: u8) -> bool {
         let kinds = &self.kinds;

@@ -50,16 +50,29 @@ impl Notes {
 
     /// Everything collected since the last call; of a note that goes on, what is certain.
     pub(super) fn take(&mut self) -> Vec<Note> {
-        let certain = match std::str::from_utf8(&self.raw) {
-            Ok(text) => text.trim_end().len(),
-            Err(error) if error.error_len().is_none() => error.valid_up_to(),
-            Err(_) => self.raw.len(),
-        };
+        let certain = certain(&self.raw);
         if let Some(kind) = self.open.filter(|_| certain > 0) {
             let text = String::from_utf8_lossy(&self.raw[..certain]).into_owned();
             self.raw.drain(..certain);
             self.whole.push(Note { kind, text });
         }
         std::mem::take(&mut self.whole)
+    }
+}
+
+/// How many bytes of a note can be told: a sequence that was cut may still become whole, blanks may turn out to be its
+/// last.
+fn certain(raw: &[u8]) -> usize {
+    let Some(last) = raw.utf8_chunks().last() else {
+        return 0;
+    };
+    let rest = last.invalid();
+    if rest.is_empty() {
+        let valid = last.valid();
+        return raw.len() - (valid.len() - valid.trim_end().len());
+    }
+    match std::str::from_utf8(rest) {
+        Err(error) if error.error_len().is_none() => raw.len() - rest.len(),
+        _ => raw.len(),
     }
 }

@@ -48,8 +48,14 @@ impl Search {
         self.markdown.notes.take()
     }
 
+    /// The text is over, and with it the open note.
+    pub(super) fn end_notes(&mut self) {
+        self.markdown.finish();
+    }
+
     /// The text is over: where no value has begun, an empty one that stood in prose was meant.
-    pub(super) fn finish(&self, machine: &mut Machine) {
+    pub(super) fn finish(&mut self, machine: &mut Machine) {
+        self.end_notes();
         let nothing = !self.reads && machine.state != State::Failed;
         if let Some(empty) = self.empty.as_ref().filter(|_| nothing) {
             machine.take_whole(empty.clone());

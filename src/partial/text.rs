@@ -171,7 +171,7 @@ impl Machine {
         if end > at {
             let read = self.push_run(bytes, at, end);
             if read < end || !matches!(self.state, PLAIN) {
-                return read;
+                return self.stopped_at(bytes, read);
             }
         }
         let Some(&byte) = bytes.get(end) else { return end };
@@ -193,6 +193,21 @@ impl Machine {
             _ => return self.fault(ParseErrorKind::ControlCharacter, byte, end),
         }
         end + 1
+    }
+
+    /// How far a run was read that did not end as plain text: a name that grew too long is left behind the character
+    /// that was too much, wherever the slice ends.
+    #[cold]
+    fn stopped_at(&self, bytes: &[u8], read: usize) -> usize {
+        match &self.error {
+            Some(error) if error.kind == ParseErrorKind::KeyLimit => {
+                // A replacement may pass the limit by more bytes than it stands for.
+                let over = (error.offset + 1).saturating_sub(self.base).min(read);
+                let rest = bytes.get(over..read).unwrap_or_default();
+                over + rest.iter().take_while(|byte| **byte & 0xC0 == 0x80).count()
+            }
+            _ => read,
+        }
     }
 
     /// Takes over the bytes of a run; fewer than all only at an error.
@@ -409,13 +424,12 @@ impl Machine {
         self.push_escaped(letter.encode_utf8(&mut buffer));
     }
 
-    /// The half at `offset` stands alone: false if that ends the text.
+    /// The half at `offset` stands alone: false if that ends the text, or what stands for it makes a name too long.
     fn lone_surrogate(&mut self, offset: usize) -> bool {
-        let repaired = self.repair_surrogate(offset);
-        if !repaired {
+        if !self.repair_surrogate(offset) {
             self.fail(ParseErrorKind::LoneSurrogate, None, None, offset);
         }
-        repaired
+        self.state != State::Failed
     }
 }
 

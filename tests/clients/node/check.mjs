@@ -5,7 +5,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { EventEmitter, once } from "node:events";
 import { readFileSync } from "node:fs";
 import { WebSocket } from "ws";
-import { Draft, integer } from "./draft.mjs";
+import { Draft } from "./draft.mjs";
 import { compact, read } from "./json.mjs";
 
 const ENDS = new Set(["job.completed", "job.failed", "job.cancelled", "job.incomplete"]);
@@ -78,7 +78,6 @@ class Viewer {
   ends = [];
   patches = 0;
   snapshots = 0;
-  parts = [];
 
   constructor(name, log) { Object.assign(this, { name, log }); }
 
@@ -87,12 +86,8 @@ class Viewer {
     assert.notEqual(type, "error", `${this.name}: ${compact(m)}`);
     if (m.has("j")) assert.equal(m.get("j"), this.tag, `${this.name}: a patch with another tag`);
     else if (!STATE.has(type)) return;
-    if (m.has("part")) {
-      if (integer(m.get("part")) === 1) this.parts = [];
-      this.parts.push(m);
-      if (integer(m.get("part")) < integer(m.get("parts"))) return;
-      m = new Map(this.parts[0]).set("value", read(this.parts.map((part) => part.get("text")).join("")));
-    }
+    m = this.draft.whole(m);
+    if (m === undefined) return;
     assert.equal(this.ends.length, 0, `${this.name}: after the end came ${compact(m)}`);
     const before = this.draft.seq ?? 0;
     this.draft.fold(m);

@@ -8,7 +8,7 @@ import sys
 import uuid
 
 import websockets
-from fold import Draft, compact, integer, read
+from fold import Draft, compact, read
 
 ENDS = {"job.completed", "job.failed", "job.cancelled", "job.incomplete"}
 STATE = ENDS | {"job.snapshot", "job.patch", "job.status", "job.attempt", "job.note"}
@@ -44,7 +44,7 @@ class Viewer:
 
     def __init__(self, name, log):
         self.name, self.log, self.draft, self.ends = name, log, Draft(), []
-        self.folded, self.patches, self.snapshots, self.tag, self.parts = 0, 0, 0, None, []
+        self.folded, self.patches, self.snapshots, self.tag = 0, 0, 0, None
 
     async def take(self, m):
         """Folds one message of the job; an error of the server is an error here."""
@@ -53,12 +53,8 @@ class Viewer:
             claim(m["j"] == self.tag, f"{self.name}: a patch with the tag {m['j']}, not {self.tag}")
         elif m.get("type") not in STATE:
             return
-        if "part" in m:
-            self.parts = [] if integer(m["part"]) == 1 else self.parts
-            self.parts.append(m)
-            if integer(m["part"]) < integer(m["parts"]):
-                return
-            m = self.parts[0] | {"value": read("".join(p["text"] for p in self.parts))}
+        if (m := self.draft.whole(m)) is None:
+            return
         claim(not self.ends, f"{self.name}: a message after the end: {m}")
         before = self.draft.position
         self.draft.fold(m)

@@ -1,0 +1,54 @@
+//! What a viewer of patches is sent: whole frames, written as the worker writes them, over the bytes of the document.
+
+use livedraft::event::patch;
+use livedraft::job::JobId;
+use livedraft::partial::{Draft, DraftOptions, OpEncoder};
+
+use crate::{Shape, TOKEN_BYTES};
+
+/// Tokens that share a frame: each its own, and what a window of 33 ms gathers at 120 tokens a second.
+const TOKENS_PER_FRAME: [usize; 2] = [1, 4];
+
+pub(crate) fn run(shapes: &[Shape], sizes: &[usize]) {
+    println!("\nBytes to a viewer of patches over bytes of the document");
+    println!("shape   bytes     1 token a frame   4 tokens a frame   bytes a frame");
+    for (name, make) in shapes {
+        for bytes in sizes {
+            let document = make(*bytes);
+            let sent = TOKENS_PER_FRAME.map(|tokens| frames(&document, tokens));
+            let over = |sent: usize| sent as f64 / document.len() as f64;
+            let per_frame = |(sent, frames): (usize, usize)| sent as f64 / frames as f64;
+            println!(
+                "{name:6} {:8} {:16.2}x {:17.2}x {:8.1} / {:.1}",
+                document.len(),
+                over(sent[0].0),
+                over(sent[1].0),
+                per_frame(sent[0]),
+                per_frame(sent[1]),
+            );
+        }
+    }
+}
+
+/// Bytes of all frames, and how many there were.
+fn frames(document: &str, tokens: usize) -> (usize, usize) {
+    let job: JobId = "0193a3c4-5d6e-7f80-9123-456789abcdef".parse().expect("an id");
+    let mut draft = Draft::new(DraftOptions::default());
+    let mut encoder = OpEncoder::default();
+    let mut at = Vec::new();
+    let (mut bytes, mut count) = (0, 0);
+    for chunk in document.as_bytes().chunks(tokens * TOKEN_BYTES) {
+        draft.feed(chunk);
+        draft.flush(&mut encoder);
+        let open = draft.open_paths();
+        let moved = open != at;
+        if encoder.is_empty() && !moved {
+            continue;
+        }
+        count += 1;
+        bytes += patch::encode(job.tag(), count as u64, encoder.ops(), moved.then_some(&*open)).len();
+        encoder.clear();
+        at = open;
+    }
+    (bytes, count)
+}
