@@ -4,6 +4,7 @@
 
 mod calls;
 mod closing;
+mod decimal;
 mod draft;
 mod error;
 mod flush;
@@ -25,6 +26,7 @@ mod text;
 mod value;
 
 pub use closing::Closed;
+pub use decimal::Decimal;
 pub use draft::{Draft, End, Outcome, parse, parse_written};
 pub use error::{ParseError, ParseErrorKind};
 pub use guide::{Guide, NodeId};

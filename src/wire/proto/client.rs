@@ -5,10 +5,11 @@ use serde_json::Value as Json;
 use super::job::{list, owned};
 use super::{BadProto, generated, same_words, word};
 use crate::job::{JobLimits, JobSpec, Message, ModeChoice, Plain, Role, Sampling, Script};
-use crate::wire::client::{Auth, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen};
+use crate::wire::client::{Auth, Bigints, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen};
 
 same_words!(Form = Form: Patch, Snapshot, Final);
 same_words!(Unseen = Unseen: Absent, Null);
+same_words!(Bigints = Bigints: Number, String);
 same_words!(ModeChoice = Mode: Auto, Tools, JsonSchema, Json, MdJson);
 same_words!(Role = Role: System, Developer, User, Assistant, Tool);
 
@@ -127,6 +128,7 @@ impl From<Deliver> for generated::Deliver {
         Self {
             form: generated::Form::from(deliver.form).into(),
             unseen: generated::Unseen::from(deliver.unseen).into(),
+            bigints: generated::Bigints::from(deliver.bigints).into(),
             interval_ms: deliver.interval_ms,
             notes: deliver.notes,
         }
@@ -140,6 +142,7 @@ impl TryFrom<generated::Deliver> for Deliver {
         Ok(Self {
             form: word_or_default::<generated::Form, _>("form", deliver.form)?,
             unseen: word_or_default::<generated::Unseen, _>("unseen", deliver.unseen)?,
+            bigints: word_or_default::<generated::Bigints, _>("bigints", deliver.bigints)?,
             interval_ms: deliver.interval_ms,
             notes: deliver.notes,
         })
