@@ -287,20 +287,36 @@ async fn numbers_keep_their_digits_in_every_message() {
     let filled = next(&mut filling, "patch").await;
     assert!(filled.contains("null") && filled.contains(quoted), "{filled}");
 
-    for (query, value) in [("", &plain), ("?bigints=number", &plain), ("?bigints=string", &strings)] {
+    for (query, value) in [
+        ("", &plain),
+        ("?bigints=number", &plain),
+        ("?bigints=string", &strings),
+    ] {
         let mut late = Events::open(&house, &format!("{path}{query}"), None).await;
         let snapshot = next(&mut late, "job.snapshot").await;
         assert!(snapshot.contains(value.as_str()), "{query} {snapshot}");
     }
-    let now = get(&house, &format!("/v1/jobs/{job}")).await.text().await.unwrap();
+    let now = get(&house, &format!("/v1/jobs/{job}"))
+        .await
+        .text()
+        .await
+        .unwrap();
     assert!(now.contains(&plain), "{now}");
 
     hands.finish(Outcome::Completed).await;
-    for (events, value) in [(&mut live, &plain), (&mut quoting, &strings), (&mut filling, &strings)] {
+    for (events, value) in [
+        (&mut live, &plain),
+        (&mut quoting, &strings),
+        (&mut filling, &strings),
+    ] {
         let end = next(events, "job.completed").await;
         assert!(end.contains(&format!(r#""value":{value}"#)), "{end}");
     }
-    let done = get(&house, &format!("/v1/jobs/{job}")).await.text().await.unwrap();
+    let done = get(&house, &format!("/v1/jobs/{job}"))
+        .await
+        .text()
+        .await
+        .unwrap();
     assert!(done.contains(&plain), "{done}");
 }
 
