@@ -262,6 +262,74 @@ async fn the_query_says_how_it_is_told() {
     assert_eq!(events.next().await, None);
 }
 
+/// Numbers that a double would change, one that it would not print so, and one that it keeps.
+const NUMBERS: &str = "[12345678901234567890.10,1.0,-0,1e400,9007199254740993,0.1]";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_keep_their_digits_in_every_message() {
+    let house = house();
+    let job = created(&house).await;
+    let path = format!("/v1/jobs/{job}/events");
+    let mut live = Events::open(&house, &path, None).await;
+    live.expect("job.snapshot").await;
+    let mut quoting = Events::open(&house, &format!("{path}?bigints=string"), None).await;
+    quoting.expect("job.snapshot").await;
+    let mut filling = Events::open(&house, &format!("{path}?bigints=string&unseen=null"), None).await;
+    filling.expect("job.snapshot").await;
+
+    let mut hands = house.claim().await;
+    hands.patch(&format!(r#"["",{{"n":{NUMBERS}}},0]"#)).await;
+    let quoted = r#"["12345678901234567890.10",1.0,-0,"1e400","9007199254740993",0.1]"#;
+    let plain = format!(r#"{{"n":{NUMBERS}}}"#);
+    let strings = format!(r#"{{"n":{quoted}}}"#);
+    assert!(next(&mut live, "patch").await.contains(&plain));
+    assert!(next(&mut quoting, "patch").await.contains(&strings));
+    let filled = next(&mut filling, "patch").await;
+    assert!(filled.contains("null") && filled.contains(quoted), "{filled}");
+
+    for (query, value) in [
+        ("", &plain),
+        ("?bigints=number", &plain),
+        ("?bigints=string", &strings),
+    ] {
+        let mut late = Events::open(&house, &format!("{path}{query}"), None).await;
+        let snapshot = next(&mut late, "job.snapshot").await;
+        assert!(snapshot.contains(value.as_str()), "{query} {snapshot}");
+    }
+    let now = get(&house, &format!("/v1/jobs/{job}"))
+        .await
+        .text()
+        .await
+        .unwrap();
+    assert!(now.contains(&plain), "{now}");
+
+    hands.finish(Outcome::Completed).await;
+    for (events, value) in [
+        (&mut live, &plain),
+        (&mut quoting, &strings),
+        (&mut filling, &strings),
+    ] {
+        let end = next(events, "job.completed").await;
+        assert!(end.contains(&format!(r#""value":{value}"#)), "{end}");
+    }
+    let done = get(&house, &format!("/v1/jobs/{job}"))
+        .await
+        .text()
+        .await
+        .unwrap();
+    assert!(done.contains(&plain), "{done}");
+}
+
+/// The data of the next event of a name; what stands before it is passed over.
+async fn next(events: &mut Events, name: &str) -> String {
+    loop {
+        let event = events.next().await.expect("an event");
+        if event.name == name {
+            return event.data;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_stream_is_kept_alive_by_comments() {
     let talkative = ServerOptions {

@@ -6,7 +6,7 @@ use livedraft::job::{
     Outcome, Reason, Role, Sampling, Script, Usage, Wrap,
 };
 use livedraft::wire::{
-    Auth, ClientMessage, Deliver, ErrorMessage, Form, Goodbye, JobAccepted, JobAttach, JobAttached,
+    Auth, Bigints, ClientMessage, Deliver, ErrorMessage, Form, Goodbye, JobAccepted, JobAttach, JobAttached,
     JobCancelling, JobCreate, JobDetached, JobEnd, JobEvent, JobPatch, JobSnapshot, JobStateNow, Limits,
     Named, Patch, ServerMessage, Unseen, Welcome,
 };
@@ -132,13 +132,17 @@ fn end_error() -> impl Strategy<Value = EndError> {
 
 fn deliver() -> impl Strategy<Value = Deliver> {
     let form = prop::sample::select(vec![Form::Patch, Form::Snapshot, Form::Final]);
+    let bigints = prop::sample::select(vec![Bigints::Number, Bigints::String]);
     let unseen = prop::sample::select(vec![Unseen::Absent, Unseen::Null]);
-    (form, unseen, any::<u32>(), any::<bool>()).prop_map(|(form, unseen, interval_ms, notes)| Deliver {
-        form,
-        unseen,
-        interval_ms,
-        notes,
-    })
+    (form, unseen, bigints, any::<u32>(), any::<bool>()).prop_map(
+        |(form, unseen, bigints, interval_ms, notes)| Deliver {
+            form,
+            unseen,
+            bigints,
+            interval_ms,
+            notes,
+        },
+    )
 }
 
 /// A value without fractions: the reader of client messages goes through doubles.

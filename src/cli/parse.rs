@@ -99,13 +99,14 @@ pub fn run(args: ParseArgs, stdin: impl Read, stdout: impl Write, mut stderr: im
         .as_ref()
         .filter(|_| unseen == UnseenArg::Null)
         .map(Schema::shape);
+    let closing = schema.as_ref().map(Schema::closing);
     let options = DraftOptions {
         mode: mode.into(),
         lenient: lenient.into(),
         root: schema.as_ref().map(Schema::root_kinds).unwrap_or_default(),
+        guide: closing.clone().map(|closing| closing as Arc<dyn Guide>),
         ..DraftOptions::default()
     };
-    let closing = schema.as_ref().map(Schema::closing);
     let mut filter = Filter::new(options, closing, shape, quiet, stdout);
     let read = if chunks {
         filter.read_chunks(stdin)
@@ -161,10 +162,7 @@ impl<W: Write> Filter<W> {
             .as_ref()
             .is_some_and(|shape| shape.fill_root(None).is_some());
         Self {
-            draft: Draft::new(DraftOptions {
-                guide: closing.clone().map(|closing| closing as Arc<dyn Guide>),
-                ..options
-            }),
+            draft: Draft::new(options),
             encoder: OpEncoder::default(),
             closing,
             shape,

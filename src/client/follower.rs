@@ -9,7 +9,7 @@ use crate::event::{End, Entry, Event, Fold, Position, Unfoldable};
 use crate::job::Outcome;
 use crate::partial::{ParseError, Value, parse};
 use crate::wire::{
-    Assembly, BadParts, Deliver, Form, JobAccepted, JobAttached, JobEnd, JobSnapshot, ServerMessage, Unseen,
+    Assembly, BadParts, Deliver, Form, JobAccepted, JobAttached, JobEnd, JobSnapshot, ServerMessage,
 };
 
 /// One job as one viewer has it.
@@ -294,7 +294,7 @@ impl Follower {
     /// asked for another look.
     fn settle(&mut self, end: &JobEnd) -> Result<(), FollowError> {
         let told = end.value.as_deref().map(RawValue::get).map(parse).transpose()?;
-        let folds = self.deliver.form == Form::Patch && self.deliver.unseen == Unseen::Absent;
+        let folds = self.deliver.form == Form::Patch && self.deliver.is_plain();
         if !folds {
             if let (Some(fold), Some(told)) = (&mut self.fold, told) {
                 fold.value = Some(told);

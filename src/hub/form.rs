@@ -8,9 +8,10 @@ use sha2::{Digest, Sha256};
 
 use crate::event::{End, Entry, Event, Fold, Position, patch};
 use crate::job::JobId;
-use crate::partial::{Op, Shape, Value};
+use crate::partial::{Op, Shape, Value, parse_written};
 use crate::wire::{
-    JobEnd, JobEvent, JobPatch, JobSnapshot, JobStateNow, ServerMessage, Unseen, snapshot_parts,
+    Bigints, Deliver, JobEnd, JobEvent, JobPatch, JobSnapshot, JobStateNow, ServerMessage, Unseen,
+    snapshot_parts,
 };
 
 /// A text frame, ready to send.
@@ -24,11 +25,70 @@ pub struct Told {
     pub position: Option<Position>,
 }
 
+/// How a viewer sees values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Face {
+    /// How unseen members look.
+    pub(super) unseen: Unseen,
+    /// How numbers look that doubles would not keep.
+    pub(super) bigints: Bigints,
+}
+
+impl Face {
+    /// How many there are; each is made once per message.
+    pub(super) const COUNT: usize = 4;
+
+    pub(super) fn of(deliver: &Deliver) -> Self {
+        Self {
+            unseen: deliver.unseen,
+            bigints: deliver.bigints,
+        }
+    }
+
+    /// Its place among all of them; that of the values as they are is 0.
+    pub(super) fn slot(self) -> usize {
+        let null = usize::from(self.unseen == Unseen::Null);
+        let string = usize::from(self.bigints == Bigints::String);
+        null + 2 * string
+    }
+
+    /// A whole draft as the viewer sees it.
+    pub(super) fn draft(self, value: Option<&Value>, shape: &Shape) -> Option<Value> {
+        let filled = match self.unseen {
+            Unseen::Absent => value.cloned(),
+            Unseen::Null => shape.fill_root(value),
+        };
+        filled.map(|value| self.numbers(value))
+    }
+
+    /// A value as it is, but for its numbers: what an end tells.
+    pub(super) fn numbers(self, value: Value) -> Value {
+        match self.bigints {
+            Bigints::Number => value,
+            Bigints::String => value.with_big_numbers_quoted(),
+        }
+    }
+
+    fn op(self, op: Op, shape: &Shape, left: &mut usize) -> Op {
+        let op = match self.unseen {
+            Unseen::Absent => op,
+            Unseen::Null => filled_op(op, shape, left),
+        };
+        match op {
+            Op::Set { path, value } => Op::Set {
+                path,
+                value: self.numbers(value),
+            },
+            Op::Append { .. } | Op::Remove { .. } => op,
+        }
+    }
+}
+
 /// How a viewer sees events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Look {
-    /// How unseen members look.
-    pub(super) unseen: Unseen,
+    /// How values look.
+    pub(super) face: Face,
     /// Whether patches come under the job's tag.
     pub(super) tagged: bool,
     /// Whether notes are wanted.
@@ -39,10 +99,12 @@ pub(super) struct Look {
 #[derive(Debug)]
 pub(super) struct Frame {
     entry: Arc<Entry>,
+    /// The message; of a patch, under the tag and as it is.
     message: OnceLock<ByteString>,
-    untagged: OnceLock<ByteString>,
-    filled: OnceLock<ByteString>,
-    filled_untagged: OnceLock<ByteString>,
+    /// A patch under the tag in each other face, by its slot.
+    faces: [OnceLock<ByteString>; Face::COUNT],
+    /// A patch without the tag, by face.
+    untagged: [OnceLock<ByteString>; Face::COUNT],
 }
 
 impl Frame {
@@ -56,9 +118,8 @@ impl Frame {
         Self {
             entry,
             message,
-            untagged: OnceLock::new(),
-            filled: OnceLock::new(),
-            filled_untagged: OnceLock::new(),
+            faces: Default::default(),
+            untagged: Default::default(),
         }
     }
 
@@ -124,16 +185,15 @@ impl Frame {
     }
 
     fn patch(&self, job: JobId, frame: &str, shape: &Shape, look: Look) -> Option<&ByteString> {
-        let filled = || filled(frame, job, shape);
-        match (look.unseen, look.tagged) {
-            (Unseen::Absent, true) => self.message.get(),
-            (Unseen::Absent, false) => Some(self.untagged.get_or_init(|| untagged(frame, job))),
-            (Unseen::Null, true) => Some(self.filled.get_or_init(filled)),
-            (Unseen::Null, false) => Some(
-                self.filled_untagged
-                    .get_or_init(|| untagged(self.filled.get_or_init(filled), job)),
-            ),
+        let slot = look.face.slot();
+        let tagged = match slot {
+            0 => self.message.get()?,
+            _ => self.faces[slot].get_or_init(|| faced(frame, job, shape, look.face)),
+        };
+        if look.tagged {
+            return Some(tagged);
         }
+        Some(self.untagged[slot].get_or_init(|| untagged(tagged, job)))
     }
 }
 
@@ -150,8 +210,8 @@ fn untagged(frame: &str, job: JobId) -> ByteString {
     }))
 }
 
-/// A patch frame for viewers that see unseen members as `null`.
-fn filled(frame: &str, job: JobId, shape: &Shape) -> ByteString {
+/// A patch frame for viewers that see values otherwise.
+fn faced(frame: &str, job: JobId, shape: &Shape, face: Face) -> ByteString {
     // The frame is the worker's own; one that cannot be read has already failed to fold.
     let Ok(patch) = patch::decode(frame) else {
         return ByteString::from(frame);
@@ -162,7 +222,7 @@ fn filled(frame: &str, job: JobId, shape: &Shape) -> ByteString {
         if !ops.is_empty() {
             ops.push(',');
         }
-        filled_op(op, shape, &mut left).write_json(&mut ops);
+        face.op(op, shape, &mut left).write_json(&mut ops);
     }
     patch::encode(job.tag(), patch.seq, &ops, patch.at.as_deref()).into()
 }
@@ -220,7 +280,13 @@ pub(super) fn end(
     end: &End,
     value: Option<String>,
     sha256: Option<String>,
+    face: Face,
 ) -> Told {
+    let best = end.best.clone().map(|best| match face.bigints {
+        Bigints::Number => best,
+        // It is our own text; one that cannot be read is told as it is.
+        Bigints::String => parse_written(&best).map_or(best, |value| face.numbers(value).to_json()),
+    });
     let message = JobEnd {
         outcome: end.outcome,
         job_id: job.to_string(),
@@ -230,7 +296,7 @@ pub(super) fn end(
         error: end.error.clone(),
         value: value.and_then(raw),
         sha256,
-        best: end.best.clone().and_then(raw),
+        best: best.and_then(raw),
         usage: end.usage,
         attempts: end.attempts.clone(),
         timings: end.timings,

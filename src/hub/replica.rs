@@ -5,12 +5,11 @@ use std::collections::vec_deque::Iter;
 use std::sync::{Arc, OnceLock};
 
 use super::HubOptions;
-use super::form::{self, Frame, Look, Told};
+use super::form::{self, Face, Frame, Look, Told};
 use crate::backend::{JobFacts, Reading, Start};
 use crate::event::{End, Entry, Event, Fold, Lineage, Position, Resume, Unfoldable};
 use crate::job::JobId;
-use crate::partial::Value;
-use crate::wire::{JobStateNow, Unseen};
+use crate::wire::{Bigints, JobStateNow};
 
 /// The copy. Pure: entries and readings go in, frames come out.
 #[derive(Debug)]
@@ -25,9 +24,9 @@ pub struct Replica {
     generation: u64,
     ring: VecDeque<Arc<Frame>>,
     ring_bytes: usize,
-    snapshots: [Option<(Position, Arc<[Told]>)>; 2],
-    /// The end as it is told: to viewers that hold the value, and to the others.
-    ends: [OnceLock<Told>; 2],
+    snapshots: [Option<(Position, Arc<[Told]>)>; Face::COUNT],
+    /// The end as it is told: to viewers that hold the value, to the others, and to those with big numbers as strings.
+    ends: [OnceLock<Told>; 3],
     gone: bool,
     /// An entry did not fold: the copy is no longer to be continued.
     broken: bool,
@@ -56,7 +55,7 @@ impl Replica {
             generation: 0,
             ring: VecDeque::new(),
             ring_bytes: 0,
-            snapshots: [None, None],
+            snapshots: Default::default(),
             ends: Default::default(),
             gone: false,
             broken: false,
@@ -225,14 +224,14 @@ impl Replica {
     }
 
     /// The snapshot in a look, encoded once per position.
-    pub(super) fn snapshot(&mut self, unseen: Unseen) -> Arc<[Told]> {
-        let slot = usize::from(unseen == Unseen::Null);
+    pub(super) fn snapshot(&mut self, face: Face) -> Arc<[Told]> {
+        let slot = face.slot();
         if let Some((position, told)) = &self.snapshots[slot]
             && *position == self.fold.position
         {
             return Arc::clone(told);
         }
-        let value = self.shown(unseen);
+        let value = face.draft(self.fold.value.as_ref(), &self.facts.shape);
         let told: Arc<[Told]> = form::snapshot(
             self.job(),
             &self.fold,
@@ -244,35 +243,34 @@ impl Replica {
         told
     }
 
-    /// The end for a viewer, encoded once; `holds` says that it folds the value itself.
-    pub(super) fn told_end(&self, unseen: Unseen, holds: bool) -> Option<Told> {
+    /// The end for a viewer, encoded once; `folds` says that it folds the patches itself.
+    pub(super) fn told_end(&self, face: Face, folds: bool) -> Option<Told> {
         let (position, end) = self.end.as_ref()?;
-        let holds = holds && unseen == Unseen::Absent;
-        let told = self.ends[usize::from(holds)].get_or_init(|| self.encode_end(*position, end, holds));
+        let holds = folds && face.slot() == 0;
+        let told = match (holds, face.bigints) {
+            (true, _) => &self.ends[0],
+            (false, Bigints::Number) => &self.ends[1],
+            (false, Bigints::String) => &self.ends[2],
+        };
+        let told = told.get_or_init(|| self.encode_end(*position, end, face, holds));
         Some(told.clone())
     }
 
-    fn encode_end(&self, position: Position, end: &End, holds: bool) -> Told {
+    fn encode_end(&self, position: Position, end: &End, face: Face, holds: bool) -> Told {
         let attempt = self.fold.attempt;
         let value = self.fold.value.as_ref();
         let (value, sha256) = if holds {
             form::value_or_hash(value, end.sha256.as_deref(), self.options.end_value_bytes)
         } else {
-            (value.map(Value::to_json), end.sha256.clone())
+            let value = value.cloned().map(|value| face.numbers(value).to_json());
+            (value, end.sha256.clone())
         };
-        form::end(self.job(), position, attempt, end, value, sha256)
+        form::end(self.job(), position, attempt, end, value, sha256, face)
     }
 
     /// A frame in a viewer's look; `None` for what it does not want.
     pub(super) fn told(&self, frame: &Frame, look: Look) -> Option<Told> {
         frame.told(self.job(), &self.facts.shape, look)
-    }
-
-    fn shown(&self, unseen: Unseen) -> Option<Value> {
-        match unseen {
-            Unseen::Absent => self.fold.value.clone(),
-            Unseen::Null => self.facts.shape.fill_root(self.fold.value.as_ref()),
-        }
     }
 
     /// State and value now, as `job.get` tells them.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::form::{Look, Told};
+use super::form::{Face, Look, Told};
 use super::replica::Replica;
 use super::watched::{Ticket, Watched};
 use crate::backend::JobFacts;
@@ -126,7 +126,7 @@ impl Viewer {
 
     fn look(&self) -> Look {
         Look {
-            unseen: self.deliver.unseen,
+            face: Face::of(&self.deliver),
             tagged: self.tagged,
             notes: self.deliver.notes,
         }
@@ -165,7 +165,7 @@ impl Viewer {
         if self.told_ms.is_some() {
             self.conflated += 1;
         }
-        told.extend(replica.snapshot(self.deliver.unseen).iter().cloned());
+        told.extend(replica.snapshot(Face::of(&self.deliver)).iter().cloned());
         self.held = Some((replica.generation(), replica.fold().position));
     }
 
@@ -192,7 +192,7 @@ impl Viewer {
         if changed {
             // The snapshot says all that the last of them says; seq has to rise.
             told.retain(|message| message.position != Some(now));
-            told.extend(replica.snapshot(self.deliver.unseen).iter().cloned());
+            told.extend(replica.snapshot(Face::of(&self.deliver)).iter().cloned());
         }
         self.held = Some((replica.generation(), now));
     }
@@ -208,8 +208,8 @@ impl Viewer {
         if !all_told {
             return;
         }
-        let holds = self.deliver.form == Form::Patch;
-        if let Some(end) = replica.told_end(self.deliver.unseen, holds) {
+        let folds = self.deliver.form == Form::Patch;
+        if let Some(end) = replica.told_end(Face::of(&self.deliver), folds) {
             told.push(end);
             self.over = true;
         }

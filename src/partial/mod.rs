@@ -142,6 +142,7 @@
 
 mod calls;
 mod closing;
+mod decimal;
 mod draft;
 mod error;
 mod flush;
@@ -166,6 +167,7 @@ mod value;
 
 pub use calls::{NO_ITEMS, Turn};
 pub use closing::Closed;
+pub use decimal::Decimal;
 pub use draft::{Draft, End, Outcome, parse, parse_written};
 pub use error::{ParseError, ParseErrorKind};
 pub use guide::{Guide, NodeId};

@@ -4,10 +4,10 @@
 //! (`graph`), bounds it (`guard`, `patterns`), asks which types can occur at all (`kinds`), and makes the places
 //! that steer the draft and the viewers (`places`, `streams`). Only then does the validator judge (`judge`).
 
+mod bound;
 mod checks;
 mod closing;
 mod compile;
-mod decimal;
 pub mod dialect;
 mod error;
 mod excerpt;

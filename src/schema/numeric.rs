@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jsonschema::json::Json;
 use jsonschema::{Keyword, Retrieve, ValidationError, ValidationOptions};
 
-use super::decimal::Bound;
+use super::bound::Bound;
 use super::tree::Tree;
 use crate::partial::{Number, Value};
 
@@ -43,13 +43,15 @@ const RULES: [Rule; 5] = [
 /// Puts the exact keywords in place of the validator's.
 pub(super) fn exact(options: Options<'_>) -> Options<'_> {
     RULES.into_iter().fold(options, |options, (name, holds, words)| {
-        options.with_keyword(name, move |_, schema, _| match schema {
-            serde_json::Value::Number(bound) => Ok(Box::new(Exact {
-                bound: Bound::of(bound),
-                holds,
-                words,
-            })),
-            _ => Err(ValidationError::custom(format!("{name} must be a number"))),
+        options.with_keyword(name, move |_, schema, _| {
+            let bound = match schema {
+                serde_json::Value::Number(number) => Bound::of(number),
+                _ => None,
+            };
+            match bound {
+                Some(bound) => Ok(Box::new(Exact { bound, holds, words })),
+                None => Err(ValidationError::custom(format!("{name} must be a number"))),
+            }
         })
     })
 }
@@ -67,7 +69,8 @@ impl<'i> Keyword<'i, Tree> for Exact {
         }
         Err(ValidationError::custom(format!(
             "{} {}",
-            self.words, self.bound.text
+            self.words,
+            self.bound.number.as_str()
         )))
     }
 

@@ -7,7 +7,7 @@ use jsonschema::JsonType;
 use jsonschema::json::{Array, Json, JsonNumber, Node, NodeIdentity, Object, cmp};
 use serde_json::{Number as SchemaNumber, Value as SchemaValue};
 
-use super::decimal::{self, Decimal};
+use super::bound;
 use crate::partial::{Map, Number, Value, write_json_string};
 
 /// What the validators of this module are made for.
@@ -174,15 +174,15 @@ pub(super) struct Digits<'v>(&'v Number);
 
 impl JsonNumber for Digits<'_> {
     fn as_u64(&self) -> Option<u64> {
-        u64::try_from(decimal::integer(self.0)?).ok()
+        u64::try_from(bound::integer(self.0)?).ok()
     }
 
     fn as_i64(&self) -> Option<i64> {
-        i64::try_from(decimal::integer(self.0)?).ok()
+        i64::try_from(bound::integer(self.0)?).ok()
     }
 
     fn as_f64(&self) -> Option<f64> {
-        decimal::equal_double(self.0)
+        bound::equal_double(self.0)
     }
 
     fn as_str(&self) -> Cow<'_, str> {
@@ -194,7 +194,7 @@ impl JsonNumber for Digits<'_> {
     }
 
     fn is_integer(&self) -> bool {
-        Decimal::of(self.0.as_str()).is_integer()
+        self.0.decimal().is_integer()
     }
 }
 
@@ -222,7 +222,7 @@ fn equals(value: &Value, expected: &SchemaValue) -> bool {
 fn write_canonical(value: &Value, out: &mut String) {
     match value {
         Value::Null | Value::Bool(_) | Value::String(_) => value.write_json(out),
-        Value::Number(number) => Decimal::of(number.as_str()).write_canonical(out),
+        Value::Number(number) => number.decimal().write_canonical(out),
         Value::Array(items) => {
             out.push('[');
             for item in items {

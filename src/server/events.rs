@@ -17,7 +17,7 @@ use crate::clock;
 use crate::event::Position;
 use crate::hub::{Told, Viewer};
 use crate::job::JobId;
-use crate::wire::{Code, Deliver, Form, Unseen};
+use crate::wire::{Bigints, Code, Deliver, Form, Unseen};
 
 /// The query of the events route.
 #[derive(Default, Deserialize)]
@@ -26,6 +26,7 @@ struct Query {
     #[serde(rename = "as")]
     form: Form,
     unseen: Unseen,
+    bigints: Bigints,
     interval_ms: u32,
     notes: bool,
     starting_after: Option<String>,
@@ -74,6 +75,7 @@ async fn open(request: &HttpRequest, job: &str, node: &Arc<Node>) -> Result<Http
     let deliver = Deliver {
         form: query.form,
         unseen: query.unseen,
+        bigints: query.bigints,
         interval_ms: query.interval_ms,
         notes: query.notes,
     };

@@ -100,6 +100,8 @@ pub struct Deliver {
     pub form: Form,
     /// How unseen members look.
     pub unseen: Unseen,
+    /// How numbers look that doubles would not keep.
+    pub bigints: Bigints,
     /// The shortest time between two deliveries of changes, ms.
     pub interval_ms: u32,
     /// Whether `job.note` is told.
@@ -128,6 +130,24 @@ pub enum Unseen {
     Absent,
     /// They are `null`.
     Null,
+}
+
+/// How numbers look that a reader whose numbers are doubles would not keep (JavaScript's `JSON.parse`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bigints {
+    /// As they are.
+    #[default]
+    Number,
+    /// As strings, digits as written.
+    String,
+}
+
+impl Deliver {
+    /// Whether values look as they are, so that ops fold to what an end tells.
+    pub fn is_plain(&self) -> bool {
+        self.unseen == Unseen::Absent && self.bigints == Bigints::Number
+    }
 }
 
 /// A message that cannot be taken: the code, where, and what.

@@ -9,7 +9,8 @@ mod snapshot;
 mod strict;
 
 pub use client::{
-    Auth, BadMessage, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen, decode_request,
+    Auth, BadMessage, Bigints, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen,
+    decode_request,
 };
 pub use code::{Close, Code};
 pub use limits::Limits;

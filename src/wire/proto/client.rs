@@ -7,10 +7,11 @@ use super::{BadProto, generated, same_words, word};
 use crate::job::{
     JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Plain, Role, Sampling, Script, Wrap,
 };
-use crate::wire::client::{Auth, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen};
+use crate::wire::client::{Auth, Bigints, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen};
 
 same_words!(Form = Form: Patch, Snapshot, Final);
 same_words!(Unseen = Unseen: Absent, Null);
+same_words!(Bigints = Bigints: Number, String);
 same_words!(ModeChoice = Mode: Auto, Tools, JsonSchema, Json, MdJson);
 same_words!(Wrap = Wrap: Iterable, Maybe);
 same_words!(LenientChoice = Lenient: Off, On, Auto);
@@ -131,6 +132,7 @@ impl From<Deliver> for generated::Deliver {
         Self {
             form: generated::Form::from(deliver.form).into(),
             unseen: generated::Unseen::from(deliver.unseen).into(),
+            bigints: generated::Bigints::from(deliver.bigints).into(),
             interval_ms: deliver.interval_ms,
             notes: deliver.notes,
         }
@@ -144,6 +146,7 @@ impl TryFrom<generated::Deliver> for Deliver {
         Ok(Self {
             form: word_or_default::<generated::Form, _>("form", deliver.form)?,
             unseen: word_or_default::<generated::Unseen, _>("unseen", deliver.unseen)?,
+            bigints: word_or_default::<generated::Bigints, _>("bigints", deliver.bigints)?,
             interval_ms: deliver.interval_ms,
             notes: deliver.notes,
         })

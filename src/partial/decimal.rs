@@ -1,24 +1,15 @@
 //! Numbers by their digits: exact order, equality and divisibility, however long they are.
-//!
-//! A draft keeps every digit a model wrote. A schema's numbers have come as JSON numbers: 64-bit integers, else
-//! doubles, whose digits are certain up to fifteen. So the rule is: what the schema holds surely, and whatever is whole
-//! and within 64 bits, is compared digit by digit; where a number of the schema may have been rounded on its way, the
-//! draft's is rounded the same way.
 
 use std::cmp::Ordering;
 
-use serde_json::Number as JsonNumber;
+use super::value::{Number, Value};
 
-use crate::partial::Number;
-
-/// Significant digits that a double always keeps.
-const SURE_DIGITS: usize = 15;
 /// Exponents beyond count as this: no text within limits has as many digits.
 const EXPONENT_MAX: i64 = 1 << 60;
 
 /// A decimal as written: `±0.digits × 10^point`, zeros around the digits left out; zero has none.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Decimal<'n> {
+pub struct Decimal<'n> {
     negative: bool,
     /// The digits before the dot and behind it.
     parts: [&'n str; 2],
@@ -28,7 +19,7 @@ pub(super) struct Decimal<'n> {
 
 impl<'n> Decimal<'n> {
     /// Reads a number of RFC 8259 §6.
-    pub(super) fn of(text: &'n str) -> Self {
+    pub(super) fn read(text: &'n str) -> Self {
         let (negative, text) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text),
@@ -60,7 +51,8 @@ impl<'n> Decimal<'n> {
         before.bytes().chain(behind.bytes())
     }
 
-    fn count(&self) -> usize {
+    /// How many digits there are without the zeros around them; zero has none.
+    pub fn count(&self) -> usize {
         self.parts[0].len() + self.parts[1].len()
     }
 
@@ -70,13 +62,12 @@ impl<'n> Decimal<'n> {
     }
 
     /// Whether it has no fraction.
-    pub(super) fn is_integer(&self) -> bool {
+    pub fn is_integer(&self) -> bool {
         self.exponent() >= 0
     }
 
-    /// The integer that it is, where it has no fraction and fits.
-    pub(super) fn to_integer(self) -> Option<i128> {
-        // No 64-bit integer is longer.
+    /// The integer that it is, where it has no fraction and at most twenty digits, as 64-bit integers have.
+    pub fn to_integer(self) -> Option<i128> {
         if !self.is_integer() || self.point > 20 {
             return None;
         }
@@ -89,7 +80,7 @@ impl<'n> Decimal<'n> {
     }
 
     /// The same text for equal numbers, and only for those.
-    pub(super) fn write_canonical(&self, out: &mut String) {
+    pub fn write_canonical(&self, out: &mut String) {
         if self.negative {
             out.push('-');
         }
@@ -99,11 +90,11 @@ impl<'n> Decimal<'n> {
         out.push_str(&self.point.to_string());
     }
 
-    /// Whether it is a whole number of times `unit`, which is not zero.
+    /// Whether it is a whole number of times `unit`, which has at most twenty digits; none but zero is one of zero.
     ///
     /// With `unit = m × 10^u` and no zero behind the own last digit of `d × 10^e`, a fraction of units is left
     /// wherever `e < u`; else `d × 10^(e-u)` must leave no rest by `m`.
-    fn is_multiple_of(&self, unit: &Self) -> bool {
+    pub fn is_multiple_of(&self, unit: &Self) -> bool {
         if self.count() == 0 {
             return true;
         }
@@ -185,63 +176,33 @@ fn power_of_ten(exponent: u64, modulus: u128) -> u128 {
     power
 }
 
-/// A number of a schema.
-#[derive(Clone, Debug)]
-pub(super) struct Bound {
-    /// As the schema writes it back.
-    pub(super) text: String,
-    /// The double, where its digits may be those of a rounded one.
-    rounded: Option<f64>,
-}
-
-impl Bound {
-    pub(super) fn of(number: &JsonNumber) -> Self {
-        let text = number.to_string();
-        let decimal = Decimal::of(&text);
-        let rounded = number
-            .as_f64()
-            .filter(|_| !is_sure(&decimal) && !number.is_i64() && !number.is_u64());
-        Self { text, rounded }
+impl Number {
+    /// The number by its digits.
+    pub fn decimal(&self) -> Decimal<'_> {
+        Decimal::read(self.as_str())
     }
 
-    /// How a draft's number stands to it.
-    pub(super) fn order(&self, number: &Number) -> Ordering {
-        match self.rounded {
-            Some(bound) => number.as_f64().total_cmp(&bound),
-            None => Decimal::of(number.as_str()).cmp(&Decimal::of(&self.text)),
+    /// Whether a reader whose numbers are doubles loses nothing: the digits it would print (ECMA-262
+    /// `Number::toString`: the shortest that read as the same double) are those of this number.
+    pub fn is_kept_by_doubles(&self) -> bool {
+        let nearest = self.as_f64();
+        nearest.is_finite() && Decimal::read(&format!("{nearest:e}")) == self.decimal()
+    }
+}
+
+impl Value {
+    /// The value with every number as a string, digits as written, that doubles would not keep.
+    pub fn with_big_numbers_quoted(&self) -> Self {
+        match self {
+            Self::Number(number) if !number.is_kept_by_doubles() => Self::String(number.as_str().to_owned()),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) => self.clone(),
+            Self::Array(items) => Self::Array(items.iter().map(Self::with_big_numbers_quoted).collect()),
+            Self::Object(members) => {
+                let quoted = members
+                    .iter()
+                    .map(|(name, member)| (name, member.with_big_numbers_quoted()));
+                Self::Object(quoted.collect())
+            }
         }
     }
-
-    /// Whether a draft's number is a multiple of it: always by the digits.
-    pub(super) fn divides(&self, number: &Number) -> bool {
-        Decimal::of(number.as_str()).is_multiple_of(&Decimal::of(&self.text))
-    }
-}
-
-/// Whether a schema's number with these digits is taken as it stands.
-fn is_sure(decimal: &Decimal<'_>) -> bool {
-    decimal.count() <= SURE_DIGITS || in_64_bits(decimal).is_some()
-}
-
-fn in_64_bits(decimal: &Decimal<'_>) -> Option<i128> {
-    let fits = |integer: &i128| (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(integer);
-    decimal.to_integer().filter(fits)
-}
-
-/// The 64-bit integer that a draft's number is, also where it is written with a fraction or an exponent.
-pub(super) fn integer(number: &Number) -> Option<i128> {
-    in_64_bits(&Decimal::of(number.as_str()))
-}
-
-/// The double that a schema's number must be to equal this one, which is no 64-bit integer.
-pub(super) fn equal_double(number: &Number) -> Option<f64> {
-    let nearest = number.as_f64();
-    let text = JsonNumber::from_f64(nearest)?.to_string();
-    let written = Decimal::of(&text);
-    let is_equal = if is_sure(&written) {
-        written == Decimal::of(number.as_str())
-    } else {
-        true
-    };
-    is_equal.then_some(nearest)
 }
