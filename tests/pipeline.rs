@@ -11,10 +11,12 @@ use livedraft::job::{JobId, JobSpec, JobState, Outcome, Reason};
 use livedraft::llm::{Providers, ProvidersOptions};
 use livedraft::partial::Value;
 use livedraft::submit::{Admission, AdmissionOptions};
-use livedraft::wire::{Assembly, Deliver, Form, JobEnd, ServerMessage, Unseen};
+use livedraft::wire::{Assembly, Bigints, Deliver, Form, JobEnd, ServerMessage, Unseen};
 use livedraft::worker::{Worker, WorkerOptions};
 use serde_json::{Value as Json, json};
 use tokio::sync::{Notify, watch};
+
+use crate::llm_openai::server::{Server, options, stream_of};
 
 /// One node: everything but the sockets.
 pub(crate) struct Node {
@@ -264,6 +266,44 @@ async fn used_up_reasks_fail_with_the_errors_and_the_best() {
         end.best.as_ref().map(|best| best.get()),
         watching.value().as_deref()
     );
+}
+
+#[tokio::test]
+async fn numbers_reach_the_end_with_the_digits_that_the_model_wrote() {
+    let value = r#"{"n":[12345678901234567890.10,1.0,-0,1e400]}"#;
+    let pieces = ["{\"n\":[123456789012", "34567890.1", "0,1.0,-", "0,1e40", "0]}"];
+    let mut body: String = pieces
+        .iter()
+        .map(|piece| {
+            let chunk = json!({"choices":[{"index":0,"delta":{"content":piece}}]});
+            format!("data: {chunk}\n\n")
+        })
+        .collect();
+    body += "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    let server = Server::start(vec![stream_of(&body)]).await;
+    let node = Node::start_with(ProvidersOptions {
+        openai: vec![options(&server.base)],
+        ..ProvidersOptions::default()
+    });
+    let request = json!({
+        "model": "test/m", "input": "numbers", "mode": "json", "flush_ms": 0,
+        "schema": {"type":"object","properties":{"n":{"type":"array","items":{"type":"number"}}}},
+    });
+    let job = node.submit(request).await;
+    let quoting = Deliver {
+        bigints: Bigints::String,
+        ..Deliver::default()
+    };
+    let plain = node.watch(job, Deliver::default()).await;
+    let quoting = node.watch(job, quoting).await;
+    let (plain, quoting) = tokio::join!(plain.watched_out(), quoting.watched_out());
+    assert_eq!(plain.end().outcome, Outcome::Completed, "{:?}", plain.end().error);
+    let quoted = r#"{"n":["12345678901234567890.10",1.0,-0,"1e400"]}"#;
+    for (watching, told) in [(plain, value), (quoting, quoted)] {
+        assert_eq!(watching.value().as_deref(), Some(told), "the fold");
+        let end = watching.end().value.as_ref().map(|value| value.get());
+        assert_eq!(end, Some(told), "the end");
+    }
 }
 
 /// Script → how the job ends. The ends that need no second attempt.

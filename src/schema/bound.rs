@@ -19,6 +19,8 @@ const SURE_DIGITS: usize = 15;
 pub(super) struct Bound {
     /// As the schema writes it back.
     pub(super) number: Number,
+    /// The same, where it is a plain integer: most are, and these compare at once.
+    integer: Option<i64>,
     /// The double, where its digits may be those of a rounded one.
     rounded: Option<f64>,
 }
@@ -29,11 +31,18 @@ impl Bound {
         let number: Number = given.to_string().parse().ok()?;
         let is_exact = is_sure(&number.decimal()) || given.is_i64() || given.is_u64();
         let rounded = given.as_f64().filter(|_| !is_exact);
-        Some(Self { number, rounded })
+        Some(Self {
+            integer: number.as_i64(),
+            number,
+            rounded,
+        })
     }
 
     /// How a draft's number stands to it.
     pub(super) fn order(&self, number: &Number) -> Ordering {
+        if let Some((number, bound)) = number.as_i64().zip(self.integer) {
+            return number.cmp(&bound);
+        }
         match self.rounded {
             Some(bound) => number.as_f64().total_cmp(&bound),
             None => number.decimal().cmp(&self.number.decimal()),

@@ -194,7 +194,8 @@ impl JsonNumber for Digits<'_> {
     }
 
     fn is_integer(&self) -> bool {
-        self.0.decimal().is_integer()
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        is_plain(self.0.as_str()) || self.0.decimal().is_integer()
     }
 }
 
