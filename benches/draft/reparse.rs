@@ -38,9 +38,10 @@ fn all_prefixes(document: &str) -> Duration {
             let token = (2 * sample + 1) * tokens / (2 * SAMPLES);
             let prefix = &document.as_bytes()[..(token * TOKEN_BYTES).clamp(1, document.len())];
             best_of_few(|| {
+                // Owned, as ours is: what is shown outlives the text it was read from.
                 let value =
                     JsonValue::parse_with_config(black_box(prefix), false, PartialMode::TrailingStrings);
-                black_box(value.is_ok());
+                black_box(value.map(JsonValue::into_static).is_ok());
             })
         })
         .sum();
