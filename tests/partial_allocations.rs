@@ -15,14 +15,14 @@ fn growing(before: &[u8], flush: bool) -> u64 {
     // The buffers of a patch are as large as they get once two were written.
     for _ in 0..2 {
         draft.feed(TOKEN);
-        draft.flush_into(&mut encoder);
+        draft.flush(&mut encoder);
         encoder.clear();
     }
     let counted = allocation_counter::measure(|| {
         for _ in 0..TOKENS {
             draft.feed(TOKEN);
             if flush {
-                draft.flush_into(&mut encoder);
+                draft.flush(&mut encoder);
                 encoder.clear();
             }
         }
@@ -51,7 +51,7 @@ fn between_two_doublings_nothing_is_allocated() {
     let mut encoder = OpEncoder::default();
     let mut token = |draft: &mut Draft| {
         draft.feed(TOKEN);
-        draft.flush_into(&mut encoder);
+        draft.flush(&mut encoder);
         encoder.clear();
     };
     draft.feed(b"{\"text\":\"");

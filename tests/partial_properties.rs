@@ -9,11 +9,13 @@
 use std::sync::Arc;
 
 use livedraft::partial::{
-    Draft, DraftOptions, End, Folded, Guide, Lenient, Limits, Map, Mode, NodeId, Number, Op, OpEncoder,
-    OpSink, Value, parse, parse_ops,
+    Draft, DraftOptions, End, Folded, Guide, Lenient, Limits, Map, Mode, Number, Op, OpEncoder, OpSink,
+    Value, parse, parse_ops,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
+
+use crate::fuzz_corpus::checks::OddDepths;
 
 /// A document as a model might write it: the text and what it means.
 #[derive(Clone, Debug)]
@@ -166,36 +168,6 @@ fn extends(old: &Value, new: &Value) -> bool {
                     .all(|((key, old), (new_key, new))| key == new_key && extends(old, new))
         }
         _ => old == new,
-    }
-}
-
-/// A guide under which about half of the strings are atomic and about half of the objects wait for members: a node
-/// is a depth, counted from the given one; odd ones are atomic, those before and behind a multiple of four wait.
-struct OddDepths(u32);
-
-impl Guide for OddDepths {
-    fn root(&self) -> NodeId {
-        NodeId(self.0)
-    }
-    fn member(&self, node: NodeId, key: &str) -> NodeId {
-        if key == "b" {
-            NodeId::NONE
-        } else {
-            NodeId(node.0 + 1)
-        }
-    }
-    fn item(&self, node: NodeId, index: usize) -> NodeId {
-        NodeId(node.0 + u32::from(index > 0))
-    }
-    fn is_atomic(&self, node: NodeId) -> bool {
-        node.0 % 2 == 1
-    }
-    fn awaited(&self, node: NodeId) -> Option<Arc<[Box<str>]>> {
-        match node.0 % 4 {
-            1 => Some(Arc::new(["a".into()])),
-            3 => Some(Arc::new(["a".into(), "name".into()])),
-            _ => None,
-        }
     }
 }
 

@@ -170,14 +170,6 @@ impl Draft {
         }
     }
 
-    /// The same for a sink whose type is known here, without dynamic calls.
-    pub fn flush_into<S: OpSink>(&mut self, sink: &mut S) -> bool {
-        match &mut self.items {
-            None => self.machine.spine.flush(sink),
-            Some(items) => items.flush(sink),
-        }
-    }
-
     /// The text is over, by the model's will. What became whole by that is handed out by the next flush.
     pub fn finish(&mut self) -> Outcome {
         if !self.finished {

@@ -101,7 +101,7 @@ impl<'a> Input<'a> {
 
 /// A guide under which about half of the strings are atomic and about half of the objects wait for members: a node is
 /// a depth, counted from the given one.
-struct OddDepths(u32);
+pub struct OddDepths(pub u32);
 
 impl Guide for OddDepths {
     fn root(&self) -> NodeId {
