@@ -400,7 +400,7 @@ fn log_of(steps: &[Step]) -> Vec<Entry> {
 }
 
 fn frame(index: usize, encoder: &OpEncoder) -> std::sync::Arc<str> {
-    let at = ["/text".to_owned()];
+    let at = encoder.places(&["/text".to_owned()]);
     patch::encode(job().tag(), index as u64 + 2, encoder.ops(), Some(&at)).into()
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use livedraft::event::{EndError, Epoch, Position, Timings};
+use livedraft::event::{EndError, Epoch, Places, Position, Timings};
 use livedraft::job::{
     JobLimits, JobSpec, JobState, LenientChoice, Message, ModeChoice, Outcome, Role, Sampling, Script, Usage,
 };
@@ -204,7 +204,7 @@ pub(crate) fn server_edges() -> Vec<ServerMessage> {
             ops: raw(&format!(
                 "[[\"/__proto__\",{value},0],[\"\"],[\"/~1\",\"é\"],[\"\",null,1]]"
             )),
-            at: Some(Vec::new()),
+            at: Some(Places(Vec::new())),
         }));
         edges.push(ServerMessage::End(Box::new(JobEnd {
             outcome: Outcome::Incomplete,

@@ -1,6 +1,8 @@
 //! Strategies that make any message of the protocol.
 
-use livedraft::event::{AttemptBegins, EndError, Epoch, Note, NoteKind, Position, StatusChange, Timings};
+use livedraft::event::{
+    AttemptBegins, EndError, Epoch, Note, NoteKind, Places, Position, StatusChange, Timings,
+};
 use livedraft::job::{
     Attempt, AttemptError, AttemptUsage, JobLimits, JobSpec, JobState, LenientChoice, Message, ModeChoice,
     Outcome, Reason, Role, Sampling, Script, Usage, Wrap,
@@ -497,7 +499,8 @@ fn end() -> impl Strategy<Value = ServerMessage> {
 
 /// What happens to a job.
 fn happening() -> impl Strategy<Value = ServerMessage> {
-    let places = || of(vec(text(), 0..3));
+    let up = (0..20_u64).prop_map(|up| Places(vec![up.to_string()]));
+    let places = || of(prop_oneof![up.clone(), vec(text(), 0..3).prop_map(Places)]);
     let kind = prop::sample::select(vec![NoteKind::Reasoning, NoteKind::Text, NoteKind::Warning]);
     let status = (
         text(),

@@ -46,7 +46,8 @@ fn frames(document: &str, tokens: usize) -> (usize, usize) {
             continue;
         }
         count += 1;
-        bytes += patch::encode(job.tag(), count as u64, encoder.ops(), moved.then_some(&*open)).len();
+        let places = moved.then(|| encoder.places(&open));
+        bytes += patch::encode(job.tag(), count as u64, encoder.ops(), places.as_deref()).len();
         encoder.clear();
         at = open;
     }

@@ -6,6 +6,7 @@ mod entry;
 mod json_value;
 mod lineage;
 pub mod patch;
+mod places;
 mod position;
 mod snapshot;
 
@@ -13,5 +14,6 @@ pub use codec::{BadEntry, decode, encode};
 pub use end::{End, EndError, Timings};
 pub use entry::{AttemptBegins, Entry, Event, Note, NoteKind, StatusChange};
 pub use lineage::{LINEAGE_MAX, Lineage, Opening, Resume};
+pub use places::Places;
 pub use position::{BadPosition, Epoch, Position};
 pub use snapshot::{Fold, Unfoldable};

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::places::Places;
 use crate::job::Tag;
-use crate::partial::{Op, parse_ops, write_json_string};
+use crate::partial::{Op, parse_ops};
 
 /// A patch frame, read.
 #[derive(Clone, PartialEq, Debug)]
@@ -13,8 +14,8 @@ pub struct Patch {
     pub seq: u64,
     /// The changes, in order.
     pub ops: Vec<Op>,
-    /// The open places, where they changed.
-    pub at: Option<Vec<String>>,
+    /// The open places, where they changed; whole, or relative to the cursor behind the ops.
+    pub at: Option<Places>,
 }
 
 /// Text that is no patch frame.
@@ -35,13 +36,13 @@ struct Frame<'a> {
     #[serde(borrow, alias = "ops")]
     o: &'a RawValue,
     #[serde(default)]
-    at: Option<Vec<String>>,
+    at: Option<Places>,
 }
 
-/// Writes a frame. `ops` are comma-separated, without brackets, as [`crate::partial::OpEncoder`] gives them; `at` is
-/// given where it changed.
-pub fn encode(tag: Tag, seq: u64, ops: &str, at: Option<&[String]>) -> String {
-    let mut frame = String::with_capacity(ops.len() + 64);
+/// Writes a frame. `ops` are comma-separated, without brackets, and `at`, where it changed, is JSON: as
+/// [`crate::partial::OpEncoder`] gives them.
+pub fn encode(tag: Tag, seq: u64, ops: &str, at: Option<&str>) -> String {
+    let mut frame = String::with_capacity(ops.len() + at.map_or(0, str::len) + 48);
     frame.push_str("{\"j\":\"");
     frame.push_str(tag.as_str());
     frame.push_str("\",\"s\":");
@@ -51,7 +52,7 @@ pub fn encode(tag: Tag, seq: u64, ops: &str, at: Option<&[String]>) -> String {
     frame.push(']');
     if let Some(at) = at {
         frame.push_str(",\"at\":");
-        write_paths(at, &mut frame);
+        frame.push_str(at);
     }
     frame.push('}');
     frame
@@ -66,15 +67,4 @@ pub fn decode(frame: &str) -> Result<Patch, BadPatch> {
         ops,
         at: frame.at,
     })
-}
-
-fn write_paths(paths: &[String], out: &mut String) {
-    out.push('[');
-    for (index, path) in paths.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        write_json_string(path, out);
-    }
-    out.push(']');
 }

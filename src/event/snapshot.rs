@@ -5,10 +5,11 @@ use std::mem;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{AttemptBegins, Entry, Event};
+use super::places::Places;
 use super::position::Position;
 use super::{json_value, patch};
 use crate::job::{Attempt, JobState};
-use crate::partial::{Folded, Misfit, Value};
+use crate::partial::{Folded, Misfit, Value, whole_paths};
 
 /// The folded state of a job at a position.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -84,10 +85,11 @@ impl Fold {
         let applied = patch.ops.into_iter().try_for_each(|op| folded.apply(op));
         self.value = folded.value;
         self.cursor = folded.cursor;
-        if let Some(at) = patch.at {
-            self.at = at;
+        applied?;
+        if let Some(Places(at)) = patch.at {
+            self.at = whole_paths(self.cursor.as_deref(), at)?;
         }
-        Ok(applied?)
+        Ok(())
     }
 
     /// An attempt begins: a reset empties the draft, anything else reopens the places it names.

@@ -6,9 +6,9 @@ use bytestring::ByteString;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::event::{End, Entry, Event, Fold, Position, patch};
+use crate::event::{End, Entry, Event, Fold, Places, Position, Unfoldable, patch};
 use crate::job::JobId;
-use crate::partial::{Op, Shape, Value, parse_written};
+use crate::partial::{Op, OpEncoder, Shape, Value, parse_written, whole_paths};
 use crate::wire::{
     Bigints, Deliver, JobEnd, JobEvent, JobPatch, JobSnapshot, JobStateNow, ServerMessage, Unseen,
     snapshot_parts,
@@ -99,6 +99,8 @@ pub(super) struct Look {
 #[derive(Debug)]
 pub(super) struct Frame {
     entry: Arc<Entry>,
+    /// The cursor before it: the paths of its ops may be relative to that.
+    cursor: Option<String>,
     /// The message; of a patch, under the tag and as it is.
     message: OnceLock<ByteString>,
     /// A patch under the tag in each other face, by its slot.
@@ -108,7 +110,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    pub(super) fn new(entry: Arc<Entry>) -> Self {
+    pub(super) fn new(entry: Arc<Entry>, cursor: Option<String>) -> Self {
         let message = match &entry.event {
             Event::Patch(frame) => OnceLock::from(ByteString::from(&**frame)),
             Event::Status(_) | Event::Attempt(_) | Event::Note(_) | Event::State(_) | Event::End(_) => {
@@ -117,6 +119,7 @@ impl Frame {
         };
         Self {
             entry,
+            cursor,
             message,
             faces: Default::default(),
             untagged: Default::default(),
@@ -188,7 +191,7 @@ impl Frame {
         let slot = look.face.slot();
         let tagged = match slot {
             0 => self.message.get()?,
-            _ => self.faces[slot].get_or_init(|| faced(frame, job, shape, look.face)),
+            _ => self.faces[slot].get_or_init(|| faced(frame, self.cursor.as_deref(), job, shape, look.face)),
         };
         if look.tagged {
             return Some(tagged);
@@ -211,20 +214,33 @@ fn untagged(frame: &str, job: JobId) -> ByteString {
 }
 
 /// A patch frame for viewers that see values otherwise.
-fn faced(frame: &str, job: JobId, shape: &Shape, face: Face) -> ByteString {
-    // The frame is the worker's own; one that cannot be read has already failed to fold.
-    let Ok(patch) = patch::decode(frame) else {
-        return ByteString::from(frame);
-    };
-    let mut ops = String::with_capacity(frame.len());
+fn faced(frame: &str, cursor: Option<&str>, job: JobId, shape: &Shape, face: Face) -> ByteString {
+    // The frame is the worker's own; one that cannot be read or does not fit has already failed to fold.
+    faced_patch(frame, cursor, job, shape, face).unwrap_or_else(|_| ByteString::from(frame))
+}
+
+fn faced_patch(
+    frame: &str,
+    cursor: Option<&str>,
+    job: JobId,
+    shape: &Shape,
+    face: Face,
+) -> Result<ByteString, Unfoldable> {
+    let patch = patch::decode(frame)?;
+    let mut encoder = OpEncoder::behind(cursor);
+    let mut cursor = cursor.map(str::to_owned);
     let mut left = Shape::NULLS_MAX;
     for op in patch.ops {
-        if !ops.is_empty() {
-            ops.push(',');
-        }
-        face.op(op, shape, &mut left).write_json(&mut ops);
+        let op = op.whole(cursor.as_deref())?;
+        cursor = op.cursor().map(str::to_owned);
+        face.op(op, shape, &mut left).tell(&mut encoder);
     }
-    patch::encode(job.tag(), patch.seq, &ops, patch.at.as_deref()).into()
+    let at = patch
+        .at
+        .map(|Places(at)| whole_paths(cursor.as_deref(), at))
+        .transpose()?;
+    let places = at.map(|at| encoder.places(&at));
+    Ok(patch::encode(job.tag(), patch.seq, encoder.ops(), places.as_deref()).into())
 }
 
 fn filled_op(op: Op, shape: &Shape, left: &mut usize) -> Op {

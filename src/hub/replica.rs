@@ -157,16 +157,20 @@ impl Replica {
                 self.fold.apply(entry)?;
                 self.restart();
             }
-            Event::Patch(_) | Event::Status(_) | Event::Attempt(_) | Event::Note(_) => {
+            Event::Patch(_) => {
+                let cursor = self.fold.cursor.clone();
                 self.fold.apply(entry)?;
-                self.keep(entry);
+                self.keep(Frame::new(Arc::clone(entry), cursor));
+            }
+            Event::Status(_) | Event::Attempt(_) | Event::Note(_) => {
+                self.fold.apply(entry)?;
+                self.keep(Frame::new(Arc::clone(entry), None));
             }
         }
         Ok(())
     }
 
-    fn keep(&mut self, entry: &Arc<Entry>) {
-        let frame = Frame::new(Arc::clone(entry));
+    fn keep(&mut self, frame: Frame) {
         self.ring_bytes += frame.bytes();
         self.ring.push_back(Arc::new(frame));
         while self.options.over(self.ring.len(), self.ring_bytes) {

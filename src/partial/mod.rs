@@ -174,7 +174,7 @@ pub use guide::{Guide, NodeId};
 pub use items::TASKS;
 pub use map::Map;
 pub use notes::{Note, NoteKind};
-pub use op::{Folded, Misfit, Op, OpEncoder, OpSink};
+pub use op::{Folded, Misfit, Op, OpEncoder, OpSink, whole_paths};
 pub use op_json::{OpsError, parse_ops};
 pub use options::{DraftOptions, Lenient, Limits, Mode, RootKinds};
 pub use repair::{Repair, RepairKind};

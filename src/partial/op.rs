@@ -1,28 +1,29 @@
 //! Changes of a draft, their compact JSON form, and the one way to apply them.
 
 use super::path;
-use super::value::{Value, write_json_string};
+use super::value::{Value, write_json_string, write_rest_of_string};
 
-/// One change of a draft. The JSON form is a compact array (PROTOCOL.md, "Ops").
+/// One change of a draft. The JSON form is a compact array (PROTOCOL.md, "Ops"). A path is a JSON Pointer, or relative
+/// to the cursor, the path of the op before (see [`path`]).
 #[derive(Clone, PartialEq, Debug)]
 pub enum Op {
     /// `["text"]` or `["/path","text"]`: the string there grows at its end.
     Append {
-        /// JSON Pointer of the string; `None` means the cursor, the path of the op before.
+        /// Where the string is; `None` means the cursor.
         path: Option<String>,
         /// What is added, decoded.
         text: String,
     },
     /// `["/path",value,0]`: the value is put there; an index equal to the length pushes; `""` is the root.
     Set {
-        /// JSON Pointer of the place.
+        /// Where.
         path: String,
         /// What stands there from now on.
         value: Value,
     },
     /// `["/path",null,1]`: the member, item or root is taken away.
     Remove {
-        /// JSON Pointer of the place.
+        /// Where.
         path: String,
     },
 }
@@ -30,8 +31,8 @@ pub enum Op {
 /// Why an op does not fit the draft it was applied to: the two have parted, the reader needs a snapshot.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Misfit {
-    /// An append without a path, and no op before it to say where.
-    #[error("an append names no path and there is no cursor")]
+    /// An op without a path of its own, or with a relative one, and no op before it to say where.
+    #[error("an op names no whole path and there is no cursor")]
     NoCursor,
     /// The path is no JSON Pointer, or leads to nothing.
     #[error("nothing is at {0:?}")]
@@ -60,21 +61,74 @@ pub struct Folded {
     pub cursor: Option<String>,
 }
 
+/// The pointers that the open places of a patch mean, given the cursor.
+pub fn whole_paths(cursor: Option<&str>, written: Vec<String>) -> Result<Vec<String>, Misfit> {
+    written.into_iter().map(|path| whole_path(cursor, path)).collect()
+}
+
+fn whole_path(cursor: Option<&str>, written: String) -> Result<String, Misfit> {
+    if !path::is_relative(&written) {
+        return Ok(written);
+    }
+    let base = cursor.ok_or(Misfit::NoCursor)?;
+    path::whole(base, &written).ok_or(Misfit::NoSuchPath(written))
+}
+
+impl Op {
+    /// The op with its whole path, given the cursor.
+    pub fn whole(self, cursor: Option<&str>) -> Result<Self, Misfit> {
+        Ok(match self {
+            Self::Append { path: None, text } => Self::Append {
+                path: Some(cursor.ok_or(Misfit::NoCursor)?.to_owned()),
+                text,
+            },
+            Self::Append {
+                path: Some(path),
+                text,
+            } => Self::Append {
+                path: Some(whole_path(cursor, path)?),
+                text,
+            },
+            Self::Set { path, value } => Self::Set {
+                path: whole_path(cursor, path)?,
+                value,
+            },
+            Self::Remove { path } => Self::Remove {
+                path: whole_path(cursor, path)?,
+            },
+        })
+    }
+
+    /// Where the cursor is behind a whole op.
+    pub fn cursor(&self) -> Option<&str> {
+        match self {
+            Self::Append { path, .. } => path.as_deref(),
+            Self::Set { path, .. } => Some(path),
+            Self::Remove { .. } => None,
+        }
+    }
+
+    /// Tells a whole op to a sink.
+    pub fn tell<S: OpSink + ?Sized>(&self, sink: &mut S) {
+        match self {
+            Self::Append { path, text } => sink.append(path.as_deref().unwrap_or_default(), text),
+            Self::Set { path, value } => sink.set(path, value),
+            Self::Remove { path } => sink.remove(path),
+        }
+    }
+}
+
 impl Folded {
     /// Applies one op. On a misfit nothing has changed.
     pub fn apply(&mut self, op: Op) -> Result<(), Misfit> {
-        match op {
-            Op::Append { path, text } => self.append(path, &text),
+        match op.whole(self.cursor.as_deref())? {
+            Op::Append { path, text } => self.append(path.unwrap_or_default(), &text),
             Op::Set { path, value } => self.set(path, value),
             Op::Remove { path } => self.remove(&path),
         }
     }
 
-    fn append(&mut self, path: Option<String>, text: &str) -> Result<(), Misfit> {
-        let path = match path {
-            Some(path) => path,
-            None => self.cursor.clone().ok_or(Misfit::NoCursor)?,
-        };
+    fn append(&mut self, path: String, text: &str) -> Result<(), Misfit> {
         match self.at_mut(&path)? {
             Value::String(string) => string.push_str(text),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
@@ -171,7 +225,8 @@ fn split(pointer: &str) -> Result<Option<(&str, String)>, Misfit> {
     Ok(Some((parent, last)))
 }
 
-/// Writes ops as the JSON array of a patch, leaving the path out of an append to the cursor.
+/// Writes ops as the JSON array of a patch: each path relative to the cursor where that is shorter, an append to the
+/// cursor without one.
 ///
 /// One encoder serves one attempt: its cursor lives from flush to flush, its buffer is handed out and reused.
 #[derive(Debug, Default)]
@@ -182,6 +237,15 @@ pub struct OpEncoder {
 }
 
 impl OpEncoder {
+    /// An encoder that goes on from a cursor.
+    pub fn behind(cursor: Option<&str>) -> Self {
+        let mut encoder = Self::default();
+        if let Some(cursor) = cursor {
+            encoder.move_cursor(cursor);
+        }
+        encoder
+    }
+
     /// Whether nothing was written since the last [`clear`](Self::clear).
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()
@@ -207,27 +271,60 @@ impl OpEncoder {
         self.cursor_known.then_some(self.cursor.as_str())
     }
 
-    fn move_cursor(&mut self, path: &str) {
-        self.cursor.clear();
-        self.cursor.push_str(path);
-        self.cursor_known = true;
-    }
-
-    fn is_at(&self, path: &str) -> bool {
-        self.cursor_known && self.cursor == path
+    /// Open places as the JSON of a patch, relative to the cursor as the ops' paths are: a number for a single one that
+    /// only goes up, else an array.
+    pub fn places(&self, paths: &[String]) -> String {
+        if let [only] = paths
+            && let Some((up, "")) = self.cursor().and_then(|cursor| path::relative(cursor, only))
+        {
+            return up.to_string();
+        }
+        let mut out = String::from("[");
+        for (index, path) in paths.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            write_path(self.cursor(), path, &mut out);
+        }
+        out.push(']');
+        out
     }
 
     fn open(&mut self) {
         self.ops.push_str(if self.ops.is_empty() { "[" } else { ",[" });
     }
+
+    fn open_at(&mut self, path: &str) {
+        self.open();
+        let cursor = self.cursor_known.then_some(self.cursor.as_str());
+        write_path(cursor, path, &mut self.ops);
+        self.ops.push(',');
+    }
+
+    fn move_cursor(&mut self, path: &str) {
+        self.cursor.clear();
+        self.cursor.push_str(path);
+        self.cursor_known = true;
+    }
+}
+
+fn write_path(cursor: Option<&str>, path: &str, out: &mut String) {
+    match cursor.and_then(|cursor| path::relative(cursor, path)) {
+        Some((up, rest)) => {
+            out.push('"');
+            path::push_decimal(out, up);
+            write_rest_of_string(rest, out);
+        }
+        None => write_json_string(path, out),
+    }
 }
 
 impl OpSink for OpEncoder {
     fn append(&mut self, path: &str, text: &str) {
-        self.open();
-        if !self.is_at(path) {
-            write_json_string(path, &mut self.ops);
-            self.ops.push(',');
+        if self.cursor() == Some(path) {
+            self.open();
+        } else {
+            self.open_at(path);
             self.move_cursor(path);
         }
         write_json_string(text, &mut self.ops);
@@ -235,18 +332,15 @@ impl OpSink for OpEncoder {
     }
 
     fn set(&mut self, path: &str, value: &Value) {
-        self.open();
-        write_json_string(path, &mut self.ops);
-        self.ops.push(',');
+        self.open_at(path);
         value.write_json(&mut self.ops);
         self.ops.push_str(",0]");
         self.move_cursor(path);
     }
 
     fn remove(&mut self, path: &str) {
-        self.open();
-        write_json_string(path, &mut self.ops);
-        self.ops.push_str(",null,1]");
+        self.open_at(path);
+        self.ops.push_str("null,1]");
         self.cursor_known = false;
     }
 }

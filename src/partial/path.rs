@@ -1,4 +1,5 @@
-//! JSON Pointers (RFC 6901): how a place in a draft is named.
+//! JSON Pointers (RFC 6901): how a place in a draft is named; and their relative form, `<up><pointer>` (a part of
+//! draft-bhutton-relative-json-pointer): so many segments are taken off a base, and a pointer is put behind the rest.
 
 /// Appends one member name or array index to a pointer, escaped (`~` as `~0`, `/` as `~1`).
 pub fn push_segment(pointer: &mut String, segment: &str) {
@@ -65,6 +66,47 @@ pub fn index(segment: &str) -> Option<usize> {
     }
 }
 
+/// `pointer` relative to `base`, where that is shorter to write: how many segments go, and what comes behind.
+pub(super) fn relative<'a>(base: &str, pointer: &'a str) -> Option<(u64, &'a str)> {
+    let rest = &pointer[common(base, pointer)..];
+    let gone = &base.as_bytes()[pointer.len() - rest.len()..];
+    let up = gone.iter().filter(|byte| **byte == b'/').count() as u64;
+    let digits = up.checked_ilog10().map_or(1, |tens| tens as usize + 1);
+    (digits + rest.len() < pointer.len()).then_some((up, rest))
+}
+
+/// How many bytes of whole segments two pointers have in common.
+fn common(one: &str, other: &str) -> usize {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let is_end = |of: &[u8]| of.get(same).is_none_or(|byte| *byte == b'/');
+    if is_end(one) && is_end(other) {
+        return same;
+    }
+    one[..same].iter().rposition(|byte| *byte == b'/').unwrap_or(0)
+}
+
+/// Whether a written place is relative: a pointer is empty or begins with `/`, so the first letter tells.
+pub fn is_relative(written: &str) -> bool {
+    written.starts_with(|letter: char| letter.is_ascii_digit())
+}
+
+/// The pointer that a written place means; `None` where it is relative and does not fit `base`.
+pub fn whole(base: &str, written: &str) -> Option<String> {
+    let (digits, pointer) = written.split_at(written.bytes().take_while(u8::is_ascii_digit).count());
+    if digits.is_empty() {
+        return Some(written.to_owned());
+    }
+    if !pointer.is_empty() && !pointer.starts_with('/') {
+        return None;
+    }
+    let mut kept = base;
+    for _ in 0..index(digits)? {
+        kept = &kept[..kept.rfind('/')?];
+    }
+    Some(format!("{kept}{pointer}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +121,46 @@ mod tests {
         let mut pointer = String::new();
         push_segment(&mut pointer, "a/b~c");
         assert_eq!(pointer, "/a~1b~0c");
+    }
+
+    #[test]
+    fn a_relative_place_is_the_shorter_one_and_is_read_back() {
+        for (base, pointer, written) in [
+            ("/items/12/name", "/items/12/name", Some((0, ""))),
+            ("/items/12/name", "/items/12/tags", Some((1, "/tags"))),
+            ("/items/12/name", "/items/12/name/x", Some((0, "/x"))),
+            ("/items/12", "/items/13", Some((1, "/13"))),
+            ("/items/1", "/items/12", Some((1, "/12"))),
+            ("/items/12/tags/3", "/items", Some((3, ""))),
+            ("/items/12", "", None),
+            ("/a/b", "/c", None),
+            ("/a", "/b", None),
+            ("", "/a", None),
+            ("", "", None),
+        ] {
+            assert_eq!(relative(base, pointer), written, "{base} {pointer}");
+            if let Some((up, rest)) = written {
+                assert_eq!(whole(base, &format!("{up}{rest}")).as_deref(), Some(pointer));
+            }
+            assert_eq!(whole(base, pointer).as_deref(), Some(pointer));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_its_base_is_no_place() {
+        for written in [
+            "3",
+            "3/a",
+            "00",
+            "01/a",
+            "1a",
+            "99999999999999999999",
+            "0#",
+            "1+1/a",
+        ] {
+            assert_eq!(whole("/x/y", written), None, "{written}");
+        }
+        assert_eq!(whole("/x/y", "2").as_deref(), Some(""));
     }
 
     #[test]

@@ -147,8 +147,13 @@ fn write_object(members: &Map, out: &mut String) {
 
 /// Appends `text` as a JSON string, quotes included; only what RFC 8259 §7 demands is escaped.
 pub fn write_json_string(text: &str, out: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push('"');
+    write_rest_of_string(text, out);
+}
+
+/// The same for a string that has been begun.
+pub(super) fn write_rest_of_string(text: &str, out: &mut String) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
     if is_short_and_plain(text.as_bytes()) {
         push_ascii(out, text.as_bytes());
         out.push('"');

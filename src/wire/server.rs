@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::limits::Limits;
-use crate::event::{AttemptBegins, EndError, Epoch, Note, Position, StatusChange, Timings};
+use crate::event::{AttemptBegins, EndError, Epoch, Note, Places, Position, StatusChange, Timings};
 use crate::job::{Attempt, AttemptUsage, JobId, JobState, Outcome, Usage};
 
 /// A message from a server.
@@ -193,7 +193,7 @@ pub struct Patch {
     pub ops: Box<RawValue>,
     /// The open places, where they changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Vec<String>>,
+    pub at: Option<Places>,
 }
 
 /// `job.patch`.
@@ -204,7 +204,7 @@ pub struct JobPatch {
     pub seq: u64,
     pub ops: Box<RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Vec<String>>,
+    pub at: Option<Places>,
 }
 
 /// What happened to a job, told as it stands in the log: `job.status`, `job.attempt`, `job.note`.

@@ -133,12 +133,8 @@ impl Journal {
         }
         let first = self.record.changed_ms.is_none();
         self.record.changed_ms.get_or_insert_with(clock::now_ms);
-        let frame = patch::encode(
-            self.tag,
-            self.next().seq,
-            self.encoder.ops(),
-            moved.then_some(&*at),
-        );
+        let places = moved.then(|| self.encoder.places(&at));
+        let frame = patch::encode(self.tag, self.next().seq, self.encoder.ops(), places.as_deref());
         self.encoder.clear();
         self.fold.at = at;
         self.fold.cursor = self.encoder.cursor().map(str::to_owned);
@@ -213,6 +209,7 @@ impl Journal {
             self.encoder.clear();
             self.fold.cursor = self.encoder.cursor().map(str::to_owned);
             self.fold.at = draft.open_paths();
+            self.encoder.forget_cursor();
         }
         let value = match draft {
             Some(draft) => draft.value(),

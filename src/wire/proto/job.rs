@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::{BadProto, generated, same_words, word};
-use crate::event::{EndError, Epoch, NoteKind, Position, Timings};
+use crate::event::{EndError, Epoch, NoteKind, Places, Position, Timings};
 use crate::job::{Attempt, AttemptError, AttemptUsage, JobState, Outcome, Reason, Usage};
 use crate::partial::write_json_string;
 
@@ -183,9 +183,9 @@ pub(super) fn attempts(attempts: Vec<generated::Attempt>) -> Result<Vec<Attempt>
     attempts.into_iter().map(Attempt::try_from).collect()
 }
 
-/// A list of places that may be absent as a whole.
-pub(super) fn paths(at: Option<&Vec<String>>) -> Option<generated::Paths> {
-    at.map(|paths| generated::Paths { paths: paths.clone() })
+/// A patch's open places.
+pub(super) fn paths(at: &Places) -> generated::Paths {
+    generated::Paths { paths: at.0.clone() }
 }
 
 /// The ops of a patch, from their JSON text.

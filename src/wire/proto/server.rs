@@ -2,7 +2,7 @@
 
 use super::job::{attempts, list, owned, paths, read_ops, reason, state, write_ops};
 use super::{BadProto, generated, raw_option, word};
-use crate::event::{AttemptBegins, Epoch, Note, StatusChange};
+use crate::event::{AttemptBegins, Epoch, Note, Places, StatusChange};
 use crate::wire::server::{
     Goodbye, JobDetached, JobEnd, JobEvent, JobPatch, JobSnapshot, Patch, ServerMessage,
 };
@@ -120,7 +120,7 @@ impl TryFrom<&Patch> for generated::Patch {
             tag: patch.tag.clone(),
             seq: patch.seq,
             ops: read_ops(&patch.ops)?,
-            at: paths(patch.at.as_ref()),
+            at: patch.at.as_ref().map(paths),
         })
     }
 }
@@ -133,7 +133,7 @@ impl TryFrom<generated::Patch> for Patch {
             tag: patch.tag,
             seq: patch.seq,
             ops: write_ops(patch.ops)?,
-            at: patch.at.map(|at| at.paths),
+            at: patch.at.map(|at| Places(at.paths)),
         })
     }
 }
@@ -146,7 +146,7 @@ impl TryFrom<&JobPatch> for generated::JobPatch {
             job_id: patch.job_id.clone(),
             seq: patch.seq,
             ops: read_ops(&patch.ops)?,
-            at: paths(patch.at.as_ref()),
+            at: patch.at.as_ref().map(paths),
         })
     }
 }
@@ -159,7 +159,7 @@ impl TryFrom<generated::JobPatch> for JobPatch {
             job_id: patch.job_id,
             seq: patch.seq,
             ops: write_ops(patch.ops)?,
-            at: patch.at.map(|at| at.paths),
+            at: patch.at.map(|at| Places(at.paths)),
         })
     }
 }

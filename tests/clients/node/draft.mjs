@@ -19,6 +19,16 @@ function key(parent, name, room = 0) {
 
 const get = (parent, name) => (parent instanceof Map ? parent.get(name) : parent[key(parent, name)]);
 
+/** The pointer that a place of a patch means (PROTOCOL.md §5). */
+function whole(cursor, place) {
+  const [, up, pointer] = place.match(/^(0|[1-9]\d*)?(|\/.*)$/s) ?? [];
+  if (pointer === undefined) throw new Error(`no place: ${place}`);
+  if (up === undefined) return place;
+  const names = cursor?.split("/") ?? [];
+  if (Number(up) >= names.length) throw new Error(`${place} does not fit ${cursor}`);
+  return names.slice(0, names.length - Number(up)).join("/") + pointer;
+}
+
 /** The state of one job; without a status there is none. */
 export class Draft {
   root = new Map(); // the value lies under "", so that the root is set and removed like any member
@@ -26,7 +36,7 @@ export class Draft {
 
   change(op) {
     const code = op.length === 3 ? integer(op[2]) : undefined;
-    const pointer = op.length === 1 ? this.cursor : op[0];
+    const pointer = op.length === 1 ? this.cursor : whole(this.cursor, op[0]);
     if (typeof pointer !== "string") throw new Error(`no place: ${compact(op)}`);
     const names = ["", ...segments(pointer)], last = names.pop();
     const parent = names.reduce(get, this.root), at = key(parent, last, code === 0 ? 1 : 0);
@@ -57,7 +67,8 @@ export class Draft {
       [this.cursor, this.at] = [m.get("cursor"), m.get("at")];
     } else if (kind === "patch") {
       for (const op of m.get("o") ?? m.get("ops")) this.change(op);
-      this.at = m.get("at") ?? this.at;
+      const at = m.get("at") instanceof Digits ? [m.get("at").text] : m.get("at");
+      this.at = at?.map((place) => whole(this.cursor, place)) ?? this.at;
     } else if (kind === "attempt") {
       const told = [["n", m.get("attempt")], ["reason", m.get("reason")], ["errors", m.get("errors")]];
       this.attempts.push(new Map(told.filter(([, v]) => v !== undefined)));

@@ -46,6 +46,16 @@ def key(parent, name, room=0):
     raise ValueError(f"{name} leads nowhere")
 
 
+def whole(cursor, place):
+    """The pointer that a place of a patch means (PROTOCOL.md §5)."""
+    up, pointer = re.fullmatch("(0|[1-9][0-9]*)?(|/.*)", place, re.DOTALL).groups()
+    if up is None:
+        return place
+    if int(up) > cursor.count("/"):
+        raise ValueError(f"{place} does not fit {cursor}")
+    return cursor.rsplit("/", int(up))[0] + pointer
+
+
 class Draft:
     """The state of one job. `tree` is `[value]`, or `[]` while nothing is shown; without a status there is no state."""
 
@@ -55,7 +65,7 @@ class Draft:
 
     def change(self, op):
         code = integer(op[2]) if len(op) == 3 else None
-        pointer = self.cursor if len(op) == 1 else op[0]
+        pointer = self.cursor if len(op) == 1 else whole(self.cursor, op[0])
         parent, (*path, last) = self.tree, ["0", *segments(pointer)]
         for name in path:
             parent = parent[key(parent, name)]
@@ -92,7 +102,9 @@ class Draft:
         elif kind == "patch":
             for op in m["o"] if "o" in m else m["ops"]:
                 self.change(op)
-            self.at = m.get("at", self.at)
+            if "at" in m:
+                places = [m["at"].digits] if isinstance(m["at"], Number) else m["at"]
+                self.at = [whole(self.cursor, place) for place in places]
         elif kind == "attempt":
             kept = {"n": m["attempt"], "reason": m["reason"], "errors": m.get("errors")}
             self.attempts.append({k: v for k, v in kept.items() if v is not None})
