@@ -19,7 +19,7 @@ pub(crate) fn run(shapes: &[Shape], sizes: &[usize]) {
     for (name, make) in shapes {
         for bytes in sizes {
             let document = make(*bytes);
-            let ours = best(|| frame_tokens(&document, None));
+            let [ours] = best([&mut || frame_tokens(&document, None)]);
             let theirs = all_prefixes(&document);
             println!(
                 "{name:6} {:8} {ours:>13.1?} {theirs:>17.1?} {:13.0}x",
