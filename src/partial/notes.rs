@@ -67,12 +67,10 @@ fn certain(raw: &[u8]) -> usize {
         return 0;
     };
     let rest = last.invalid();
-    if rest.is_empty() {
-        let valid = last.valid();
-        return raw.len() - (valid.len() - valid.trim_end().len());
+    let is_cut = std::str::from_utf8(rest).is_err_and(|error| error.error_len().is_none());
+    if !rest.is_empty() && !is_cut {
+        return raw.len();
     }
-    match std::str::from_utf8(rest) {
-        Err(error) if error.error_len().is_none() => raw.len() - rest.len(),
-        _ => raw.len(),
-    }
+    let valid = last.valid();
+    raw.len() - rest.len() - (valid.len() - valid.trim_end().len())
 }
