@@ -172,7 +172,7 @@ impl State {
             Fit::Next if row.cancelled_ms.is_some() => return Appended::Cancel,
             Fit::Next => {}
         }
-        if append.write.event.restarts() {
+        if append.raw_anew || append.write.event.restarts() {
             row.raw.clear();
         }
         row.raw.push_str(&append.raw);
