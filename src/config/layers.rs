@@ -1,0 +1,306 @@
+//! The layers, one over the other: what each says is put where its key belongs, and every fault is kept.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+
+use super::fault::{Fault, Origin, Source};
+use super::field::Given;
+use super::key::{ANY, Found, Key, find};
+use super::keys::KEYS;
+use super::{Config, file, rules, variables};
+
+/// The file that is read where none is named and this one is there.
+pub const FILE: &str = "livedraft.toml";
+/// The variable that names the file.
+pub const FILE_VARIABLE: &str = "LIVEDRAFT_CONFIG";
+/// Bytes of a file that holds a secret.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
+/// Providers that may be named.
+const PROVIDERS_MAX: usize = 64;
+
+/// What a configuration is read from. Not to be shown: the environment holds secrets, ours and others'.
+#[derive(Clone, Default)]
+pub struct Layers {
+    /// The file to read, as a flag names it.
+    pub file: Option<PathBuf>,
+    /// The environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// What flags say: the flag, the key, the value. A later one wins.
+    pub flags: Vec<(String, String, String)>,
+}
+
+impl fmt::Debug for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layers")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A configuration as far as it could be read.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What holds; where there was a fault, the layer below or the default.
+    pub config: Config,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+    /// All that is wrong.
+    pub faults: Vec<Fault>,
+    origins: BTreeMap<String, Origin>,
+}
+
+/// A key as it holds.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// Its name, with the provider's in the place of `*`.
+    pub key: String,
+    /// What it holds; `null` if nothing, and of a secret only that there is one.
+    pub value: Json,
+    /// Who says so.
+    pub origin: Origin,
+    /// Whether it is a secret.
+    pub is_secret: bool,
+}
+
+impl Setting {
+    /// Whether somebody set it.
+    pub fn is_set(&self) -> bool {
+        self.origin.source != Source::Default
+    }
+}
+
+/// One thing that a source says.
+pub(super) struct Saying {
+    pub(super) path: Vec<String>,
+    pub(super) given: Given,
+    pub(super) source: Source,
+}
+
+/// Reads all layers. Nothing is lost on the way: what could not be read is among the faults.
+pub fn load(layers: &Layers) -> Loaded {
+    let mut loaded = Loaded {
+        config: Config::default(),
+        file: named_file(layers),
+        faults: Vec::new(),
+        origins: BTreeMap::new(),
+    };
+    let mut said = Vec::new();
+    if let Some(path) = &loaded.file {
+        said.extend(file::read(path, &mut loaded.faults));
+    }
+    said.extend(variables::read(&layers.environment, &mut loaded.faults));
+    said.extend(layers.flags.iter().map(|(flag, key, value)| Saying {
+        path: key.split('.').map(str::to_owned).collect(),
+        given: Given::Word(value.clone()),
+        source: Source::Flag(flag.clone()),
+    }));
+    for saying in said {
+        loaded.take(saying);
+    }
+    let broken = rules::broken(&loaded);
+    loaded.faults.extend(broken);
+    loaded
+}
+
+/// The flag's file, the variable's, or the one that is there.
+fn named_file(layers: &Layers) -> Option<PathBuf> {
+    let variable = layers.environment.iter().find(|(name, _)| name == FILE_VARIABLE);
+    let variable = variable.filter(|(_, path)| !path.is_empty());
+    let there = || Some(PathBuf::from(FILE)).filter(|path| path.exists());
+    layers
+        .file
+        .clone()
+        .or_else(|| variable.map(|(_, path)| path.into()))
+        .or_else(there)
+}
+
+impl Layers {
+    /// The environment of this process, and no flag.
+    pub fn of_process() -> Self {
+        Self {
+            environment: std::env::vars_os().collect(),
+            ..Self::default()
+        }
+    }
+}
+
+impl Loaded {
+    /// Every key as it holds, section by section; those of named parts once for each.
+    pub fn settings(&self) -> Vec<Setting> {
+        let mut config = self.config.clone();
+        let names: Vec<String> = config
+            .parts
+            .providers
+            .openai
+            .iter()
+            .map(|one| one.name.clone())
+            .collect();
+        let (named, plain): (Vec<&Key>, Vec<&Key>) = KEYS.iter().partition(|key| key.is_named());
+        let plain = plain.into_iter().map(|key| (key, ANY));
+        let named = names
+            .iter()
+            .flat_map(|name| named.iter().map(move |key| (*key, name.as_str())));
+        plain
+            .chain(named)
+            .map(|(key, name)| {
+                let full = key.of(name);
+                Setting {
+                    value: key.tell(&mut config, name),
+                    origin: self.origin(&full),
+                    is_secret: key.is_secret(),
+                    key: full,
+                }
+            })
+            .collect()
+    }
+
+    /// Who says what a key holds.
+    pub fn origin(&self, key: &str) -> Origin {
+        self.origins
+            .get(key)
+            .cloned()
+            .unwrap_or_else(|| Source::Default.into())
+    }
+
+    fn take(&mut self, mut saying: Saying) {
+        self.use_known_name(&mut saying);
+        let told = saying.path.join(".");
+        let is_table = matches!(saying.given, Given::Section);
+        let fault = match find(&saying.path) {
+            Found::Key { key, name, in_file } => return self.put(key, &name, in_file, saying),
+            Found::Section(name) if is_table => {
+                if let Some(name) = name {
+                    self.config.provider(&name);
+                    self.origins.insert(told, saying.source.into());
+                }
+                return;
+            }
+            Found::Section(_) => {
+                "is a section: its keys follow it behind a dot, or below it in brackets".to_owned()
+            }
+            Found::BadName(fault) => fault,
+            // Its table has told it.
+            Found::Unknown(_) if self.is_below_unknown(&told) => return,
+            Found::Unknown(nearest) => unknown(&saying.source, nearest),
+        };
+        self.faults.push(Fault::new(saying.source, &told, fault));
+    }
+
+    /// A variable cannot tell capitals, nor `-` from `_`: it means the provider that is there.
+    fn use_known_name(&self, saying: &mut Saying) {
+        let Source::Variable(_) = saying.source else {
+            return;
+        };
+        let providers = &self.config.parts.providers.openai;
+        let [section, name, _] = saying.path.as_mut_slice() else {
+            return;
+        };
+        let alike = |known: &str| known.to_ascii_lowercase().replace('-', "_") == *name;
+        if let (true, Some(known)) = (
+            section == "providers",
+            providers.iter().find(|one| alike(&one.name)),
+        ) {
+            name.clone_from(&known.name);
+        }
+    }
+
+    fn is_below_unknown(&self, told: &str) -> bool {
+        let mut keys = self.faults.iter().map(|fault| fault.key.as_str());
+        keys.any(|key| !key.is_empty() && told.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')))
+    }
+
+    fn put(&mut self, key: &'static Key, name: &str, in_file: bool, saying: Saying) {
+        let full = key.of(name);
+        let Saying { given, source, path } = saying;
+        let told = path.join(".");
+        match self.value(key, in_file, given, &source) {
+            Ok((given, origin)) => {
+                // Two secrets of one source, and who could say which is meant?
+                let before = self.origins.get(&full);
+                if key.is_secret() && before.is_some_and(|before| twice(before, &origin)) {
+                    let fault = format!("is given twice, as `{}` and by its file", key.split().1);
+                    self.faults.push(Fault::new(source, &full, fault));
+                    return;
+                }
+                match self.fill(key, name, &given) {
+                    Ok(()) => drop(self.origins.insert(full, origin)),
+                    Err(fault) => self.faults.push(Fault::new(source, &full, fault)),
+                }
+            }
+            Err(fault) => self.faults.push(Fault::new(source, &told, fault)),
+        }
+    }
+
+    /// The value itself: of a secret that a file holds, what is in the file.
+    fn value(
+        &self,
+        key: &Key,
+        in_file: bool,
+        given: Given,
+        source: &Source,
+    ) -> Result<(Given, Origin), String> {
+        if key.is_secret() && !in_file && matches!(source, Source::Flag(_)) {
+            return Err(format!(
+                "is a secret, and others can see a command's arguments: give it by its variable, or name a file that holds it as `{}_file`",
+                key.name
+            ));
+        }
+        if !in_file {
+            return Ok((given, source.clone().into()));
+        }
+        let (Given::Text(path) | Given::Word(path)) = given else {
+            return Err("takes the path of a file, as a text".to_owned());
+        };
+        // Whoever gave the secret itself would see it shown, were the path told.
+        let text = file::text_of(Path::new(&path), SECRET_BYTES_MAX)
+            .map_err(|fault| format!("the file it names {fault}"))?;
+        if text.trim().is_empty() {
+            return Err("the file it names is empty".to_owned());
+        }
+        let origin = Origin {
+            source: source.clone(),
+            held_in: Some(path.into()),
+        };
+        Ok((Given::Text(text), origin))
+    }
+
+    /// Every place of the key takes the value, or none does.
+    fn fill(&mut self, key: &Key, name: &str, given: &Given) -> Result<(), String> {
+        let providers = &self.config.parts.providers.openai;
+        let is_new = key.is_named() && providers.iter().all(|one| one.name != name);
+        if is_new && providers.len() >= PROVIDERS_MAX {
+            return Err(format!("is one provider too many: there may be {PROVIDERS_MAX}"));
+        }
+        for place in key.places {
+            place(&mut self.config, name).put(given, key.bounds)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a secret was given both ways by one source.
+fn twice(before: &Origin, now: &Origin) -> bool {
+    let same = match (&before.source, &now.source) {
+        (Source::File(..), Source::File(..)) => true,
+        (Source::Variable(before), Source::Variable(now)) => {
+            before.trim_end_matches("_FILE") == now.trim_end_matches("_FILE")
+        }
+        _ => false,
+    };
+    same && before.held_in.is_some() != now.held_in.is_some()
+}
+
+fn unknown(source: &Source, nearest: Option<String>) -> String {
+    let nearest = nearest.map(|name| match source {
+        Source::Variable(_) => variables::variable_of(&name),
+        Source::Default | Source::File(..) | Source::WholeFile(_) | Source::Flag(_) => name,
+    });
+    match nearest {
+        Some(name) => format!("is no key; did you mean `{name}`?"),
+        None => "is no key; `livedraft config init -` lists them all".to_owned(),
+    }
+}

@@ -1,0 +1,80 @@
+//! What keys must keep among each other.
+
+use super::fault::{Fault, Source};
+use super::layers::Loaded;
+use crate::llm::OpenAiOptions;
+
+/// The rules that are broken, each told of the key that somebody set.
+pub(super) fn broken(loaded: &Loaded) -> Vec<Fault> {
+    let parts = &loaded.config.parts;
+    let (lease, worker, spec) = (&parts.worker.lease, &parts.worker, &parts.admission.spec);
+    let rules = [
+        (
+            lease.extend_ms.saturating_mul(2) <= lease.lease_ms,
+            ["lease.extend_ms", "lease.lease_ms"],
+            "must be at most half of `lease.lease_ms`, or a late answer costs the lease",
+        ),
+        (
+            worker.rate_limit_wait <= worker.rate_limit_wait_max,
+            ["worker.rate_limit_wait_ms", "worker.rate_limit_wait_max_ms"],
+            "must be at most `worker.rate_limit_wait_max_ms`",
+        ),
+        (
+            worker.job_seconds <= spec.seconds_max,
+            ["worker.job_seconds", "admission.seconds_max"],
+            "must be at most `admission.seconds_max`",
+        ),
+        (
+            worker.draft.bytes_max as u64 <= spec.answer_bytes_max,
+            ["draft.bytes_max", "admission.answer_bytes_max"],
+            "must be at most `admission.answer_bytes_max`",
+        ),
+    ];
+    let kept = rules.into_iter().filter(|(kept, ..)| !kept);
+    let among = kept.map(|(_, keys, message)| Fault::new(setter(loaded, &keys), keys[0], message));
+    let providers = parts
+        .providers
+        .openai
+        .iter()
+        .filter_map(|one| provider(loaded, one));
+    among.chain(providers).collect()
+}
+
+/// Who set the first of these keys that is not as it was.
+fn setter(loaded: &Loaded, keys: &[&str]) -> Source {
+    let sources = keys.iter().map(|key| loaded.origin(key).source);
+    sources
+        .into_iter()
+        .find(|source| *source != Source::Default)
+        .unwrap_or(Source::Default)
+}
+
+fn provider(loaded: &Loaded, options: &OpenAiOptions) -> Option<Fault> {
+    let key = |last: &str| format!("providers.{}.{last}", options.name);
+    if options.base_url.is_empty() {
+        let named = key("");
+        // A fault of the URL itself has been told.
+        if loaded.faults.iter().any(|fault| fault.key == key("base_url")) {
+            return None;
+        }
+        let sources = loaded
+            .settings()
+            .into_iter()
+            .filter(|setting| setting.key.starts_with(&named));
+        let source = sources
+            .map(|setting| setting.origin.source)
+            .find(|source| *source != Source::Default);
+        let message = "is missing: only `openai` has one of its own";
+        return Some(Fault::new(
+            source.unwrap_or(Source::Default),
+            &key("base_url"),
+            message,
+        ));
+    }
+    let error = options.check().err()?;
+    Some(Fault::new(
+        loaded.origin(&key("key")).source,
+        &key("key"),
+        error.to_string(),
+    ))
+}
