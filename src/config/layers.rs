@@ -166,25 +166,40 @@ impl Loaded {
             .unwrap_or_else(|| Source::Default.into())
     }
 
+    /// Who first named a part, or else a key of it.
+    pub(super) fn namer(&self, part: &str) -> Source {
+        let below = format!("{part}.");
+        let mut named = self
+            .origins
+            .iter()
+            .filter(|(key, _)| *key == part || key.starts_with(&below));
+        named
+            .next()
+            .map_or(Source::Default, |(_, origin)| origin.source.clone())
+    }
+
     fn take(&mut self, mut saying: Saying) {
         self.use_known_name(&mut saying);
         let told = saying.path.join(".");
+        if self.is_below_fault(&told, &saying.source) {
+            return;
+        }
         let is_table = matches!(saying.given, Given::Section);
         let fault = match find(&saying.path) {
             Found::Key { key, name, in_file } => return self.put(key, &name, in_file, saying),
-            Found::Section(name) if is_table => {
-                if let Some(name) = name {
+            Found::Section(None) if is_table => return,
+            Found::Section(Some(name)) if is_table => match self.has_room(&name) {
+                Ok(()) => {
                     self.config.provider(&name);
                     self.origins.insert(told, saying.source.into());
+                    return;
                 }
-                return;
-            }
+                Err(fault) => fault,
+            },
             Found::Section(_) => {
                 "is a section: its keys follow it behind a dot, or below it in brackets".to_owned()
             }
             Found::BadName(fault) => fault,
-            // Its table has told it.
-            Found::Unknown(_) if self.is_below_unknown(&told) => return,
             Found::Unknown(nearest) => unknown(&saying.source, nearest),
         };
         self.faults.push(Fault::new(saying.source, &told, fault));
@@ -208,16 +223,22 @@ impl Loaded {
         }
     }
 
-    fn is_below_unknown(&self, told: &str) -> bool {
-        let mut keys = self.faults.iter().map(|fault| fault.key.as_str());
-        keys.any(|key| !key.is_empty() && told.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')))
+    /// Whether the table it stands in was told to be none: then nothing in it is said.
+    fn is_below_fault(&self, told: &str, source: &Source) -> bool {
+        let in_file = |source: &Source| matches!(source, Source::File(..));
+        let faults = self
+            .faults
+            .iter()
+            .filter(|fault| in_file(&fault.by) && !fault.key.is_empty());
+        let below = |key: &str| told.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+        in_file(source) && faults.map(|fault| fault.key.as_str()).any(below)
     }
 
     fn put(&mut self, key: &'static Key, name: &str, in_file: bool, saying: Saying) {
         let full = key.of(name);
         let Saying { given, source, path } = saying;
         let told = path.join(".");
-        match self.value(key, in_file, given, &source) {
+        match value(key, &full, in_file, given, &source) {
             Ok((given, origin)) => {
                 // Two secrets of one source, and who could say which is meant?
                 let before = self.origins.get(&full);
@@ -235,51 +256,58 @@ impl Loaded {
         }
     }
 
-    /// The value itself: of a secret that a file holds, what is in the file.
-    fn value(
-        &self,
-        key: &Key,
-        in_file: bool,
-        given: Given,
-        source: &Source,
-    ) -> Result<(Given, Origin), String> {
-        if key.is_secret() && !in_file && matches!(source, Source::Flag(_)) {
-            return Err(format!(
-                "is a secret, and others can see a command's arguments: give it by its variable, or name a file that holds it as `{}_file`",
-                key.name
-            ));
+    /// Whether there may be a provider of this name.
+    fn has_room(&self, name: &str) -> Result<(), String> {
+        let providers = &self.config.parts.providers.openai;
+        if providers.len() < PROVIDERS_MAX || providers.iter().any(|one| one.name == name) {
+            return Ok(());
         }
-        if !in_file {
-            return Ok((given, source.clone().into()));
-        }
-        let (Given::Text(path) | Given::Word(path)) = given else {
-            return Err("takes the path of a file, as a text".to_owned());
-        };
-        // Whoever gave the secret itself would see it shown, were the path told.
-        let text = file::text_of(Path::new(&path), SECRET_BYTES_MAX)
-            .map_err(|fault| format!("the file it names {fault}"))?;
-        if text.trim().is_empty() {
-            return Err("the file it names is empty".to_owned());
-        }
-        let origin = Origin {
-            source: source.clone(),
-            held_in: Some(path.into()),
-        };
-        Ok((Given::Text(text), origin))
+        Err(format!("is one provider too many: there may be {PROVIDERS_MAX}"))
     }
 
     /// Every place of the key takes the value, or none does.
     fn fill(&mut self, key: &Key, name: &str, given: &Given) -> Result<(), String> {
-        let providers = &self.config.parts.providers.openai;
-        let is_new = key.is_named() && providers.iter().all(|one| one.name != name);
-        if is_new && providers.len() >= PROVIDERS_MAX {
-            return Err(format!("is one provider too many: there may be {PROVIDERS_MAX}"));
+        if key.is_named() {
+            self.has_room(name)?;
         }
         for place in key.places {
             place(&mut self.config, name).put(given, key.bounds)?;
         }
         Ok(())
     }
+}
+
+/// The value itself: of a secret that a file holds, what is in the file.
+fn value(
+    key: &Key,
+    full: &str,
+    in_file: bool,
+    given: Given,
+    source: &Source,
+) -> Result<(Given, Origin), String> {
+    if key.is_secret() && !in_file && matches!(source, Source::Flag(_)) {
+        return Err(format!(
+            "is a secret, and others can see a command's arguments: give it by its variable, or name a file that holds \
+             it as `{full}_file`"
+        ));
+    }
+    if !in_file {
+        return Ok((given, source.clone().into()));
+    }
+    let (Given::Text(path) | Given::Word(path)) = given else {
+        return Err("takes the path of a file, as a text".to_owned());
+    };
+    // Whoever gave the secret itself would see it shown, were the path told.
+    let text = file::text_of(Path::new(&path), SECRET_BYTES_MAX)
+        .map_err(|fault| format!("the file it names {fault}"))?;
+    if text.trim().is_empty() {
+        return Err("the file it names is empty".to_owned());
+    }
+    let origin = Origin {
+        source: source.clone(),
+        held_in: Some(path.into()),
+    };
+    Ok((Given::Text(text), origin))
 }
 
 /// Whether a secret was given both ways by one source.

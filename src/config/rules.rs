@@ -50,31 +50,20 @@ fn setter(loaded: &Loaded, keys: &[&str]) -> Source {
 }
 
 fn provider(loaded: &Loaded, options: &OpenAiOptions) -> Option<Fault> {
-    let key = |last: &str| format!("providers.{}.{last}", options.name);
+    let part = format!("providers.{}", options.name);
+    let (url, key) = (format!("{part}.base_url"), format!("{part}.key"));
     if options.base_url.is_empty() {
-        let named = key("");
         // A fault of the URL itself has been told.
-        if loaded.faults.iter().any(|fault| fault.key == key("base_url")) {
-            return None;
-        }
-        let sources = loaded
-            .settings()
-            .into_iter()
-            .filter(|setting| setting.key.starts_with(&named));
-        let source = sources
-            .map(|setting| setting.origin.source)
-            .find(|source| *source != Source::Default);
-        let message = "is missing: only `openai` has one of its own";
-        return Some(Fault::new(
-            source.unwrap_or(Source::Default),
-            &key("base_url"),
-            message,
-        ));
+        let is_told = loaded.faults.iter().any(|fault| fault.key == url);
+        let missing = || {
+            Fault::new(
+                loaded.namer(&part),
+                &url,
+                "is missing: only `openai` has one of its own",
+            )
+        };
+        return (!is_told).then(missing);
     }
     let error = options.check().err()?;
-    Some(Fault::new(
-        loaded.origin(&key("key")).source,
-        &key("key"),
-        error.to_string(),
-    ))
+    Some(Fault::new(loaded.origin(&key).source, &key, error.to_string()))
 }
