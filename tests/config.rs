@@ -448,6 +448,12 @@ const FAULTS: &[Case] = &[
         "c.toml:2: duplicate key",
     ),
     (
+        "",
+        ("LIVEDRAFT_PROVIDERS__SCRIPTED__KEY", "k"),
+        NONE,
+        "LIVEDRAFT_PROVIDERS__SCRIPTED__KEY: providers.scripted.key: `scripted` is a name of our own; take another",
+    ),
+    (
         "[providers.scripted]\nkey = \"k\"",
         NONE,
         NONE,
@@ -529,7 +535,7 @@ const FAULTS: &[Case] = &[
         "",
         NONE,
         ("log.level", "a=b"),
-        "--set: log.level: takes `error`, `warn`, `info`, `debug`, `trace`, `off`, or filters as `target=level`, not \"a=b\" (invalid filter directive)",
+        "--set: log.level: takes `error`, `warn`, `info`, `debug`, `trace`, `off`, or filters as `target=level`, not \"a=b\"",
     ),
     (
         "lease.extend_ms = 8000",
@@ -596,6 +602,18 @@ fn all_faults_are_told_at_once_and_what_is_sound_holds() {
     );
     assert_eq!(value(&all, "worker.job_seconds").0, 7);
     assert_eq!(value(&all, "worker.slots").0, 64);
+}
+
+#[test]
+fn there_is_a_bound_on_faults() {
+    let file: String = (0..300).map(|n| format!("k{n} = 1\n")).collect();
+    let told = told(&loaded("bound", &file, &[], &[]));
+    assert_eq!(told.len(), 257);
+    assert!(
+        told[256].starts_with("c.toml:257: these are 256 faults"),
+        "{}",
+        told[256]
+    );
 }
 
 #[test]
@@ -667,7 +685,7 @@ fn there_is_a_bound_on_providers() {
     let loaded = loaded("many", &all, &[], &[]);
     assert_eq!(
         told(&loaded),
-        ["c.toml:65: providers.p64: is one provider too many: there may be 64"]
+        ["c.toml:65: providers.p64: is one too many: there may be 64 `providers.*`"]
     );
     assert_eq!(loaded.config.parts.providers.openai.len(), 64);
 }

@@ -226,7 +226,7 @@ impl Field for String {
             })?,
             Bounds::Levels => log::filter(text)
                 .map(drop)
-                .map_err(|error| format!("{} ({error})", expected(&self.takes(bounds), given)))?,
+                .map_err(|_| expected(&self.takes(bounds), given))?,
             Bounds::Type | Bounds::Number(..) | Bounds::Text(_) | Bounds::Secret => {}
         }
         text.clone_into(self);

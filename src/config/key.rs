@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::Config;
 use super::field::{Bounds, Field};
 use super::keys::KEYS;
-use crate::job::SCRIPTED;
+use super::named::{Named, kind};
 use crate::nearest::nearest;
 
 /// In a key's name: any name, as of a provider.
@@ -43,7 +43,7 @@ pub(super) enum Found {
         in_file: bool,
     },
     /// A section; of a name, if it has one.
-    Section(Option<String>),
+    Section(Option<(&'static Named, String)>),
     Unknown(Option<String>),
     /// What is wrong with the name in the place of `*`.
     BadName(String),
@@ -72,11 +72,6 @@ impl Key {
     /// Whether it is a secret, which may be held in a file.
     pub fn is_secret(&self) -> bool {
         self.bounds == Bounds::Secret
-    }
-
-    /// Whether there may be several, each with a name.
-    pub fn is_named(&self) -> bool {
-        self.name.contains(ANY)
     }
 
     /// The section it is in, and its last part.
@@ -114,8 +109,8 @@ pub(super) fn find(path: &[String]) -> Found {
             return named(key, path, |name| Found::Key { key, name, in_file });
         }
         if path.len() < count && same(path) {
-            let has_name = path.len() > at_name(key);
-            return named(key, path, |name| Found::Section(has_name.then_some(name)));
+            let kind = kind(key.split().0).filter(|_| path.len() > at_name(key));
+            return named(key, path, |name| Found::Section(kind.map(|kind| (kind, name))));
         }
     }
     Found::Unknown(suggestion(path))
@@ -132,8 +127,9 @@ fn at_name(key: &Key) -> usize {
 fn named(key: &Key, path: &[String], found: impl FnOnce(String) -> Found) -> Found {
     let name = path.get(at_name(key)).cloned().unwrap_or_default();
     let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
-    if name == SCRIPTED {
-        return Found::BadName(format!("`{SCRIPTED}` is the name of the built-in model"));
+    let reserved = kind(key.split().0).and_then(|kind| kind.reserved);
+    if reserved.is_some_and(|reserved| reserved == name) {
+        return Found::BadName(format!("`{name}` is a name of our own; take another"));
     }
     if name.len() > NAME_MAX || !name.chars().all(fits) || (name.is_empty() && path.len() > at_name(key)) {
         return Found::BadName(format!("a name has 1 to {NAME_MAX} letters, digits, `-` and `_`"));

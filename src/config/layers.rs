@@ -10,17 +10,18 @@ use serde_json::Value as Json;
 use super::fault::{Fault, Origin, Source};
 use super::field::Given;
 use super::key::{ANY, Found, Key, find};
-use super::keys::KEYS;
+use super::keys::{KEYS, SECTIONS};
+use super::named::{NAMED, kind};
 use super::{Config, file, rules, variables};
 
 /// The file that is read where none is named and this one is there.
 pub const FILE: &str = "livedraft.toml";
 /// The variable that names the file.
 pub const FILE_VARIABLE: &str = "LIVEDRAFT_CONFIG";
+/// Faults that are told.
+const FAULTS_MAX: usize = 256;
 /// Bytes of a file that holds a secret.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
-/// Providers that may be named.
-const PROVIDERS_MAX: usize = 64;
 
 /// What a configuration is read from. Not to be shown: the environment holds secrets, ours and others'.
 #[derive(Clone, Default)]
@@ -99,6 +100,12 @@ pub fn load(layers: &Layers) -> Loaded {
         source: Source::Flag(flag.clone()),
     }));
     for saying in said {
+        if loaded.faults.len() >= FAULTS_MAX {
+            let message =
+                format!("these are {FAULTS_MAX} faults: what is said from here on was not looked at");
+            loaded.faults.push(Fault::new(saying.source, "", message));
+            break;
+        }
         loaded.take(saying);
     }
     let broken = rules::broken(&loaded);
@@ -132,30 +139,23 @@ impl Loaded {
     /// Every key as it holds, section by section; those of named parts once for each.
     pub fn settings(&self) -> Vec<Setting> {
         let mut config = self.config.clone();
-        let names: Vec<String> = config
-            .parts
-            .providers
-            .openai
-            .iter()
-            .map(|one| one.name.clone())
-            .collect();
-        let (named, plain): (Vec<&Key>, Vec<&Key>) = KEYS.iter().partition(|key| key.is_named());
-        let plain = plain.into_iter().map(|key| (key, ANY));
-        let named = names
-            .iter()
-            .flat_map(|name| named.iter().map(move |key| (*key, name.as_str())));
-        plain
-            .chain(named)
-            .map(|(key, name)| {
-                let full = key.of(name);
-                Setting {
-                    value: key.tell(&mut config, name),
-                    origin: self.origin(&full),
-                    is_secret: key.is_secret(),
-                    key: full,
-                }
-            })
-            .collect()
+        let mut settings = Vec::new();
+        for (section, _) in SECTIONS {
+            let names = kind(section).map_or_else(|| vec![ANY.to_owned()], |kind| (kind.names)(&config));
+            for name in names {
+                let keys = KEYS.iter().filter(|key| key.split().0 == *section);
+                settings.extend(keys.map(|key| {
+                    let full = key.of(&name);
+                    Setting {
+                        value: key.tell(&mut config, &name),
+                        origin: self.origin(&full),
+                        is_secret: key.is_secret(),
+                        key: full,
+                    }
+                }));
+            }
+        }
+        settings
     }
 
     /// Who says what a key holds.
@@ -188,9 +188,8 @@ impl Loaded {
         let fault = match find(&saying.path) {
             Found::Key { key, name, in_file } => return self.put(key, &name, in_file, saying),
             Found::Section(None) if is_table => return,
-            Found::Section(Some(name)) if is_table => match self.has_room(&name) {
+            Found::Section(Some((kind, name))) if is_table => match kind.admit(&mut self.config, &name) {
                 Ok(()) => {
-                    self.config.provider(&name);
                     self.origins.insert(told, saying.source.into());
                     return;
                 }
@@ -205,21 +204,17 @@ impl Loaded {
         self.faults.push(Fault::new(saying.source, &told, fault));
     }
 
-    /// A variable cannot tell capitals, nor `-` from `_`: it means the provider that is there.
+    /// A variable cannot tell capitals, nor `-` from `_`: it means the part that is there.
     fn use_known_name(&self, saying: &mut Saying) {
-        let Source::Variable(_) = saying.source else {
+        let (Source::Variable(_), [head, name, _]) = (&saying.source, saying.path.as_mut_slice()) else {
             return;
         };
-        let providers = &self.config.parts.providers.openai;
-        let [section, name, _] = saying.path.as_mut_slice() else {
+        let Some(kind) = NAMED.iter().find(|kind| kind.head() == head) else {
             return;
         };
-        let alike = |known: &str| known.to_ascii_lowercase().replace('-', "_") == *name;
-        if let (true, Some(known)) = (
-            section == "providers",
-            providers.iter().find(|one| alike(&one.name)),
-        ) {
-            name.clone_from(&known.name);
+        let alike = |known: &String| known.to_ascii_lowercase().replace('-', "_") == *name;
+        if let Some(known) = (kind.names)(&self.config).into_iter().find(alike) {
+            *name = known;
         }
     }
 
@@ -256,23 +251,16 @@ impl Loaded {
         }
     }
 
-    /// Whether there may be a provider of this name.
-    fn has_room(&self, name: &str) -> Result<(), String> {
-        let providers = &self.config.parts.providers.openai;
-        if providers.len() < PROVIDERS_MAX || providers.iter().any(|one| one.name == name) {
-            return Ok(());
-        }
-        Err(format!("is one provider too many: there may be {PROVIDERS_MAX}"))
-    }
-
     /// Every place of the key takes the value, or none does.
     fn fill(&mut self, key: &Key, name: &str, given: &Given) -> Result<(), String> {
-        if key.is_named() {
-            self.has_room(name)?;
+        let mut filled = self.config.clone();
+        if let Some(kind) = kind(key.split().0) {
+            kind.admit(&mut filled, name)?;
         }
         for place in key.places {
-            place(&mut self.config, name).put(given, key.bounds)?;
+            place(&mut filled, name).put(given, key.bounds)?;
         }
+        self.config = filled;
         Ok(())
     }
 }
