@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use livedraft::app::Options;
+use livedraft::app::{App, Options};
+use livedraft::client::Client;
 use livedraft::config::{Config, Fault, KEYS, Key, Layers, Loaded, SECTIONS, init, load};
 use livedraft::llm::Models;
 use serde_json::{Value as Json, json};
@@ -805,26 +806,62 @@ fn the_page_is_the_table() {
     assert_eq!(rows, KEYS.len());
 }
 
-#[test]
-fn a_limit_of_the_draft_reaches_the_draft() {
-    let flags = [("draft.bytes_max", "1024"), ("server.bind", "127.0.0.1:0")];
-    let config: Config = loaded("reaches", "", &[], &flags).config;
+/// Runs a small job on a server of this configuration; its end's error.
+fn end_of_a_job(config: Config, text_chars: usize) -> Option<String> {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let told = runtime.block_on(async {
-        let app = livedraft::app::App::start(config.parts).await.unwrap();
-        let client = livedraft::client::Client::new(format!("ws://{}", app.addr()));
+    runtime.block_on(async {
+        let app = App::start(config.parts).await.unwrap();
+        let client = Client::new(format!("ws://{}", app.addr()));
         let create = json!({"request": {"model": "scripted", "input": "x", "max_reasks": 0,
             "schema": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
-            "script": {"tokens_per_second": 0, "text_chars": 5000}}});
+            "script": {"tokens_per_second": 0, "text_chars": text_chars}}});
         let create = serde_json::from_value(create).unwrap();
         let mut following = client
             .create(client.connect().await.unwrap(), create)
             .await
             .unwrap();
         while following.next().await.unwrap().is_some() {}
-        let end = following.follower().end().cloned().unwrap();
+        let end = following.close().await.end().cloned().unwrap();
         app.stop().await;
-        format!("{:?}", end.error)
-    });
-    assert!(told.contains("bytes_limit"), "{told}");
+        end.error.map(|error| error.code)
+    })
+}
+
+#[test]
+fn a_limit_of_the_draft_reaches_the_draft() {
+    let flags = [("draft.bytes_max", "1024"), ("server.bind", "127.0.0.1:0")];
+    let config = loaded("reaches", "", &[], &flags).config;
+    assert_eq!(end_of_a_job(config, 5_000).as_deref(), Some("bytes_limit"));
+}
+
+/// The bounds of a number, as they are told.
+fn bounds(key: &Key) -> Option<[String; 2]> {
+    let takes = key.takes();
+    let (from, to) = takes
+        .strip_prefix("a whole number from ")?
+        .split_once(" to ")
+        .unwrap();
+    Some([from.to_owned(), to.to_owned()])
+}
+
+#[test]
+fn a_job_runs_at_either_end_of_every_bound() {
+    // These refuse a request by what they are for. Times are left out: a busy machine keeps none that is short.
+    let refuse = ["schema.subschemas_max", "schema.cost_max"];
+    let numbers = KEYS
+        .iter()
+        .filter(|key| !["ms", "s"].contains(&key.unit) && !refuse.contains(&key.name))
+        .filter(|key| !key.name.contains('*'));
+    let numbers: Vec<_> = numbers.filter_map(|key| Some((key.name, bounds(key)?))).collect();
+    assert!(numbers.len() > 30, "{numbers:?}");
+    for end in [0, 1] {
+        let mut flags: Vec<_> = numbers
+            .iter()
+            .map(|(key, ends)| (*key, ends[end].as_str()))
+            .collect();
+        flags.push(("server.bind", "127.0.0.1:0"));
+        let all = loaded("ends", "", &[], &flags);
+        assert_eq!(told(&all), Vec::<String>::new());
+        assert_eq!(end_of_a_job(all.config, 100), None, "{flags:?}");
+    }
 }

@@ -116,7 +116,7 @@ keys! {
         "Up to here an end carries the value to viewers of patches too, who else get its hash.";
     "limits.ref_bytes_max", "bytes", number(16, 4 * KIB), [server.limits.ref_bytes_max],
         "A `ref`.";
-    "limits.idempotency_key_bytes_max", "bytes", number(16, 4 * KIB), [server.limits.idempotency_key_bytes_max],
+    "limits.idempotency_key_bytes_max", "bytes", number(36, 4 * KIB), [server.limits.idempotency_key_bytes_max],
         "An idempotency key.";
 
     "hub.backlog_bytes_max", "bytes", number(4 * KIB, GIB), [hub.backlog_bytes_max],
