@@ -738,7 +738,7 @@ fn two_ways_to_one_secret_are_a_fault() {
     let folder = Folder::new("twice");
     let held = folder.file("key", SECRET);
     let file = format!("[providers.openai]\nkey = \"x\"\nkey_file = {held:?}");
-    let fault = "c.toml:3: providers.openai.key: is given twice, as `key` and by its file";
+    let fault = "c.toml:3: providers.openai.key_file: is given twice, as `key` and by its file";
     assert_eq!(told(&loaded("twice-file", &file, &[], &[])), [fault]);
 }
 

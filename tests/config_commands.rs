@@ -273,8 +273,16 @@ fn serve_is_configured_by_all_layers() {
     BufReader::new(serving.stderr.take().unwrap())
         .read_line(&mut line)
         .unwrap();
+    let address = line
+        .split("http://")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    let bind = format!("server.bind={}", address.unwrap());
+    let (code, out, _) = run(&folder, &["doctor", "--json", "--set", &bind], &[]);
     serving.kill().unwrap();
     serving.wait().unwrap();
+    assert_eq!((code, status(&out, "address").as_str()), (0, "warn"), "{out}");
+    assert!(out.contains("a livedraft server answers"), "{out}");
     assert!(
         line.starts_with("livedraft listens on http://127.0.0.1:"),
         "{line}"

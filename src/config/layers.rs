@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value as Json;
 
@@ -12,7 +12,7 @@ use super::field::Given;
 use super::key::{ANY, Found, Key, find};
 use super::keys::{KEYS, SECTIONS};
 use super::named::{NAMED, kind};
-use super::{Config, file, rules, variables};
+use super::{Config, file, rules, secret, variables};
 
 /// The file that is read where none is named and this one is there.
 pub const FILE: &str = "livedraft.toml";
@@ -20,8 +20,6 @@ pub const FILE: &str = "livedraft.toml";
 pub const FILE_VARIABLE: &str = "LIVEDRAFT_CONFIG";
 /// Faults that are told.
 const FAULTS_MAX: usize = 256;
-/// Bytes of a file that holds a secret.
-const SECRET_BYTES_MAX: u64 = 64 << 10;
 
 /// What a configuration is read from. Not to be shown: the environment holds secrets, ours and others'.
 #[derive(Clone, Default)]
@@ -185,23 +183,25 @@ impl Loaded {
             return;
         }
         let is_table = matches!(saying.given, Given::Section);
-        let fault = match find(&saying.path) {
-            Found::Key { key, name, in_file } => return self.put(key, &name, in_file, saying),
-            Found::Section(None) if is_table => return,
-            Found::Section(Some((kind, name))) if is_table => match kind.admit(&mut self.config, &name) {
-                Ok(()) => {
-                    self.origins.insert(told, saying.source.into());
-                    return;
-                }
-                Err(fault) => fault,
-            },
-            Found::Section(_) => {
-                "is a section: its keys follow it behind a dot, or below it in brackets".to_owned()
+        let source = saying.source;
+        let taken = match find(&saying.path) {
+            Found::Key { key, name, in_file } => self.put(key, &name, in_file, saying.given, &source),
+            Found::Section(None) if is_table => Ok(()),
+            Found::Section(Some((kind, name))) if is_table => {
+                self.origins
+                    .entry(told.clone())
+                    .or_insert_with(|| source.clone().into());
+                kind.admit(&mut self.config, &name)
             }
-            Found::BadName(fault) => fault,
-            Found::Unknown(nearest) => unknown(&saying.source, nearest),
+            Found::Section(_) => {
+                Err("is a section: its keys follow it behind a dot, or below it in brackets".to_owned())
+            }
+            Found::BadName(fault) => Err(fault),
+            Found::Unknown(nearest) => Err(unknown(&source, nearest)),
         };
-        self.faults.push(Fault::new(saying.source, &told, fault));
+        if let Err(fault) = taken {
+            self.faults.push(Fault::new(source, &told, fault));
+        }
     }
 
     /// A variable cannot tell capitals, nor `-` from `_`: it means the part that is there.
@@ -229,26 +229,24 @@ impl Loaded {
         in_file(source) && faults.map(|fault| fault.key.as_str()).any(below)
     }
 
-    fn put(&mut self, key: &'static Key, name: &str, in_file: bool, saying: Saying) {
+    fn put(
+        &mut self,
+        key: &Key,
+        name: &str,
+        in_file: bool,
+        given: Given,
+        source: &Source,
+    ) -> Result<(), String> {
         let full = key.of(name);
-        let Saying { given, source, path } = saying;
-        let told = path.join(".");
-        match value(key, &full, in_file, given, &source) {
-            Ok((given, origin)) => {
-                // Two secrets of one source, and who could say which is meant?
-                let before = self.origins.get(&full);
-                if key.is_secret() && before.is_some_and(|before| twice(before, &origin)) {
-                    let fault = format!("is given twice, as `{}` and by its file", key.split().1);
-                    self.faults.push(Fault::new(source, &full, fault));
-                    return;
-                }
-                match self.fill(key, name, &given) {
-                    Ok(()) => drop(self.origins.insert(full, origin)),
-                    Err(fault) => self.faults.push(Fault::new(source, &full, fault)),
-                }
-            }
-            Err(fault) => self.faults.push(Fault::new(source, &told, fault)),
+        let (given, origin) = secret::value(key, &full, in_file, given, source)?;
+        let before = self.origins.get(&full);
+        // Who could say which of the two is meant?
+        if key.is_secret() && before.is_some_and(|before| secret::is_twice(before, &origin)) {
+            return Err(format!("is given twice, as `{}` and by its file", key.split().1));
         }
+        self.fill(key, name, &given)?;
+        self.origins.insert(full, origin);
+        Ok(())
     }
 
     /// Every place of the key takes the value, or none does.
@@ -263,51 +261,6 @@ impl Loaded {
         self.config = filled;
         Ok(())
     }
-}
-
-/// The value itself: of a secret that a file holds, what is in the file.
-fn value(
-    key: &Key,
-    full: &str,
-    in_file: bool,
-    given: Given,
-    source: &Source,
-) -> Result<(Given, Origin), String> {
-    if key.is_secret() && !in_file && matches!(source, Source::Flag(_)) {
-        return Err(format!(
-            "is a secret, and others can see a command's arguments: give it by its variable, or name a file that holds \
-             it as `{full}_file`"
-        ));
-    }
-    if !in_file {
-        return Ok((given, source.clone().into()));
-    }
-    let (Given::Text(path) | Given::Word(path)) = given else {
-        return Err("takes the path of a file, as a text".to_owned());
-    };
-    // Whoever gave the secret itself would see it shown, were the path told.
-    let text = file::text_of(Path::new(&path), SECRET_BYTES_MAX)
-        .map_err(|fault| format!("the file it names {fault}"))?;
-    if text.trim().is_empty() {
-        return Err("the file it names is empty".to_owned());
-    }
-    let origin = Origin {
-        source: source.clone(),
-        held_in: Some(path.into()),
-    };
-    Ok((Given::Text(text), origin))
-}
-
-/// Whether a secret was given both ways by one source.
-fn twice(before: &Origin, now: &Origin) -> bool {
-    let same = match (&before.source, &now.source) {
-        (Source::File(..), Source::File(..)) => true,
-        (Source::Variable(before), Source::Variable(now)) => {
-            before.trim_end_matches("_FILE") == now.trim_end_matches("_FILE")
-        }
-        _ => false,
-    };
-    same && before.held_in.is_some() != now.held_in.is_some()
 }
 
 fn unknown(source: &Source, nearest: Option<String>) -> String {

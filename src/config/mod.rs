@@ -21,6 +21,7 @@ mod layers;
 mod log;
 mod named;
 mod rules;
+mod secret;
 mod variables;
 
 use crate::app::Options;
