@@ -461,7 +461,7 @@ async fn a_drain_says_goodbye_and_refuses_who_comes() {
     let house = house();
     let mut clients = vec![house.client().await, house.client().await];
     let (job, _) = clients[0].create().await;
-    let drained = house.running.drain();
+    let drained = house.running.leave();
     let left = async {
         let mut said = Vec::new();
         for client in &mut clients {

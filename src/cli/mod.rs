@@ -3,9 +3,11 @@
 mod choices;
 mod chunk;
 mod demo;
+mod echo;
 mod extract;
 mod failure;
 mod job;
+mod log;
 mod outline;
 mod paint;
 pub mod parse;
@@ -22,6 +24,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use self::demo::DemoArgs;
+use self::echo::EchoArgs;
 use self::extract::ExtractArgs;
 use self::failure::Failure;
 use self::job::{JobArgs, WatchArgs};
@@ -55,6 +58,9 @@ enum Command {
     Get(JobArgs),
     /// Turn any model's text into a live draft, without a server.
     Parse(ParseArgs),
+    /// Say back what a socket at / says, for conformance suites.
+    #[command(hide = true)]
+    Echo(EchoArgs),
 }
 
 /// Where the server is.
@@ -91,6 +97,7 @@ fn command(command: Command) -> Result<u8, Failure> {
         Command::Cancel(args) => client(job::cancel(args)),
         Command::Get(args) => client(job::get(args)),
         Command::Parse(args) => Ok(parse_stdin(args)),
+        Command::Echo(args) => server(echo::run(args)),
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 use super::failure::Failure;
+use super::log::{self, LogFormat};
 use super::paint::{Row, Tone};
 use super::screen::{Screen, Stream};
 use super::signals::Signals;
@@ -48,11 +48,23 @@ pub(super) struct ServeArgs {
     /// What is logged: error, warn, info, debug, trace, or filters as target=level.
     #[arg(long, value_name = "LEVEL", env = "LIVEDRAFT_LOG", default_value = "info")]
     log: String,
+    /// How the log looks: text for people, json for machines.
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "LIVEDRAFT_LOG_FORMAT",
+        value_enum,
+        default_value_t
+    )]
+    log_format: LogFormat,
+    /// How long running jobs may go on once the server goes down, ms.
+    #[arg(long, value_name = "MS", default_value_t = 20_000)]
+    drain_ms: u64,
 }
 
 /// The exit code of `serve`: it ends by a signal, in order.
 pub(super) async fn run(args: ServeArgs) -> Result<u8, Failure> {
-    start_log(&args.log)?;
+    log::start(&args.log, args.log_format)?;
     let mut signals = Signals::listen()?;
     let app = App::start(options(&args)?)
         .await
@@ -70,27 +82,12 @@ pub(super) async fn run(args: ServeArgs) -> Result<u8, Failure> {
     }
 }
 
-fn start_log(level: &str) -> Result<(), Failure> {
-    // A level alone means our own words: the libraries below only warn, and nobody's bad request is our error.
-    let ours = match level.parse::<LevelFilter>() {
-        Ok(LevelFilter::OFF) | Err(_) => level.to_owned(),
-        Ok(level) => format!("warn,actix_http=off,livedraft={level}"),
-    };
-    let filter =
-        EnvFilter::try_new(ours).map_err(|error| Failure::Usage(format!("--log {level}: {error}")))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(Stream::Err.is_terminal())
-        .with_writer(std::io::stderr);
-    log.try_init()
-        .map_err(|error| Failure::Serve(format!("the log cannot be started: {error}")))
-}
-
 fn options(args: &ServeArgs) -> Result<Options, Failure> {
     let mut options = Options::default();
     options.server.bind = address(&args.bind)?;
     options.server.allow_public = args.allow_public;
     options.worker.slots = args.slots.max(1);
+    options.worker.drain = Duration::from_millis(args.drain_ms);
     options.providers = providers(args, key()?);
     Ok(options)
 }

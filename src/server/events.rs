@@ -11,12 +11,13 @@ use serde::Deserialize;
 use tokio::sync::{Notify, watch};
 
 use super::ask::{self, Refusal, refusal};
-use super::node::{Node, Place, draining};
+use super::node::{Node, Phase, Place, reached};
 use super::{gate, http, problem};
 use crate::clock;
 use crate::event::Position;
 use crate::hub::{Told, Viewer};
 use crate::job::JobId;
+use crate::metrics;
 use crate::wire::{Bigints, Code, Deliver, Form, Unseen};
 
 /// The query of the events route.
@@ -37,7 +38,7 @@ struct Events {
     node: Arc<Node>,
     viewer: Viewer,
     wake: Arc<Notify>,
-    drained: watch::Receiver<bool>,
+    phases: watch::Receiver<Phase>,
     over: bool,
     _place: Place,
 }
@@ -69,7 +70,7 @@ async fn open(request: &HttpRequest, job: &str, node: &Arc<Node>) -> Result<Http
         // The status that tells an EventSource to stay away.
         return Ok(HttpResponse::NoContent().finish());
     }
-    let Some(place) = node.enter() else {
+    let Some(place) = node.enter("events") else {
         return Ok(gate::full());
     };
     let deliver = Deliver {
@@ -87,7 +88,7 @@ async fn open(request: &HttpRequest, job: &str, node: &Arc<Node>) -> Result<Http
         node: Arc::clone(node),
         viewer,
         wake,
-        drained: node.drained(),
+        phases: node.phases(),
         over: false,
         _place: place,
     };
@@ -127,16 +128,25 @@ impl Events {
         if self.over {
             return None;
         }
+        let mut leaving = false;
         let silent = Duration::from_millis(self.node.options.sse_comment_ms);
         let comment = clock::now() + silent;
         loop {
             let told = self.viewer.take(clock::now_ms(), self.node.options.take_bytes);
             self.over = self.viewer.is_over();
             if !told.is_empty() {
-                return Some(encode(&told));
+                let bytes = encode(&told);
+                metrics::all().frames_out.add(told.len());
+                metrics::all().bytes_out.add(bytes.len());
+                return Some(bytes);
             }
             if self.over {
                 return None;
+            }
+            if leaving {
+                self.over = true;
+                // Says when to come back; what comes after is another server's.
+                return Some(format!("retry: {}\n\n", self.node.reconnect_after_ms().max(1)).into());
             }
             let due = self
                 .viewer
@@ -146,11 +156,8 @@ impl Events {
                 () = self.wake.notified() => {}
                 () = clock::sleep(due.unwrap_or(silent)), if due.is_some() => {}
                 () = clock::sleep_until(comment) => return Some(Bytes::from_static(b":\n\n")),
-                () = draining(&mut self.drained) => {
-                    self.over = true;
-                    // Says when to come back; what comes after is another server's.
-                    return Some(format!("retry: {}\n\n", self.node.reconnect_after_ms().max(1)).into());
-                }
+                // What was written before the node leaves is told first.
+                () = reached(&mut self.phases, Phase::Leaving) => leaving = true,
             }
         }
     }

@@ -1,0 +1,37 @@
+//! `livedraft echo`: the server's sockets without a conversation, for conformance suites (`scripts/conformance`).
+
+use std::net::SocketAddr;
+
+use clap::Args;
+
+use super::failure::Failure;
+use super::paint::{Row, Tone};
+use super::screen::{Screen, Stream};
+use super::signals::Signals;
+use crate::server::{self, ServerOptions};
+
+/// Runs the echo.
+#[derive(Args, Clone, Debug)]
+pub(super) struct EchoArgs {
+    /// Where to listen: a loopback address; port 0 takes a free one.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9001")]
+    bind: SocketAddr,
+}
+
+/// The exit code of `echo`: it ends by a signal.
+pub(super) async fn run(args: EchoArgs) -> Result<u8, Failure> {
+    let mut signals = Signals::listen()?;
+    let options = ServerOptions {
+        bind: args.bind,
+        ..ServerOptions::default()
+    };
+    let echo = server::echo(options).map_err(|error| Failure::Serve(error.to_string()))?;
+    let mut screen = Screen::new(Stream::Err);
+    screen.line(&Row::of(
+        Tone::Bold,
+        &format!("livedraft echoes on ws://{}", echo.addr()),
+    ));
+    signals.next().await;
+    echo.stop().await;
+    Ok(0)
+}
