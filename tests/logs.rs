@@ -51,7 +51,8 @@ async fn talk(serving: &Serving) -> Vec<String> {
     let refused = [
         planted("no json"),
         format!(r#"{{"type":"{}"}}"#, planted("type")),
-        json!({"type": "job.create", "request": {"model": planted("model"), "input": "x", "schema": {}}}).to_string(),
+        json!({"type": "job.create", "request": {"model": "scripted", "input": "x", "schema": {}, "mode": planted("mode")}})
+            .to_string(),
         json!({"type": "job.create", "request": {"model": "scripted", "input": "x", "schema": {"type": planted("t")}}}).to_string(),
         json!({"type": "job.get", "job_id": planted("id")}).to_string(),
         json!({"type": "job.get", "job_id": "x", planted("member"): 1}).to_string(),

@@ -26,7 +26,9 @@ struct Readiness {
 
 /// `GET /livez`: this thread turns. It asks nothing of anybody, so it says nothing about the engine.
 pub(super) async fn live() -> HttpResponse {
-    HttpResponse::Ok().body("ok")
+    HttpResponse::Ok()
+        .content_type("text/plain; charset=utf-8")
+        .body("ok")
 }
 
 /// `GET /readyz`: whether new work should be sent here.
