@@ -267,10 +267,11 @@ impl Delivery {
         });
         let early = answer.closing.violations().len();
         if early > 0 {
-            tracing::debug!(attempt = n, violations = early, "found while the answer streamed");
+            tracing::debug!(job = %self.journal.job, attempt = n, violations = early, "found while the answer streamed");
         }
         if let Stopped::Provider(error) = &answer.stopped {
-            tracing::warn!(kind = error.kind.code(), attempt = n, "the provider failed");
+            let (job, kind) = (self.journal.job, error.kind.code());
+            tracing::warn!(%job, attempt = n, kind, "the provider failed");
         }
     }
 
