@@ -101,6 +101,31 @@ async fn a_job_that_does_not_end_is_put_back_and_its_viewers_are_told() {
 }
 
 #[tokio::test]
+async fn a_job_goes_on_through_the_drain_to_its_own_end() {
+    let serving = Serving::start(&["--log", "off"], &[]);
+    let mut viewer = serving.client().await;
+    let mut job = create("c");
+    job["request"]["script"] = json!({"tokens_per_second": 50, "text_chars": 200});
+    viewer.send(job).await;
+    first_patch(&mut viewer).await;
+    serving.terminate();
+    let (code, told) = viewer.closed().await;
+    assert_eq!(code, Some(1012));
+    let kinds: Vec<_> = told
+        .iter()
+        .rev()
+        .take(2)
+        .map(|message| message["type"].as_str())
+        .collect();
+    assert_eq!(kinds, [Some("goodbye"), Some("job.completed")]);
+    assert!(
+        told.iter().any(|message| message.get("j").is_some()),
+        "it was seen to grow"
+    );
+    assert_eq!(serving.ended().0, Some(0));
+}
+
+#[tokio::test]
 async fn a_server_without_work_goes_at_once() {
     let serving = Serving::start(&["--log", "off"], &[]);
     let mut idle = serving.client().await;

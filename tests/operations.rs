@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use livedraft::backend::embedded::{Embedded, EngineOptions};
@@ -11,12 +12,12 @@ use livedraft::metrics::{CONTENT_TYPE, Row, TABLE};
 use livedraft::server::{Parts, start};
 use serde_json::{Value as Json, json};
 
-use crate::harness::{House, house, options};
-use crate::serving::Serving;
+use crate::harness::{House, create, house, options};
+use crate::serving::{Serving, until};
 
 const PAGE: &str = include_str!("../docs/operations.md");
 
-async fn get(address: std::net::SocketAddr, path: &str) -> reqwest::Response {
+async fn get(address: SocketAddr, path: &str) -> reqwest::Response {
     Serving::http()
         .get(format!("http://{address}{path}"))
         .send()
@@ -25,8 +26,8 @@ async fn get(address: std::net::SocketAddr, path: &str) -> reqwest::Response {
 }
 
 /// Every sample: its name with labels as written, and its value.
-async fn samples(house: &House) -> BTreeMap<String, f64> {
-    let response = get(house.running.addr(), "/metrics").await;
+async fn samples(address: SocketAddr) -> BTreeMap<String, f64> {
+    let response = get(address, "/metrics").await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], CONTENT_TYPE);
     let text = response.text().await.unwrap();
@@ -118,7 +119,7 @@ fn names_say_what_they_count() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_is_counted_from_its_submission_to_its_end() {
     let house = house();
-    let before = samples(&house).await;
+    let before = samples(house.running.addr()).await;
     let mut client = house.client().await;
     let (job, _) = client.create().await;
     let mut hands = house.claim().await;
@@ -129,10 +130,10 @@ async fn a_job_is_counted_from_its_submission_to_its_end() {
     assert_eq!(client.told().await, frame);
     client.text("{".to_owned()).await;
     client.expect("error").await;
-    let meanwhile = samples(&house).await;
+    let meanwhile = samples(house.running.addr()).await;
     hands.finish(Outcome::Failed).await;
     client.expect("job.failed").await;
-    let after = samples(&house).await;
+    let after = samples(house.running.addr()).await;
 
     // Other tests of this process count too: at least these.
     let rose = |sample: &str, by: f64| {
@@ -180,6 +181,67 @@ async fn a_job_is_counted_from_its_submission_to_its_end() {
         );
     }
     house.running.stop().await;
+}
+
+/// In a process of its own the counts are exact.
+#[tokio::test]
+async fn one_job_is_counted_once_everywhere() {
+    let serving = Serving::start(&["--log", "off"], &[]);
+    let mut client = serving.client().await;
+    let mut job = create("c");
+    job["request"]["lenient"] = json!("on");
+    job["request"]["script"] = json!({"tokens_per_second": 0, "invalid_attempts": 1, "sloppy_attempts": 2});
+    client.send(job).await;
+    let end = until(&mut client, "job.completed").await;
+    let counted = samples(serving.address.parse().unwrap()).await;
+    let repairs: f64 = end["attempts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|one| one["repairs"].as_f64())
+        .sum();
+    assert!(repairs > 0.0, "{end}");
+    for (sample, count) in [
+        ("livedraft_jobs_accepted_total", 1.0),
+        (r#"livedraft_submits_total{answer="accepted"}"#, 1.0),
+        (r#"livedraft_jobs{state="ended"}"#, 1.0),
+        (r#"livedraft_jobs{state="running"}"#, 0.0),
+        ("livedraft_queue_oldest_seconds", 0.0),
+        ("livedraft_claims_total", 1.0),
+        ("livedraft_leases_lost_total", 0.0),
+        (r#"livedraft_attempts_total{reason="first"}"#, 1.0),
+        (r#"livedraft_attempts_total{reason="invalid"}"#, 1.0),
+        ("livedraft_attempt_seconds_count", 2.0),
+        (
+            r#"livedraft_provider_opens_total{provider="scripted",outcome="ok"}"#,
+            2.0,
+        ),
+        (
+            r#"livedraft_provider_open_seconds_count{provider="scripted"}"#,
+            2.0,
+        ),
+        (
+            r#"livedraft_provider_answers_total{provider="scripted",outcome="finish"}"#,
+            2.0,
+        ),
+        (r#"livedraft_jobs_ended_total{outcome="completed",code=""}"#, 1.0),
+        (
+            r#"livedraft_tokens_total{direction="in"}"#,
+            end["usage"]["input_tokens"].as_f64().unwrap(),
+        ),
+        (
+            r#"livedraft_tokens_total{direction="out"}"#,
+            end["usage"]["output_tokens"].as_f64().unwrap(),
+        ),
+        ("livedraft_repairs_total", repairs),
+        ("livedraft_job_queue_seconds_count", 1.0),
+        ("livedraft_job_first_change_seconds_count", 1.0),
+        ("livedraft_job_total_seconds_count", 1.0),
+        (r#"livedraft_connections{kind="socket"}"#, 1.0),
+        ("livedraft_draining", 0.0),
+    ] {
+        assert_eq!(counted.get(sample), Some(&count), "{sample} in {counted:#?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
