@@ -26,6 +26,7 @@ pub mod backend;
 pub mod clock;
 pub mod hub;
 pub mod llm;
+pub mod metrics;
 
 pub mod submit;
 pub mod worker;

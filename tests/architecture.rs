@@ -18,15 +18,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("session", &["wire", "event", "job"]),
     // 2: rim
     ("clock", &[]),
-    ("backend", &["job", "event", "partial", "clock"]),
-    ("hub", &["wire", "event", "job", "partial", "backend", "clock"]),
+    ("metrics", &["event", "job"]),
+    ("backend", &["job", "event", "partial", "clock", "metrics"]),
+    (
+        "hub",
+        &["wire", "event", "job", "partial", "backend", "clock", "metrics"],
+    ),
     ("llm", &["job", "partial", "schema", "clock", "nearest"]),
     // 3: flow
-    ("submit", &["job", "schema", "event", "backend", "clock"]),
+    (
+        "submit",
+        &["job", "schema", "event", "backend", "clock", "metrics"],
+    ),
     (
         "worker",
         &[
-            "job", "event", "partial", "schema", "wire", "llm", "backend", "clock",
+            "job", "event", "partial", "schema", "wire", "llm", "backend", "clock", "metrics",
         ],
     ),
     // 4: shell
@@ -34,7 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "session", "wire", "event", "submit", "hub", "backend", "job", "clock",
+            "session", "wire", "event", "submit", "hub", "backend", "job", "clock", "metrics",
         ],
     ),
     // 5: root
@@ -61,6 +68,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli"]),
     ("toml", &["config"]),
     ("prost", &["wire"]),
+    ("prometheus_client", &["metrics"]),
 ];
 
 /// Modules of layers 0 and 1: no runtime, no clock, no logging.

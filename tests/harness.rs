@@ -73,6 +73,7 @@ pub(crate) fn house_over(engine: Arc<Embedded>, options: ServerOptions, hub: Hub
         runtime: tokio::runtime::Handle::current(),
     };
     let running = start(options, parts.clone()).expect("a free port");
+    running.ready();
     House {
         engine,
         parts,

@@ -230,8 +230,10 @@ pub struct JobFacts {
 /// How much there is of what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Stats {
-    /// Jobs in line.
+    /// Jobs in line, those that lost their worker included.
     pub queued: usize,
+    /// When the job at the head of the line was submitted, ms since 1970.
+    pub oldest_queued_ms: Option<u64>,
     /// Jobs that workers hold.
     pub running: usize,
     /// Jobs that wait for their time.

@@ -6,9 +6,11 @@ mod completions;
 mod config;
 mod demo;
 mod doctor;
+mod echo;
 mod extract;
 mod failure;
 mod job;
+mod log;
 mod outline;
 mod paint;
 pub mod parse;
@@ -28,6 +30,7 @@ use self::completions::CompletionsArgs;
 use self::config::ConfigCommand;
 use self::demo::DemoArgs;
 use self::doctor::DoctorArgs;
+use self::echo::EchoArgs;
 use self::extract::ExtractArgs;
 use self::failure::Failure;
 use self::job::{JobArgs, WatchArgs};
@@ -67,6 +70,9 @@ enum Command {
     Doctor(DoctorArgs),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
+    /// Say back what a socket at / says, for conformance suites.
+    #[command(hide = true)]
+    Echo(EchoArgs),
 }
 
 /// Where the server is.
@@ -106,6 +112,7 @@ fn command(command: Command) -> Result<u8, Failure> {
         Command::Config(command) => config::run(&command),
         Command::Doctor(args) => server(doctor::run(args)),
         Command::Completions(args) => completions::run(args),
+        Command::Echo(args) => server(echo::run(args)),
     }
 }
 

@@ -4,11 +4,11 @@ use clap::Args;
 
 use super::config::{ConfigArgs, faultless};
 use super::failure::Failure;
+use super::log;
 use super::paint::{Row, Tone};
 use super::screen::{Screen, Stream};
 use super::signals::Signals;
 use crate::app::App;
-use crate::config::LogOptions;
 
 const KEYS_HELP: &str = "\
 The key of the OpenAI-compatible provider is read from OPENAI_API_KEY, or from the file that
@@ -42,12 +42,18 @@ pub(super) struct ServeArgs {
     /// [default: info].
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
+    /// How the log looks: text for people, json for machines [default: text].
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// How long running jobs may go on once the server goes down, ms [default: 20000].
+    #[arg(long, value_name = "MS")]
+    drain_ms: Option<String>,
 }
 
 /// The exit code of `serve`: it ends by a signal, in order.
 pub(super) async fn run(args: ServeArgs) -> Result<u8, Failure> {
     let loaded = faultless(args.config.load(flags(&args)))?;
-    start_log(&loaded.config.log)?;
+    log::start(&loaded.config.log)?;
     if let Some(file) = &loaded.file {
         tracing::info!(file = %file.display(), "configured");
     }
@@ -85,18 +91,11 @@ fn flags(args: &ServeArgs) -> Vec<(&'static str, &'static str, String)> {
             args.openai_models.clone(),
         ),
         ("--log", "log.level", args.log.clone()),
+        ("--log-format", "log.format", args.log_format.clone()),
+        ("--drain-ms", "worker.drain_ms", args.drain_ms.clone()),
     ];
     given
         .into_iter()
         .filter_map(|(flag, key, value)| Some((flag, key, value?)))
         .collect()
-}
-
-fn start_log(options: &LogOptions) -> Result<(), Failure> {
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(options.filter().map_err(Failure::Usage)?)
-        .with_ansi(Stream::Err.is_terminal())
-        .with_writer(std::io::stderr);
-    log.try_init()
-        .map_err(|error| Failure::Serve(format!("the log cannot be started: {error}")))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::log;
+use super::log::{self, LogFormat};
 use crate::llm::{MaxTokensField, Models, Secret, base_url_fault};
 use crate::schema::dialect::Dialect;
 
@@ -307,6 +307,10 @@ impl Choice for Dialect {
         ("json", Self::Json),
         ("md_json", Self::MdJson),
     ];
+}
+
+impl Choice for LogFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
 }
 
 impl Choice for MaxTokensField {

@@ -241,4 +241,6 @@ keys! {
 
     "log.level", "", LEVELS, [log.level],
         "Which of our own words are logged; filters such as `info,livedraft=debug` choose by target.";
+    "log.format", "", TYPE, [log.format],
+        "How the lines look: text for people, json for machines.";
 }

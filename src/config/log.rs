@@ -8,12 +8,25 @@ use tracing_subscriber::filter::LevelFilter;
 pub struct LogOptions {
     /// `error`, `warn`, `info`, `debug`, `trace`, `off`, or filters as `target=level`. Default: `info`.
     pub level: String,
+    /// How the lines look. Default: `text`.
+    pub format: LogFormat,
+}
+
+/// How the lines of the log look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LogFormat {
+    /// For people: coloured on a terminal.
+    #[default]
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
         Self {
             level: "info".to_owned(),
+            format: LogFormat::Text,
         }
     }
 }

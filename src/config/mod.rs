@@ -31,7 +31,7 @@ pub use self::init::init;
 pub use self::key::Key;
 pub use self::keys::{KEYS, SECTIONS};
 pub use self::layers::{FILE, FILE_VARIABLE, Layers, Loaded, Setting, load};
-pub use self::log::LogOptions;
+pub use self::log::{LogFormat, LogOptions};
 
 /// The options of the whole program.
 #[derive(Clone, Debug, Default)]

@@ -1,12 +1,14 @@
 //! The upgrade: who may open a socket, and in which subprotocol.
 
 use actix_web::http::{StatusCode, Version, header};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 
+use super::access::Connection;
 use super::ask::{self, refusal};
 use super::node::Node;
 use super::socket::Socket;
 use super::{link, problem};
+use crate::clock;
 use crate::wire::{Code, ErrorMessage, SUBPROTOCOL_JSON};
 
 /// Subprotocols that are spoken here.
@@ -35,7 +37,7 @@ pub(super) async fn upgrade(
     if !speaks(&request) {
         return unspoken();
     }
-    let Some(place) = node.enter() else {
+    let Some(place) = node.enter("socket") else {
         return full();
     };
     let limit = node.options.limits.message_bytes_max;
@@ -49,7 +51,9 @@ pub(super) async fn upgrade(
         outgoing,
         last,
     } = opened;
-    let socket = Socket::new(node, place, incoming, outgoing);
+    let id = format!("{:016x}", clock::nonce());
+    request.extensions_mut().insert(Connection(id.clone()));
+    let socket = Socket::new(node, id, place, incoming, outgoing);
     actix_web::rt::spawn(socket.run(last));
     response
 }

@@ -9,6 +9,7 @@ use crate::backend::{Backend, BackendError, Idempotency, Submission, Submitted};
 use crate::clock;
 use crate::event::{Epoch, Position};
 use crate::job::{self, JobId, JobSpec, SpecError, SpecLimits};
+use crate::metrics;
 use crate::schema::{Schema, SchemaError, SchemaLimits, Wrap};
 
 /// How often a submission is sent that the engine does not answer.
@@ -144,7 +145,9 @@ impl Admission {
         let (schema, limits) = (spec.schema.clone(), self.options.schema.clone());
         let wrap = spec.wrap.map(Wrap::from);
         let compile = move || Schema::compile_wrapped(&schema, wrap, &limits);
+        let began = clock::now();
         let compiled = tokio::task::spawn_blocking(compile).await;
+        metrics::all().schema_compile_seconds.took(clock::now() - began);
         match compiled {
             Ok(compiled) => compiled.map_err(bad_schema),
             Err(_) => Err(refuse(

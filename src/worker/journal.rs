@@ -29,7 +29,7 @@ pub(super) enum Closed {
 /// The writer.
 pub(super) struct Journal {
     backend: Arc<dyn Backend>,
-    job: JobId,
+    pub(super) job: JobId,
     tag: Tag,
     token: LeaseToken,
     /// The state as the log has it, but for the value, which the draft holds.
@@ -332,7 +332,7 @@ impl Journal {
                     }
                     Err(closed) => return Err(closed),
                 },
-                Err(error) => wait_to_resend(&error).await,
+                Err(error) => wait_to_resend(self.job, &error).await,
             }
         }
     }
@@ -348,13 +348,13 @@ async fn send(
     loop {
         match backend.append(job, token, &append).await {
             Ok(answer) => return (append, answer),
-            Err(error) => wait_to_resend(&error).await,
+            Err(error) => wait_to_resend(job, &error).await,
         }
     }
 }
 
-async fn wait_to_resend(error: &BackendError) {
-    tracing::warn!(%error, "a write was not answered and is sent again");
+async fn wait_to_resend(job: JobId, error: &BackendError) {
+    tracing::warn!(%job, %error, "a write was not answered and is sent again");
     clock::sleep(clock::jitter(RESEND)).await;
 }
 

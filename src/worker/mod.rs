@@ -1,6 +1,7 @@
 //! The work: a worker claims jobs into its slots and sees each through (`run` is the file to read).
 
 mod attempt;
+mod call;
 mod conversation;
 mod journal;
 mod judge;

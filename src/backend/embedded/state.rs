@@ -461,6 +461,10 @@ impl State {
     pub(super) fn stats(&self) -> Stats {
         Stats {
             queued: self.ready.len(),
+            oldest_queued_ms: self
+                .ready
+                .front()
+                .and_then(|job| Some(self.jobs.get(job)?.submitted_ms)),
             running: self.running.len(),
             waiting: self.waiting.len(),
             ended: self.ended.len(),
