@@ -25,6 +25,7 @@ pub mod backend;
 pub mod clock;
 pub mod hub;
 pub mod llm;
+pub mod store;
 
 pub mod submit;
 pub mod worker;

@@ -17,7 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("session", &["wire", "event", "job"]),
     // 2: rim
     ("clock", &[]),
-    ("backend", &["job", "event", "partial", "clock"]),
+    ("store", &[]),
+    ("backend", &["job", "event", "partial", "store", "clock"]),
     ("hub", &["wire", "event", "job", "partial", "backend", "clock"]),
     ("llm", &["job", "partial", "schema", "clock"]),
     // 3: flow
@@ -58,6 +59,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("tokio_tungstenite", &["client"]),
     ("clap", &["cli", "config", "main"]),
     ("prost", &["wire"]),
+    ("sqlx", &["store"]),
 ];
 
 /// Modules of layers 0 and 1: no runtime, no clock, no logging.

@@ -8,6 +8,7 @@ mod lineage;
 pub mod patch;
 mod places;
 mod position;
+mod record;
 mod snapshot;
 
 pub use codec::{BadEntry, decode, encode};
@@ -16,4 +17,5 @@ pub use entry::{AttemptBegins, Entry, Event, Note, NoteKind, StatusChange};
 pub use lineage::{LINEAGE_MAX, Lineage, Opening, Resume};
 pub use places::Places;
 pub use position::{BadPosition, Epoch, Position};
+pub use record::{Ended, Record};
 pub use snapshot::{Fold, Unfoldable};

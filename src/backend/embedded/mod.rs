@@ -219,7 +219,7 @@ impl EventLog for Embedded {
         let inner = self.lock();
         Ok(jobs
             .iter()
-            .map(|job| inner.state.log(*job).map(log::JobLog::last))
+            .map(|job| inner.state.log(*job).map(log::JobLog::told))
             .collect())
     }
 
