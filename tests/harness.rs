@@ -223,6 +223,7 @@ impl Hands {
         let append = Append {
             write,
             raw: String::new(),
+            raw_anew: false,
             record: None,
             snapshot: None,
         };

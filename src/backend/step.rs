@@ -113,6 +113,8 @@ pub struct Append {
     pub write: Write,
     /// What the model has said since the append before. An attempt that resets the draft empties the raw text first.
     pub raw: String,
+    /// Whether the raw text is emptied first for another reason: what was said was not the answer after all.
+    pub raw_anew: bool,
     /// The attempt record, where it changed.
     pub record: Option<AttemptRecord>,
     /// The folded state with this event in it, where the tail is to be trimmed.

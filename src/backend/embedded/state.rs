@@ -186,7 +186,7 @@ impl State {
             Fit::Next if row.cancelled_ms.is_some() => return Appended::Cancel,
             Fit::Next => {}
         }
-        if append.write.event.restarts() {
+        if append.raw_anew || append.write.event.restarts() {
             row.raw.clear();
             row.stored.raw_restarts = true;
         }
