@@ -271,6 +271,7 @@ impl Hands {
             usage: Default::default(),
             attempts: Vec::new(),
             timings: Timings::default(),
+            durable: true,
         };
         let write = Write {
             position: self.next(),

@@ -29,7 +29,8 @@ pub struct End {
     pub durable: bool,
 }
 
-const fn durable() -> bool {
+/// What an end is unless it says otherwise.
+pub(crate) const fn durable() -> bool {
     true
 }
 

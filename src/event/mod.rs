@@ -12,6 +12,7 @@ mod record;
 mod snapshot;
 
 pub use codec::{BadEntry, decode, encode};
+pub(crate) use end::durable;
 pub use end::{End, EndError, Timings};
 pub use entry::{AttemptBegins, Entry, Event, Note, NoteKind, StatusChange};
 pub use lineage::{LINEAGE_MAX, Lineage, Opening, Resume};

@@ -201,7 +201,10 @@ impl Store {
         .fetch_all(&mut *transaction)
         .await?;
         for job in &due {
-            for statement in ["DELETE FROM attempts WHERE job = $1", "DELETE FROM jobs WHERE id = $1"] {
+            for statement in [
+                "DELETE FROM attempts WHERE job = $1",
+                "DELETE FROM jobs WHERE id = $1",
+            ] {
                 sqlx::query(statement)
                     .bind(job)
                     .execute(&mut *transaction)

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The folder or the file cannot be used.
-    #[error("{place} cannot be used as data folder: {what}; choose another by --data, or --ephemeral to store nothing")]
+    #[error(
+        "{place} cannot be used as data folder: {what}; choose another by --data, or --ephemeral to store nothing"
+    )]
     Unusable {
         /// Which.
         place: String,

@@ -2,13 +2,13 @@
 //! submissions share a commit.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
 use super::saving::Unsaved;
-use super::{Inner, Shared, rows};
+use super::{Shared, rows};
 use crate::backend::BackendError;
 use crate::clock;
 use crate::job::JobId;
@@ -23,21 +23,29 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What a step waits for.
 pub(super) type Kept = oneshot::Receiver<Result<(), BackendError>>;
 
-/// Who waits until a job is stored.
+/// Who waits until a job is stored, and in which round it is.
 #[derive(Debug, Default)]
-pub(super) struct Waiters(HashMap<JobId, Vec<oneshot::Sender<Result<(), BackendError>>>>);
+pub(super) struct Waiters(HashMap<JobId, Vec<(u64, oneshot::Sender<Result<(), BackendError>>)>>);
 
 impl Waiters {
-    pub(super) fn wait(&mut self, job: JobId) -> Kept {
+    pub(super) fn wait(&mut self, job: JobId, round: u64) -> Kept {
         let (sender, receiver) = oneshot::channel();
-        self.0.entry(job).or_default().push(sender);
+        self.0.entry(job).or_default().push((round, sender));
         receiver
     }
 
-    pub(super) fn answer(&mut self, job: JobId, answer: &Result<(), BackendError>) {
-        for waiter in self.0.remove(&job).unwrap_or_default() {
+    /// Answers those who wait for a round up to this one.
+    fn answer(&mut self, job: JobId, round: u64, answer: &Result<(), BackendError>) {
+        let Some(waiting) = self.0.remove(&job) else {
+            return;
+        };
+        let (due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(due, _)| *due <= round);
+        for (_, waiter) in due {
             // Who no longer waits has gone.
             let _ = waiter.send(answer.clone());
+        }
+        if !later.is_empty() {
+            self.0.insert(job, later);
         }
     }
 }
@@ -50,47 +58,46 @@ pub(super) struct Writing {
     pub(super) wake: Notify,
 }
 
-/// What one transaction is made of.
-struct Gathered {
-    unsaved: Vec<Unsaved>,
-    forgotten: Vec<JobId>,
-}
-
-/// Writes until the engine is gone, and then what is left.
-pub(super) async fn write(shared: std::sync::Weak<Shared>, writing: Arc<Writing>, mut outbox_next: i64) {
+/// Writes until the engine is gone or goes down, and then what is left.
+pub(super) async fn write(shared: Weak<Shared>, writing: Arc<Writing>, mut outbox_next: i64) {
+    let mut checkpoint = clock::now();
     loop {
         let Some(engine) = shared.upgrade() else { return };
-        let checkpoint = Duration::from_millis(engine.lock().state.options.checkpoint_ms);
-        let closing = engine.is_closing();
-        let urgent = engine.lock().state.is_urgent();
+        let idle = !engine.is_closing() && !engine.lock().state.is_urgent();
         drop(engine);
-        let all = closing || (!urgent && !woken(&writing.wake, checkpoint).await);
+        if idle {
+            tokio::select! {
+                () = writing.wake.notified() => {}
+                () = clock::sleep_until(checkpoint) => {}
+            }
+        }
         let Some(engine) = shared.upgrade() else { return };
-        let gathered = {
-            let (unsaved, forgotten) = engine.lock().state.unsaved(all || engine.is_closing());
-            Gathered { unsaved, forgotten }
+        let closing = engine.is_closing();
+        let all = closing || clock::now() >= checkpoint;
+        let (unsaved, forgotten) = {
+            let mut inner = engine.lock();
+            if all {
+                checkpoint = clock::now() + Duration::from_millis(inner.state.options.checkpoint_ms);
+            }
+            inner.state.unsaved(all)
         };
-        store(&engine, &writing, gathered, &mut outbox_next).await;
+        if !unsaved.is_empty() || !forgotten.is_empty() {
+            store(&engine, &writing, unsaved, forgotten, &mut outbox_next).await;
+        }
+        engine.lock().state.end_round();
         if closing {
-            engine.closed();
             return;
         }
     }
 }
 
-/// Whether it was woken before the time was over.
-async fn woken(wake: &Notify, time: Duration) -> bool {
-    tokio::select! {
-        () = wake.notified() => true,
-        () = clock::sleep(time) => false,
-    }
-}
-
-async fn store(engine: &Shared, writing: &Writing, gathered: Gathered, outbox_next: &mut i64) {
-    if gathered.unsaved.is_empty() && gathered.forgotten.is_empty() {
-        return;
-    }
-    let Gathered { unsaved, forgotten } = gathered;
+async fn store(
+    engine: &Shared,
+    writing: &Writing,
+    unsaved: Vec<Unsaved>,
+    forgotten: Vec<JobId>,
+    outbox_next: &mut i64,
+) {
     let error = match try_to_write(&writing.store, &unsaved, &forgotten, outbox_next).await {
         Ok(()) => return settle(engine, &unsaved),
         Err(error) => error,
@@ -100,8 +107,7 @@ async fn store(engine: &Shared, writing: &Writing, gathered: Gathered, outbox_ne
     let (arriving, rest): (Vec<_>, Vec<_>) = unsaved.into_iter().partition(Unsaved::arrives);
     refuse(engine, &arriving, &error);
     let (ending, running): (Vec<_>, Vec<_>) = rest.into_iter().partition(Unsaved::ends);
-    let stored = !ending.is_empty() && write_ends(&writing.store, &ending, outbox_next).await;
-    if stored {
+    if write_ends(&writing.store, &ending, outbox_next).await {
         settle(engine, &ending);
     } else {
         give_up(engine, &ending);
@@ -112,6 +118,9 @@ async fn store(engine: &Shared, writing: &Writing, gathered: Gathered, outbox_ne
 }
 
 async fn write_ends(store: &Store, ending: &[Unsaved], outbox_next: &mut i64) -> bool {
+    if ending.is_empty() {
+        return true;
+    }
     if store.free_reserve() {
         tracing::warn!("the reserve of the data folder is given up, so that jobs can end");
     }
@@ -167,31 +176,34 @@ fn batch(unsaved: &[Unsaved], forgotten: &[JobId], outbox_next: &mut i64) -> Res
 
 fn settle(engine: &Shared, unsaved: &[Unsaved]) {
     let mut inner = engine.lock();
+    let round = inner.state.round();
     let mut written = Vec::new();
     for job in unsaved {
         inner.state.saved(job, &mut written);
     }
     inner.publish_all(written);
     for job in unsaved {
-        inner.waiters.answer(job.id, &Ok(()));
+        inner.waiters.answer(job.id, round, &Ok(()));
     }
     drop(inner);
-    engine.work.notify_waiters();
     engine.work.notify_one();
 }
 
 fn refuse(engine: &Shared, arriving: &[Unsaved], error: &StoreError) {
     let refused = Err(BackendError::Unavailable(error.to_string()));
     let mut inner = engine.lock();
+    // Whoever waits for a job that is not kept waits in vain, whatever for.
+    let round = u64::MAX;
     for job in arriving {
         inner.state.withdraw(job.id);
-        inner.waiters.answer(job.id, &refused);
+        inner.waiters.answer(job.id, round, &refused);
     }
 }
 
 /// Ends that cannot be stored are told all the same.
 fn give_up(engine: &Shared, ending: &[Unsaved]) {
     let mut inner = engine.lock();
+    let round = inner.state.round();
     let mut written = Vec::new();
     for job in ending {
         inner.state.tell_unstored_end(job.id, &mut written);
@@ -199,15 +211,16 @@ fn give_up(engine: &Shared, ending: &[Unsaved]) {
     }
     inner.publish_all(written);
     for job in ending {
-        inner.waiters.answer(job.id, &Ok(()));
+        inner.waiters.answer(job.id, round, &Ok(()));
     }
 }
 
 fn put_off(engine: &Shared, running: &[Unsaved], forgotten: Vec<JobId>) {
-    let mut inner: std::sync::MutexGuard<'_, Inner> = engine.lock();
+    let mut inner = engine.lock();
+    let round = inner.state.round();
     for job in running {
         inner.state.put_off(job);
-        inner.waiters.answer(job.id, &Ok(()));
+        inner.waiters.answer(job.id, round, &Ok(()));
     }
     inner.state.put_off_forgotten(forgotten);
 }

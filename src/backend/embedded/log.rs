@@ -190,8 +190,7 @@ impl JobLog {
     pub(super) fn read(&self, held: Option<Position>) -> Reading {
         let last = self.told();
         let resumed = held.filter(|held| {
-            self.lineage.resume(last.seq, *held) == Resume::Tail
-                && held.seq >= self.snapshot.position.seq
+            self.lineage.resume(last.seq, *held) == Resume::Tail && held.seq >= self.snapshot.position.seq
         });
         let start = match resumed {
             Some(_) => Start::Tail,

@@ -15,8 +15,9 @@ pub(super) struct JobRow {
     pub(super) facts: Arc<JobFacts>,
     /// What is asked for; `None` once the job has ended and is stored.
     pub(super) spec: Option<Arc<JobSpec>>,
-    /// The idempotency key that names it: known for as long as the job is.
+    /// The idempotency key that names it: known for as long as the job is; and the hash of the request it named.
     pub(super) key: Option<KeyName>,
+    pub(super) request: [u8; 32],
     pub(super) state: JobState,
     /// The token of the running delivery, or of the last one.
     pub(super) token: Option<LeaseToken>,
@@ -52,6 +53,7 @@ impl JobRow {
             facts,
             spec: Some(spec),
             key,
+            request: [0; 32],
             state: JobState::Queued,
             token: None,
             until_ms: 0,
@@ -102,6 +104,11 @@ impl JobRow {
         last.max(self.snapshot_bytes) + self.log.tail_bytes()
     }
 
+    /// About how many bytes of a job that has ended are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.snapshot_bytes + self.log.tail_bytes()
+    }
+
     /// Whether the delivery of `token` has ended by this very write, whose answer was lost.
     pub(super) fn was_ended_by(&self, token: LeaseToken, write: &Write) -> bool {
         self.state != JobState::Running && self.token == Some(token) && self.log.last() == write.position
@@ -125,6 +132,7 @@ impl JobRow {
                 first_change_ms: None,
                 total_ms: now.saturating_sub(self.submitted_ms),
             },
+            durable: true,
         }
     }
 }
@@ -155,6 +163,11 @@ pub(super) fn cancelled() -> (Outcome, EndError) {
         Outcome::Cancelled,
         EndError::new("cancelled", "the job was cancelled"),
     )
+}
+
+pub(super) fn crashed(restarts: u32) -> (Outcome, EndError) {
+    let message = format!("the server ended {restarts} times in a row while this job ran, without progress");
+    (Outcome::Failed, EndError::new("poison", message))
 }
 
 pub(super) fn poison(losses: u32) -> (Outcome, EndError) {

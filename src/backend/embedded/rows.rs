@@ -1,6 +1,5 @@
 //! Jobs as rows of the store, and back.
 
-use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -143,7 +142,11 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
         seq: count(run.seq),
     };
     let log = JobLog::stored(serde_json::from_str(&run.lineage)?, last, fold, tail);
-    let request = fixed.key.as_ref().map(|(_, request)| unhex(request)).unwrap_or_default();
+    let request = fixed
+        .key
+        .as_ref()
+        .map(|(_, request)| unhex(request))
+        .unwrap_or_default();
     Ok((
         id,
         JobRow {
@@ -165,7 +168,7 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
             submitted_ms: count(fixed.submitted_ms),
             claimed_ms: run.claimed_ms.map(count),
             ended_ms: run.ended_ms.map(count),
-            snapshot_bytes: raw.0.len(),
+            snapshot_bytes: snapshot.len(),
             record: serde_json::from_str(&run.record)?,
             stored: Stored {
                 fixed: true,

@@ -37,6 +37,9 @@ pub(super) struct Stored {
 pub(super) struct Touched {
     /// Somebody waits for these.
     now: BTreeSet<JobId>,
+    /// These were, and are being written in this round.
+    taken: BTreeSet<JobId>,
+    round: u64,
     /// These can wait for the next checkpoint.
     soon: BTreeSet<JobId>,
     /// These are past their retention.
@@ -125,12 +128,36 @@ impl State {
             .is_some_and(|touched| !touched.now.is_empty() || !touched.forgotten.is_empty())
     }
 
+    /// The round of writing in which an urgent change of a job is stored; `None` where nothing is to be waited for.
+    pub(super) fn round_of(&self, id: JobId) -> Option<u64> {
+        let touched = self.touched.as_ref()?;
+        if touched.now.contains(&id) {
+            Some(touched.round + 1)
+        } else {
+            touched.taken.contains(&id).then_some(touched.round)
+        }
+    }
+
+    /// The round that is being written, or was last.
+    pub(super) fn round(&self) -> u64 {
+        self.touched.as_ref().map_or(0, |touched| touched.round)
+    }
+
+    /// The round is over.
+    pub(super) fn end_round(&mut self) {
+        if let Some(touched) = &mut self.touched {
+            touched.taken.clear();
+        }
+    }
+
     /// What is to be stored: what is urgent, or all.
     pub(super) fn unsaved(&mut self, all: bool) -> (Vec<Unsaved>, Vec<JobId>) {
         let Some(touched) = &mut self.touched else {
             return (Vec::new(), Vec::new());
         };
         let mut ids = std::mem::take(&mut touched.now);
+        touched.taken.clone_from(&ids);
+        touched.round += 1;
         if all {
             ids.append(&mut touched.soon);
         }

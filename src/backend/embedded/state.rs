@@ -87,16 +87,20 @@ impl State {
             shape,
             idempotency,
         } = submission;
+        let request = idempotency.as_ref().map_or([0; 32], |given| given.request);
         let key = idempotency.map(|given| {
             let name = (Arc::clone(&tenant), given.key);
-            let request = given.request;
             self.keys.insert(name.clone(), KeyRow { job: id, request });
             name
         });
         let (log, entry) = JobLog::begin(epoch, status(JobState::Queued, None, None));
         let position = log.last();
         let facts = Arc::new(JobFacts { id, tenant, shape });
-        self.jobs.insert(id, JobRow::new(facts, spec, key, now, log));
+        let row = JobRow {
+            request,
+            ..JobRow::new(facts, spec, key, now, log)
+        };
+        self.jobs.insert(id, row);
         let ahead = (self.ready.len() + self.arriving) as u64;
         if self.is_stored() {
             self.arriving += 1;
@@ -318,13 +322,19 @@ impl State {
         }
         self.touch_now(id);
         self.running.remove(&id);
-        self.ended_bytes += bytes;
-        self.ended.push_back(Ended {
-            at_ms: now,
-            job: id,
-            bytes,
-        });
+        self.rest(now, id, bytes);
         Fenced::Ok
+    }
+
+    /// A job has ended and is kept for its retention.
+    pub(super) fn rest(&mut self, at_ms: u64, job: JobId, bytes: usize) {
+        self.ended_bytes += bytes;
+        self.ended.push_back(Ended { at_ms, job, bytes });
+    }
+
+    /// A job waits for its time.
+    pub(super) fn wait_again(&mut self, until_ms: u64, job: JobId) {
+        self.waiting.insert((until_ms, job));
     }
 
     pub(super) fn cancel(
@@ -407,7 +417,7 @@ impl State {
     }
 
     /// Ends a job that no worker holds, in an epoch of its own.
-    fn end_foreign(
+    pub(super) fn end_foreign(
         &mut self,
         now: u64,
         id: JobId,
