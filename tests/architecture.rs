@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("store", &[]),
     ("backend", &["job", "event", "partial", "store", "clock"]),
+    ("archive", &["job", "event", "store"]),
     ("hub", &["wire", "event", "job", "partial", "backend", "clock"]),
     ("llm", &["job", "partial", "schema", "clock"]),
     // 3: flow
@@ -29,12 +30,13 @@ const ARROWS: &[(&str, &[&str])] = &[
             "job", "event", "partial", "schema", "wire", "llm", "backend", "clock",
         ],
     ),
+    ("outbox", &["job", "event", "archive", "store", "clock"]),
     // 4: shell
     ("client", &["wire", "event", "job", "partial", "clock"]),
     (
         "server",
         &[
-            "session", "wire", "event", "submit", "hub", "backend", "job", "clock",
+            "session", "wire", "event", "submit", "hub", "backend", "archive", "job", "clock",
         ],
     ),
     // 5: root
