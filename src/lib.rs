@@ -13,6 +13,7 @@
 //! each other: they meet in plain types and in the backend's traits.
 
 pub mod job;
+pub mod nearest;
 pub mod partial;
 pub mod schema;
 
@@ -37,3 +38,4 @@ pub mod server;
 
 pub mod app;
 pub mod cli;
+pub mod config;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     // 0: pure
     ("job", &[]),
+    ("nearest", &[]),
     ("partial", &[]),
     ("schema", &["partial"]),
     ("event", &["job", "partial"]),
@@ -21,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("backend", &["job", "event", "partial", "store", "clock"]),
     ("archive", &["job", "event", "store"]),
     ("hub", &["wire", "event", "job", "partial", "backend", "clock"]),
-    ("llm", &["job", "partial", "schema", "clock"]),
+    ("llm", &["job", "partial", "schema", "clock", "nearest"]),
     // 3: flow
     ("submit", &["job", "schema", "event", "backend", "clock"]),
     (
@@ -59,13 +60,15 @@ const FENCES: &[(&str, &[&str])] = &[
     ("rustls", &["llm"]),
     ("jsonschema", &["schema"]),
     ("tokio_tungstenite", &["client"]),
-    ("clap", &["cli", "config", "main"]),
+    ("clap", &["cli", "main"]),
+    ("clap_complete", &["cli"]),
+    ("toml", &["config"]),
     ("prost", &["wire"]),
     ("sqlx", &["store"]),
 ];
 
 /// Modules of layers 0 and 1: no runtime, no clock, no logging.
-const PURE: &[&str] = &["job", "partial", "schema", "event", "wire", "session"];
+const PURE: &[&str] = &["job", "nearest", "partial", "schema", "event", "wire", "session"];
 const IMPURE_CRATES: &[&str] = &["tokio", "tracing"];
 
 const LINES_MAX: usize = 600;

@@ -7,6 +7,8 @@ mod cli;
 mod cli_parse;
 mod client_follower;
 mod client_following;
+mod config;
+mod config_commands;
 mod conversation_node;
 mod conversation_socket;
 mod conversations;

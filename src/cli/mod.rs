@@ -2,7 +2,10 @@
 
 mod choices;
 mod chunk;
+mod completions;
+mod config;
 mod demo;
+mod doctor;
 mod extract;
 mod failure;
 mod job;
@@ -21,7 +24,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::completions::CompletionsArgs;
+use self::config::ConfigCommand;
 use self::demo::DemoArgs;
+use self::doctor::DoctorArgs;
 use self::extract::ExtractArgs;
 use self::failure::Failure;
 use self::job::{JobArgs, WatchArgs};
@@ -55,6 +61,12 @@ enum Command {
     Get(JobArgs),
     /// Turn any model's text into a live draft, without a server.
     Parse(ParseArgs),
+    /// What the configuration is, and what is wrong with it.
+    Config(ConfigCommand),
+    /// Look for what would keep the server from working here, and say the way out.
+    Doctor(DoctorArgs),
+    /// Print the completions of a shell.
+    Completions(CompletionsArgs),
 }
 
 /// Where the server is.
@@ -91,6 +103,9 @@ fn command(command: Command) -> Result<u8, Failure> {
         Command::Cancel(args) => client(job::cancel(args)),
         Command::Get(args) => client(job::get(args)),
         Command::Parse(args) => Ok(parse_stdin(args)),
+        Command::Config(command) => config::run(&command),
+        Command::Doctor(args) => server(doctor::run(args)),
+        Command::Completions(args) => completions::run(args),
     }
 }
 

@@ -159,11 +159,27 @@ impl std::fmt::Debug for Running {
 
 type Started = Result<(SocketAddr, ServerHandle), StartError>;
 
+impl ServerOptions {
+    /// Whether the address may be listened on.
+    ///
+    /// # Errors
+    /// [`StartError::Public`].
+    pub fn check(&self) -> Result<(), StartError> {
+        if !self.bind.ip().is_loopback() && !self.allow_public {
+            return Err(StartError::Public(self.bind));
+        }
+        Ok(())
+    }
+
+    /// Connections that are served at a time, short ones included.
+    pub const fn connections(&self) -> usize {
+        self.connections_max + SHORT_CONNECTIONS
+    }
+}
+
 /// Binds and serves, on threads of its own.
 pub fn start(options: ServerOptions, parts: Parts) -> Result<Running, StartError> {
-    if !options.bind.ip().is_loopback() && !options.allow_public {
-        return Err(StartError::Public(options.bind));
-    }
+    options.check()?;
     let node = Node::new(options, parts);
     let served = Arc::clone(&node);
     let (begun, starts) = std::sync::mpsc::sync_channel::<Started>(1);
@@ -196,7 +212,7 @@ async fn serve(node: Arc<Node>, begun: std::sync::mpsc::SyncSender<Started>) {
     let patience = Duration::from_millis(node.options.send_timeout_ms.saturating_mul(2));
     let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(http::routes))
         .workers(node.options.http_workers)
-        .max_connections(node.options.connections_max + SHORT_CONNECTIONS)
+        .max_connections(node.options.connections())
         .backlog(ACCEPT_BACKLOG)
         .tcp_nodelay(true)
         // We linger ourselves, where something may be unread; actix would read on from every closed socket.

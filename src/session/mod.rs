@@ -190,7 +190,7 @@ impl Session {
             code: Code::BadRequest,
             path: Some(path.to_owned()),
             message: format!("longer than {limit} bytes"),
-            reference: None,
+            reference: reference.clone(),
         };
         if long(reference.as_deref(), limits.ref_bytes_max) {
             return Err(fault("/ref", limits.ref_bytes_max));

@@ -21,6 +21,7 @@ use crate::clock;
 use crate::event::{End, EndError, Epoch, Timings};
 use crate::job::{LeaseTimes, Outcome, Usage, backoff_ms};
 use crate::llm::Providers;
+use crate::partial;
 use crate::schema::SchemaLimits;
 
 /// Bounds and times of a worker.
@@ -42,6 +43,8 @@ pub struct WorkerOptions {
     pub drain: Duration,
     /// Bounds on schemas; the same as admission's.
     pub schema: SchemaLimits,
+    /// How much an answer may ask of the parser, unless the job says less or more.
+    pub draft: partial::Limits,
 }
 
 impl Default for WorkerOptions {
@@ -55,6 +58,7 @@ impl Default for WorkerOptions {
             rate_limit_wait_max: Duration::from_secs(60),
             drain: Duration::from_secs(20),
             schema: SchemaLimits::default(),
+            draft: partial::Limits::default(),
         }
     }
 }

@@ -66,6 +66,7 @@ async fn see_through(worker: &Worker, claim: Claim, signal: watch::Receiver<Sign
         Arc::clone(&claim.spec),
         &worker.providers,
         worker.options.schema.clone(),
+        worker.options.draft,
     )
     .await;
     let result = match prepared {
