@@ -227,7 +227,7 @@ impl StandingTime {
 
 /// An engine over a database in memory.
 async fn durable(options: EngineOptions) -> Embedded {
-    let store = Store::open(&StoreOptions::default()).await.expect("a database");
+    let store = Store::open(&StoreOptions::ephemeral()).await.expect("a database");
     Embedded::open(options, Arc::new(store)).await.expect("an engine")
 }
 

@@ -807,9 +807,10 @@ fn the_page_is_the_table() {
 }
 
 /// Runs a small job on a server of this configuration; its end's error.
-fn end_of_a_job(config: Config, text_chars: usize) -> Option<String> {
+fn end_of_a_job(mut config: Config, text_chars: usize) -> Option<String> {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
+        config.parts.store.ephemeral = true;
         let app = App::start(config.parts).await.unwrap();
         let client = Client::new(format!("ws://{}", app.addr()));
         let create = json!({"request": {"model": "scripted", "input": "x", "max_reasks": 0,

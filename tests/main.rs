@@ -13,6 +13,7 @@ mod conversation_node;
 mod conversation_socket;
 mod conversations;
 mod delivery;
+mod durable;
 mod fold_vectors;
 mod fuzz_corpus;
 mod harness;

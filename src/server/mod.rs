@@ -10,6 +10,7 @@ mod frame;
 mod gate;
 mod http;
 mod link;
+mod list;
 mod node;
 mod problem;
 mod socket;
@@ -27,6 +28,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use self::node::Node;
+use crate::archive::Archive;
 use crate::backend::Backend;
 use crate::clock;
 use crate::hub::Hub;
@@ -104,6 +106,8 @@ pub struct Parts {
     pub admission: Arc<Admission>,
     /// The engine, for cancels.
     pub backend: Arc<dyn Backend>,
+    /// What became of jobs, for lists; `None` where none is kept.
+    pub archive: Option<Archive>,
     /// The models that may be named.
     pub models: Vec<String>,
     /// The runtime on which the engine is asked and jobs are followed.

@@ -12,7 +12,7 @@ mod error;
 mod folder;
 mod migrate;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -26,16 +26,22 @@ use self::folder::Folder;
 
 /// The database's file in the data folder.
 const FILE: &str = "livedraft.db";
+/// Bytes of one of its pages.
+const PAGE_BYTES: u64 = 4_096;
 
 /// Where the data is kept, and how safely.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoreOptions {
-    /// The data folder; `None` keeps everything in memory, and it ends with the process. Default: `None`.
-    pub folder: Option<PathBuf>,
+    /// The data folder; it is made where it is not there. Default: `livedraft-data`.
+    pub folder: String,
+    /// Whether nothing is stored: everything is in memory and ends with the process. Default: false.
+    pub ephemeral: bool,
     /// Whether a commit waits for the disk, so that it survives the loss of power. Default: false.
     pub sync_full: bool,
     /// Bytes of a file that is given up when the disk is full, so that jobs can still end. Default: 4 MiB.
     pub reserve_bytes: u64,
+    /// Bytes that the database may take; 0 for as many as there are. Default: 0.
+    pub bytes_max: u64,
     /// How long a statement waits for a lock of another program, ms. Default: 5,000.
     pub busy_timeout_ms: u64,
     /// Connections that read beside the writer. Default: 2.
@@ -45,11 +51,23 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> Self {
         Self {
-            folder: None,
+            folder: "livedraft-data".to_owned(),
+            ephemeral: false,
             sync_full: false,
             reserve_bytes: 4 * 1024 * 1024,
+            bytes_max: 0,
             busy_timeout_ms: 5_000,
             readers: 2,
+        }
+    }
+}
+
+impl StoreOptions {
+    /// Options of a store that is in memory alone.
+    pub fn ephemeral() -> Self {
+        Self {
+            ephemeral: true,
+            ..Self::default()
         }
     }
 }
@@ -69,9 +87,9 @@ impl Store {
     /// # Errors
     /// A folder that cannot be written or that another process uses, a file that is damaged or of a newer version.
     pub async fn open(options: &StoreOptions) -> Result<Self, StoreError> {
-        let folder = match &options.folder {
-            Some(path) => Some(Folder::take(path, options.reserve_bytes)?),
-            None => None,
+        let folder = match options.ephemeral {
+            true => None,
+            false => Some(Folder::take(Path::new(&options.folder), options.reserve_bytes)?),
         };
         let file = folder.as_ref().map(|folder| folder.path().join(FILE));
         let place = file.as_deref().unwrap_or_else(|| Path::new(":memory:"));
@@ -140,7 +158,12 @@ fn connect_options(options: &StoreOptions, file: Option<&Path>) -> Result<Sqlite
     } else {
         SqliteSynchronous::Normal
     };
+    let connect = match options.bytes_max / PAGE_BYTES {
+        0 => connect,
+        pages => connect.pragma("max_page_count", pages.to_string()),
+    };
     Ok(connect
+        .page_size(PAGE_BYTES as u32)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(synchronous)
