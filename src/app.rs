@@ -9,12 +9,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::archive::{Archive, ArchiveOptions};
-use crate::backend::{Backend, BackendError};
 use crate::backend::embedded::{Embedded, EngineOptions};
+use crate::backend::{Backend, BackendError};
 use crate::hub::{Hub, HubOptions};
 use crate::llm::{Providers, ProvidersError, ProvidersOptions};
-use crate::server::{self, Parts, Running, ServerOptions};
 use crate::outbox;
+use crate::server::{self, Parts, Running, ServerOptions};
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::submit::{Admission, AdmissionOptions, ModelCheck};
 use crate::worker::{Worker, WorkerOptions};

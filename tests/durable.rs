@@ -128,14 +128,23 @@ async fn a_restart_takes_up_what_was_there() {
     assert_eq!(claim.id, ended.id);
     let told = next(claim.position);
     let change = patch(&claim, told, "[\"\",1.50,0]", "1.50");
-    assert_eq!(engine.append(claim.id, claim.token(), &change).await, Ok(Appended::Ok));
+    assert_eq!(
+        engine.append(claim.id, claim.token(), &change).await,
+        Ok(Appended::Ok)
+    );
     let write = end(next(told));
-    assert_eq!(engine.finish(claim.id, claim.token(), write).await, Ok(Fenced::Ok));
+    assert_eq!(
+        engine.finish(claim.id, claim.token(), write).await,
+        Ok(Fenced::Ok)
+    );
     let claim = claimed(&engine).await;
     assert_eq!(claim.id, running.id);
     let held = next(claim.position);
     let change = patch(&claim, held, "[\"\",\"Ad\",0]", "\"Ad");
-    assert_eq!(engine.append(claim.id, claim.token(), &change).await, Ok(Appended::Ok));
+    assert_eq!(
+        engine.append(claim.id, claim.token(), &change).await,
+        Ok(Appended::Ok)
+    );
     engine.close().await;
     drop(engine);
 
@@ -145,7 +154,10 @@ async fn a_restart_takes_up_what_was_there() {
     let reading = engine.read(ended.id, None).await.unwrap().unwrap();
     let last = reading.tail.last().unwrap();
     assert!(matches!(last.event, Event::End(_)));
-    let patches = reading.tail.iter().filter(|entry| matches!(&entry.event, Event::Patch(frame) if frame.contains("1.50")));
+    let patches = reading
+        .tail
+        .iter()
+        .filter(|entry| matches!(&entry.event, Event::Patch(frame) if frame.contains("1.50")));
     assert_eq!(patches.count(), 1, "digits are kept");
     let again = Submission {
         id: JobId::new(clock::job_uuid()),
@@ -163,7 +175,10 @@ async fn a_restart_takes_up_what_was_there() {
     let claim = claimed(&engine).await;
     assert_eq!(claim.id, running.id, "what was interrupted goes first");
     assert_eq!(claim.checkpoint.raw, "\"Ad");
-    assert_eq!(claim.checkpoint.fold.value, livedraft::partial::parse("\"Ad\"").ok());
+    assert_eq!(
+        claim.checkpoint.fold.value,
+        livedraft::partial::parse("\"Ad\"").ok()
+    );
     assert_eq!(claimed(&engine).await.id, queued.id);
     engine.close().await;
 }
@@ -181,10 +196,19 @@ async fn an_end_is_told_once_it_is_stored_and_not_before() {
     let told = live.recv().await.unwrap();
     assert!(matches!(&told.event, Event::End(end) if end.durable));
     engine.close().await;
-    let jobs = Store::open(&folder.options()).await.unwrap().jobs().await.unwrap();
+    drop(engine);
+    let jobs = Store::open(&folder.options())
+        .await
+        .unwrap()
+        .jobs()
+        .await
+        .unwrap();
     assert_eq!(jobs.len(), 1);
     assert_eq!(jobs[0].run.state, "completed");
-    assert_eq!(jobs[0].fixed.spec, "", "what was asked for is dropped with the end");
+    assert_eq!(
+        jobs[0].fixed.spec, "",
+        "what was asked for is dropped with the end"
+    );
 }
 
 #[tokio::test]
@@ -215,7 +239,11 @@ async fn a_full_folder_refuses_jobs_and_still_lets_them_end() {
         assert!(kept < 100, "the limit is not held");
     };
     assert!(refused.to_string().contains("full"), "{refused}");
-    assert_eq!(engine.stats().await.unwrap().queued, kept - 1, "what was refused is gone");
+    assert_eq!(
+        engine.stats().await.unwrap().queued,
+        kept - 1,
+        "what was refused is gone"
+    );
     // The job that runs goes on in memory, and its end is told, if need be with the word that it is not stored.
     let mut at = claim.position;
     for _ in 0..20 {
@@ -223,7 +251,10 @@ async fn a_full_folder_refuses_jobs_and_still_lets_them_end() {
         let text = "y".repeat(16 * 1024);
         let ops = format!("[\"\",\"{text}\",0]");
         let change = patch(&claim, at, &ops, &text);
-        assert_eq!(engine.append(claim.id, claim.token(), &change).await, Ok(Appended::Ok));
+        assert_eq!(
+            engine.append(claim.id, claim.token(), &change).await,
+            Ok(Appended::Ok)
+        );
     }
     assert_eq!(
         engine.finish(claim.id, claim.token(), end(next(at))).await,
@@ -251,7 +282,11 @@ async fn a_folder_that_cannot_be_used_is_refused_with_words() {
     let error = Store::open(&folder.options()).await.unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     assert!(error.to_string().contains("move it away"), "{error}");
-    std::fs::write(folder.database(), b"no database at all, but long enough to be looked at").unwrap();
+    std::fs::write(
+        folder.database(),
+        b"no database at all, but long enough to be looked at",
+    )
+    .unwrap();
     let error = Store::open(&folder.options()).await.unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
 
@@ -314,7 +349,10 @@ async fn no_accepted_job_is_lost_to_a_kill() {
         let mut following = Vec::new();
         while clock::now() < until {
             let connection = client.connect().await.unwrap();
-            let job = client.create(connection, create(500 + (round as u32 % 3) * 1_000)).await.unwrap();
+            let job = client
+                .create(connection, create(500 + (round as u32 % 3) * 1_000))
+                .await
+                .unwrap();
             accepted.push(job.follower().job_id().unwrap().to_owned());
             following.push(job);
         }

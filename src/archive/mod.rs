@@ -97,7 +97,9 @@ fn archived(record: &Record) -> (ArchiveRow, Vec<AttemptRow>) {
         status: end.map_or_else(|| "queued".to_owned(), |end| word(&end.outcome)),
         submitted_ms: number(record.submitted_ms),
         ended_ms: ended.map(|ended| number(ended.at_ms)),
-        error_code: end.and_then(|end| end.error.as_ref()).map(|error| error.code.clone()),
+        error_code: end
+            .and_then(|end| end.error.as_ref())
+            .map(|error| error.code.clone()),
         error: end.and_then(|end| end.error.as_ref()).map(json),
         value: ended.and_then(value),
         sha256: end.and_then(|end| end.sha256.clone()),

@@ -103,7 +103,7 @@ impl Store {
         // A database in memory is its connection's own.
         let readers = match file {
             Some(_) => pool(options.readers)
-                .connect_with(connect.read_only(true))
+                .connect_with(connect.pragma("query_only", "ON"))
                 .await
                 .map_err(|error| StoreError::open(place, &error))?,
             None => writer.clone(),

@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
-use self::durable::{Waiters, Writing};
+use self::durable::{Kept, Waiters, Writing};
 pub use self::options::EngineOptions;
 pub use self::state::State;
 use self::state::Written;
@@ -165,8 +165,7 @@ impl Embedded {
         };
         self.wake();
         if let Some(kept) = kept {
-            kept.await
-                .unwrap_or_else(|_| Err(BackendError::Unavailable("the engine goes down".to_owned())))?;
+            stored(kept).await?;
         }
         Ok(answer)
     }
@@ -178,6 +177,11 @@ impl Embedded {
             durable.writing.wake.notify_one();
         }
     }
+}
+
+async fn stored(kept: Kept) -> Result<(), BackendError> {
+    let lost = |_| Err(BackendError::Unavailable("the engine goes down".to_owned()));
+    kept.await.unwrap_or_else(lost)
 }
 
 impl Shared {
@@ -327,7 +331,21 @@ impl JobQueue for Embedded {
         limit: usize,
         epoch: &mut (dyn FnMut() -> Epoch + Send),
     ) -> Result<Reaped, BackendError> {
-        let reaped = self.step(|state, now, written| state.reap(now, limit, epoch, written));
+        let (reaped, kept) = {
+            let mut inner = self.lock();
+            let reaped = inner.step(|state, now, written| state.reap(now, limit, epoch, written));
+            let ended = if reaped.ended > 0 {
+                inner.state.urgent()
+            } else {
+                Vec::new()
+            };
+            let wait = |(job, round)| inner.waiters.wait(job, round);
+            (reaped, ended.into_iter().map(wait).collect::<Vec<_>>())
+        };
+        self.wake();
+        for kept in kept {
+            stored(kept).await?;
+        }
         if reaped.recovering > 0 {
             self.shared.work.notify_one();
         }

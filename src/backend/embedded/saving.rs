@@ -138,6 +138,14 @@ impl State {
         }
     }
 
+    /// The jobs that are to be stored at once, and the round in which they are.
+    pub(super) fn urgent(&self) -> Vec<(JobId, u64)> {
+        let Some(touched) = &self.touched else {
+            return Vec::new();
+        };
+        touched.now.iter().map(|id| (*id, touched.round + 1)).collect()
+    }
+
     /// The round that is being written, or was last.
     pub(super) fn round(&self) -> u64 {
         self.touched.as_ref().map_or(0, |touched| touched.round)

@@ -168,6 +168,10 @@ pub(super) async fn data(options: &StoreOptions) -> Finding {
             error.to_string(),
             "if that is the server you mean, all is well",
         ),
-        Err(error) => Finding::fail("data", error.to_string(), "choose a folder that can be written by --data"),
+        Err(error) => Finding::fail(
+            "data",
+            error.to_string(),
+            "choose a folder that can be written by --data",
+        ),
     }
 }
