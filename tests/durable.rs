@@ -323,7 +323,11 @@ impl Served {
     }
 
     /// Ends it in the way that nobody can prepare for.
-    fn kill(mut self) {
+    fn kill(self) {}
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
@@ -349,10 +353,13 @@ async fn no_accepted_job_is_lost_to_a_kill() {
         let mut following = Vec::new();
         while clock::now() < until {
             let connection = client.connect().await.unwrap();
-            let job = client
+            let mut job = client
                 .create(connection, create(500 + (round as u32 % 3) * 1_000))
                 .await
                 .unwrap();
+            while job.follower().job_id().is_none() {
+                job.next().await.unwrap().unwrap();
+            }
             accepted.push(job.follower().job_id().unwrap().to_owned());
             following.push(job);
         }
