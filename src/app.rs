@@ -8,11 +8,14 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::backend::Backend;
+use crate::archive::{Archive, ArchiveOptions};
 use crate::backend::embedded::{Embedded, EngineOptions};
+use crate::backend::{Backend, BackendError};
 use crate::hub::{Hub, HubOptions};
 use crate::llm::{Providers, ProvidersError, ProvidersOptions};
+use crate::outbox;
 use crate::server::{self, Parts, Running, ServerOptions};
+use crate::store::{Store, StoreError, StoreOptions};
 use crate::submit::{Admission, AdmissionOptions, ModelCheck};
 use crate::worker::{Worker, WorkerOptions};
 
@@ -25,6 +28,10 @@ pub struct Options {
     pub admission: AdmissionOptions,
     /// The fan-out.
     pub hub: HubOptions,
+    /// The data folder.
+    pub store: StoreOptions,
+    /// What is kept of jobs that have ended.
+    pub archive: ArchiveOptions,
     /// The engine.
     pub engine: EngineOptions,
     /// The work.
@@ -39,6 +46,12 @@ pub enum StartError {
     /// The configuration of providers cannot work.
     #[error(transparent)]
     Providers(#[from] ProvidersError),
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What the data folder holds cannot be taken up.
+    #[error("the jobs of the data folder cannot be taken up: {0}")]
+    Backend(#[from] BackendError),
     /// The server cannot listen.
     #[error(transparent)]
     Server(#[from] server::StartError),
@@ -56,6 +69,8 @@ pub struct App {
     going_down: watch::Sender<bool>,
     worker: JoinHandle<()>,
     heartbeat: thread::JoinHandle<()>,
+    outbox: JoinHandle<()>,
+    engine: Arc<Embedded>,
 }
 
 impl App {
@@ -64,7 +79,10 @@ impl App {
     /// # Errors
     /// A provider that cannot work, an address that cannot be had, a public one without permission.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let backend: Arc<dyn Backend> = Arc::new(Embedded::new(options.engine));
+        let store = Arc::new(Store::open(&options.store).await?);
+        let engine = Arc::new(Embedded::open(options.engine, Arc::clone(&store)).await?);
+        let backend: Arc<dyn Backend> = Arc::clone(&engine) as Arc<dyn Backend>;
+        let archive = Archive::new(store, options.archive);
         let providers = Arc::new(Providers::new(options.providers)?);
         let models = providers.models();
         let hub = Hub::new(Arc::clone(&backend), options.hub);
@@ -77,11 +95,13 @@ impl App {
             hub: Arc::clone(&hub),
             admission,
             backend: Arc::clone(&backend),
+            archive: Some(archive.clone()),
             models: models.clone(),
             runtime: Handle::current(),
         };
         let server = server::start(options.server, parts)?;
         let (going_down, drain) = watch::channel(false);
+        let outbox = tokio::spawn(outbox::run(archive, drain.clone()));
         let worker = Worker::new(backend, providers, options.worker);
         let heartbeat = start_heartbeat(Arc::clone(&worker), drain.clone())?;
         let worker = tokio::spawn(worker.run(drain));
@@ -93,6 +113,8 @@ impl App {
             going_down,
             worker,
             heartbeat,
+            outbox,
+            engine,
         })
     }
 
@@ -121,6 +143,11 @@ impl App {
             tracing::warn!(%error, "viewers may be told the last of their jobs only when they return");
         }
         self.server.stop().await;
+        if self.outbox.await.is_err() {
+            tracing::error!("the outbox did not end by itself");
+        }
+        // Last of all: what the others have done is stored.
+        self.engine.close().await;
     }
 }
 

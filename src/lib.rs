@@ -22,12 +22,15 @@ pub mod wire;
 
 pub mod session;
 
+pub mod archive;
 pub mod backend;
 pub mod clock;
 pub mod hub;
 pub mod llm;
 pub mod metrics;
+pub mod store;
 
+pub mod outbox;
 pub mod submit;
 pub mod worker;
 

@@ -19,7 +19,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     // 2: rim
     ("clock", &[]),
     ("metrics", &["event", "job"]),
-    ("backend", &["job", "event", "partial", "clock", "metrics"]),
+    ("store", &[]),
+    (
+        "backend",
+        &["job", "event", "partial", "store", "clock", "metrics"],
+    ),
+    ("archive", &["job", "event", "store"]),
     (
         "hub",
         &["wire", "event", "job", "partial", "backend", "clock", "metrics"],
@@ -36,12 +41,13 @@ const ARROWS: &[(&str, &[&str])] = &[
             "job", "event", "partial", "schema", "wire", "llm", "backend", "clock", "metrics",
         ],
     ),
+    ("outbox", &["job", "event", "archive", "store", "clock"]),
     // 4: shell
     ("client", &["wire", "event", "job", "partial", "clock"]),
     (
         "server",
         &[
-            "session", "wire", "event", "submit", "hub", "backend", "job", "clock", "metrics",
+            "session", "wire", "event", "submit", "hub", "backend", "archive", "job", "clock", "metrics",
         ],
     ),
     // 5: root
@@ -69,6 +75,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("toml", &["config"]),
     ("prost", &["wire"]),
     ("prometheus_client", &["metrics"]),
+    ("sqlx", &["store"]),
 ];
 
 /// Modules of layers 0 and 1: no runtime, no clock, no logging.

@@ -13,6 +13,7 @@ use livedraft::clock;
 use livedraft::event::*;
 use livedraft::job::*;
 use livedraft::partial::Value;
+use livedraft::store::{Store, StoreOptions};
 
 /// An engine, and the patience to ask it again.
 struct Line(Arc<dyn Backend>);
@@ -160,6 +161,7 @@ fn end(outcome: Outcome) -> Event {
         usage: Usage::default(),
         attempts: Vec::new(),
         timings: Timings::default(),
+        durable: true,
     }))
 }
 
@@ -186,6 +188,14 @@ macro_rules! contract {
                 case::$name(&Line(Arc::new(Embedded::new(options())))).await;
             })*
         }
+        mod durable {
+            use super::*;
+            $(#[tokio::test(start_paused = true)]
+            async fn $name() {
+                let _time = StandingTime::keep();
+                case::$name(&Line(Arc::new(durable(options()).await))).await;
+            })*
+        }
         mod faulty {
             use super::*;
             $(#[tokio::test(start_paused = true)]
@@ -199,6 +209,26 @@ macro_rules! contract {
             })*
         }
     };
+}
+
+/// While it is held, time stands: the database answers from a thread of its own, and a paused clock would else run on
+/// while it is waited for.
+struct StandingTime(
+    #[allow(dead_code, reason = "dropping it lets the thread go")] std::sync::mpsc::Sender<()>,
+);
+
+impl StandingTime {
+    fn keep() -> Self {
+        let (held, parked) = std::sync::mpsc::channel();
+        tokio::task::spawn_blocking(move || parked.recv());
+        Self(held)
+    }
+}
+
+/// An engine over a database in memory.
+async fn durable(options: EngineOptions) -> Embedded {
+    let store = Store::open(&StoreOptions::ephemeral()).await.expect("a database");
+    Embedded::open(options, Arc::new(store)).await.expect("an engine")
 }
 
 fn options() -> EngineOptions {

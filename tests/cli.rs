@@ -20,6 +20,7 @@ fn url() -> &'static str {
             runtime.block_on(async {
                 let mut options = Options::default();
                 options.server.bind.set_port(0);
+                options.store.ephemeral = true;
                 let app = App::start(options).await.unwrap();
                 begun.send(format!("ws://{}", app.addr())).unwrap();
                 std::future::pending::<()>().await;
@@ -269,7 +270,7 @@ fn a_job_is_known_by_its_id_in_capitals() {
 #[cfg(unix)]
 fn a_second_signal_does_not_wait() {
     use std::io::{BufRead as _, BufReader};
-    let mut serving = command(&["serve", "--bind", "127.0.0.1:0", "--log", "off"])
+    let mut serving = command(&["serve", "--ephemeral", "--bind", "127.0.0.1:0", "--log", "off"])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();

@@ -79,6 +79,8 @@ fn other(key: &Key) -> String {
         ("server.bind", _) => "127.0.0.2:9999".to_owned(),
         ("server.tenant", _) => "x".to_owned(),
         ("log.level", _) => "debug".to_owned(),
+        ("log.format", _) => "json".to_owned(),
+        ("store.folder", _) => "elsewhere".to_owned(),
         ("providers.*.base_url", _) => "http://localhost/v1".to_owned(),
         ("providers.*.models", _) => "a,b".to_owned(),
         ("providers.*.dialect", _) => "tools".to_owned(),
@@ -807,9 +809,10 @@ fn the_page_is_the_table() {
 }
 
 /// Runs a small job on a server of this configuration; its end's error.
-fn end_of_a_job(config: Config, text_chars: usize) -> Option<String> {
+fn end_of_a_job(mut config: Config, text_chars: usize) -> Option<String> {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
+        config.parts.store.ephemeral = true;
         let app = App::start(config.parts).await.unwrap();
         let client = Client::new(format!("ws://{}", app.addr()));
         let create = json!({"request": {"model": "scripted", "input": "x", "max_reasks": 0,

@@ -265,10 +265,14 @@ fn serve_is_configured_by_all_layers() {
         ("LIVEDRAFT_SERVER__BIND", "127.0.0.1:2"),
         ("OPENAI_BASE_URL", "http://127.0.0.1:9/v1"),
     ];
-    let mut serving = command(&folder, &["serve", "--bind", "127.0.0.1:0"], &variables)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut serving = command(
+        &folder,
+        &["serve", "--ephemeral", "--bind", "127.0.0.1:0"],
+        &variables,
+    )
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
     let mut line = String::new();
     BufReader::new(serving.stderr.take().unwrap())
         .read_line(&mut line)

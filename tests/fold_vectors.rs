@@ -111,6 +111,7 @@ fn end(told: JobEnd) -> End {
         usage: told.usage,
         attempts: told.attempts,
         timings: told.timings,
+        durable: told.durable,
     }
 }
 

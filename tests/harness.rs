@@ -69,6 +69,7 @@ pub(crate) fn house_over(engine: Arc<Embedded>, options: ServerOptions, hub: Hub
         hub: Hub::new(Arc::clone(&backend), hub),
         admission: Arc::new(admission),
         backend,
+        archive: None,
         models: vec!["scripted".to_owned()],
         runtime: tokio::runtime::Handle::current(),
     };
@@ -272,6 +273,7 @@ impl Hands {
             usage: Default::default(),
             attempts: Vec::new(),
             timings: Timings::default(),
+            durable: true,
         };
         let write = Write {
             position: self.next(),

@@ -699,6 +699,7 @@ fn end(position: Position, outcome: Outcome) -> Write {
         usage: Usage::default(),
         attempts: Vec::new(),
         timings: Timings::default(),
+        durable: true,
     };
     Write {
         position,

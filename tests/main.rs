@@ -14,6 +14,7 @@ mod conversation_socket;
 mod conversations;
 mod delivery;
 mod drain;
+mod durable;
 mod fold_vectors;
 mod fuzz_corpus;
 mod harness;

@@ -418,7 +418,7 @@ async fn methods_are_told_and_head_is_got() {
         assert_eq!(head.text().await.unwrap(), "", "{path}");
     }
     for (path, allowed) in [
-        ("/v1/jobs", "POST"),
+        ("/v1/jobs", "GET, HEAD, POST"),
         ("/v1/models", "GET, HEAD"),
         ("/v1/ws", "GET"),
     ] {

@@ -21,7 +21,9 @@ impl Serving {
     /// Starts it on a free port, with further arguments and settings of the environment.
     pub(crate) fn start(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_livedraft"));
-        command.args(["serve", "--bind", "127.0.0.1:0"]).args(arguments);
+        command
+            .args(["serve", "--ephemeral", "--bind", "127.0.0.1:0"])
+            .args(arguments);
         command.env_remove("OPENAI_BASE_URL").env_remove("LIVEDRAFT_LOG");
         command.envs(settings.iter().copied());
         let mut child = command

@@ -218,6 +218,7 @@ pub(crate) fn server_edges() -> Vec<ServerMessage> {
             best: Some(raw(value)),
             usage: Usage::default(),
             attempts: Vec::new(),
+            durable: false,
             timings: Timings::default(),
         })));
     }

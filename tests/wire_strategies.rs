@@ -477,8 +477,15 @@ fn end() -> impl Strategy<Value = ServerMessage> {
         }),
         0..3,
     );
-    (head, value, usage(), costs, timings()).prop_map(
-        |((outcome, job_id, epoch, seq, attempt, error), (value, sha256, best), usage, attempts, timings)| {
+    let rest = (timings(), any::<bool>());
+    (head, value, usage(), costs, rest).prop_map(
+        |(
+            (outcome, job_id, epoch, seq, attempt, error),
+            (value, sha256, best),
+            usage,
+            attempts,
+            (timings, durable),
+        )| {
             ServerMessage::End(Box::new(JobEnd {
                 outcome,
                 job_id,
@@ -492,6 +499,7 @@ fn end() -> impl Strategy<Value = ServerMessage> {
                 usage,
                 attempts,
                 timings,
+                durable,
             }))
         },
     )

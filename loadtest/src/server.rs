@@ -24,6 +24,7 @@ impl Server {
         let mut child = Command::new(binary)
             .args([
                 "serve",
+                "--ephemeral",
                 "--bind",
                 "127.0.0.1:0",
                 "--log",

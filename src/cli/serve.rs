@@ -29,6 +29,12 @@ pub(super) struct ServeArgs {
     /// Listen where others can reach it, although no keys are configured: whoever does may run and read all jobs.
     #[arg(long)]
     allow_public: bool,
+    /// Where jobs are kept; made where it is not there [default: livedraft-data].
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    data: Option<String>,
+    /// Keep nothing: a restart forgets all jobs.
+    #[arg(long)]
+    ephemeral: bool,
     /// Jobs worked on at a time [default: 64].
     #[arg(long, value_name = "N")]
     slots: Option<String>,
@@ -82,6 +88,12 @@ fn flags(args: &ServeArgs) -> Vec<(&'static str, &'static str, String)> {
             "--allow-public",
             "server.allow_public",
             args.allow_public.then(|| true.to_string()),
+        ),
+        ("--data", "store.folder", args.data.clone()),
+        (
+            "--ephemeral",
+            "store.ephemeral",
+            args.ephemeral.then(|| true.to_string()),
         ),
         ("--slots", "worker.slots", args.slots.clone()),
         ("--base-url", "providers.openai.base_url", args.base_url.clone()),

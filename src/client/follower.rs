@@ -391,6 +391,7 @@ fn end_entry(end: &JobEnd) -> Entry {
         usage: end.usage,
         attempts: end.attempts.clone(),
         timings: end.timings,
+        durable: end.durable,
     };
     Entry {
         position: Position {

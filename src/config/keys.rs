@@ -12,6 +12,8 @@ pub const SECTIONS: &[(&str, &str)] = &[
         "lease",
         "The right to work on a job; the same for the engine and its workers.",
     ),
+    ("store", "Where jobs are kept."),
+    ("archive", "What is kept of jobs that have ended, for lists."),
     ("engine", "The queue and the logs."),
     ("worker", "The work on jobs."),
     ("admission", "What a request may ask for."),
@@ -137,10 +139,38 @@ keys! {
     "lease.losses_max", "leases", number(1, 100), [lease.losses_max],
         "How many may be lost without progress before the job is poison.";
 
+    "store.folder", "", Bounds::Text(4_096), [store.folder],
+        "The data folder; it is made where it is not there.";
+    "store.ephemeral", "", TYPE, [store.ephemeral],
+        "Keep nothing: everything is in memory and ends with the process.";
+    "store.sync_full", "", TYPE, [store.sync_full],
+        "Let each commit wait for the disk, so that it survives the loss of power, too.";
+    "store.reserve_bytes", "bytes", number(0, GIB), [store.reserve_bytes],
+        "A file that is given up when the disk is full, so that jobs can still end.";
+    "store.bytes_max", "bytes", number(0, 1_024 * GIB), [store.bytes_max],
+        "What the database may take; 0 for as much as there is.";
+    "store.busy_timeout_ms", "ms", number(1, 600_000), [store.busy_timeout_ms],
+        "How long a statement waits for a lock of another program.";
+    "store.readers", "connections", number(1, 64), [store.readers],
+        "Connections that read beside the writer.";
+
+    "archive.retention_ms", "ms", number(1_000, 87_600 * HOUR), [archive.retention_ms],
+        "How long an ended job is kept.";
+    "archive.jobs_max", "jobs", number(1, 1_000_000_000), [archive.jobs_max],
+        "How many ended jobs are kept.";
+    "archive.page_max", "jobs", number(1, 1_000), [archive.page_max],
+        "Jobs in one page of a list, at most.";
+
     "engine.queued_max", "jobs", number(1, 10_000_000), [engine.queued_max],
         "Jobs that may wait, in line or for their time.";
     "engine.deliveries_max", "deliveries", number(1, 1_000), [engine.deliveries_max],
         "Deliveries of a job that may fail before it ends.";
+    "engine.restarts_max", "ends", number(1, 1_000), [engine.restarts_max],
+        "How often in a row the server may end while a job runs, without progress, before the job ends.";
+    "engine.checkpoint_bytes", "bytes", number(1, GIB), [engine.checkpoint_bytes],
+        "How much of a running job's log may be told before it is stored.";
+    "engine.checkpoint_ms", "ms", number(10, 60_000), [engine.checkpoint_ms],
+        "How long a change of a running job may be told before it is stored.";
     "engine.retention_ms", "ms", number(1_000, 8_760 * HOUR), [engine.retention_ms],
         "How long an ended job is kept, and its idempotency key with it.";
     "engine.retained_max", "jobs", number(1, 10_000_000), [engine.retained_max],

@@ -24,6 +24,14 @@ pub struct End {
     pub attempts: Vec<AttemptUsage>,
     /// How long things took.
     pub timings: Timings,
+    /// False where the end could not be stored: it is told all the same, and after a restart the job may run again.
+    #[serde(default = "durable", skip_serializing_if = "Clone::clone")]
+    pub durable: bool,
+}
+
+/// What an end is unless it says otherwise.
+pub(crate) const fn durable() -> bool {
+    true
 }
 
 /// Why a job ended without a valid value.

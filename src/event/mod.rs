@@ -8,12 +8,15 @@ mod lineage;
 pub mod patch;
 mod places;
 mod position;
+mod record;
 mod snapshot;
 
 pub use codec::{BadEntry, decode, encode};
+pub(crate) use end::durable;
 pub use end::{End, EndError, Timings};
 pub use entry::{AttemptBegins, Entry, Event, Note, NoteKind, StatusChange};
 pub use lineage::{LINEAGE_MAX, Lineage, Opening, Resume};
 pub use places::Places;
 pub use position::{BadPosition, Epoch, Position};
+pub use record::{Ended, Record};
 pub use snapshot::{Fold, Unfoldable};

@@ -316,6 +316,7 @@ pub(super) fn end(
         usage: end.usage,
         attempts: end.attempts.clone(),
         timings: end.timings,
+        durable: end.durable,
     };
     let name = match end.outcome {
         crate::job::Outcome::Completed => "job.completed",

@@ -50,7 +50,7 @@ pub(super) fn draining(node: &Node) -> Refusal {
     })
 }
 
-fn unavailable(message: String) -> Refusal {
+pub(super) fn unavailable(message: String) -> Refusal {
     Box::new(ErrorMessage {
         retry_after_ms: Some(AGAIN_MS),
         ..*refusal(Code::Unavailable, message)

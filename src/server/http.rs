@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::ask::{self, Refusal, refusal};
 use super::node::Node;
-use super::{events, gate, health, problem};
+use super::{events, gate, health, list, problem};
 use crate::clock;
 use crate::event::Epoch;
 use crate::job::{JobId, JobState};
@@ -53,7 +53,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     let readable = || web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
     config
         .service(only("/v1/ws", "GET", web::get().to(gate::upgrade)))
-        .service(only("/v1/jobs", "POST", web::post().to(create)))
+        .service(only("/v1/jobs", "GET, HEAD, POST", web::post().to(create)).route(readable().to(list::list)))
         .service(only("/v1/jobs/{job}", "GET, HEAD", readable().to(state)))
         .service(only("/v1/jobs/{job}/cancel", "POST", web::post().to(cancel)))
         .service(only(

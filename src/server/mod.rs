@@ -13,6 +13,7 @@ mod gate;
 mod health;
 mod http;
 mod link;
+mod list;
 mod node;
 mod problem;
 mod socket;
@@ -32,6 +33,7 @@ use tokio::sync::oneshot;
 
 pub use self::echo::{Echo, echo};
 use self::node::{Node, Phase};
+use crate::archive::Archive;
 use crate::backend::Backend;
 use crate::clock;
 use crate::hub::Hub;
@@ -109,6 +111,8 @@ pub struct Parts {
     pub admission: Arc<Admission>,
     /// The engine, for cancels.
     pub backend: Arc<dyn Backend>,
+    /// What became of jobs, for lists; `None` where none is kept.
+    pub archive: Option<Archive>,
     /// The models that may be named.
     pub models: Vec<String>,
     /// The runtime on which the engine is asked and jobs are followed.

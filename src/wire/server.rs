@@ -249,6 +249,9 @@ pub struct JobEnd {
     pub usage: Usage,
     pub attempts: Vec<AttemptUsage>,
     pub timings: Timings,
+    /// False where the end could not be stored.
+    #[serde(default = "crate::event::durable", skip_serializing_if = "Clone::clone")]
+    pub durable: bool,
 }
 
 /// `error`.

@@ -478,6 +478,7 @@ mod tests {
             usage: Usage::default(),
             attempts: Vec::new(),
             timings: Timings::default(),
+            durable: true,
         };
         journal.finish(end).await?;
         let reading = engine.read(job, None).await?.ok_or("the job")?;

@@ -198,5 +198,6 @@ fn died(submitted_ms: u64) -> End {
             total_ms: clock::now_ms().saturating_sub(submitted_ms),
             ..Timings::default()
         },
+        durable: true,
     }
 }

@@ -306,6 +306,7 @@ impl Delivery {
                 first_change_ms: record.changed_ms.map(|at| at.saturating_sub(self.claimed_ms)),
                 total_ms: clock::now_ms().saturating_sub(self.submitted_ms),
             },
+            durable: true,
         }
     }
 }

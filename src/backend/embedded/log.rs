@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::backend::{Reading, Start, Write};
-use crate::event::{Entry, Epoch, Event, Fold, Lineage, Position, Resume};
+use crate::event::{End, Entry, Epoch, Event, Fold, Lineage, Position, Resume};
 
 /// A log. Cloning it is what a lagging replica has.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub(super) struct JobLog {
     last: Position,
     snapshot: Arc<Fold>,
     tail: VecDeque<Arc<Entry>>,
+    /// The last entry is not told yet: it is an end that is not stored.
+    withheld: bool,
 }
 
 /// Whether a write fits the end of the log.
@@ -34,13 +36,80 @@ impl JobLog {
             last: before,
             snapshot: Arc::new(Fold::submitted(before)),
             tail: VecDeque::new(),
+            withheld: false,
         };
         let entry = log.open(epoch, event);
         (log, entry)
     }
 
+    /// A log as it was stored.
+    pub(super) fn stored(lineage: Lineage, last: Position, snapshot: Fold, tail: Vec<Entry>) -> Self {
+        Self {
+            lineage,
+            last,
+            snapshot: Arc::new(snapshot),
+            tail: tail.into_iter().map(Arc::new).collect(),
+            withheld: false,
+        }
+    }
+
     pub(super) const fn last(&self) -> Position {
         self.last
+    }
+
+    pub(super) const fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    pub(super) const fn snapshot(&self) -> &Arc<Fold> {
+        &self.snapshot
+    }
+
+    /// The entries behind a seq.
+    pub(super) fn behind(&self, seq: u64) -> impl Iterator<Item = &Arc<Entry>> {
+        self.tail.iter().filter(move |entry| entry.position.seq > seq)
+    }
+
+    /// Where the log ends for readers.
+    pub(super) fn told(&self) -> Position {
+        let untold = usize::from(self.withheld);
+        self.tail
+            .iter()
+            .rev()
+            .nth(untold)
+            .map_or(self.snapshot.position, |entry| entry.position)
+    }
+
+    /// The last entry is not to be told before it is stored.
+    pub(super) const fn withhold(&mut self) {
+        self.withheld = true;
+    }
+
+    /// The last entry may be told; `None` where nothing was withheld.
+    pub(super) fn release(&mut self) -> Option<Arc<Entry>> {
+        std::mem::take(&mut self.withheld)
+            .then(|| self.tail.back().cloned())
+            .flatten()
+    }
+
+    /// The end, which nobody was told yet, says that it is not stored.
+    pub(super) fn own_up(&mut self) {
+        let Some(last) = self.tail.back_mut().filter(|_| self.withheld) else {
+            return;
+        };
+        let mut entry = (**last).clone();
+        if let Event::End(end) = &mut entry.event {
+            end.durable = false;
+        }
+        *last = Arc::new(entry);
+    }
+
+    /// The end, if the log has it.
+    pub(super) fn end(&self) -> Option<&End> {
+        match &self.tail.back()?.event {
+            Event::End(end) => Some(end),
+            _ => None,
+        }
     }
 
     /// Writes an event in a new epoch: the engine's own steps.
@@ -119,9 +188,9 @@ impl JobLog {
     }
 
     pub(super) fn read(&self, held: Option<Position>) -> Reading {
+        let last = self.told();
         let resumed = held.filter(|held| {
-            self.lineage.resume(self.last.seq, *held) == Resume::Tail
-                && held.seq >= self.snapshot.position.seq
+            self.lineage.resume(last.seq, *held) == Resume::Tail && held.seq >= self.snapshot.position.seq
         });
         let start = match resumed {
             Some(_) => Start::Tail,
@@ -131,12 +200,12 @@ impl JobLog {
         let tail = self
             .tail
             .iter()
-            .filter(|entry| entry.position.seq > from)
+            .filter(|entry| entry.position.seq > from && entry.position.seq <= last.seq)
             .cloned()
             .collect();
         Reading {
             lineage: self.lineage.clone(),
-            last: self.last,
+            last,
             start,
             tail,
         }

@@ -1,17 +1,29 @@
 //! The embedded engine: queue and log in this process, nothing to install.
+//!
+//! Memory leads, the store follows: a step changes the state under one lock and notes what it touched; the writer
+//! (`durable`) stores that in group commits. What is promised waits for its commit: a submission is answered, a cancel
+//! taken and an end told only then. Everything else may be told up to a second before it is stored: after a restart a
+//! running job goes on behind what was stored, in a new epoch, so a viewer that held more gets a replacing snapshot.
 
+mod durable;
 mod log;
 mod options;
+mod restart;
 mod row;
+mod rows;
+mod saving;
 mod state;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
 
+use self::durable::{Kept, Waiters, Writing};
 pub use self::options::EngineOptions;
 pub use self::state::State;
 use self::state::Written;
@@ -23,6 +35,7 @@ use super::{
 use crate::clock;
 use crate::event::{Entry, Epoch, Position};
 use crate::job::{JobId, LeaseToken};
+use crate::store::{Store, StoreError};
 
 /// Entries a slow reader may be behind before it misses some, and repairs by reading.
 const LIVE_ENTRIES_MAX: usize = 256;
@@ -31,68 +44,195 @@ const CANCEL_HINTS_MAX: usize = 256;
 /// The longest a worker sleeps before it looks again without having been woken.
 const POLL: Duration = Duration::from_secs(1);
 
-/// The engine. Cheap to share behind an `Arc`; every step holds one lock for as long as the step takes.
+/// The engine. Every step holds one lock for as long as the step takes.
 #[derive(Debug)]
 pub struct Embedded {
+    shared: Arc<Shared>,
+    /// The writer; `None` where nothing is stored.
+    durable: Option<Durable>,
+}
+
+/// The writer of a durable engine.
+#[derive(Debug)]
+struct Durable {
+    writing: Arc<Writing>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
     inner: Mutex<Inner>,
     work: Notify,
+    closing: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Inner {
     state: State,
+    waiters: Waiters,
     readers: HashMap<JobId, Vec<mpsc::Sender<Arc<Entry>>>>,
     workers: Vec<mpsc::Sender<JobId>>,
 }
 
 impl Embedded {
-    /// An empty engine.
+    /// An empty engine that stores nothing.
     pub fn new(options: EngineOptions) -> Self {
-        let inner = Inner {
-            state: State::new(options),
-            readers: HashMap::new(),
-            workers: Vec::new(),
-        };
         Self {
-            inner: Mutex::new(inner),
-            work: Notify::new(),
+            shared: Shared::new(State::new(options)),
+            durable: None,
         }
+    }
+
+    /// An engine that goes on from what a store holds, and stores what happens from now on. Jobs that ran when the
+    /// process ended are put back in line.
+    ///
+    /// # Errors
+    /// The store cannot be read, or holds something that this version cannot read.
+    pub async fn open(options: EngineOptions, store: Arc<Store>) -> Result<Self, BackendError> {
+        let unavailable = |error: StoreError| BackendError::Unavailable(error.to_string());
+        let jobs = store.jobs().await.map_err(unavailable)?;
+        let outbox_next = store.outbox_last().await.map_err(unavailable)? + 1;
+        let jobs: Vec<_> = jobs.into_iter().map(rows::read).collect::<Result<_, _>>()?;
+        let state = State::restart(options, jobs, clock::now_ms(), &mut || Epoch::new(clock::nonce()));
+        let shared = Shared::new(state);
+        let writing = Arc::new(Writing {
+            store,
+            wake: Notify::new(),
+        });
+        let task = tokio::spawn(durable::write(
+            Arc::downgrade(&shared),
+            Arc::clone(&writing),
+            outbox_next,
+        ));
+        Ok(Self {
+            shared,
+            durable: Some(Durable {
+                writing,
+                task: Mutex::new(Some(task)),
+            }),
+        })
+    }
+
+    /// Stores what is not stored yet and ends the writer.
+    pub async fn close(&self) {
+        let Some(durable) = &self.durable else { return };
+        self.shared.closing.store(true, Ordering::Release);
+        durable.writing.wake.notify_one();
+        let task = durable.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task
+            && task.await.is_err()
+        {
+            tracing::error!("the writer of the data folder did not end by itself");
+        }
+        durable.writing.store.close().await;
     }
 
     /// A copy of everything it holds: what a replica has at this moment.
     pub fn state(&self) -> State {
-        self.lock().state.clone()
+        self.shared.lock().state.clone()
     }
 
     /// Puts an earlier copy in place of what it holds: a failover to a replica that lagged. For tests of what a
     /// lost suffix of writes does; live readers notice by their polls.
     pub fn restore(&self, state: State) {
-        self.lock().state = state;
-        self.work.notify_waiters();
+        self.shared.lock().state = state;
+        self.shared.work.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.shared.lock()
+    }
+
+    fn step<T>(&self, step: impl FnOnce(&mut State, u64, &mut Written) -> T) -> T {
+        let mut written = Vec::new();
+        let answer = self.lock().step(step, &mut written);
+        witness_all(&written);
+        self.wake();
+        answer
+    }
+
+    /// A step of which it is promised that it is stored: its answer comes with what to wait for.
+    async fn kept<T>(
+        &self,
+        job: JobId,
+        step: impl FnOnce(&mut State, u64, &mut Written) -> T,
+        waits: impl FnOnce(&T) -> Option<JobId>,
+    ) -> Result<T, BackendError> {
+        let mut written = Vec::new();
+        let (answer, kept) = {
+            let mut inner = self.lock();
+            let answer = inner.step(step, &mut written);
+            let job = waits(&answer).unwrap_or(job);
+            let round = inner.state.round_of(job);
+            let kept = round.map(|round| inner.waiters.wait(job, round));
+            (answer, kept)
+        };
+        witness_all(&written);
+        self.wake();
+        if let Some(kept) = kept {
+            stored(kept).await?;
+        }
+        Ok(answer)
+    }
+
+    fn wake(&self) {
+        if let Some(durable) = &self.durable
+            && self.lock().state.is_urgent()
+        {
+            durable.writing.wake.notify_one();
+        }
+    }
+}
+
+/// Outside the lock: a log that is slow to be written must hold nobody back.
+fn witness_all(written: &Written) {
+    for (job, entry) in written {
+        witness(*job, entry);
+    }
+}
+
+async fn stored(kept: Kept) -> Result<(), BackendError> {
+    let lost = |_| Err(BackendError::Unavailable("the engine goes down".to_owned()));
+    kept.await.unwrap_or_else(lost)
+}
+
+impl Shared {
+    fn new(state: State) -> Arc<Self> {
+        Arc::new(Self {
+            inner: Mutex::new(Inner {
+                state,
+                waiters: Waiters::default(),
+                readers: HashMap::new(),
+                workers: Vec::new(),
+            }),
+            work: Notify::new(),
+            closing: AtomicBool::new(false),
+        })
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 
     /// A panic while the lock was held cannot leave a step half done that matters more than going on.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn step<T>(&self, step: impl FnOnce(&mut State, u64, &mut Written) -> T) -> T {
-        let mut inner = self.lock();
-        let mut written = Vec::new();
-        let answer = step(&mut inner.state, clock::now_ms(), &mut written);
-        for (job, entry) in &written {
-            inner.publish(*job, entry);
-        }
-        // Outside the lock: a log that is slow to be written must hold nobody back.
-        drop(inner);
-        for (job, entry) in &written {
-            witness(*job, entry);
-        }
-        answer
-    }
 }
 
 impl Inner {
+    fn step<T>(&mut self, step: impl FnOnce(&mut State, u64, &mut Written) -> T, written: &mut Written) -> T {
+        let answer = step(&mut self.state, clock::now_ms(), written);
+        self.publish_all(written);
+        answer
+    }
+
+    fn publish_all(&mut self, written: &Written) {
+        for (job, entry) in written {
+            self.publish(*job, entry);
+        }
+    }
+
     fn publish(&mut self, job: JobId, entry: &Arc<Entry>) {
         let Some(readers) = self.readers.get_mut(&job) else {
             return;
@@ -126,8 +266,18 @@ impl Inner {
 #[async_trait]
 impl JobQueue for Embedded {
     async fn submit(&self, submission: Submission) -> Result<Submitted, BackendError> {
-        let submitted = self.step(|state, now, written| state.submit(now, submission, written));
-        self.work.notify_one();
+        let id = submission.id;
+        let submitted = self
+            .kept(
+                id,
+                |state, now, written| state.submit(now, submission, written),
+                |submitted| match submitted {
+                    Submitted::Existing(other) | Submitted::Conflict(other) => Some(*other),
+                    Submitted::New { .. } | Submitted::Full { .. } => None,
+                },
+            )
+            .await?;
+        self.shared.work.notify_one();
         Ok(submitted)
     }
 
@@ -137,7 +287,7 @@ impl JobQueue for Embedded {
 
     async fn ready(&self) {
         tokio::select! {
-            () = self.work.notified() => {}
+            () = self.shared.work.notified() => {}
             () = clock::sleep(POLL / 2 + clock::jitter(POLL / 2)) => {}
         }
     }
@@ -156,15 +306,31 @@ impl JobQueue for Embedded {
     }
 
     async fn fail(&self, job: JobId, token: LeaseToken, failure: Failure) -> Result<Fenced, BackendError> {
-        Ok(self.step(|state, now, written| state.fail(now, job, token, failure, written)))
+        self.kept(
+            job,
+            |state, now, written| state.fail(now, job, token, failure, written),
+            |_| None,
+        )
+        .await
     }
 
     async fn finish(&self, job: JobId, token: LeaseToken, write: Write) -> Result<Fenced, BackendError> {
-        Ok(self.step(|state, now, written| state.finish(now, job, token, write, written)))
+        self.kept(
+            job,
+            |state, now, written| state.finish(now, job, token, write, written),
+            |_| None,
+        )
+        .await
     }
 
     async fn cancel(&self, job: JobId, epoch: Epoch) -> Result<Option<Cancelled>, BackendError> {
-        let answer = self.step(|state, now, written| state.cancel(now, job, epoch, written));
+        let answer = self
+            .kept(
+                job,
+                |state, now, written| state.cancel(now, job, epoch, written),
+                |_| None,
+            )
+            .await?;
         if answer == Some(Cancelled::Requested) {
             self.lock().hint_cancel(job);
         }
@@ -176,9 +342,28 @@ impl JobQueue for Embedded {
         limit: usize,
         epoch: &mut (dyn FnMut() -> Epoch + Send),
     ) -> Result<Reaped, BackendError> {
-        let reaped = self.step(|state, now, written| state.reap(now, limit, epoch, written));
+        let mut written = Vec::new();
+        let (reaped, kept) = {
+            let mut inner = self.lock();
+            let reaped = inner.step(
+                |state, now, written| state.reap(now, limit, epoch, written),
+                &mut written,
+            );
+            let ended = if reaped.ended > 0 {
+                inner.state.urgent()
+            } else {
+                Vec::new()
+            };
+            let wait = |(job, round)| inner.waiters.wait(job, round);
+            (reaped, ended.into_iter().map(wait).collect::<Vec<_>>())
+        };
+        witness_all(&written);
+        self.wake();
+        for kept in kept {
+            stored(kept).await?;
+        }
         if reaped.recovering > 0 {
-            self.work.notify_one();
+            self.shared.work.notify_one();
         }
         Ok(reaped)
     }
@@ -190,7 +375,7 @@ impl JobQueue for Embedded {
     ) -> Result<usize, BackendError> {
         let promoted = self.step(|state, now, written| state.promote(now, limit, epoch, written));
         if promoted > 0 {
-            self.work.notify_one();
+            self.shared.work.notify_one();
         }
         self.lock().forget_readers();
         Ok(promoted)
@@ -225,7 +410,7 @@ impl EventLog for Embedded {
         let inner = self.lock();
         Ok(jobs
             .iter()
-            .map(|job| inner.state.log(*job).map(log::JobLog::last))
+            .map(|job| inner.state.log(*job).map(log::JobLog::told))
             .collect())
     }
 

@@ -9,6 +9,8 @@ pub struct EngineOptions {
     pub lease: LeaseTimes,
     /// Jobs that may wait, in line or for their time.
     pub queued_max: usize,
+    /// How often in a row the process may end while a job runs, without progress, before the job ends.
+    pub restarts_max: u32,
     /// Deliveries of a job that may fail before it ends.
     pub deliveries_max: u32,
     /// How long an ended job is kept, and its idempotency key with it, ms.
@@ -17,6 +19,11 @@ pub struct EngineOptions {
     pub retained_max: usize,
     /// About how many bytes of ended jobs are kept: their values and the tails of their logs.
     pub retained_bytes_max: usize,
+    /// Bytes of a running job's log that may be told before they are stored; what is less waits for
+    /// `checkpoint_ms`.
+    pub checkpoint_bytes: usize,
+    /// How long a change of a running job may be told before it is stored, ms.
+    pub checkpoint_ms: u64,
 }
 
 impl Default for EngineOptions {
@@ -24,10 +31,13 @@ impl Default for EngineOptions {
         Self {
             lease: LeaseTimes::default(),
             queued_max: 10_000,
+            restarts_max: 10,
             deliveries_max: 5,
             retention_ms: 60 * 60 * 1_000,
             retained_max: 10_000,
             retained_bytes_max: 512 * 1024 * 1024,
+            checkpoint_bytes: 16 * 1024,
+            checkpoint_ms: 1_000,
         }
     }
 }

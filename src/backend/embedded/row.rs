@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::log::{Fit, JobLog};
+use super::saving::Stored;
 use super::state::KeyName;
 use crate::backend::{Checkpoint, Claim, Fenced, JobFacts, Write};
 use crate::event::{End, EndError, Event, StatusChange, Timings};
@@ -12,10 +13,11 @@ use crate::job::{AttemptRecord, JobId, JobSpec, JobState, Lease, LeaseToken, Out
 #[derive(Clone, Debug)]
 pub(super) struct JobRow {
     pub(super) facts: Arc<JobFacts>,
-    /// What is asked for; `None` once the job has ended.
+    /// What is asked for; `None` once the job has ended and is stored.
     pub(super) spec: Option<Arc<JobSpec>>,
-    /// The idempotency key that names it: known for as long as the job is.
+    /// The idempotency key that names it: known for as long as the job is; and the hash of the request it named.
     pub(super) key: Option<KeyName>,
+    pub(super) request: [u8; 32],
     pub(super) state: JobState,
     /// The token of the running delivery, or of the last one.
     pub(super) token: Option<LeaseToken>,
@@ -23,14 +25,19 @@ pub(super) struct JobRow {
     pub(super) claims: u32,
     pub(super) deliveries: u32,
     pub(super) losses: u32,
+    /// Ends of the process in a row without progress.
+    pub(super) restarts: u32,
     pub(super) cancelled_ms: Option<u64>,
     pub(super) submitted_ms: u64,
     pub(super) claimed_ms: Option<u64>,
+    pub(super) ended_ms: Option<u64>,
     pub(super) log: JobLog,
     pub(super) raw: String,
     /// About how large the value in the log's stored snapshot is.
     pub(super) snapshot_bytes: usize,
     pub(super) record: AttemptRecord,
+    /// What the store has of it.
+    pub(super) stored: Stored,
 }
 
 impl JobRow {
@@ -46,19 +53,23 @@ impl JobRow {
             facts,
             spec: Some(spec),
             key,
+            request: [0; 32],
             state: JobState::Queued,
             token: None,
             until_ms: 0,
             claims: 0,
             deliveries: 0,
             losses: 0,
+            restarts: 0,
             cancelled_ms: None,
             submitted_ms: now,
             claimed_ms: None,
+            ended_ms: None,
             log,
             raw: String::new(),
             snapshot_bytes: 0,
             record: AttemptRecord::default(),
+            stored: Stored::default(),
         }
     }
 
@@ -88,9 +99,14 @@ impl JobRow {
     /// Lets go of what only a worker needs, and gives about how many bytes of it are kept.
     pub(super) fn put_to_rest(&mut self) -> usize {
         let last = std::mem::take(&mut self.raw).len();
-        self.spec = None;
+        self.stored.raw_restarts = true;
         self.record = AttemptRecord::default();
         last.max(self.snapshot_bytes) + self.log.tail_bytes()
+    }
+
+    /// About how many bytes of a job that has ended are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.snapshot_bytes + self.log.tail_bytes()
     }
 
     /// Whether the delivery of `token` has ended by this very write, whose answer was lost.
@@ -116,6 +132,7 @@ impl JobRow {
                 first_change_ms: None,
                 total_ms: now.saturating_sub(self.submitted_ms),
             },
+            durable: true,
         }
     }
 }
@@ -146,6 +163,11 @@ pub(super) fn cancelled() -> (Outcome, EndError) {
         Outcome::Cancelled,
         EndError::new("cancelled", "the job was cancelled"),
     )
+}
+
+pub(super) fn crashed(restarts: u32) -> (Outcome, EndError) {
+    let message = format!("the server ended {restarts} times in a row while this job ran, without progress");
+    (Outcome::Failed, EndError::new("poison", message))
 }
 
 pub(super) fn poison(losses: u32) -> (Outcome, EndError) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::log::{Fit, JobLog};
 use super::options::EngineOptions;
 use super::row::{JobRow, cancelled, poison, refuse, status};
+use super::saving::Touched;
 use crate::backend::{
     Append, Appended, Cancelled, Claim, Deferral, Extended, Failure, Fenced, JobFacts, Reaped, Stats,
     Submission, Submitted, Write,
@@ -17,15 +18,19 @@ use crate::job::{JobId, JobState, LeaseToken, Outcome, Transition, next};
 /// Everything the engine holds. Cloning it and putting the clone back later is a failover that lost writes.
 #[derive(Clone, Debug)]
 pub struct State {
-    options: EngineOptions,
-    jobs: HashMap<JobId, JobRow>,
-    ready: VecDeque<JobId>,
+    pub(super) options: EngineOptions,
+    pub(super) jobs: HashMap<JobId, JobRow>,
+    pub(super) ready: VecDeque<JobId>,
     waiting: BTreeSet<(u64, JobId)>,
     running: BTreeSet<JobId>,
     ended: VecDeque<Ended>,
     ended_bytes: usize,
     /// Each key names a job that is here.
-    keys: HashMap<KeyName, KeyRow>,
+    pub(super) keys: HashMap<KeyName, KeyRow>,
+    /// Jobs that are not stored yet, and so not in line.
+    pub(super) arriving: usize,
+    /// What a store lacks; `None` where there is none.
+    pub(super) touched: Option<Touched>,
 }
 
 /// A job that has ended: when, and about how many bytes of it are kept.
@@ -40,9 +45,9 @@ struct Ended {
 pub(super) type KeyName = (Arc<str>, Arc<str>);
 
 #[derive(Clone, Debug)]
-struct KeyRow {
-    job: JobId,
-    request: [u8; 32],
+pub(super) struct KeyRow {
+    pub(super) job: JobId,
+    pub(super) request: [u8; 32],
 }
 
 /// What a step wrote, to be published in this order.
@@ -59,6 +64,8 @@ impl State {
             ended: VecDeque::new(),
             ended_bytes: 0,
             keys: HashMap::new(),
+            arriving: 0,
+            touched: None,
         }
     }
 
@@ -67,7 +74,7 @@ impl State {
             return known;
         }
         // Those that were put back count too: a provider that is busy for long would otherwise let in any number.
-        if self.ready.len() + self.waiting.len() >= self.options.queued_max {
+        if self.ready.len() + self.waiting.len() + self.arriving >= self.options.queued_max {
             return Submitted::Full {
                 retry_after_ms: 1_000,
             };
@@ -80,19 +87,28 @@ impl State {
             shape,
             idempotency,
         } = submission;
+        let request = idempotency.as_ref().map_or([0; 32], |given| given.request);
         let key = idempotency.map(|given| {
             let name = (Arc::clone(&tenant), given.key);
-            let request = given.request;
             self.keys.insert(name.clone(), KeyRow { job: id, request });
             name
         });
         let (log, entry) = JobLog::begin(epoch, status(JobState::Queued, None, None));
         let position = log.last();
         let facts = Arc::new(JobFacts { id, tenant, shape });
-        self.jobs.insert(id, JobRow::new(facts, spec, key, now, log));
-        let ahead = self.ready.len() as u64;
-        self.ready.push_back(id);
-        written.push((id, entry));
+        let row = JobRow {
+            request,
+            ..JobRow::new(facts, spec, key, now, log)
+        };
+        self.jobs.insert(id, row);
+        let ahead = (self.ready.len() + self.arriving) as u64;
+        if self.is_stored() {
+            self.arriving += 1;
+            self.touch_now(id);
+        } else {
+            self.ready.push_back(id);
+            written.push((id, entry));
+        }
         Submitted::New { position, ahead }
     }
 
@@ -137,8 +153,10 @@ impl State {
         row.until_ms = now + self.options.lease.lease_ms;
         row.claimed_ms.get_or_insert(now);
         written.push((id, row.log.open(epoch, status(JobState::Running, None, None))));
+        let claim = row.claim(id);
         self.running.insert(id);
-        row.claim(id)
+        self.touch(id, 0);
+        claim
     }
 
     pub(super) fn extend(&mut self, now: u64, id: JobId, token: LeaseToken) -> Extended {
@@ -174,11 +192,13 @@ impl State {
         }
         if append.raw_anew || append.write.event.restarts() {
             row.raw.clear();
+            row.stored.raw_restarts = true;
         }
         row.raw.push_str(&append.raw);
         // Beginning an attempt is no progress: a job may kill its workers right behind that.
         if matches!(append.write.event, Event::Patch(_)) {
             row.losses = 0;
+            row.restarts = 0;
         }
         if let Some(record) = &append.record {
             row.record.clone_from(record);
@@ -188,6 +208,7 @@ impl State {
             row.snapshot_bytes = row.raw.len();
             row.log.trim(Arc::clone(snapshot));
         }
+        self.touch(id, append.write.event.bytes());
         Appended::Ok
     }
 
@@ -246,6 +267,7 @@ impl State {
         written.push((id, row.log.write(write)));
         self.running.remove(&id);
         self.waiting.insert((until_ms, id));
+        self.touch_now(id);
         Fenced::Ok
     }
 
@@ -289,16 +311,30 @@ impl State {
             | JobState::Incomplete => {}
         }
         row.state = state;
-        written.push((id, row.log.write(write)));
+        row.ended_ms = Some(now);
+        let end = row.log.write(write);
         let bytes = row.put_to_rest();
+        if self.touched.is_some() {
+            row.log.withhold();
+        } else {
+            row.spec = None;
+            written.push((id, end));
+        }
+        self.touch_now(id);
         self.running.remove(&id);
-        self.ended_bytes += bytes;
-        self.ended.push_back(Ended {
-            at_ms: now,
-            job: id,
-            bytes,
-        });
+        self.rest(now, id, bytes);
         Fenced::Ok
+    }
+
+    /// A job has ended and is kept for its retention.
+    pub(super) fn rest(&mut self, at_ms: u64, job: JobId, bytes: usize) {
+        self.ended_bytes += bytes;
+        self.ended.push_back(Ended { at_ms, job, bytes });
+    }
+
+    /// A job waits for its time.
+    pub(super) fn wait_again(&mut self, until_ms: u64, job: JobId) {
+        self.waiting.insert((until_ms, job));
     }
 
     pub(super) fn cancel(
@@ -314,6 +350,7 @@ impl State {
         }
         if row.state == JobState::Running {
             row.cancelled_ms.get_or_insert(now);
+            self.touch_now(id);
             return Some(Cancelled::Requested);
         }
         self.end_foreign(now, id, epoch, cancelled(), written);
@@ -375,11 +412,12 @@ impl State {
         written.push((id, row.log.open(epoch, status(state, Some("lease_lost"), None))));
         self.running.remove(&id);
         self.ready.push_front(id);
+        self.touch(id, 0);
         false
     }
 
     /// Ends a job that no worker holds, in an epoch of its own.
-    fn end_foreign(
+    pub(super) fn end_foreign(
         &mut self,
         now: u64,
         id: JobId,
@@ -432,6 +470,7 @@ impl State {
             row.state = state;
             written.push((*id, row.log.open(epoch(), status(state, None, None))));
             self.ready.push_back(*id);
+            self.touch(*id, 0);
         }
         due.len()
     }
@@ -442,7 +481,8 @@ impl State {
             let old = at_ms + self.options.retention_ms <= now;
             let many = self.ended.len() > self.options.retained_max
                 || self.ended_bytes > self.options.retained_bytes_max;
-            if !old && !many {
+            // An end that is not stored is not let go.
+            if !(old || many) || !self.is_kept(job) {
                 break;
             }
             self.ended.pop_front();
@@ -451,7 +491,12 @@ impl State {
             if let Some(key) = key {
                 self.keys.remove(&key);
             }
+            self.touch_forgotten(job);
         }
+    }
+
+    fn is_kept(&self, id: JobId) -> bool {
+        !self.is_stored() || self.jobs.get(&id).is_none_or(|row| row.stored.end)
     }
 
     pub(super) fn facts(&self, id: JobId) -> Option<Arc<JobFacts>> {

@@ -182,6 +182,7 @@ pub(super) struct DemoArgs {
 pub(super) async fn run(args: DemoArgs) -> Result<u8, Failure> {
     let mut options = Options::default();
     options.server.bind.set_port(0);
+    options.store.ephemeral = true;
     let started = App::start(options).await;
     let app = started.map_err(|error| Failure::Serve(error.to_string()))?;
     let url = format!("ws://{}", app.addr());

@@ -13,6 +13,7 @@ use crate::config::Loaded;
 #[cfg(unix)]
 use crate::config::Source;
 use crate::server::ServerOptions;
+use crate::store::{Store, StoreError, StoreOptions};
 
 /// Descriptors beside those of connections: the engine, the log, providers' sockets.
 #[cfg(unix)]
@@ -149,9 +150,28 @@ pub(super) fn clock() -> Finding {
 }
 
 /// Where jobs are kept.
-pub(super) fn data() -> Finding {
-    Finding::ok(
-        "data",
-        "the engine is in memory: nothing is written, and a restart forgets all jobs",
-    )
+pub(super) async fn data(options: &StoreOptions) -> Finding {
+    if options.ephemeral {
+        return Finding::warn(
+            "data",
+            "nothing is kept: a restart forgets all jobs",
+            "leave out --ephemeral (store.ephemeral) where jobs matter",
+        );
+    }
+    match Store::open(options).await {
+        Ok(store) => {
+            store.close().await;
+            Finding::ok("data", format!("{} can be written and is sound", options.folder))
+        }
+        Err(error @ StoreError::InUse { .. }) => Finding::warn(
+            "data",
+            error.to_string(),
+            "if that is the server you mean, all is well",
+        ),
+        Err(error) => Finding::fail(
+            "data",
+            error.to_string(),
+            "choose a folder that can be written by --data",
+        ),
+    }
 }

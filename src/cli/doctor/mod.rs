@@ -105,7 +105,7 @@ pub(super) async fn run(args: DoctorArgs) -> Result<u8, Failure> {
     findings.push(local::address(&parts.server).await);
     findings.push(local::descriptors(&parts.server));
     findings.push(local::clock());
-    findings.push(local::data());
+    findings.push(local::data(&parts.store).await);
     findings.extend(model::providers(&parts.providers, args.online).await);
     findings.push(trip::round_trip(parts.clone()).await);
     report(&findings, args.json)?;

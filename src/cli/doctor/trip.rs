@@ -24,6 +24,7 @@ const TIME: Duration = Duration::from_secs(20);
 pub(super) async fn round_trip(mut options: Options) -> Finding {
     options.server.bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     options.providers = ProvidersOptions::default();
+    options.store.ephemeral = true;
     let way_out = "try it with the defaults (no file, no variables): if that works, a limit is too low";
     let app = match App::start(options).await {
         Ok(app) => app,

@@ -271,6 +271,7 @@ impl From<&JobEnd> for generated::JobEnd {
             usage: Some(end.usage.into()),
             attempts: list(&end.attempts),
             timings: Some(end.timings.into()),
+            durable: Some(end.durable),
         }
     }
 }
@@ -292,6 +293,7 @@ impl TryFrom<generated::JobEnd> for JobEnd {
             usage: end.usage.unwrap_or_default().into(),
             attempts: owned(end.attempts),
             timings: end.timings.unwrap_or_default().into(),
+            durable: end.durable.unwrap_or(true),
         })
     }
 }

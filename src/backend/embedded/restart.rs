@@ -1,0 +1,82 @@
+//! The state of an engine that goes on from a store.
+
+use std::sync::Arc;
+
+use super::options::EngineOptions;
+use super::row::{JobRow, crashed, status};
+use super::state::{KeyRow, State};
+use crate::event::Epoch;
+use crate::job::{JobId, JobState, Transition, next};
+
+impl State {
+    /// Takes up stored jobs, given in the order of submission. Those that ran are put back in line before the others,
+    /// or end: they were to be cancelled, or the process has ended too often while they ran.
+    pub(super) fn restart(
+        options: EngineOptions,
+        jobs: Vec<(JobId, JobRow)>,
+        now: u64,
+        epoch: &mut dyn FnMut() -> Epoch,
+    ) -> Self {
+        let mut state = Self::new(options);
+        state.keep_touched();
+        let mut interrupted = Vec::new();
+        let mut ended = Vec::new();
+        for (id, row) in jobs {
+            match row.state {
+                JobState::Running => interrupted.push(id),
+                JobState::Recovering => state.ready.push_front(id),
+                JobState::Queued => state.ready.push_back(id),
+                JobState::Waiting => state.wait_again(row.until_ms, id),
+                JobState::Completed | JobState::Failed | JobState::Cancelled | JobState::Incomplete => {
+                    ended.push((row.ended_ms.unwrap_or(row.submitted_ms), id, row.bytes()));
+                }
+            }
+            state.take_up(id, row);
+        }
+        ended.sort_unstable();
+        for (at_ms, id, bytes) in ended {
+            state.rest(at_ms, id, bytes);
+        }
+        for id in interrupted.into_iter().rev() {
+            state.interrupted(now, id, epoch());
+        }
+        state
+    }
+
+    fn take_up(&mut self, id: JobId, row: JobRow) {
+        if let Some(name) = &row.key {
+            let key = KeyRow {
+                job: id,
+                request: row.request,
+            };
+            self.keys.insert((Arc::clone(&name.0), Arc::clone(&name.1)), key);
+        }
+        self.jobs.insert(id, row);
+    }
+
+    /// A job whose worker went down with the process.
+    fn interrupted(&mut self, now: u64, id: JobId, epoch: Epoch) {
+        let restarts_max = self.options.restarts_max;
+        let Some(row) = self.jobs.get_mut(&id) else { return };
+        // Nobody is told of this before the job is claimed again.
+        let mut unheard = Vec::new();
+        row.restarts += 1;
+        let why = if row.cancelled_ms.is_some() {
+            Some(super::row::cancelled())
+        } else if row.restarts > restarts_max {
+            Some(crashed(row.restarts))
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            return self.end_foreign(now, id, epoch, why, &mut unheard);
+        }
+        let Ok(state) = next(row.state, Transition::LoseLease) else {
+            return;
+        };
+        row.state = state;
+        row.log.open(epoch, status(state, Some("restart"), None));
+        self.ready.push_front(id);
+        self.touch(id, 0);
+    }
+}

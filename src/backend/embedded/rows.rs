@@ -1,0 +1,233 @@
+//! Jobs as rows of the store, and back.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::log::JobLog;
+use super::row::JobRow;
+use super::saving::{Stored, Unsaved};
+use crate::backend::{BackendError, JobFacts};
+use crate::event::{self, Ended, Entry, Epoch, Fold, Position, Record};
+use crate::job::{JobId, JobState};
+use crate::store::engine::{self as rows, EntryRow, JobChange, RawChange, RunRow, StoredJob};
+
+/// What changes in the store.
+pub(super) fn change(unsaved: &Unsaved) -> Result<JobChange, serde_json::Error> {
+    let row = &unsaved.row;
+    let entries: Result<_, _> = unsaved.entries.iter().map(|entry| entry_row(entry)).collect();
+    let snapshot = match &unsaved.snapshot {
+        Some(fold) => Some((serde_json::to_string(&**fold)?, number(fold.position.seq))),
+        None => None,
+    };
+    Ok(JobChange {
+        job: unsaved.id.to_string(),
+        fixed: if unsaved.arrives() {
+            Some(fixed(unsaved)?)
+        } else {
+            None
+        },
+        run: run(row)?,
+        snapshot,
+        entries: entries?,
+        raw: RawChange {
+            restarts: row.stored.raw_restarts,
+            part: row.stored.raw_parts,
+            text: unsaved.raw.clone(),
+        },
+    })
+}
+
+/// What the archive is to be told: that a job is kept, or that it has ended.
+pub(super) fn record(unsaved: &Unsaved) -> Option<Record> {
+    if !unsaved.arrives() && !unsaved.ends() {
+        return None;
+    }
+    let spec = unsaved.spec()?;
+    Some(Record {
+        job: unsaved.id,
+        tenant: unsaved.row.facts.tenant.to_string(),
+        model: spec.model.clone(),
+        metadata: spec.metadata.clone(),
+        submitted_ms: unsaved.row.submitted_ms,
+        ended: ended(unsaved),
+    })
+}
+
+fn ended(unsaved: &Unsaved) -> Option<Ended> {
+    let end = unsaved.log().end()?;
+    Some(Ended {
+        at_ms: unsaved.row.ended_ms?,
+        end: end.clone(),
+        value: unsaved.log().fold().value.map(|value| value.to_json()),
+    })
+}
+
+fn fixed(unsaved: &Unsaved) -> Result<rows::JobRow, serde_json::Error> {
+    let row = &unsaved.row;
+    Ok(rows::JobRow {
+        tenant: row.facts.tenant.to_string(),
+        spec: match unsaved.spec() {
+            Some(spec) => serde_json::to_string(spec)?,
+            None => String::new(),
+        },
+        shape: serde_json::to_string(&*row.facts.shape)?,
+        key: row
+            .key
+            .as_ref()
+            .map(|(_, key)| (key.to_string(), hex(&row.request))),
+        submitted_ms: number(row.submitted_ms),
+    })
+}
+
+fn run(row: &JobRow) -> Result<RunRow, serde_json::Error> {
+    let last = row.log.last();
+    Ok(RunRow {
+        state: row.state.to_string(),
+        until_ms: number(row.until_ms),
+        claims: row.claims.into(),
+        deliveries: row.deliveries.into(),
+        losses: row.losses.into(),
+        restarts: row.restarts.into(),
+        cancelled_ms: row.cancelled_ms.map(number),
+        claimed_ms: row.claimed_ms.map(number),
+        ended_ms: row.ended_ms.map(number),
+        record: serde_json::to_string(&row.record)?,
+        lineage: serde_json::to_string(row.log.lineage())?,
+        epoch: last.epoch.to_string(),
+        seq: number(last.seq),
+    })
+}
+
+fn entry_row(entry: &Entry) -> Result<EntryRow, serde_json::Error> {
+    Ok(EntryRow {
+        seq: number(entry.position.seq),
+        epoch: entry.position.epoch.to_string(),
+        opens: entry
+            .opens
+            .map(|parent| parent.map_or_else(String::new, |parent| parent.to_string())),
+        kind: entry.event.kind().to_owned(),
+        payload: event::encode(&entry.event)?,
+    })
+}
+
+/// A job as it was stored.
+pub(super) fn read(job: StoredJob) -> Result<(JobId, JobRow), BackendError> {
+    let what = job.job.clone();
+    read_job(job).map_err(|error| BackendError::Corrupt(format!("job {what}: {error}")))
+}
+
+type Unreadable = Box<dyn std::error::Error + Send + Sync>;
+
+fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
+    let id: JobId = job.job.parse()?;
+    let StoredJob {
+        fixed,
+        run,
+        snapshot,
+        entries,
+        raw,
+        ..
+    } = job;
+    let tenant: Arc<str> = fixed.tenant.into();
+    let facts = Arc::new(JobFacts {
+        id,
+        tenant: Arc::clone(&tenant),
+        shape: Arc::new(serde_json::from_str(&fixed.shape)?),
+    });
+    let fold: Fold = serde_json::from_str(&snapshot)?;
+    let at = fold.position;
+    let tail: Vec<Entry> = entries.iter().map(read_entry).collect::<Result<_, _>>()?;
+    let last = Position {
+        epoch: run.epoch.parse()?,
+        seq: count(run.seq),
+    };
+    let log = JobLog::stored(serde_json::from_str(&run.lineage)?, last, fold, tail);
+    let request = fixed
+        .key
+        .as_ref()
+        .map(|(_, request)| unhex(request))
+        .unwrap_or_default();
+    Ok((
+        id,
+        JobRow {
+            facts,
+            spec: match fixed.spec.as_str() {
+                "" => None,
+                spec => Some(Arc::new(serde_json::from_str(spec)?)),
+            },
+            key: fixed.key.map(|(key, _)| (tenant, key.into())),
+            request,
+            state: state(&run.state)?,
+            token: None,
+            until_ms: count(run.until_ms),
+            claims: small(run.claims),
+            deliveries: small(run.deliveries),
+            losses: small(run.losses),
+            restarts: small(run.restarts),
+            cancelled_ms: run.cancelled_ms.map(count),
+            submitted_ms: count(fixed.submitted_ms),
+            claimed_ms: run.claimed_ms.map(count),
+            ended_ms: run.ended_ms.map(count),
+            snapshot_bytes: snapshot.len(),
+            record: serde_json::from_str(&run.record)?,
+            stored: Stored {
+                fixed: true,
+                seq: last.seq,
+                snapshot: Some(at),
+                raw_len: raw.0.len(),
+                raw_parts: raw.1,
+                raw_restarts: false,
+                end: run.ended_ms.is_some(),
+                behind_bytes: 0,
+            },
+            log,
+            raw: raw.0,
+        },
+    ))
+}
+
+fn read_entry(row: &EntryRow) -> Result<Entry, Unreadable> {
+    let position = Position {
+        epoch: row.epoch.parse()?,
+        seq: count(row.seq),
+    };
+    let opens = match row.opens.as_deref() {
+        None => None,
+        Some("") => Some(None),
+        Some(parent) => Some(Some(Epoch::from_str(parent)?)),
+    };
+    Ok(event::decode(position, opens, &row.kind, &row.payload)?)
+}
+
+fn state(word: &str) -> Result<JobState, serde_json::Error> {
+    serde_json::from_value(serde_json::Value::from(word))
+}
+
+/// Times and seqs stay far below this bound.
+fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+fn small(number: i64) -> u32 {
+    u32::try_from(number).unwrap_or_default()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What is no hash names no request: a key with it conflicts with every other.
+fn unhex(text: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (byte, at) in bytes.iter_mut().zip((0..text.len()).step_by(2)) {
+        *byte = text
+            .get(at..at + 2)
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+            .unwrap_or_default();
+    }
+    bytes
+}

@@ -1,0 +1,48 @@
+//! The way of ends into the archive, beside the hot path.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::archive::Archive;
+use crate::clock;
+use crate::store::StoreError;
+
+/// How often the outbox is looked at.
+const PERIOD: Duration = Duration::from_millis(500);
+/// How often the archive lets go of what is past its retention.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// Moves what the outbox holds until `going_down` says so, and then once more.
+pub async fn run(archive: Archive, mut going_down: watch::Receiver<bool>) {
+    let mut forget_at = clock::now();
+    loop {
+        let down = *going_down.borrow();
+        if clock::now() >= forget_at {
+            forget_at = clock::now() + FORGET_EVERY;
+            told(until_done(|| archive.forget(clock::now_ms())).await);
+        }
+        told(until_done(|| archive.drain()).await);
+        if down {
+            return;
+        }
+        tokio::select! {
+            _ = going_down.changed() => {}
+            () = clock::sleep(PERIOD) => {}
+        }
+    }
+}
+
+async fn until_done<F: Future<Output = Result<bool, StoreError>>>(
+    mut step: impl FnMut() -> F,
+) -> Result<(), StoreError> {
+    while step().await? {}
+    Ok(())
+}
+
+/// What could not be moved stays where it is, and is tried again.
+fn told(result: Result<(), StoreError>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "the archive cannot be written now");
+    }
+}

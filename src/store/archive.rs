@@ -1,0 +1,297 @@
+//! The tables of the archive, and the outbox they are filled from.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row as _, SqliteConnection};
+
+use super::engine::OutboxRow;
+use super::{Store, StoreError};
+
+/// Tokens as the tables have them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct UsageColumns {
+    /// Tokens of the prompt.
+    pub input: i64,
+    /// Tokens of the answer.
+    pub output: i64,
+    /// Of those, reasoning.
+    pub reasoning: i64,
+    /// Of the prompt's, cached.
+    pub cached: i64,
+    /// Whether any of it is an estimate.
+    pub estimated: bool,
+}
+
+/// A job in the archive.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ArchiveRow {
+    /// The job.
+    pub id: String,
+    /// Whose it is.
+    pub tenant: String,
+    /// The model that was asked for.
+    pub model: String,
+    /// The client's own words, JSON.
+    pub metadata: String,
+    /// The state's word: `queued` until it has ended.
+    pub status: String,
+    /// When it was submitted.
+    pub submitted_ms: i64,
+    /// When it ended.
+    pub ended_ms: Option<i64>,
+    /// Why it ended otherwise than completed.
+    pub error_code: Option<String>,
+    /// The error, JSON.
+    pub error: Option<String>,
+    /// The value, JSON.
+    pub value: Option<String>,
+    /// The value's hash.
+    pub sha256: Option<String>,
+    /// The last answer that was whole but invalid, JSON.
+    pub best: Option<String>,
+    /// Tokens of all attempts.
+    pub usage: UsageColumns,
+    /// How long things took, JSON.
+    pub timings: String,
+}
+
+/// One attempt in the archive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AttemptRow {
+    /// Its number.
+    pub n: i64,
+    /// Its tokens.
+    pub usage: UsageColumns,
+    /// Places of its text that were put right.
+    pub repairs: i64,
+}
+
+/// What is listed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ListFilter {
+    /// Whose jobs.
+    pub tenant: String,
+    /// Only these states; none for all.
+    pub status: Option<String>,
+    /// Only this model's.
+    pub model: Option<String>,
+    /// Submitted at this time or later.
+    pub since_ms: Option<i64>,
+    /// Submitted before this time.
+    pub until_ms: Option<i64>,
+    /// Only jobs before this id: the last of the page before.
+    pub before: Option<String>,
+    /// How many at most.
+    pub limit: i64,
+}
+
+impl Store {
+    /// The oldest rows of the outbox, at most `limit`.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn outbox(&self, limit: i64) -> Result<Vec<OutboxRow>, StoreError> {
+        let rows = sqlx::query("SELECT id, job, record FROM engine_outbox ORDER BY id LIMIT $1")
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await?;
+        let read = |row: &SqliteRow| -> Result<OutboxRow, sqlx::Error> {
+            Ok(OutboxRow {
+                id: row.try_get("id")?,
+                job: row.try_get("job")?,
+                record: row.try_get("record")?,
+            })
+        };
+        Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    /// The highest number in the outbox ever given, 0 for none.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn outbox_last(&self) -> Result<i64, StoreError> {
+        let last: Option<i64> = sqlx::query_scalar("SELECT MAX(id) FROM engine_outbox")
+            .fetch_one(&self.readers)
+            .await?;
+        Ok(last.unwrap_or_default())
+    }
+
+    /// Writes jobs with their attempts into the archive and takes what told of them out of the outbox, in one
+    /// transaction. A job that is there is replaced.
+    ///
+    /// # Errors
+    /// The disk is full, or the database cannot be used; then nothing was written.
+    pub async fn archive(
+        &self,
+        jobs: &[(ArchiveRow, Vec<AttemptRow>)],
+        done: &[i64],
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        for (job, attempts) in jobs {
+            write_job(&mut transaction, job).await?;
+            for attempt in attempts {
+                write_attempt(&mut transaction, &job.id, attempt).await?;
+            }
+        }
+        for id in done {
+            sqlx::query("DELETE FROM engine_outbox WHERE id = $1")
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Jobs of a tenant, newest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn list(&self, filter: &ListFilter) -> Result<Vec<ArchiveRow>, StoreError> {
+        let rows: Vec<ArchiveRow> = sqlx::query_as(
+            "SELECT * FROM jobs WHERE tenant = $1 AND ($2 IS NULL OR status = $2) AND ($3 IS NULL OR model = $3) \
+             AND ($4 IS NULL OR submitted_ms >= $4) AND ($5 IS NULL OR submitted_ms < $5) \
+             AND ($6 IS NULL OR id < $6) ORDER BY id DESC LIMIT $7",
+        )
+        .bind(&filter.tenant)
+        .bind(&filter.status)
+        .bind(&filter.model)
+        .bind(filter.since_ms)
+        .bind(filter.until_ms)
+        .bind(&filter.before)
+        .bind(filter.limit)
+        .fetch_all(&self.readers)
+        .await?;
+        Ok(rows)
+    }
+
+    /// The attempts of a job.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn attempts(&self, job: &str) -> Result<Vec<AttemptRow>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM attempts WHERE job = $1 ORDER BY n")
+            .bind(job)
+            .fetch_all(&self.readers)
+            .await?;
+        let read = |row: &SqliteRow| -> Result<AttemptRow, sqlx::Error> {
+            Ok(AttemptRow {
+                n: row.try_get("n")?,
+                usage: UsageColumns::from_row(row)?,
+                repairs: row.try_get("repairs")?,
+            })
+        };
+        Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    /// Drops ended jobs that ended before a time, and the oldest over a count, at most `limit` in one go. Returns how
+    /// many.
+    ///
+    /// # Errors
+    /// The database cannot be used; then nothing was dropped.
+    pub async fn forget_archived(&self, before_ms: i64, keep: i64, limit: i64) -> Result<u64, StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let due: Vec<String> = sqlx::query_scalar(
+            "SELECT id FROM jobs WHERE ended_ms IS NOT NULL AND (ended_ms < $1 OR id NOT IN \
+             (SELECT id FROM jobs WHERE ended_ms IS NOT NULL ORDER BY ended_ms DESC LIMIT $2)) \
+             ORDER BY ended_ms LIMIT $3",
+        )
+        .bind(before_ms)
+        .bind(keep)
+        .bind(limit)
+        .fetch_all(&mut *transaction)
+        .await?;
+        for job in &due {
+            for statement in [
+                "DELETE FROM attempts WHERE job = $1",
+                "DELETE FROM jobs WHERE id = $1",
+            ] {
+                sqlx::query(statement)
+                    .bind(job)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+        }
+        transaction.commit().await?;
+        Ok(due.len() as u64)
+    }
+}
+
+impl FromRow<'_, SqliteRow> for UsageColumns {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            input: row.try_get("input_tokens")?,
+            output: row.try_get("output_tokens")?,
+            reasoning: row.try_get("reasoning_tokens")?,
+            cached: row.try_get("cached_input_tokens")?,
+            estimated: row.try_get("estimated")?,
+        })
+    }
+}
+
+impl FromRow<'_, SqliteRow> for ArchiveRow {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            tenant: row.try_get("tenant")?,
+            model: row.try_get("model")?,
+            metadata: row.try_get("metadata")?,
+            status: row.try_get("status")?,
+            submitted_ms: row.try_get("submitted_ms")?,
+            ended_ms: row.try_get("ended_ms")?,
+            error_code: row.try_get("error_code")?,
+            error: row.try_get("error")?,
+            value: row.try_get("value")?,
+            sha256: row.try_get("sha256")?,
+            best: row.try_get("best")?,
+            usage: UsageColumns::from_row(row)?,
+            timings: row.try_get("timings")?,
+        })
+    }
+}
+
+async fn write_job(to: &mut SqliteConnection, job: &ArchiveRow) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO jobs (id, tenant, model, metadata, status, submitted_ms, ended_ms, error_code, error, \
+         value, sha256, best, input_tokens, output_tokens, reasoning_tokens, cached_input_tokens, estimated, timings) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+    )
+    .bind(&job.id)
+    .bind(&job.tenant)
+    .bind(&job.model)
+    .bind(&job.metadata)
+    .bind(&job.status)
+    .bind(job.submitted_ms)
+    .bind(job.ended_ms)
+    .bind(&job.error_code)
+    .bind(&job.error)
+    .bind(&job.value)
+    .bind(&job.sha256)
+    .bind(&job.best)
+    .bind(job.usage.input)
+    .bind(job.usage.output)
+    .bind(job.usage.reasoning)
+    .bind(job.usage.cached)
+    .bind(job.usage.estimated)
+    .bind(&job.timings)
+    .execute(to)
+    .await?;
+    Ok(())
+}
+
+async fn write_attempt(to: &mut SqliteConnection, job: &str, attempt: &AttemptRow) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO attempts (job, n, input_tokens, output_tokens, reasoning_tokens, \
+         cached_input_tokens, estimated, repairs) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(job)
+    .bind(attempt.n)
+    .bind(attempt.usage.input)
+    .bind(attempt.usage.output)
+    .bind(attempt.usage.reasoning)
+    .bind(attempt.usage.cached)
+    .bind(attempt.usage.estimated)
+    .bind(attempt.repairs)
+    .execute(to)
+    .await?;
+    Ok(())
+}

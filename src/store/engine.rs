@@ -1,0 +1,372 @@
+//! The tables of the embedded engine: what changed since the batch before, in one transaction.
+
+use std::collections::HashMap;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row as _, SqliteConnection};
+
+use super::{Store, StoreError};
+
+/// What is fixed with a job.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JobRow {
+    /// Whose it is.
+    pub tenant: String,
+    /// The request, JSON; empty once the job has ended.
+    pub spec: String,
+    /// What its schema declares, JSON.
+    pub shape: String,
+    /// The client's idempotency key, and the hash of the request it named, hexadecimal.
+    pub key: Option<(String, String)>,
+    /// When it was submitted.
+    pub submitted_ms: i64,
+}
+
+/// Where a job stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RunRow {
+    /// The state's word.
+    pub state: String,
+    /// When its lease ends, or its waiting.
+    pub until_ms: i64,
+    /// Deliveries ever.
+    pub claims: i64,
+    /// Deliveries that count.
+    pub deliveries: i64,
+    /// Leases lost in a row without progress.
+    pub losses: i64,
+    /// Ends of the process in a row without progress.
+    pub restarts: i64,
+    /// When its cancel was asked for.
+    pub cancelled_ms: Option<i64>,
+    /// When it was first claimed.
+    pub claimed_ms: Option<i64>,
+    /// When it ended.
+    pub ended_ms: Option<i64>,
+    /// The attempt record, JSON.
+    pub record: String,
+    /// The line of epochs, JSON.
+    pub lineage: String,
+    /// The last position.
+    pub epoch: String,
+    /// The last position.
+    pub seq: i64,
+}
+
+/// An entry of a log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EntryRow {
+    /// Its number.
+    pub seq: i64,
+    /// Its epoch.
+    pub epoch: String,
+    /// The parent of the epoch that it opens, empty for a job's first epoch; `None` where it opens none.
+    pub opens: Option<String>,
+    /// Its kind.
+    pub kind: String,
+    /// Its payload.
+    pub payload: String,
+}
+
+/// The raw text of the running attempt.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RawChange {
+    /// What was stored of it is of an attempt before.
+    pub restarts: bool,
+    /// The place of the new piece behind the others.
+    pub part: i64,
+    /// The new piece; empty for none.
+    pub text: String,
+}
+
+/// What has changed of a job since it was last stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JobChange {
+    /// The job.
+    pub job: String,
+    /// What is fixed with it, the first time.
+    pub fixed: Option<JobRow>,
+    /// Where it stands.
+    pub run: RunRow,
+    /// A new folded state, JSON, and the seq up to which the stored tail is dropped.
+    pub snapshot: Option<(String, i64)>,
+    /// New entries.
+    pub entries: Vec<EntryRow>,
+    /// New raw text.
+    pub raw: RawChange,
+}
+
+/// What the archive is to be told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OutboxRow {
+    /// Its place in the order.
+    pub id: i64,
+    /// The job.
+    pub job: String,
+    /// What became of it, JSON.
+    pub record: String,
+}
+
+/// One transaction.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Batch {
+    /// Jobs that changed.
+    pub changes: Vec<JobChange>,
+    /// What the archive is to be told of it.
+    pub outbox: Vec<OutboxRow>,
+    /// Jobs that are past their retention.
+    pub forgotten: Vec<String>,
+}
+
+/// A job as it is stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredJob {
+    /// The job.
+    pub job: String,
+    /// What is fixed with it.
+    pub fixed: JobRow,
+    /// Where it stands.
+    pub run: RunRow,
+    /// The folded state, JSON.
+    pub snapshot: String,
+    /// The tail behind it.
+    pub entries: Vec<EntryRow>,
+    /// The raw text of the running attempt, and in how many pieces it lies.
+    pub raw: (String, i64),
+}
+
+impl Store {
+    /// Writes a batch, all of it or nothing.
+    ///
+    /// # Errors
+    /// The disk is full, or the database cannot be used; then nothing was written.
+    pub async fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        for change in &batch.changes {
+            write_change(&mut transaction, change).await?;
+        }
+        for row in &batch.outbox {
+            sqlx::query("INSERT INTO engine_outbox (id, job, record) VALUES ($1, $2, $3)")
+                .bind(row.id)
+                .bind(&row.job)
+                .bind(&row.record)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        for job in &batch.forgotten {
+            forget(&mut transaction, job).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Everything the engine had stored, in the order of submission.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn jobs(&self) -> Result<Vec<StoredJob>, StoreError> {
+        let mut entries = self.entries().await?;
+        let mut raw = self.raw().await?;
+        let rows = sqlx::query(
+            "SELECT j.id, j.tenant, j.spec, j.shape, j.idempotency_key, j.request_sha256, j.submitted_ms, r.*, s.fold \
+             FROM engine_jobs j JOIN engine_runs r ON r.job = j.id JOIN engine_snapshots s ON s.job = j.id \
+             ORDER BY j.submitted_ms, j.id",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        let stored = rows.iter().map(|row| {
+            let job: String = row.try_get("id")?;
+            Ok(StoredJob {
+                fixed: JobRow::from_row(row)?,
+                run: RunRow::from_row(row)?,
+                snapshot: row.try_get("fold")?,
+                entries: entries.remove(&job).unwrap_or_default(),
+                raw: raw.remove(&job).unwrap_or_default(),
+                job,
+            })
+        });
+        stored.collect()
+    }
+
+    async fn entries(&self) -> Result<HashMap<String, Vec<EntryRow>>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM engine_entries ORDER BY job, seq")
+            .fetch_all(&self.readers)
+            .await?;
+        let mut found: HashMap<String, Vec<EntryRow>> = HashMap::new();
+        for row in rows {
+            let entry = EntryRow {
+                seq: row.try_get("seq")?,
+                epoch: row.try_get("epoch")?,
+                opens: row.try_get("opens")?,
+                kind: row.try_get("kind")?,
+                payload: row.try_get("payload")?,
+            };
+            found.entry(row.try_get("job")?).or_default().push(entry);
+        }
+        Ok(found)
+    }
+
+    async fn raw(&self) -> Result<HashMap<String, (String, i64)>, StoreError> {
+        let rows = sqlx::query("SELECT job, text FROM engine_raw ORDER BY job, part")
+            .fetch_all(&self.readers)
+            .await?;
+        let mut found: HashMap<String, (String, i64)> = HashMap::new();
+        for row in rows {
+            let (text, parts) = found.entry(row.try_get("job")?).or_default();
+            text.push_str(row.try_get("text")?);
+            *parts += 1;
+        }
+        Ok(found)
+    }
+}
+
+impl FromRow<'_, SqliteRow> for JobRow {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        let key: Option<String> = row.try_get("idempotency_key")?;
+        let request: Option<String> = row.try_get("request_sha256")?;
+        Ok(Self {
+            tenant: row.try_get("tenant")?,
+            spec: row.try_get("spec")?,
+            shape: row.try_get("shape")?,
+            key: key.zip(request),
+            submitted_ms: row.try_get("submitted_ms")?,
+        })
+    }
+}
+
+impl FromRow<'_, SqliteRow> for RunRow {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            state: row.try_get("state")?,
+            until_ms: row.try_get("until_ms")?,
+            claims: row.try_get("claims")?,
+            deliveries: row.try_get("deliveries")?,
+            losses: row.try_get("losses")?,
+            restarts: row.try_get("restarts")?,
+            cancelled_ms: row.try_get("cancelled_ms")?,
+            claimed_ms: row.try_get("claimed_ms")?,
+            ended_ms: row.try_get("ended_ms")?,
+            record: row.try_get("record")?,
+            lineage: row.try_get("lineage")?,
+            epoch: row.try_get("epoch")?,
+            seq: row.try_get("seq")?,
+        })
+    }
+}
+
+async fn write_change(to: &mut SqliteConnection, change: &JobChange) -> Result<(), StoreError> {
+    if let Some(fixed) = &change.fixed {
+        write_fixed(to, &change.job, fixed).await?;
+    }
+    write_run(to, &change.job, &change.run).await?;
+    if let Some((fold, seq)) = &change.snapshot {
+        sqlx::query(
+            "INSERT INTO engine_snapshots (job, fold) VALUES ($1, $2) \
+             ON CONFLICT (job) DO UPDATE SET fold = excluded.fold",
+        )
+        .bind(&change.job)
+        .bind(fold)
+        .execute(&mut *to)
+        .await?;
+        sqlx::query("DELETE FROM engine_entries WHERE job = $1 AND seq <= $2")
+            .bind(&change.job)
+            .bind(seq)
+            .execute(&mut *to)
+            .await?;
+    }
+    for entry in &change.entries {
+        sqlx::query(
+            "INSERT INTO engine_entries (job, seq, epoch, opens, kind, payload) VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(&change.job)
+        .bind(entry.seq)
+        .bind(&entry.epoch)
+        .bind(&entry.opens)
+        .bind(&entry.kind)
+        .bind(&entry.payload)
+        .execute(&mut *to)
+        .await?;
+    }
+    write_raw(to, &change.job, &change.raw).await?;
+    if change.run.ended_ms.is_some() {
+        sqlx::query("UPDATE engine_jobs SET spec = '' WHERE id = $1")
+            .bind(&change.job)
+            .execute(&mut *to)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn write_fixed(to: &mut SqliteConnection, job: &str, fixed: &JobRow) -> Result<(), StoreError> {
+    let (key, request) = fixed.key.as_ref().map(|(key, request)| (key, request)).unzip();
+    sqlx::query(
+        "INSERT INTO engine_jobs (id, tenant, spec, shape, idempotency_key, request_sha256, submitted_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(job)
+    .bind(&fixed.tenant)
+    .bind(&fixed.spec)
+    .bind(&fixed.shape)
+    .bind(key)
+    .bind(request)
+    .bind(fixed.submitted_ms)
+    .execute(to)
+    .await?;
+    Ok(())
+}
+
+async fn write_run(to: &mut SqliteConnection, job: &str, run: &RunRow) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO engine_runs (job, state, until_ms, claims, deliveries, losses, restarts, cancelled_ms, \
+         claimed_ms, ended_ms, record, lineage, epoch, seq) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+    )
+    .bind(job)
+    .bind(&run.state)
+    .bind(run.until_ms)
+    .bind(run.claims)
+    .bind(run.deliveries)
+    .bind(run.losses)
+    .bind(run.restarts)
+    .bind(run.cancelled_ms)
+    .bind(run.claimed_ms)
+    .bind(run.ended_ms)
+    .bind(&run.record)
+    .bind(&run.lineage)
+    .bind(&run.epoch)
+    .bind(run.seq)
+    .execute(to)
+    .await?;
+    Ok(())
+}
+
+async fn write_raw(to: &mut SqliteConnection, job: &str, raw: &RawChange) -> Result<(), StoreError> {
+    if raw.restarts {
+        sqlx::query("DELETE FROM engine_raw WHERE job = $1")
+            .bind(job)
+            .execute(&mut *to)
+            .await?;
+    }
+    if !raw.text.is_empty() {
+        sqlx::query("INSERT INTO engine_raw (job, part, text) VALUES ($1, $2, $3)")
+            .bind(job)
+            .bind(raw.part)
+            .bind(&raw.text)
+            .execute(to)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn forget(to: &mut SqliteConnection, job: &str) -> Result<(), StoreError> {
+    for statement in [
+        "DELETE FROM engine_jobs WHERE id = $1",
+        "DELETE FROM engine_runs WHERE job = $1",
+        "DELETE FROM engine_snapshots WHERE job = $1",
+        "DELETE FROM engine_entries WHERE job = $1",
+        "DELETE FROM engine_raw WHERE job = $1",
+    ] {
+        sqlx::query(statement).bind(job).execute(&mut *to).await?;
+    }
+    Ok(())
+}

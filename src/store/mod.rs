@@ -1,0 +1,187 @@
+//! The data folder: one SQLite database, one writer, `migrations/`. The only place for SQL.
+//!
+//! Tables `engine_…` belong to the embedded engine ([`engine`]), the others to the archive ([`archive`]); neither
+//! reads the other's. What comes in and goes out are plain rows: texts, numbers, milliseconds since 1970.
+//!
+//! The database is in WAL mode. With `synchronous=NORMAL` a commit survives the end of the process in any way, with
+//! `FULL` also that of the machine (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
+
+pub mod archive;
+pub mod engine;
+mod error;
+mod folder;
+mod migrate;
+
+use std::path::Path;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::SqlitePool;
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+
+pub use self::error::StoreError;
+use self::folder::Folder;
+
+/// The database's file in the data folder.
+const FILE: &str = "livedraft.db";
+/// Bytes of one of its pages.
+const PAGE_BYTES: u64 = 4_096;
+
+/// Where the data is kept, and how safely.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoreOptions {
+    /// The data folder; it is made where it is not there. Default: `livedraft-data`.
+    pub folder: String,
+    /// Whether nothing is stored: everything is in memory and ends with the process. Default: false.
+    pub ephemeral: bool,
+    /// Whether a commit waits for the disk, so that it survives the loss of power. Default: false.
+    pub sync_full: bool,
+    /// Bytes of a file that is given up when the disk is full, so that jobs can still end. Default: 4 MiB.
+    pub reserve_bytes: u64,
+    /// Bytes that the database may take; 0 for as many as there are. Default: 0.
+    pub bytes_max: u64,
+    /// How long a statement waits for a lock of another program, ms. Default: 5,000.
+    pub busy_timeout_ms: u64,
+    /// Connections that read beside the writer. Default: 2.
+    pub readers: u32,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            folder: "livedraft-data".to_owned(),
+            ephemeral: false,
+            sync_full: false,
+            reserve_bytes: 4 * 1024 * 1024,
+            bytes_max: 0,
+            busy_timeout_ms: 5_000,
+            readers: 2,
+        }
+    }
+}
+
+impl StoreOptions {
+    /// Options of a store that is in memory alone.
+    pub fn ephemeral() -> Self {
+        Self {
+            ephemeral: true,
+            ..Self::default()
+        }
+    }
+}
+
+/// The open database.
+#[derive(Debug)]
+pub struct Store {
+    /// One connection: writes come one behind the other.
+    writer: SqlitePool,
+    readers: SqlitePool,
+    folder: Option<Folder>,
+}
+
+impl Store {
+    /// Opens the database, makes it if it is not there, and brings its tables forward.
+    ///
+    /// # Errors
+    /// A folder that cannot be written or that another process uses, a file that is damaged or of a newer version.
+    pub async fn open(options: &StoreOptions) -> Result<Self, StoreError> {
+        let folder = match options.ephemeral {
+            true => None,
+            false => Some(Folder::take(Path::new(&options.folder), options.reserve_bytes)?),
+        };
+        let file = folder.as_ref().map(|folder| folder.path().join(FILE));
+        let place = file.as_deref().unwrap_or_else(|| Path::new(":memory:"));
+        let connect = connect_options(options, file.as_deref())?;
+        let writer = pool(1)
+            .connect_with(connect.clone())
+            .await
+            .map_err(|error| StoreError::open(place, &error))?;
+        check(&writer, place).await?;
+        migrate::run(&writer, place).await?;
+        // A database in memory is its connection's own.
+        let readers = match file {
+            Some(_) => pool(options.readers)
+                .connect_with(connect.pragma("query_only", "ON"))
+                .await
+                .map_err(|error| StoreError::open(place, &error))?,
+            None => writer.clone(),
+        };
+        Ok(Self {
+            writer,
+            readers,
+            folder,
+        })
+    }
+
+    /// Whether what is written outlives the process.
+    pub const fn is_durable(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// Gives up the reserve, so that a full disk has room for the ends of jobs; false if there is none any more.
+    pub fn free_reserve(&self) -> bool {
+        self.folder.as_ref().is_some_and(Folder::free_reserve)
+    }
+
+    /// Takes the reserve again where there is room for it.
+    pub fn restore_reserve(&self) {
+        if let Some(folder) = &self.folder {
+            folder.restore_reserve();
+        }
+    }
+
+    /// Closes the database in order: what its log holds is moved into its file.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+}
+
+fn connect_options(options: &StoreOptions, file: Option<&Path>) -> Result<SqliteConnectOptions, StoreError> {
+    let connect = match file {
+        Some(file) => SqliteConnectOptions::new().filename(file).create_if_missing(true),
+        None => SqliteConnectOptions::from_str("sqlite::memory:")
+            .map_err(|error| StoreError::open(Path::new(":memory:"), &error))?,
+    };
+    let synchronous = if options.sync_full {
+        SqliteSynchronous::Full
+    } else {
+        SqliteSynchronous::Normal
+    };
+    let connect = match options.bytes_max / PAGE_BYTES {
+        0 => connect,
+        pages => connect.pragma("max_page_count", pages.to_string()),
+    };
+    Ok(connect
+        .page_size(PAGE_BYTES as u32)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(synchronous)
+        .busy_timeout(Duration::from_millis(options.busy_timeout_ms)))
+}
+
+/// Looks through the file's structure: a damaged one is refused before anything is written to it.
+async fn check(writer: &SqlitePool, place: &Path) -> Result<(), StoreError> {
+    let told: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+        .fetch_one(writer)
+        .await
+        .map_err(|error| StoreError::open(place, &error))?;
+    if told == "ok" {
+        Ok(())
+    } else {
+        Err(StoreError::Damaged {
+            file: place.to_owned(),
+            what: told,
+        })
+    }
+}
