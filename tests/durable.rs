@@ -1,5 +1,9 @@
 //! The data folder: what was promised is there after a restart, also after one that nobody announced.
-#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test stops where it fails; the kills are counted aloud"
+)]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
