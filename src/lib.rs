@@ -14,8 +14,10 @@
 
 pub mod job;
 pub mod partial;
+pub mod recent;
 pub mod schema;
 
+pub mod access;
 pub mod event;
 pub mod wire;
 

@@ -10,11 +10,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     // 0: pure
     ("job", &[]),
     ("partial", &[]),
+    ("recent", &[]),
     ("schema", &["partial"]),
     ("event", &["job", "partial"]),
     // 1: pure
+    ("access", &["recent"]),
     ("wire", &["job", "event", "partial"]),
-    ("session", &["wire", "event", "job"]),
+    ("session", &["access", "wire", "event", "job"]),
     // 2: rim
     ("clock", &[]),
     ("backend", &["job", "event", "partial", "clock"]),
@@ -29,11 +31,11 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // 4: shell
-    ("client", &["wire", "event", "job", "partial", "clock"]),
+    ("client", &["access", "wire", "event", "job", "partial", "clock"]),
     (
         "server",
         &[
-            "session", "wire", "event", "submit", "hub", "backend", "job", "clock",
+            "session", "access", "wire", "event", "submit", "hub", "backend", "job", "clock",
         ],
     ),
     // 5: root
@@ -58,10 +60,14 @@ const FENCES: &[(&str, &[&str])] = &[
     ("tokio_tungstenite", &["client"]),
     ("clap", &["cli", "config", "main"]),
     ("prost", &["wire"]),
+    ("subtle", &["access"]),
+    ("getrandom", &["clock"]),
 ];
 
 /// Modules of layers 0 and 1: no runtime, no clock, no logging.
-const PURE: &[&str] = &["job", "partial", "schema", "event", "wire", "session"];
+const PURE: &[&str] = &[
+    "job", "partial", "recent", "schema", "access", "event", "wire", "session",
+];
 const IMPURE_CRATES: &[&str] = &["tokio", "tracing"];
 
 const LINES_MAX: usize = 600;

@@ -8,10 +8,11 @@ mod io;
 mod pace;
 mod viewers;
 
-use self::pace::{Heartbeat, Pace, Strikes};
+use self::pace::{Heartbeat, Strikes};
 use self::viewers::Viewers;
 pub use io::{Accepted, Ask, Input, Output, SessionOptions, Watched};
 
+use crate::access::Pace;
 use crate::event::Position;
 use crate::job::JobId;
 use crate::wire::{
