@@ -88,7 +88,13 @@ impl<K: Eq + Hash, V> Recent<K, V> {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.bytes += bytes;
-        &mut self.young.entries.entry(key).insert_entry((value, bytes)).into_mut().0
+        &mut self
+            .young
+            .entries
+            .entry(key)
+            .insert_entry((value, bytes))
+            .into_mut()
+            .0
     }
 }
 

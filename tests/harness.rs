@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
+use livedraft::access::Token;
 use livedraft::backend::embedded::{Embedded, EngineOptions};
 use livedraft::backend::{Append, Appended, Backend, EventLog, Fenced, JobQueue, Submission, Write};
 use livedraft::clock;
@@ -103,6 +104,17 @@ impl House {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.running.addr())
+    }
+
+    /// A socket that shows a key on its upgrade and whose welcome was read.
+    pub(crate) async fn client_with(&self, key: &Token) -> Client {
+        let mut request = self.request();
+        let shown = format!("Bearer {}", key.reveal()).parse().unwrap();
+        request.headers_mut().insert("authorization", shown);
+        let (socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        let mut client = Client { socket };
+        client.expect("welcome").await;
+        client
     }
 
     /// A socket whose welcome was read.

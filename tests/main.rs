@@ -15,6 +15,7 @@ mod fold_vectors;
 mod fuzz_corpus;
 mod harness;
 mod json_cases;
+mod keys;
 mod llm_openai;
 mod llm_scripted;
 mod llm_sse;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use livedraft::access::Scope;
 use livedraft::job::{JobSpec, JobState, Outcome, Script, SpecLimits, Transition, next};
 use livedraft::llm::LlmErrorKind;
 use livedraft::partial::parse;
@@ -88,6 +89,12 @@ fn the_closes_are_the_closes() {
     ] {
         assert_eq!(Close::invites_back(number), back, "{number}");
     }
+}
+
+#[test]
+fn the_scopes_are_the_scopes() {
+    let page: Vec<_> = table("scopes").iter().map(|row| row[0].to_owned()).collect();
+    assert_eq!(page, Scope::ALL.map(|scope| code(scope.word())));
 }
 
 /// The first two cells of a table: a name, and a number, a word or nothing.

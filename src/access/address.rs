@@ -128,7 +128,15 @@ mod tests {
             assert!(!network.has(address(without)), "{network} {without}");
             assert_eq!(network.to_string().parse(), Ok(network));
         }
-        for bad in ["", "10.0.0.0/33", "10.0.0/8", "::/129", "a/8", "1.2.3.4/", "1.2.3.4/-1"] {
+        for bad in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0/8",
+            "::/129",
+            "a/8",
+            "1.2.3.4/",
+            "1.2.3.4/-1",
+        ] {
             assert!(bad.parse::<Network>().is_err(), "{bad}");
         }
     }

@@ -115,20 +115,35 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A key that was just made: the one moment in which it is whole.
-pub struct NewKey {
-    /// The key, for the client.
-    pub token: String,
-    /// Its entry, for the configuration.
-    pub entry: ApiKey,
+/// A key as a client holds it. Neither `Debug` nor anything else shows it by itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Box<str>);
+
+impl Token {
+    /// Takes a key in; blanks around it, as files have them, are taken off.
+    pub fn new(key: &str) -> Self {
+        Self(key.trim().into())
+    }
+
+    /// The key itself, for the one header it belongs in.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
 }
 
-impl fmt::Debug for NewKey {
+impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NewKey")
-            .field("entry", &self.entry)
-            .finish_non_exhaustive()
+        f.write_str("Token([redacted])")
     }
+}
+
+/// A key that was just made: the one moment in which it is whole.
+#[derive(Debug)]
+pub struct NewKey {
+    /// The key, for the client.
+    pub token: Token,
+    /// Its entry, for the configuration.
+    pub entry: ApiKey,
 }
 
 impl NewKey {
@@ -147,7 +162,7 @@ impl NewKey {
         match entry.fault() {
             Some(fault) => Err(fault),
             None => Ok(Self {
-                token: format!("{PREFIX}{id}_{secret}"),
+                token: Token(format!("{PREFIX}{id}_{secret}").into()),
                 entry,
             }),
         }

@@ -10,6 +10,6 @@ mod scope;
 
 pub use self::address::{BadNetwork, Network, client, group};
 pub use self::door::{Access, Identity, KeyFault, Unknown};
-pub use self::key::{ApiKey, BadHash, KeyHash, NewKey, TOKEN_BYTES_MAX};
+pub use self::key::{ApiKey, BadHash, KeyHash, NewKey, TOKEN_BYTES_MAX, Token};
 pub use self::pace::{Counts, Pace, Paces};
 pub use self::scope::{BadScope, Scope, Scopes};

@@ -31,6 +31,11 @@ impl Scope {
             Self::Admin => "admin",
         }
     }
+
+    /// What is told to a key that lacks it.
+    pub fn refusal(self) -> String {
+        format!("this key may not: it lacks the scope `{self}`, use one that has it")
+    }
 }
 
 impl fmt::Display for Scope {

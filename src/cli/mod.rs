@@ -6,6 +6,7 @@ mod demo;
 mod extract;
 mod failure;
 mod job;
+mod keys;
 mod outline;
 mod paint;
 pub mod parse;
@@ -25,9 +26,11 @@ use self::demo::DemoArgs;
 use self::extract::ExtractArgs;
 use self::failure::Failure;
 use self::job::{JobArgs, WatchArgs};
+use self::keys::KeysArgs;
 use self::parse::ParseArgs;
 use self::screen::Stream;
 use self::serve::ServeArgs;
+use crate::client::Client;
 
 /// Structured LLM output, live from the first token.
 #[derive(Parser, Debug)]
@@ -53,6 +56,8 @@ enum Command {
     Cancel(JobArgs),
     /// Print a job's state and value now.
     Get(JobArgs),
+    /// Make API keys.
+    Keys(KeysArgs),
     /// Turn any model's text into a live draft, without a server.
     Parse(ParseArgs),
 }
@@ -63,6 +68,13 @@ struct ServerUrl {
     /// The server.
     #[arg(long, env = "LIVEDRAFT_URL", default_value = "ws://127.0.0.1:8080")]
     url: String,
+}
+
+impl ServerUrl {
+    /// Speaks with it, with the key of the environment if there is one.
+    fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::new(&self.url).key(keys::shown()?))
+    }
 }
 
 /// Runs the command to its exit code.
@@ -90,6 +102,7 @@ fn command(command: Command) -> Result<u8, Failure> {
         Command::Watch(args) => client(job::watch(args)),
         Command::Cancel(args) => client(job::cancel(args)),
         Command::Get(args) => client(job::get(args)),
+        Command::Keys(args) => keys::run(args),
         Command::Parse(args) => Ok(parse_stdin(args)),
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::node::Node;
+use crate::access::Identity;
 use crate::backend::{BackendError, Cancelled};
 use crate::clock;
 use crate::event::{Epoch, Position};
@@ -14,7 +15,7 @@ use crate::hub::{Viewer, WatchError};
 use crate::job::{JobId, JobSpec, JobState};
 use crate::session::Accepted;
 use crate::submit::Refused;
-use crate::wire::{Code, Deliver, ErrorMessage, JobStateNow};
+use crate::wire::{Code, Deliver, ErrorMessage, JobStateNow, NO_SUCH_JOB};
 
 /// A refusal, as a socket tells it and as HTTP does.
 pub(super) type Refusal = Box<ErrorMessage>;
@@ -36,7 +37,7 @@ pub(super) fn refusal(code: Code, message: impl Into<String>) -> Refusal {
 
 /// The one answer for jobs that are unknown, past their retention, or another tenant's.
 pub(super) fn not_found() -> Refusal {
-    refusal(Code::NotFound, "no such job here, or it is past its retention")
+    refusal(Code::NotFound, NO_SUCH_JOB)
 }
 
 pub(super) fn draining(node: &Node) -> Refusal {
@@ -84,16 +85,32 @@ fn refused(refused: Refused) -> Refusal {
     })
 }
 
+/// Too much in too short a time.
+pub(super) fn too_fast(what: &str, per_second: u32, retry_after_ms: u64) -> Refusal {
+    Box::new(ErrorMessage {
+        retry_after_ms: Some(retry_after_ms),
+        ..*refusal(
+            Code::RateLimited,
+            format!("more than {per_second} {what}: wait as told"),
+        )
+    })
+}
+
 /// Keeps a job, or finds the one its key names. Paths in a refusal point into the request.
-pub(super) async fn submit(node: &Node, spec: JobSpec, key: Option<String>) -> Result<Accepted, Refusal> {
+pub(super) async fn submit(
+    node: &Node,
+    who: &Identity,
+    spec: JobSpec,
+    key: Option<String>,
+) -> Result<Accepted, Refusal> {
     if node.is_draining() {
         return Err(draining(node));
     }
-    let tenant = &node.options.tenant;
+    node.may_submit(who)?;
     let kept = node
         .parts
         .admission
-        .submit(tenant, spec, key)
+        .submit(who.tenant(), spec, key)
         .await
         .map_err(refused)?;
     let existing = kept.position.is_none();
@@ -130,12 +147,13 @@ async fn last(node: &Node, job: JobId) -> Result<Position, Refusal> {
 /// Makes a viewer of a job of the tenant.
 pub(super) async fn watch(
     node: &Node,
+    who: &Identity,
     job: JobId,
     held: Option<Position>,
     deliver: Deliver,
     wake: &Arc<Notify>,
 ) -> Result<Viewer, Refusal> {
-    own(node, job).await?;
+    own(node, who, job).await?;
     match node.parts.hub.watch(job, held, deliver, wake).await {
         Ok(viewer) => viewer.ok_or_else(not_found),
         Err(WatchError::Backend(error)) => Err(backend(&error)),
@@ -144,8 +162,8 @@ pub(super) async fn watch(
 }
 
 /// Asks for the end of a job of the tenant; the end it had already, if it had one.
-pub(super) async fn cancel(node: &Node, job: JobId) -> Result<Option<JobState>, Refusal> {
-    own(node, job).await?;
+pub(super) async fn cancel(node: &Node, who: &Identity, job: JobId) -> Result<Option<JobState>, Refusal> {
+    own(node, who, job).await?;
     let cancelled = node
         .parts
         .backend
@@ -160,14 +178,15 @@ pub(super) async fn cancel(node: &Node, job: JobId) -> Result<Option<JobState>, 
 }
 
 /// The state and value of a job of the tenant now.
-pub(super) async fn state(node: &Node, job: JobId) -> Result<Box<JobStateNow>, Refusal> {
-    own(node, job).await?;
+pub(super) async fn state(node: &Node, who: &Identity, job: JobId) -> Result<Box<JobStateNow>, Refusal> {
+    own(node, who, job).await?;
     let state = node.parts.hub.state(job).await.map_err(|error| backend(&error))?;
     state.map(Box::new).ok_or_else(not_found)
 }
 
-async fn own(node: &Node, job: JobId) -> Result<(), Refusal> {
+/// The one way to a job: nothing of it is read before this has said whose it is.
+async fn own(node: &Node, who: &Identity, job: JobId) -> Result<(), Refusal> {
     let facts = node.parts.hub.facts(job).await.map_err(|error| backend(&error))?;
-    let owned = facts.is_some_and(|facts| *facts.tenant == *node.options.tenant);
+    let owned = facts.is_some_and(|facts| facts.tenant == *who.tenant());
     if owned { Ok(()) } else { Err(not_found()) }
 }

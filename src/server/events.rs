@@ -12,7 +12,8 @@ use tokio::sync::{Notify, watch};
 
 use super::ask::{self, Refusal, refusal};
 use super::node::{Node, Place, draining};
-use super::{gate, http, problem};
+use super::{admit, http, problem};
+use crate::access::{Identity, Scope};
 use crate::clock;
 use crate::event::Position;
 use crate::hub::{Told, Viewer};
@@ -58,20 +59,21 @@ async fn open(request: &HttpRequest, job: &str, node: &Arc<Node>) -> Result<Http
     if node.is_draining() {
         return Err(ask::draining(node));
     }
+    let address = admit::address(request, &node.options);
+    node.may_arrive(address)?;
+    let who = admit::who(request, node, Scope::Read)?;
     let job = http::job_id(job)?;
     let query = web::Query::<Query>::from_query(request.query_string())
         .map_err(|error| refusal(Code::BadRequest, format!("the query cannot be taken: {error}")))?
         .into_inner();
     let held = held(request, query.starting_after.as_deref())?;
     if let Some(held) = held
-        && has_seen_the_end(node, job, held).await?
+        && has_seen_the_end(node, &who, job, held).await?
     {
         // The status that tells an EventSource to stay away.
         return Ok(HttpResponse::NoContent().finish());
     }
-    let Some(place) = node.enter() else {
-        return Ok(gate::full());
-    };
+    let place = node.enter(address)?;
     let deliver = Deliver {
         form: query.form,
         unseen: query.unseen,
@@ -81,7 +83,7 @@ async fn open(request: &HttpRequest, job: &str, node: &Arc<Node>) -> Result<Http
     };
     let wake = Arc::new(Notify::new());
     let woken = Arc::clone(&wake);
-    let watch = |node: Arc<Node>| async move { ask::watch(&node, job, held, deliver, &woken).await };
+    let watch = |node: Arc<Node>| async move { ask::watch(&node, &who, job, held, deliver, &woken).await };
     let viewer = http::on_engine(node, watch).await?;
     let events = Events {
         node: Arc::clone(node),
@@ -116,8 +118,14 @@ fn held(request: &HttpRequest, starting_after: Option<&str>) -> Result<Option<Po
         .map_err(|error: crate::event::BadPosition| refusal(Code::BadRequest, error.to_string()))
 }
 
-async fn has_seen_the_end(node: &Arc<Node>, job: JobId, held: Position) -> Result<bool, Refusal> {
-    let state = http::on_engine(node, |node| async move { ask::state(&node, job).await }).await?;
+async fn has_seen_the_end(
+    node: &Arc<Node>,
+    who: &Arc<Identity>,
+    job: JobId,
+    held: Position,
+) -> Result<bool, Refusal> {
+    let who = Arc::clone(who);
+    let state = http::on_engine(node, |node| async move { ask::state(&node, &who, job).await }).await?;
     Ok(state.status.is_end() && state.epoch == held.epoch && state.seq == held.seq)
 }
 

@@ -36,6 +36,15 @@ pub(super) enum Heard {
     Gone,
 }
 
+/// What bounds the frames of a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FrameLimits {
+    /// Bytes of one message, fragments together.
+    pub(super) message_bytes_max: u64,
+    /// Fragments of one message.
+    pub(super) fragments_max: u32,
+}
+
 /// The writing half: whole frames, in batches. Dropping it ends the connection once all is written.
 pub(super) type Outgoing = mpsc::Sender<Bytes>;
 
@@ -55,7 +64,7 @@ pub(super) async fn open(
     request: &HttpRequest,
     payload: web::Payload,
     protocols: &[&str],
-    message_bytes_max: u64,
+    limits: FrameLimits,
 ) -> actix_web::Result<Opened> {
     // Only the handshake is theirs: reading and writing frames is ours, see `frame`.
     let nothing = web::Payload::from_request(request, &mut Payload::None).await?;
@@ -70,7 +79,7 @@ pub(super) async fn open(
     });
     let incoming = Incoming {
         payload,
-        decoder: Decoder::new(message_bytes_max),
+        decoder: Decoder::new(limits.message_bytes_max, limits.fragments_max),
         fault: None,
         came: false,
         read: 0,
@@ -111,6 +120,11 @@ impl Incoming {
                 Some(Err(_)) | None => return Heard::Gone,
             }
         }
+    }
+
+    /// Takes messages of up to so many bytes from the next one on.
+    pub(super) const fn take_messages_of(&mut self, bytes_max: u64) {
+        self.decoder.take_messages_of(bytes_max);
     }
 
     /// Bytes read so far.

@@ -4,6 +4,7 @@
 //! asks the engine runs on the engine's runtime ([`Parts::runtime`]) and comes back as a message, so a busy engine
 //! delays no socket and a busy socket no engine.
 
+mod admit;
 mod ask;
 mod events;
 mod frame;
@@ -21,12 +22,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, web};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use self::node::Node;
+use crate::access::{ApiKey, KeyFault, Network};
 use crate::backend::Backend;
 use crate::clock;
 use crate::hub::Hub;
@@ -47,6 +50,18 @@ pub struct ServerOptions {
     pub bind: SocketAddr,
     /// Whether `bind` may be an address that others can reach, although no keys are configured. Default: false.
     pub allow_public: bool,
+    /// The keys by which clients are told apart (`livedraft keys new`). Default: none, so everyone may do everything.
+    pub keys: Vec<ApiKey>,
+    /// How long a client may take to say who it is where the upgrade did not, ms. Default: 10,000.
+    pub auth_timeout_ms: u64,
+    /// Origins of pages that may speak with this server beside its own, as browsers write them
+    /// (`https://app.example`). Default: none.
+    pub allowed_origins: Vec<String>,
+    /// Hosts that requests may name beside loopback names and `bind`: `live.example` for any port,
+    /// `live.example:8443` for one, `*` for any at all. Default: none.
+    pub allowed_hosts: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed. Default: none.
+    pub trusted_proxies: Vec<Network>,
     /// Threads that serve connections. Default: 1.
     pub http_workers: usize,
     /// What clients must keep to, as `welcome` tells it.
@@ -64,8 +79,28 @@ pub struct ServerOptions {
     pub body_bytes_max: usize,
     /// How long a request's body may take to come, ms. Default: 30,000.
     pub body_timeout_ms: u64,
+    /// How long the head of a request may take to come, ms. Default: 5,000.
+    pub head_timeout_ms: u64,
     /// Sockets and event streams that may be open. Default: 20,000.
     pub connections_max: usize,
+    /// Those of them that one address may have open: an IPv4 address, or 64 bits of IPv6. Default: 1,024.
+    pub connections_per_address_max: usize,
+    /// Sockets and event streams that one address may open a second, as a mean, and keys that it may try in vain;
+    /// twice as many in a burst. Default: 50.
+    pub upgrades_per_second_per_address: u32,
+    /// Whether clients on this machine are held to the two limits above; else they are not, for a proxy that is not
+    /// in `trusted_proxies` would be one client. Default: false.
+    pub limit_loopback: bool,
+    /// Addresses, and tenants, whose pace is remembered at a time. Default: 65,536.
+    pub addresses_max: usize,
+    /// Jobs that one tenant may submit a second, as a mean; twice as many in a burst. Default: 1,000.
+    pub submits_per_second_per_tenant: u32,
+    /// Attaches of one socket a second, as a mean; twice as many in a burst. Default: 32.
+    pub attaches_per_second_max: u32,
+    /// Fragments that one message may come in. Default: 4,096.
+    pub fragments_max: u32,
+    /// Pings and pongs of one socket a second, as a mean; twice as many in a burst. Default: 50.
+    pub control_frames_per_second_max: u32,
     /// About how many bytes a connection is given in one turn. Default: 64 KiB.
     pub take_bytes: usize,
     /// How long an event stream is silent before a comment keeps it alive, ms. Default: 15,000.
@@ -79,6 +114,11 @@ impl Default for ServerOptions {
         Self {
             bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
             allow_public: false,
+            keys: Vec::new(),
+            auth_timeout_ms: 10_000,
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
             http_workers: 1,
             limits: Limits::default(),
             heartbeat_ms: 25_000,
@@ -87,7 +127,16 @@ impl Default for ServerOptions {
             drain_spread_ms: 2_000,
             body_bytes_max: 1024 * 1024,
             body_timeout_ms: 30_000,
+            head_timeout_ms: 5_000,
             connections_max: 20_000,
+            connections_per_address_max: 1_024,
+            upgrades_per_second_per_address: 50,
+            limit_loopback: false,
+            addresses_max: 65_536,
+            submits_per_second_per_tenant: 1_000,
+            attaches_per_second_max: 32,
+            fragments_max: 4_096,
+            control_frames_per_second_max: 50,
             take_bytes: 64 * 1024,
             sse_comment_ms: 15_000,
             tenant: "default".to_owned(),
@@ -124,10 +173,13 @@ pub enum StartError {
     /// Others could reach it, and nothing would tell them apart.
     #[error(
         "refusing to listen on {0}: no keys are configured, so whoever reaches this address may run jobs and read \
-         all of them. Bind a loopback address, or allow it explicitly (`--allow-public`) behind something that checks \
-         who comes"
+         all of them. Configure keys (`livedraft keys new`), bind a loopback address, or allow it explicitly \
+         (`--allow-public`) behind something that checks who comes"
     )]
     Public(SocketAddr),
+    /// An entry of the keys cannot be.
+    #[error(transparent)]
+    Keys(#[from] KeyFault),
     /// The address cannot be had.
     #[error("cannot listen on {address}: {source}")]
     Bind {
@@ -160,11 +212,15 @@ impl std::fmt::Debug for Running {
 type Started = Result<(SocketAddr, ServerHandle), StartError>;
 
 /// Binds and serves, on threads of its own.
+///
+/// # Errors
+/// An address that cannot be had, a public one without keys or permission, keys that cannot be.
 pub fn start(options: ServerOptions, parts: Parts) -> Result<Running, StartError> {
-    if !options.bind.ip().is_loopback() && !options.allow_public {
+    let is_open = options.keys.is_empty() && !options.allow_public;
+    if is_open && !options.bind.ip().is_loopback() {
         return Err(StartError::Public(options.bind));
     }
-    let node = Node::new(options, parts);
+    let node = Node::new(options, parts)?;
     let served = Arc::clone(&node);
     let (begun, starts) = std::sync::mpsc::sync_channel::<Started>(1);
     let (end, ended) = oneshot::channel();
@@ -194,10 +250,17 @@ async fn serve(node: Arc<Node>, begun: std::sync::mpsc::SyncSender<Started>) {
     let data = web::Data::from(Arc::clone(&node));
     // Later than a socket gives up, so that a reader who wakes up in between is told why.
     let patience = Duration::from_millis(node.options.send_timeout_ms.saturating_mul(2));
-    let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(http::routes))
+    let app = move || {
+        App::new()
+            .app_data(data.clone())
+            .wrap(from_fn(admit::host))
+            .configure(http::routes)
+    };
+    let server = HttpServer::new(app)
         .workers(node.options.http_workers)
         .max_connections(node.options.connections_max + SHORT_CONNECTIONS)
         .backlog(ACCEPT_BACKLOG)
+        .client_request_timeout(Duration::from_millis(node.options.head_timeout_ms))
         .tcp_nodelay(true)
         // We linger ourselves, where something may be unread; actix would read on from every closed socket.
         .client_disconnect_timeout(Duration::ZERO)

@@ -1,39 +1,102 @@
-//! What every connection of this server shares: its parts, how many connections there are, whether it drains.
+//! What every connection of this server shares: its parts, who may come in and how often, how many connections there
+//! are, whether it drains.
 
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::ask::{self, Refusal, refusal};
 use super::{Parts, ServerOptions};
+use crate::access::{Access, Counts, Identity, KeyFault, Paces};
 use crate::clock;
+use crate::wire::{Code, ErrorMessage};
+
+/// When to ask for a connection again where there is no room, ms.
+const ROOM_AGAIN_MS: u64 = 1_000;
 
 /// The server as its connections see it.
 pub(super) struct Node {
     pub(super) options: ServerOptions,
     pub(super) parts: Parts,
+    pub(super) access: Arc<Access>,
     drain: watch::Sender<bool>,
     open: AtomicUsize,
+    /// Long connections of each address.
+    open_by: Mutex<Counts<IpAddr>>,
+    /// What each address has begun, or tried to.
+    arrivals: Mutex<Paces<IpAddr>>,
+    /// What each tenant has submitted.
+    submits: Mutex<Paces<Arc<str>>>,
     left: Notify,
 }
 
+/// A panic while a count was changed cannot leave it worse than off by one.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Node {
-    pub(super) fn new(options: ServerOptions, parts: Parts) -> Arc<Self> {
-        Arc::new(Self {
-            options,
+    pub(super) fn new(options: ServerOptions, parts: Parts) -> Result<Arc<Self>, KeyFault> {
+        let access = Access::new(&options.keys, &options.tenant)?;
+        let tracked = options.addresses_max;
+        Ok(Arc::new(Self {
+            access: Arc::new(access),
             parts,
             drain: watch::Sender::new(false),
             open: AtomicUsize::new(0),
+            open_by: Mutex::default(),
+            arrivals: Mutex::new(Paces::new(options.upgrades_per_second_per_address, tracked)),
+            submits: Mutex::new(Paces::new(options.submits_per_second_per_tenant, tracked)),
             left: Notify::new(),
-        })
+            options,
+        }))
     }
 
-    /// Takes a place for a long connection; `None` when there are as many as may be.
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
+    /// Takes a place for a long connection of an address, where addresses count.
+    pub(super) fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, Refusal> {
         let before = self.open.fetch_add(1, Ordering::AcqRel);
         // The place is given back when it is dropped, also where it was one too many.
-        let place = Place(Arc::clone(self));
-        (before < self.options.connections_max).then_some(place)
+        let mut place = Place {
+            node: Arc::clone(self),
+            address: None,
+        };
+        let no_room = |code, message: String| {
+            Box::new(ErrorMessage {
+                retry_after_ms: Some(ROOM_AGAIN_MS),
+                ..*refusal(code, message)
+            })
+        };
+        if before >= self.options.connections_max {
+            let message = "as many connections as may be are open".to_owned();
+            return Err(no_room(Code::Unavailable, message));
+        }
+        if let Some(address) = address {
+            let most = self.options.connections_per_address_max;
+            if !lock(&self.open_by).enter(address, most) {
+                let message =
+                    format!("{most} connections of this address are open, as many as may be: close one");
+                return Err(no_room(Code::TooManyConnections, message));
+            }
+            place.address = Some(address);
+        }
+        Ok(place)
+    }
+
+    /// Whether an address may open a connection now, or try a key.
+    pub(super) fn may_arrive(&self, address: Option<IpAddr>) -> Result<(), Refusal> {
+        let Some(address) = address else { return Ok(()) };
+        let taken = lock(&self.arrivals).take(address, clock::now_ms());
+        let most = self.options.upgrades_per_second_per_address;
+        taken.map_err(|wait| ask::too_fast("connections a second from one address", most, wait))
+    }
+
+    /// Whether a tenant may submit now.
+    pub(super) fn may_submit(&self, who: &Identity) -> Result<(), Refusal> {
+        let taken = lock(&self.submits).take(Arc::clone(who.tenant()), clock::now_ms());
+        let most = self.options.submits_per_second_per_tenant;
+        taken.map_err(|wait| ask::too_fast("submits a second of one tenant", most, wait))
     }
 
     pub(super) fn begin_drain(&self) {
@@ -68,12 +131,19 @@ impl Node {
 }
 
 /// A long connection's place among those that may be open.
-pub(super) struct Place(Arc<Node>);
+pub(super) struct Place {
+    node: Arc<Node>,
+    /// The address it counts for.
+    address: Option<IpAddr>,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::AcqRel);
-        self.0.left.notify_waiters();
+        if let Some(address) = &self.address {
+            lock(&self.node.open_by).leave(address);
+        }
+        self.node.open.fetch_sub(1, Ordering::AcqRel);
+        self.node.left.notify_waiters();
     }
 }
 

@@ -209,6 +209,16 @@ impl ClientMessage {
         })
     }
 
+    /// The message's `ref`, if it has one.
+    pub fn reference(&self) -> Option<&str> {
+        match self {
+            Self::Create(create) => create.reference.as_deref(),
+            Self::Attach(attach) => attach.reference.as_deref(),
+            Self::Detach(named) | Self::Cancel(named) | Self::Get(named) => named.reference.as_deref(),
+            Self::Auth(_) | Self::Ping => None,
+        }
+    }
+
     /// The message as text, for clients.
     pub fn encode(&self) -> Result<String, serde_json::Error> {
         let (kind, body) = match self {
