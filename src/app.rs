@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::backend::Backend;
 use crate::backend::embedded::{Embedded, EngineOptions};
+use crate::compiler::{Compiler, CompilerOptions};
 use crate::hub::{Hub, HubOptions};
 use crate::llm::{Providers, ProvidersError, ProvidersOptions};
 use crate::server::{self, Parts, Running, ServerOptions};
@@ -21,6 +22,8 @@ use crate::worker::{Worker, WorkerOptions};
 pub struct Options {
     /// Sockets and HTTP.
     pub server: ServerOptions,
+    /// How schemas are compiled, and what they are held against.
+    pub compiler: CompilerOptions,
     /// What requests are held against.
     pub admission: AdmissionOptions,
     /// The fan-out.
@@ -67,8 +70,10 @@ impl App {
         let providers = Arc::new(Providers::new(options.providers)?);
         let models = providers.models();
         let hub = Hub::new(Arc::clone(&backend), options.hub);
+        let compiler = Arc::new(Compiler::new(options.compiler));
         let admission = Arc::new(Admission::new(
             Arc::clone(&backend),
+            Arc::clone(&compiler),
             options.admission,
             offered(Arc::clone(&providers)),
         ));
@@ -81,7 +86,7 @@ impl App {
         };
         let server = server::start(options.server, parts)?;
         let (going_down, drain) = watch::channel(false);
-        let worker = Worker::new(backend, providers, options.worker);
+        let worker = Worker::new(backend, providers, compiler, options.worker);
         let heartbeat = start_heartbeat(Arc::clone(&worker), drain.clone())?;
         let worker = tokio::spawn(worker.run(drain));
         Ok(Self {

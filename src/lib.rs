@@ -13,6 +13,7 @@
 //! each other: they meet in plain types and in the backend's traits.
 
 pub mod job;
+pub mod nearest;
 pub mod partial;
 pub mod recent;
 pub mod schema;
@@ -25,6 +26,7 @@ pub mod session;
 
 pub mod backend;
 pub mod clock;
+pub mod compiler;
 pub mod hub;
 pub mod llm;
 

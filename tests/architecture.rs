@@ -9,25 +9,30 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     // 0: pure
     ("job", &[]),
+    ("nearest", &[]),
     ("partial", &[]),
     ("recent", &[]),
     ("schema", &["partial"]),
     ("event", &["job", "partial"]),
     // 1: pure
     ("access", &["recent"]),
-    ("wire", &["job", "event", "partial"]),
+    ("wire", &["job", "event", "nearest", "partial"]),
     ("session", &["access", "wire", "event", "job"]),
     // 2: rim
     ("clock", &[]),
+    ("compiler", &["recent", "schema", "clock"]),
     ("backend", &["job", "event", "partial", "clock"]),
     ("hub", &["wire", "event", "job", "partial", "backend", "clock"]),
-    ("llm", &["job", "partial", "schema", "clock"]),
+    ("llm", &["job", "nearest", "partial", "schema", "clock"]),
     // 3: flow
-    ("submit", &["job", "schema", "event", "backend", "clock"]),
+    (
+        "submit",
+        &["job", "schema", "event", "compiler", "backend", "clock"],
+    ),
     (
         "worker",
         &[
-            "job", "event", "partial", "schema", "wire", "llm", "backend", "clock",
+            "job", "event", "partial", "schema", "wire", "llm", "compiler", "backend", "clock",
         ],
     ),
     // 4: shell
@@ -66,7 +71,7 @@ const FENCES: &[(&str, &[&str])] = &[
 
 /// Modules of layers 0 and 1: no runtime, no clock, no logging.
 const PURE: &[&str] = &[
-    "job", "partial", "recent", "schema", "access", "event", "wire", "session",
+    "job", "nearest", "partial", "recent", "schema", "access", "event", "wire", "session",
 ];
 const IMPURE_CRATES: &[&str] = &["tokio", "tracing"];
 

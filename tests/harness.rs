@@ -65,7 +65,12 @@ pub(crate) fn house_over(engine: Arc<Embedded>, options: ServerOptions, hub: Hub
         "scripted" => Ok(()),
         _ => Err(Some("scripted".to_owned())),
     });
-    let admission = Admission::new(Arc::clone(&backend), AdmissionOptions::default(), offered);
+    let admission = Admission::new(
+        Arc::clone(&backend),
+        Arc::default(),
+        AdmissionOptions::default(),
+        offered,
+    );
     let parts = Parts {
         hub: Hub::new(Arc::clone(&backend), hub),
         admission: Arc::new(admission),

@@ -114,6 +114,7 @@ impl World {
         let worker = Worker::new(
             Arc::clone(&self.line) as Arc<dyn Backend>,
             Arc::clone(&self.providers),
+            Arc::default(),
             options,
         );
         let mut tasks = JoinSet::new();
@@ -135,6 +136,7 @@ impl World {
         });
         let admission = Admission::new(
             Arc::clone(&self.engine) as Arc<dyn Backend>,
+            Arc::default(),
             AdmissionOptions::default(),
             offered,
         );

@@ -6,6 +6,7 @@ use super::chunk::{Chunk, LlmError};
 use super::openai::{Models, OpenAi, OpenAiOptions, OpenAiStream};
 use super::request::Request;
 use super::scripted::{Scripted, ScriptedStream};
+use crate::nearest::nearest;
 use crate::schema::dialect::Dialect;
 
 /// The scripted model's name, everywhere.
@@ -131,7 +132,7 @@ impl Providers {
             })
             .ok_or_else(|| UnknownModel {
                 model: model.to_owned(),
-                nearest: nearest(model, self.models()),
+                nearest: nearest(model, &self.models()).map(str::to_owned),
             })
     }
 }
@@ -213,32 +214,4 @@ impl Stream {
             Source::Scripted(stream) => stream.next().await,
         }
     }
-}
-
-/// The candidate with the fewest edits, if that is at most a third of the name.
-fn nearest(asked: &str, candidates: Vec<String>) -> Option<String> {
-    let asked: Vec<char> = asked.chars().take(200).collect();
-    let limit = (asked.len() / 3).max(2);
-    candidates
-        .into_iter()
-        .map(|name| (edits(&asked, &name), name))
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
-}
-
-/// Levenshtein distance, one row at a time.
-fn edits(left: &[char], right: &str) -> usize {
-    let mut row: Vec<usize> = (0..=left.len()).collect();
-    for (line, letter) in right.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = line + 1;
-        for (at, other) in left.iter().enumerate() {
-            let cost = usize::from(*other != letter);
-            let best = (diagonal + cost).min(row[at] + 1).min(row[at + 1] + 1);
-            diagonal = row[at + 1];
-            row[at + 1] = best;
-        }
-    }
-    row[left.len()]
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::code::Code;
-use super::strict::Strict;
+use super::strict::{self, Strict};
 use crate::event::Position;
 use crate::job::{JobSpec, Plain};
 
@@ -167,7 +167,15 @@ pub struct BadMessage {
 /// How much of a client's own words a refusal repeats, in bytes.
 const TOLD_BYTES_MAX: usize = 512;
 
-const TYPES: &str = "auth, job.create, job.attach, job.detach, job.cancel, job.get, ping";
+const TYPES: [&str; 7] = [
+    "auth",
+    "job.create",
+    "job.attach",
+    "job.detach",
+    "job.cancel",
+    "job.get",
+    "ping",
+];
 
 impl ClientMessage {
     /// Reads a text frame.
@@ -182,7 +190,8 @@ impl ClientMessage {
                 } else {
                     "`type` is missing"
                 };
-                return Err(bad("/type", &format!("{given}: one of {TYPES}"), reference));
+                let known = TYPES.join(", ");
+                return Err(bad("/type", &format!("{given}: one of {known}"), reference));
             }
         };
         let told = reference.clone();
@@ -195,12 +204,8 @@ impl ClientMessage {
             "job.get" => read(members).map(Self::Get),
             "ping" => read(members).map(|Bare {}| Self::Ping),
             other => {
-                let shown: String = other.chars().take(64).collect();
-                Err(bad(
-                    "/type",
-                    &format!("unknown type {shown:?}: one of {TYPES}"),
-                    reference,
-                ))
+                let fault = strict::unknown("type", other, &TYPES);
+                Err(bad("/type", &fault.to_string(), reference))
             }
         }
         .map_err(|mut fault| {

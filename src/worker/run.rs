@@ -62,12 +62,7 @@ pub(super) async fn deliver(worker: &Worker, claim: Claim, signal: watch::Receiv
 
 async fn see_through(worker: &Worker, claim: Claim, signal: watch::Receiver<Signal>) -> Result<(), Closed> {
     let mut delivery = Delivery::new(worker, &claim, signal);
-    let prepared = prepare(
-        Arc::clone(&claim.spec),
-        &worker.providers,
-        worker.options.schema.clone(),
-    )
-    .await;
+    let prepared = prepare(Arc::clone(&claim.spec), &worker.providers, &worker.compiler).await;
     let result = match prepared {
         Ok(prepared) => delivery.work(&prepared).await,
         Err(Unfit { code, message }) => {
