@@ -3,6 +3,7 @@
 
 mod architecture;
 mod backend_contract;
+mod bad_input;
 mod cli;
 mod cli_parse;
 mod client_follower;
@@ -30,6 +31,7 @@ mod pipeline_modes;
 mod schema;
 mod server_guard;
 mod server_http;
+mod server_limits;
 mod server_socket;
 mod session;
 mod simulation;

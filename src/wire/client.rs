@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::code::Code;
+use super::limits::DEPTH_MAX;
 use super::strict::{self, Strict};
 use crate::event::Position;
 use crate::job::{JobSpec, Plain};
@@ -269,9 +270,14 @@ fn object(text: &str) -> Result<Map<String, Json>, BadMessage> {
             "this is JSON of another type".to_owned(),
         )),
         Err(error) => {
-            let deep = error.is_syntax() && error.to_string().starts_with("recursion limit");
-            let code = if deep { Code::TooDeep } else { Code::BadJson };
-            Err(no_object(code, error.to_string()))
+            if error.is_syntax() && error.to_string().starts_with("recursion limit") {
+                let (line, column) = (error.line(), error.column());
+                let told = format!(
+                    "it nests more than {DEPTH_MAX} deep at line {line} column {column}: put inner parts beside each other"
+                );
+                return Err(no_object(Code::TooDeep, told));
+            }
+            Err(no_object(Code::BadJson, error.to_string()))
         }
     }
 }
