@@ -5,6 +5,7 @@
 //! one that answers no ping (1001, `server_guard`), keys and another tenant's jobs (`keys`), addresses and paces
 //! (`server_limits`), an engine that fails (`delivery`), a drain (1012, `server_socket`).
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+#![allow(clippy::print_stdout, reason = "the tables tell how much they hold")]
 
 mod messages;
 mod requests;
@@ -99,7 +100,20 @@ fn fault(code: &'static str, path: &'static str, says: &[&'static str]) -> Fault
     }
 }
 
-fn bad_fields() -> Vec<BadRequest> {
+/// Every bad request, with what is wrong with its fields or with its schema.
+fn bad_requests() -> impl Iterator<Item = BadRequest> {
+    let tables = [
+        bad_members(),
+        bad_prompts(),
+        bad_numbers(),
+        bad_schemas_by_size(),
+        bad_references(),
+        bad_patterns(),
+    ];
+    tables.into_iter().flatten()
+}
+
+fn bad_members() -> Vec<BadRequest> {
     let bad = |path, says: &[&'static str]| fault("bad_request", path, says);
     vec![
         (
@@ -133,6 +147,12 @@ fn bad_fields() -> Vec<BadRequest> {
             changed(&json!({"schema": null})),
             bad("", &["schema"]),
         ),
+    ]
+}
+
+fn bad_prompts() -> Vec<BadRequest> {
+    let bad = |path, says: &[&'static str]| fault("bad_request", path, says);
+    vec![
         (
             "no messages",
             changed(&json!({"input": null})),
@@ -168,6 +188,12 @@ fn bad_fields() -> Vec<BadRequest> {
             changed(&json!({"input": "x".repeat(524_289)})),
             bad("/messages", &["524289", "524288", "shorten"]),
         ),
+    ]
+}
+
+fn bad_numbers() -> Vec<BadRequest> {
+    let bad = |path, says: &[&'static str]| fault("bad_request", path, says);
+    vec![
         (
             "too many tokens",
             changed(&json!({"limits": {"tokens": 128_001}})),
@@ -236,7 +262,7 @@ fn bad_fields() -> Vec<BadRequest> {
     ]
 }
 
-fn bad_schemas() -> Vec<BadRequest> {
+fn bad_schemas_by_size() -> Vec<BadRequest> {
     let row = |what, schema: Json, code, path, says: &[&'static str]| {
         (what, of_schema(&schema), fault(code, path, says))
     };
@@ -283,6 +309,14 @@ fn bad_schemas() -> Vec<BadRequest> {
             "/schema/$schema",
             &["2020-12 and draft 7"],
         ),
+    ]
+}
+
+fn bad_references() -> Vec<BadRequest> {
+    let row = |what, schema: Json, code, path, says: &[&'static str]| {
+        (what, of_schema(&schema), fault(code, path, says))
+    };
+    vec![
         row(
             "a reference that leaves",
             json!({"items": {"$ref": "https://example.org/s.json"}}),
@@ -318,6 +352,14 @@ fn bad_schemas() -> Vec<BadRequest> {
             "/schema/$defs/L5",
             &["at most 100000", "fewer references"],
         ),
+    ]
+}
+
+fn bad_patterns() -> Vec<BadRequest> {
+    let row = |what, schema: Json, code, path, says: &[&'static str]| {
+        (what, of_schema(&schema), fault(code, path, says))
+    };
+    vec![
         row(
             "look-around",
             json!({"pattern": "a(?=b)"}),

@@ -192,7 +192,7 @@ impl Session {
         if let Err(retry_after_ms) = self.pace.take(now_ms) {
             let mean = self.options.limits.messages_per_second_max;
             let what = format!("more than {mean} messages a second");
-            return self.strike(too_fast(what, retry_after_ms, None), now_ms);
+            return self.strike(too_fast(&what, retry_after_ms, None), now_ms);
         }
         match ClientMessage::decode(text).and_then(|message| self.check(message)) {
             Ok(message) => self.message(message, now_ms),
@@ -314,7 +314,7 @@ impl Session {
         if let Err(retry_after_ms) = self.attaches.take(now_ms) {
             let mean = self.options.attaches_per_second_max;
             let what = format!("more than {mean} attaches a second on one socket");
-            return vec![too_fast(what, retry_after_ms, reference)];
+            return vec![too_fast(&what, retry_after_ms, reference)];
         }
         let Ok(job) = job_id.parse() else {
             return vec![not_found(reference)];
@@ -494,7 +494,7 @@ fn refuse(code: Code, message: String, path: Option<String>, reference: Option<S
     ))))
 }
 
-fn too_fast(what: String, retry_after_ms: u64, reference: Option<String>) -> Output {
+fn too_fast(what: &str, retry_after_ms: u64, reference: Option<String>) -> Output {
     send(ServerMessage::Error(Box::new(ErrorMessage {
         retry_after_ms: Some(retry_after_ms),
         ..error(

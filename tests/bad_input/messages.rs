@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::{Fault, bad_fields, bad_schemas, broken_row, of_schema};
+use super::{Fault, bad_requests, broken_row, of_schema};
 use crate::harness::{House, house, house_over, house_with, options};
 use crate::server_guard::{FIN, LIMIT, MASKED, TEXT, frame, masked, upgraded};
 
@@ -82,15 +82,37 @@ fn and_closes(row: Row, number: u16) -> Row {
 }
 
 /// The row, with frames before what it is about.
-fn after(before: Vec<Vec<u8>>, row: Row) -> Row {
+fn after(before: &[Vec<u8>], row: Row) -> Row {
     let mut bytes = before.concat();
     bytes.extend(row.bytes);
     Row { bytes, ..row }
 }
 
-fn frames() -> Vec<Row> {
+fn sizes_and_texts() -> Vec<Row> {
     let gigabyte = vec![FIN | TEXT, MASKED | 127, 0, 0, 0, 0, 0x40, 0, 0, 0];
     let half = vec![b' '; LIMIT / 2 + 1];
+    vec![
+        closing("a frame that declares 1 GiB", gigabyte, 1009),
+        closing(
+            "a message over the limit",
+            masked(FIN | TEXT, &vec![b' '; LIMIT + 1]),
+            1009,
+        ),
+        closing(
+            "fragments over the limit together",
+            [masked(TEXT, &half), masked(FIN, &half)].concat(),
+            1009,
+        ),
+        closing("text that is not UTF-8", masked(FIN | TEXT, &[0xC3, 0x28]), 1007),
+        closing(
+            "half a character at the end",
+            masked(FIN | TEXT, &[b'"', 0xC3]),
+            1007,
+        ),
+    ]
+}
+
+fn framing() -> Vec<Row> {
     let long_ping = vec![FIN | 0x9, MASKED | 126, 0, 200, 1, 2, 3, 4];
     let binary = || masked(FIN | BINARY, b"{}");
     let one_binary = Row {
@@ -114,23 +136,6 @@ fn frames() -> Vec<Row> {
         )
     };
     vec![
-        closing("a frame that declares 1 GiB", gigabyte, 1009),
-        closing(
-            "a message over the limit",
-            masked(FIN | TEXT, &vec![b' '; LIMIT + 1]),
-            1009,
-        ),
-        closing(
-            "fragments over the limit together",
-            [masked(TEXT, &half), masked(FIN, &half)].concat(),
-            1009,
-        ),
-        closing("text that is not UTF-8", masked(FIN | TEXT, &[0xC3, 0x28]), 1007),
-        closing(
-            "half a character at the end",
-            masked(FIN | TEXT, &[b'"', 0xC3]),
-            1007,
-        ),
         closing(
             "a frame that is not masked",
             vec![FIN | TEXT, 2, b'{', b'}'],
@@ -171,15 +176,7 @@ fn frames() -> Vec<Row> {
     ]
 }
 
-fn json_texts() -> Vec<Row> {
-    let deep = |depth: usize| {
-        format!(
-            r#"{{"type":"ping","a":{}{}}}"#,
-            "[".repeat(depth),
-            "]".repeat(depth)
-        )
-    };
-    let nonsense = text("nonsense");
+fn texts_that_are_no_json() -> Vec<Row> {
     vec![
         row("no JSON", "nonsense", "bad_json", None, &["line 1 column"]),
         row(
@@ -232,6 +229,19 @@ fn json_texts() -> Vec<Row> {
             None,
             &["control character"],
         ),
+    ]
+}
+
+fn names_and_depths() -> Vec<Row> {
+    let deep = |depth: usize| {
+        format!(
+            r#"{{"type":"ping","a":{}{}}}"#,
+            "[".repeat(depth),
+            "]".repeat(depth)
+        )
+    };
+    let nonsense = text("nonsense");
+    vec![
         row(
             "nesting over the limit",
             &deep(200),
@@ -269,7 +279,7 @@ fn json_texts() -> Vec<Row> {
         ),
         and_closes(
             after(
-                vec![nonsense.repeat(9)],
+                &[nonsense.repeat(9)],
                 row(
                     "ten messages that cannot be taken",
                     "nonsense",
@@ -357,18 +367,18 @@ fn requests() -> Vec<Row> {
         // The table lives as long as the test.
         Box::leak(format!("/request{path}").into_boxed_str())
     };
-    let rows = bad_fields().into_iter().chain(bad_schemas());
-    rows.map(|(what, request, fault)| {
-        let message = json!({"type": "job.create", "ref": "r", "request": request}).to_string();
-        row(
-            what,
-            &message,
-            fault.code,
-            fault.path.map(in_message),
-            &fault.says,
-        )
-    })
-    .collect()
+    bad_requests()
+        .map(|(what, request, fault)| {
+            let message = json!({"type": "job.create", "ref": "r", "request": request}).to_string();
+            row(
+                what,
+                &message,
+                fault.code,
+                fault.path.map(in_message),
+                &fault.says,
+            )
+        })
+        .collect()
 }
 
 fn jobs(ended: JobId) -> Vec<Row> {
@@ -424,7 +434,7 @@ fn jobs(ended: JobId) -> Vec<Row> {
             "job.attached",
             json!({"resumed": false}),
         ),
-        after(vec![text(&create("a"))], conflict),
+        after(&[text(&create("a"))], conflict),
     ]
 }
 
@@ -434,7 +444,7 @@ fn scarce() -> Vec<Row> {
     let ping = text(r#"{"type":"ping"}"#);
     vec![
         after(
-            vec![ping.repeat(10)],
+            &[ping.repeat(10)],
             row(
                 "messages over the rate",
                 r#"{"type":"ping"}"#,
@@ -445,13 +455,13 @@ fn scarce() -> Vec<Row> {
         ),
         and_closes(
             after(
-                vec![ping.repeat(30)],
+                &[ping.repeat(30)],
                 row("and on and on", r#"{"type":"ping"}"#, "rate_limited", None, &[]),
             ),
             1008,
         ),
         after(
-            vec![text(&create)],
+            &[text(&create)],
             row(
                 "a job where the queue is full",
                 &create,
@@ -574,8 +584,10 @@ async fn every_bad_message_is_answered_by_the_table() {
     let scarce_house = house_over(Arc::new(Embedded::new(short)), with(slow), HubOptions::default());
     let closed_house = house_with(with(none), HubOptions::default());
     let groups = [
-        ("frames", &plain, frames()),
-        ("JSON", &plain, json_texts()),
+        ("sizes and texts", &plain, sizes_and_texts()),
+        ("framing", &plain, framing()),
+        ("JSON", &plain, texts_that_are_no_json()),
+        ("names and depths", &plain, names_and_depths()),
         ("envelopes", &plain, envelopes()),
         ("requests and schemas", &plain, requests()),
         ("jobs and positions", &plain, jobs(ended)),
