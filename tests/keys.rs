@@ -1,6 +1,8 @@
 //! Keys against a whole server: who comes in, what a key may do, and a second tenant that tries every verb.
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+use std::collections::BTreeSet;
+
 use livedraft::access::{NewKey, Scope, Scopes, Token};
 use livedraft::hub::HubOptions;
 use livedraft::job::{JobId, Outcome};
@@ -10,6 +12,7 @@ use serde_json::{Value as Json, json};
 use tokio_tungstenite::tungstenite;
 
 use crate::harness::{Client, House, create, house, house_with, options, request};
+use crate::wire_samples::CLIENT_TYPES;
 
 const UNKNOWN: &str = "01990000-0000-7000-8000-000000000001";
 
@@ -76,6 +79,10 @@ async fn socket_answers(client: &mut Client, job: &str) -> Vec<String> {
         json!({"type": "job.cancel", "ref": "r", "job_id": job}),
         json!({"type": "job.detach", "ref": "r", "job_id": job}),
     ];
+    // Those that name no job are tried elsewhere; a verb that is new must be tried here or there.
+    let mut tried: BTreeSet<&str> = verbs.iter().map(|verb| verb["type"].as_str().unwrap()).collect();
+    tried.extend(["auth", "job.create", "ping"]);
+    assert_eq!(tried, CLIENT_TYPES.iter().copied().collect());
     let mut answers = Vec::new();
     for verb in verbs {
         client.send(verb).await;

@@ -3,7 +3,7 @@
 
 use livedraft::hub::HubOptions;
 use livedraft::server::ServerOptions;
-use reqwest::Client as Http;
+use reqwest::{Client as Http, Method};
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -262,6 +262,7 @@ async fn only_listed_hosts_and_origins_are_taken() {
         post(&house, &house.running.addr().to_string(), Some(&own)).await,
         taken
     );
+    listed_pages_may_read(&house).await;
     // Every route, also those that are not there.
     for path in ["/v1/ws", "/v1/models", "/livez", "/nowhere", "/v1/jobs/x/events"] {
         let response = http()
@@ -272,4 +273,37 @@ async fn only_listed_hosts_and_origins_are_taken() {
             .unwrap();
         assert_eq!(response.status(), 421, "{path}");
     }
+}
+
+/// What a browser asks before it sends a page's request, and whether it lets the page read the answer.
+async fn listed_pages_may_read(house: &House) {
+    let ask = async |method: Method, origin: &str| {
+        let request = http()
+            .request(method, house.url("/v1/jobs"))
+            .header("origin", origin);
+        let request = request.header("access-control-request-method", "POST").body("{}");
+        let response = request.send().await.unwrap();
+        let header = |name: &str| {
+            let value = response.headers().get(name);
+            value.map(|value| value.to_str().unwrap().to_owned())
+        };
+        let (origin, methods) = (
+            header("access-control-allow-origin"),
+            header("access-control-allow-methods"),
+        );
+        (response.status().as_u16(), origin, methods, header("vary"))
+    };
+    let (page, vary) = ("https://app.example", Some("Origin".to_owned()));
+    let (status, origin, methods, told) = ask(Method::OPTIONS, page).await;
+    assert_eq!((status, origin.as_deref(), &told), (204, Some(page), &vary));
+    assert!(methods.is_some_and(|methods| methods.contains("POST")));
+    let (status, origin, _, told) = ask(Method::POST, page).await;
+    assert_eq!(
+        (status, origin.as_deref(), &told),
+        (400, Some(page), &vary),
+        "a refusal is read too"
+    );
+    let foreign = "https://evil.example";
+    assert_eq!(ask(Method::OPTIONS, foreign).await, (405, None, None, None));
+    assert_eq!(ask(Method::POST, foreign).await, (403, None, None, None));
 }

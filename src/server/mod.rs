@@ -6,6 +6,7 @@
 
 mod admit;
 mod ask;
+mod cors;
 mod events;
 mod frame;
 mod gate;
@@ -253,6 +254,8 @@ async fn serve(node: Arc<Node>, begun: std::sync::mpsc::SyncSender<Started>) {
     let app = move || {
         App::new()
             .app_data(data.clone())
+            // The last is the first to be asked.
+            .wrap(from_fn(cors::answer))
             .wrap(from_fn(admit::host))
             .configure(http::routes)
     };
