@@ -32,7 +32,7 @@ pub struct CompilerOptions {
     pub compiles_max: usize,
     /// Compiled schemas that are kept for the next job. Default: 512.
     pub cache_count_max: usize,
-    /// Bytes of their texts together; compiled, a schema takes some forty times as much. Default: 2 MiB.
+    /// Bytes that they hold together, estimated from above ([`Schema::held_bytes`]). Default: 64 MiB.
     pub cache_bytes_max: usize,
     /// Refusals that are kept, so that a bad schema costs once. Default: 1,024.
     pub refused_count_max: usize,
@@ -48,7 +48,7 @@ impl Default for CompilerOptions {
             schema_wait_ms: 1_000,
             compiles_max: 2,
             cache_count_max: 512,
-            cache_bytes_max: 2 * 1024 * 1024,
+            cache_bytes_max: 64 * 1024 * 1024,
             refused_count_max: 1_024,
             refused_bytes_max: 512 * 1024,
         }
@@ -97,9 +97,11 @@ impl Cache {
         self.refused.get(key).map(|refusal| Err(refusal.clone()))
     }
 
-    fn keep(&mut self, key: Key, bytes: usize, result: &Result<Arc<Schema>, SchemaError>) {
+    fn keep(&mut self, key: Key, text_bytes: usize, result: &Result<Arc<Schema>, SchemaError>) {
         match result {
-            Ok(schema) => self.compiled.insert(key, Arc::clone(schema), bytes),
+            Ok(schema) => self
+                .compiled
+                .insert(key, Arc::clone(schema), schema.held_bytes(text_bytes)),
             Err(refusal) => {
                 let bytes = REFUSAL_BYTES + refusal.path.len() + refusal.message.len();
                 self.refused.insert(key, refusal.clone(), bytes);
@@ -260,7 +262,7 @@ mod tests {
     async fn the_caches_keep_to_their_bounds() {
         let options = CompilerOptions {
             cache_count_max: 8,
-            cache_bytes_max: 400,
+            cache_bytes_max: 160_000,
             refused_count_max: 4,
             refused_bytes_max: 4_000,
             ..CompilerOptions::default()
@@ -272,8 +274,53 @@ mod tests {
             let bad = json!({"type": number});
             compiler.admit(&bad, None).await.unwrap_err();
             let cache = lock(&compiler.cache);
-            assert!(cache.compiled.len() <= 8 && cache.compiled.bytes() <= 400);
+            assert!(cache.compiled.len() <= 8 && cache.compiled.bytes() <= 160_000);
             assert!(cache.refused.len() <= 4 && cache.refused.bytes() <= 4_000);
+        }
+    }
+
+    fn members(count: usize, with: impl Fn(usize) -> Json) -> Json {
+        let members: serde_json::Map<_, _> = (0..count)
+            .map(|index| (format!("m{index}"), with(index)))
+            .collect();
+        json!({ "type": "object", "properties": members })
+    }
+
+    #[test]
+    fn a_schema_holds_no_more_than_is_estimated() {
+        let deep = (1..64).fold(json!({}), |inner, _| json!({ "not": inner }));
+        let deep_members = (1..32).fold(
+            json!({}),
+            |inner, _| json!({ "properties": { "inner member": inner } }),
+        );
+        let schemas = [
+            json!({}),
+            members(4, |_| json!({"type": "string"})),
+            members(500, |_| json!({"type": "string", "minLength": 1})),
+            deep,
+            deep_members,
+            members(20, |index| json!({"pattern": format!(r"^\w{{1,20}}-{index}$")})),
+            json!({"pattern": r"^(\w{1,5}){1,20}$"}),
+            json!({"enum": (0..2_000).collect::<Vec<_>>()}),
+            json!({"enum": (0..500).map(|index| json!({"kind": index})).collect::<Vec<_>>()}),
+            json!({"enum": vec![0; 2_000]}),
+            json!({"enum": vec![json!({}); 2_000]}),
+            json!({"enum": vec![json!([[]]); 2_000]}),
+            json!({"enum": (0..500).map(|index| json!({"": index})).collect::<Vec<_>>()}),
+            json!({"description": "x".repeat(10_000)}),
+        ];
+        for schema in schemas {
+            let text = schema.to_string();
+            let mut estimate = 0;
+            let held = allocation_counter::measure(|| {
+                let compiled = Schema::compile(&schema, &SchemaLimits::default()).unwrap();
+                let _ = compiled.closing();
+                estimate = compiled.held_bytes(text.len());
+                std::mem::forget(compiled);
+            });
+            let held = usize::try_from(held.bytes_current).unwrap();
+            let shown: String = text.chars().take(80).collect();
+            assert!(held <= estimate, "{held} held, {estimate} estimated: {shown}");
         }
     }
 
@@ -299,7 +346,7 @@ mod tests {
             ..CompilerOptions::default()
         });
         // Far more than a timer of no time at all takes to fire.
-        let members: serde_json::Map<_, _> = (0..2_000)
+        let members: serde_json::Map<_, _> = (0..600)
             .map(|number| (format!("m{number}"), json!({"type": "string", "minLength": 1})))
             .collect();
         let schema = json!({"properties": members});
