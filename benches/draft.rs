@@ -14,7 +14,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use livedraft::partial::{Draft, DraftOptions, Guide, OpEncoder, path};
+use livedraft::event::patch;
+use livedraft::job::JobId;
+use livedraft::partial::{Draft, DraftOptions, Guide, OpEncoder};
 use livedraft::schema::{Schema, SchemaLimits};
 use serde_json::{Value as Json, json};
 
@@ -149,20 +151,26 @@ fn frame_tokens(document: &str, guide: Option<Arc<dyn Guide>>) {
         guide,
         ..DraftOptions::default()
     });
+    let job: JobId = "0193a3c4-5d6e-7f80-9123-456789abcdef".parse().expect("an id");
     let mut encoder = OpEncoder::default();
-    let mut frame = String::new();
+    let mut at = Vec::new();
     for (seq, token) in document.as_bytes().chunks(TOKEN_BYTES).enumerate() {
         draft.feed(black_box(token));
-        if draft.flush(&mut encoder) {
-            frame.clear();
-            frame.push_str("{\"t\":\"ab12c\",\"s\":");
-            path::push_decimal(&mut frame, seq as u64);
-            frame.push_str(",\"ops\":[");
-            frame.push_str(encoder.ops());
-            frame.push_str("]}");
-            encoder.clear();
-            black_box(&frame);
+        draft.flush(&mut encoder);
+        let open = draft.open_paths();
+        let moved = open != at;
+        if encoder.is_empty() && !moved {
+            continue;
         }
+        let places = moved.then(|| encoder.places(&open));
+        black_box(patch::encode(
+            job.tag(),
+            seq as u64,
+            encoder.ops(),
+            places.as_deref(),
+        ));
+        encoder.clear();
+        at = open;
     }
     draft.finish();
 }

@@ -1,21 +1,66 @@
-"""Writes the texts of the golden files as inputs of a fuzz target: seeds.py GOLDEN_FOLDER CORPUS_FOLDER."""
+"""Writes the first inputs of a fuzz target: seeds.py TARGET CORPUS_FOLDER."""
 
 import json
 import pathlib
+import re
 import sys
 
-# In front of the text stand two bytes of flags and two that choose the cuts (src/checks/mod.rs): plain, a guide, narrow
-# limits, repair on, repair on demand.
+# In front of a draft's text stand two bytes of flags and two that choose the cuts (src/checks/mod.rs): plain, a guide,
+# narrow limits, repair on, repair on demand.
 HEADS = [b"\0\0\1\0", b"\xa0\0\2\0", b"\0\x0c\3\0", b"\2\0\4\0", b"\3\0\5\0"]
+QUERIES = [
+    "as=patch&unseen=null&bigints=string&interval_ms=100&notes=true",
+    "as=snapshot&starting_after=00c0ffee00c0ffee.41",
+    "as=final&interval_ms=4294967295&notes=1",
+]
 
 
-def text(case):
-    chunks = [step[0] for step in case["steps"]]
-    return b"".join(bytes.fromhex(c["hex"]) if isinstance(c, dict) else c.encode() for c in chunks)
+def texts():
+    """The texts of the golden files, for the draft engine."""
+    for file in sorted(pathlib.Path("tests/golden/partial").rglob("*.json")):
+        for case in json.loads(file.read_text()):
+            if "steps" in case:
+                chunks = [step[0] for step in case["steps"]]
+                yield b"".join(bytes.fromhex(c["hex"]) if isinstance(c, dict) else c.encode() for c in chunks)
 
 
-golden, corpus = map(pathlib.Path, sys.argv[1:])
-cases = [case for file in sorted(golden.rglob("*.json")) for case in json.loads(file.read_text()) if "steps" in case]
-for number, case in enumerate(cases):
-    for choice, head in enumerate(HEADS):
-        (corpus / f"golden-{number}-{choice}").write_bytes(head + text(case))
+def objects(value):
+    """Every object within a JSON value."""
+    if isinstance(value, dict):
+        yield value
+        value = value.values()
+    if not isinstance(value, str):
+        for inner in value if hasattr(value, "__iter__") else ():
+            yield from objects(inner)
+
+
+def vectors():
+    """Every object of the protocol's vectors and of its page's examples."""
+    for file in sorted(pathlib.Path("proto/vectors").rglob("*.json")):
+        yield from objects(json.loads(file.read_text()))
+    decoder = json.JSONDecoder()
+    for block in re.findall(r"```json \w+\n(.*?)```", pathlib.Path("proto/PROTOCOL.md").read_text(), re.S):
+        while block := block.strip():
+            value, end = decoder.raw_decode(block)
+            block = block[end:]
+            yield from objects(value)
+
+
+def seeds(target):
+    if target == "wire":
+        for value in vectors():
+            for part in (value, value.get("ops"), value.get("o")) if {"type", "j"} & value.keys() else ():
+                if part is not None:
+                    yield json.dumps(part, separators=(",", ":")).encode()
+    elif target == "http":
+        for value in vectors():
+            if {"model", "schema"} <= value.keys():
+                yield b"\0" + json.dumps(value, separators=(",", ":")).encode()
+        yield from (b"\1" + query.encode() for query in QUERIES)
+    else:
+        yield from (head + text for text in texts() for head in HEADS)
+
+
+target, corpus = sys.argv[1], pathlib.Path(sys.argv[2])
+for number, seed in enumerate(dict.fromkeys(seeds(target))):
+    (corpus / f"seed-{number}").write_bytes(seed)

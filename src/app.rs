@@ -54,6 +54,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct App {
     server: Running,
+    hub: Arc<Hub>,
     models: Vec<String>,
     going_down: watch::Sender<bool>,
     worker: JoinHandle<()>,
@@ -78,7 +79,7 @@ impl App {
             offered(Arc::clone(&providers)),
         ));
         let parts = Parts {
-            hub,
+            hub: Arc::clone(&hub),
             admission,
             backend: Arc::clone(&backend),
             models: models.clone(),
@@ -89,8 +90,10 @@ impl App {
         let worker = Worker::new(backend, providers, compiler, options.worker);
         let heartbeat = start_heartbeat(Arc::clone(&worker), drain.clone())?;
         let worker = tokio::spawn(worker.run(drain));
+        server.ready();
         Ok(Self {
             server,
+            hub,
             models,
             going_down,
             worker,
@@ -108,16 +111,20 @@ impl App {
         &self.models
     }
 
-    /// Goes down in order: no new jobs, every client told when to come back, running jobs given their drain time.
+    /// Goes down in order: nothing new is taken, running jobs get their drain time and are seen to end, the others are
+    /// put back; then every client is told when to come back.
     pub async fn stop(self) {
+        self.server.begin_drain();
         let _ = self.going_down.send(true);
-        self.server.drain().await;
         if self.worker.await.is_err() {
             tracing::error!("the worker did not end by itself");
         }
         // Only now: leases are kept while the last jobs end.
         drop(self.going_down);
         let _ = tokio::task::spawn_blocking(move || self.heartbeat.join()).await;
+        if let Err(error) = self.hub.catch_up().await {
+            tracing::warn!(%error, "viewers may be told the last of their jobs only when they return");
+        }
         self.server.stop().await;
     }
 }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock;
+use crate::metrics;
 use crate::recent::Recent;
 use crate::schema::{Schema, SchemaError, SchemaLimits, Wrap};
 
@@ -189,7 +190,9 @@ impl Compiler {
         let (schema, limits) = (schema.clone(), self.options.limits.clone());
         let cache = Arc::clone(&self.cache);
         let compile = move || {
+            let began = clock::now();
             let compiled = Schema::compile_wrapped(&schema, wrap, &limits).map(Arc::new);
+            metrics::all().schema_compile_seconds.took(clock::now() - began);
             lock(&cache).keep(key, bytes, &compiled);
             drop(turn);
             compiled

@@ -29,6 +29,7 @@ pub mod clock;
 pub mod compiler;
 pub mod hub;
 pub mod llm;
+pub mod metrics;
 
 pub mod submit;
 pub mod worker;
@@ -38,3 +39,4 @@ pub mod server;
 
 pub mod app;
 pub mod cli;
+pub mod config;

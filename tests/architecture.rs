@@ -20,9 +20,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("session", &["access", "wire", "event", "job"]),
     // 2: rim
     ("clock", &[]),
-    ("compiler", &["recent", "schema", "clock"]),
-    ("backend", &["job", "event", "partial", "clock"]),
-    ("hub", &["wire", "event", "job", "partial", "backend", "clock"]),
+    ("metrics", &["event", "job"]),
+    ("compiler", &["recent", "schema", "clock", "metrics"]),
+    ("backend", &["job", "event", "partial", "clock", "metrics"]),
+    (
+        "hub",
+        &["wire", "event", "job", "partial", "backend", "clock", "metrics"],
+    ),
     ("llm", &["job", "nearest", "partial", "schema", "clock"]),
     // 3: flow
     (
@@ -32,7 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "worker",
         &[
-            "job", "event", "partial", "schema", "wire", "llm", "compiler", "backend", "clock",
+            "job", "event", "partial", "schema", "wire", "llm", "compiler", "backend", "clock", "metrics",
         ],
     ),
     // 4: shell
@@ -40,7 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "session", "access", "wire", "event", "submit", "hub", "backend", "job", "clock",
+            "session", "access", "wire", "event", "submit", "hub", "backend", "job", "clock", "metrics",
         ],
     ),
     // 5: root
@@ -63,10 +67,13 @@ const FENCES: &[(&str, &[&str])] = &[
     ("rustls", &["llm"]),
     ("jsonschema", &["schema"]),
     ("tokio_tungstenite", &["client"]),
-    ("clap", &["cli", "config", "main"]),
+    ("clap", &["cli", "main"]),
+    ("clap_complete", &["cli"]),
+    ("toml", &["config"]),
     ("prost", &["wire"]),
     ("subtle", &["access"]),
     ("getrandom", &["clock"]),
+    ("prometheus_client", &["metrics"]),
 ];
 
 /// Modules of layers 0 and 1: no runtime, no clock, no logging.

@@ -145,6 +145,7 @@ fn patch_at(claim: &Claim, position: Position, ops: &str) -> Append {
     Append {
         write: write(position, Event::Patch(frame.into())),
         raw: "r".to_owned(),
+        raw_anew: false,
         record: None,
         snapshot: None,
     }
@@ -302,6 +303,7 @@ contract! {
         let restate = Append {
             write: Write { position, opens: true, event: Event::State(Box::new(state.clone())) },
             raw: "\"whole\"".to_owned(),
+            raw_anew: false,
             record: None,
             snapshot: Some(Arc::new(state.clone())),
         };
@@ -322,6 +324,7 @@ contract! {
         let begin = Append {
             write: write(behind(claim.position, 1), Event::Attempt(begins)),
             raw: String::new(),
+            raw_anew: false,
             record: Some(record.clone()),
             snapshot: None,
         };
@@ -425,6 +428,7 @@ contract! {
             let begin = Append {
                 write: write(behind(claim.position, 1), Event::Attempt(begins)),
                 raw: String::new(),
+                raw_anew: false,
                 record: None,
                 snapshot: None,
             };

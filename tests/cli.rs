@@ -438,7 +438,7 @@ fn a_key_is_made_once_and_opens_a_server_that_has_its_entry() {
     );
     let secret = &token["ld_ci_".len()..];
     let told = stderr(&output);
-    assert!(told.contains("[[server.keys]]\nid = \"ci\"\n"), "{told}");
+    assert!(told.contains("[keys.ci]\nsha256 = \""), "{told}");
     assert!(
         told.contains("tenant = \"acme \\\"1\\\"\"\nscopes = [\"submit\", \"read\"]"),
         "{told}"

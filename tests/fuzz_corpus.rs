@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use livedraft::partial;
+use livedraft::{event, job, partial, wire};
 
 #[path = "../fuzz/src/checks/mod.rs"]
 #[allow(unreachable_pub, reason = "public in the crate of the fuzz targets")]
@@ -47,4 +47,14 @@ fn kept_inputs_among_markdown_do_not_depend_on_cuts() {
 #[test]
 fn kept_inputs_of_repair_stay_within_bounds() {
     replay("lenient", checks::lenient::check);
+}
+
+#[test]
+fn kept_messages_are_read_and_written_again() {
+    replay("wire", checks::wire::check);
+}
+
+#[test]
+fn kept_bodies_and_queries_are_taken_or_refused_within_bounds() {
+    replay("http", checks::http::check);
 }

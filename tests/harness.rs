@@ -79,6 +79,7 @@ pub(crate) fn house_over(engine: Arc<Embedded>, options: ServerOptions, hub: Hub
         runtime: tokio::runtime::Handle::current(),
     };
     let running = start(options, parts.clone()).expect("a free port");
+    running.ready();
     House {
         engine,
         parts,
@@ -240,6 +241,7 @@ impl Hands {
         let append = Append {
             write,
             raw: String::new(),
+            raw_anew: false,
             record: None,
             snapshot: None,
         };

@@ -294,6 +294,7 @@ async fn a_key_s_scopes_hold_over_http() {
         (Method::GET, format!("/v1/jobs/{UNKNOWN}"), Scope::Read),
         (Method::GET, format!("/v1/jobs/{UNKNOWN}/events"), Scope::Read),
         (Method::POST, format!("/v1/jobs/{UNKNOWN}/cancel"), Scope::Cancel),
+        (Method::GET, "/metrics".to_owned(), Scope::Admin),
     ];
     for key in &keys {
         for (method, path, scope) in &routes {
@@ -310,6 +311,27 @@ async fn a_key_s_scopes_hold_over_http() {
                 "the scope is named: {body}"
             );
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_machines_ask_of_a_server_needs_no_key_but_its_metrics_do() {
+    let (keyed, _, eve) = two_tenants();
+    let open = house();
+    for (house, key, path, status) in [
+        (&keyed, None, "/livez", 200),
+        (&keyed, None, "/readyz", 200),
+        (&keyed, None, "/metrics", 401),
+        (&keyed, Some(&eve), "/metrics", 200),
+        (&open, None, "/metrics", 200),
+    ] {
+        let (answered, _, body) = seen(http(house, Method::GET, path, key)).await;
+        assert_eq!(answered, status, "{path}: {body}");
+    }
+    // The host is looked at before any of them.
+    for path in ["/livez", "/readyz", "/metrics"] {
+        let request = http(&open, Method::GET, path, None).header("host", "evil.example");
+        assert_eq!(seen(request).await.0, 421, "{path}");
     }
 }
 

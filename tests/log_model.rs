@@ -649,6 +649,7 @@ impl Worker {
             snapshot: chance(15).then(|| Arc::new(fold)),
             write,
             raw: String::new(),
+            raw_anew: false,
             record: None,
         })
     }
@@ -674,6 +675,7 @@ impl Worker {
                 event: Event::State(Box::new(state.clone())),
             },
             raw: String::new(),
+            raw_anew: false,
             record: None,
             snapshot: Some(Arc::new(state)),
         })

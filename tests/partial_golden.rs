@@ -13,9 +13,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use livedraft::event::Places;
 use livedraft::partial::{
-    Draft, DraftOptions, End, Folded, Guide, Lenient, Limits, Map, Mode, NodeId, NoteKind, Op, RootKinds,
-    Value, parse,
+    Draft, DraftOptions, End, Folded, Guide, Lenient, Limits, Map, Mode, NodeId, NoteKind, OpEncoder,
+    RootKinds, Value, parse, parse_ops, whole_paths,
 };
 
 /// Knows which pointers are atomic, and which objects wait for which members; `*` stands for any segment. A node is
@@ -232,12 +233,19 @@ fn cases() -> Vec<Case> {
         .collect()
 }
 
+/// A viewer, and what writes to it.
+#[derive(Default)]
+struct Told {
+    encoder: OpEncoder,
+    folded: Folded,
+}
+
 impl Case {
     /// Feeds the text cut at `cuts`, folds the ops behind every `rhythm`th, checks each step that a cut meets, and
     /// the end.
     fn replay(&self, cuts: impl Iterator<Item = usize>, rhythm: usize) -> usize {
         let mut draft = Draft::new(self.options.clone());
-        let mut folded = Folded::default();
+        let mut folded = Told::default();
         let mut notes = Vec::new();
         let (mut at, mut met) = (0, 0);
         for (turn, cut) in (1..).zip(cuts) {
@@ -278,14 +286,22 @@ impl Case {
         met
     }
 
-    fn fold(&self, draft: &mut Draft, folded: &mut Folded) {
-        let mut ops: Vec<Op> = Vec::new();
-        draft.flush(&mut ops);
-        ops.into_iter().for_each(|op| folded.apply(op).expect("fits"));
-        assert_eq!(folded.value, draft.value(), "{}: folded ops", self.name);
+    /// Tells a viewer what has changed, as it goes over the wire.
+    fn fold(&self, draft: &mut Draft, told: &mut Told) {
+        draft.flush(&mut told.encoder);
+        let ops = format!("[{}]", told.encoder.ops());
+        for op in parse_ops(&ops).expect("what the encoder writes can be read") {
+            told.folded.apply(op).expect("fits");
+        }
+        assert_eq!(told.folded.value, draft.value(), "{}: folded ops", self.name);
+        let open = draft.open_paths();
+        let Places(written) = serde_json::from_str(&told.encoder.places(&open)).expect("places");
+        let read = whole_paths(told.folded.cursor.as_deref(), written).expect("they fit the cursor");
+        assert_eq!(read, open, "{}: open places", self.name);
+        told.encoder.clear();
     }
 
-    fn check_end(&self, draft: &mut Draft, folded: &mut Folded) {
+    fn check_end(&self, draft: &mut Draft, folded: &mut Told) {
         let outcome = draft.finish();
         self.fold(draft, folded);
         let last = self.steps.last().and_then(|step| step.value.as_ref());

@@ -286,6 +286,32 @@ async fn text_and_thoughts_around_a_call_are_told_in_their_order() {
     assert_eq!(value(&watching), json!({"name": "Ada", "age": 36}));
 }
 
+/// What nobody was shown of a call may be taken back by another: the raw text then begins anew, wherever it stood.
+#[tokio::test]
+async fn a_call_in_the_place_of_another_begins_the_text_anew() {
+    let deltas = [
+        json!({"tool_calls": [call(0, Some("a"), Some("User"), "   ")]}),
+        json!({"tool_calls": [call(0, Some("b"), Some("User"), "{\"é")]}),
+        json!({"tool_calls": [call(0, None, None, "\":1,\"name\":\"Ada\",\"age\":36}")]}),
+    ];
+    let (_server, node) = model(&[(&deltas, "tool_calls")]).await;
+    let watching = watched(
+        &node,
+        asked(&json!({"mode": "tools", "wrap": "iterable", "flush_ms": 0})),
+    )
+    .await;
+    assert_eq!(
+        watching.end().outcome,
+        Outcome::Completed,
+        "{:?}",
+        watching.end().error
+    );
+    assert_eq!(
+        value(&watching),
+        json!({"tasks": [{"é": 1, "name": "Ada", "age": 36}]})
+    );
+}
+
 #[tokio::test]
 async fn interleaved_calls_are_items_and_a_wrong_one_is_answered_by_its_id() {
     let wrong = [

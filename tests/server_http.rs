@@ -353,7 +353,7 @@ async fn a_drain_ends_streams_and_refuses_jobs() {
     let job = created(&house).await;
     let mut events = Events::open(&house, &format!("/v1/jobs/{job}/events"), None).await;
     events.expect("job.snapshot").await;
-    house.running.drain().await;
+    house.running.leave().await;
     assert!(events.block().await.unwrap().starts_with("retry: "));
     assert_eq!(events.block().await, None);
     let refused = post(&house, "/v1/jobs", request().to_string()).await;

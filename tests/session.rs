@@ -255,3 +255,17 @@ fn attaches_and_control_frames_are_paced() {
     assert_eq!(told(&mut session, Input::Control, 2_000), ["1008"]);
     assert_eq!(Close::Flood.number(), 1008);
 }
+
+#[test]
+fn a_key_over_its_limit_is_refused_under_the_reference_of_its_message() {
+    let request = json!({"model": "scripted", "input": "x", "schema": true});
+    let key = "k".repeat(Limits::default().idempotency_key_bytes_max as usize + 1);
+    let message = json!({"type": "job.create", "ref": "r", "idempotency_key": key, "request": request});
+    match session().handle(Input::Text(message.to_string()), 0).remove(0) {
+        Output::Send(ServerMessage::Error(error)) => {
+            assert_eq!(error.reference.as_deref(), Some("r"));
+            assert_eq!(error.path.as_deref(), Some("/idempotency_key"));
+        }
+        other => panic!("an error, not {other:?}"),
+    }
+}

@@ -36,6 +36,8 @@ const VIEWERS: usize = 3;
 struct Seen {
     bytes: HashMap<(JobId, Position), String>,
     folds: HashMap<(JobId, Position), Option<String>>,
+    /// Values as viewers see them that want unseen members as `null`, where anything is shown.
+    filled: HashMap<(JobId, Position), String>,
     conflated: u64,
     resumed: u64,
     replaced: u64,
@@ -239,6 +241,19 @@ impl World {
             let fold = follower.value().map(Value::to_json);
             let before = seen.folds.entry((job, position)).or_insert_with(|| fold.clone());
             assert_eq!(*before, fold, "seed {}: {position} has two folds", self.seed);
+        }
+        // An end tells the value as it is, in every look.
+        let looks = deliver.unseen == Unseen::Null && !matches!(received.message, ServerMessage::End(_));
+        if let Some(value) = follower
+            .value()
+            .filter(|_| looks && took != Took::Skipped && took != Took::Part)
+        {
+            let filled = value.to_json();
+            let before = seen
+                .filled
+                .entry((job, position))
+                .or_insert_with(|| filled.clone());
+            assert_eq!(*before, filled, "seed {}: {position} has two looks", self.seed);
         }
     }
 

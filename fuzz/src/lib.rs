@@ -1,6 +1,13 @@
-//! The draft engine alone, built from its own folder (it imports nothing of the house), and what must hold of it.
+//! The draft engine and the protocol alone, built from their own folders (the pure modules of the house), and what must
+//! hold of them.
 
+#[path = "../../src/event/mod.rs"]
+pub mod event;
+#[path = "../../src/job/mod.rs"]
+pub mod job;
 #[path = "../../src/partial/mod.rs"]
 pub mod partial;
+#[path = "../../src/wire/mod.rs"]
+pub mod wire;
 
 pub mod checks;

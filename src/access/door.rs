@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::key::{self, ApiKey};
+use super::key::{self, ApiKey, KeyHash};
 use super::scope::{Scope, Scopes};
 
 /// Who a client is.
@@ -75,9 +75,6 @@ struct Known {
     who: Arc<Identity>,
 }
 
-/// What is compared where no key of the id is known.
-const NO_HASH: [u8; 32] = [0; 32];
-
 impl Access {
     /// The door for these keys; without any, everyone is `tenant` and may do everything.
     ///
@@ -130,7 +127,7 @@ impl Access {
         }
         let (id, secret) = key::parts(token);
         let known = self.keys.get(id);
-        let expected = known.map_or(&NO_HASH, |known| &known.hash);
+        let expected = known.map_or(&KeyHash::NONE.0, |known| &known.hash);
         let shown: [u8; 32] = Sha256::digest(secret).into();
         let equal = bool::from(shown.ct_eq(expected));
         known
@@ -142,7 +139,7 @@ impl Access {
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::{KeyHash, NewKey, TOKEN_BYTES_MAX};
+    use super::super::key::{NewKey, TOKEN_BYTES_MAX};
     use super::*;
 
     fn made(id: &str, random: u8) -> NewKey {

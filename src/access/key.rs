@@ -44,6 +44,9 @@ impl ApiKey {
                 "an id is 1 to {ID_BYTES_MAX} letters, digits, `-` and `.`"
             ));
         }
+        if self.sha256 == KeyHash::NONE {
+            return Some("it has no hash: give the SHA-256 of its secret".to_owned());
+        }
         if self.tenant.is_empty() || self.tenant.len() > TENANT_BYTES_MAX {
             return Some(format!("a tenant's name has 1 to {TENANT_BYTES_MAX} bytes"));
         }
@@ -58,6 +61,9 @@ impl ApiKey {
 pub struct KeyHash(pub(super) [u8; 32]);
 
 impl KeyHash {
+    /// In the place of a hash that was not given; no secret has it.
+    pub const NONE: Self = Self([0; 32]);
+
     /// The hash of a secret.
     pub fn of(secret: &str) -> Self {
         Self(Sha256::digest(secret).into())

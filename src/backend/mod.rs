@@ -16,6 +16,7 @@
 pub mod embedded;
 pub mod fault;
 mod step;
+mod witness;
 
 use std::sync::Arc;
 

@@ -113,6 +113,8 @@ pub struct Append {
     pub write: Write,
     /// What the model has said since the append before. An attempt that resets the draft empties the raw text first.
     pub raw: String,
+    /// Whether the raw text is emptied first for another reason: what was said was not the answer after all.
+    pub raw_anew: bool,
     /// The attempt record, where it changed.
     pub record: Option<AttemptRecord>,
     /// The folded state with this event in it, where the tail is to be trimmed.
@@ -228,8 +230,10 @@ pub struct JobFacts {
 /// How much there is of what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Stats {
-    /// Jobs in line.
+    /// Jobs in line, those that lost their worker included.
     pub queued: usize,
+    /// When the job at the head of the line was submitted, ms since 1970.
+    pub oldest_queued_ms: Option<u64>,
     /// Jobs that workers hold.
     pub running: usize,
     /// Jobs that wait for their time.

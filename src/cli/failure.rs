@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::client::{ClientError, Follower};
+use crate::config::Fault;
 use crate::job::Outcome;
 use crate::wire::{Code, JobEnd};
 
@@ -11,7 +12,7 @@ pub(super) const TABLE: &str = "\
 Exit codes:
   0    done
   1    a fault here: the server or the demo failed, or the result cannot be written
-  2    usage: arguments, a schema or a request that cannot be taken
+  2    usage: arguments, a configuration, a schema or a request that cannot be taken
   3    the job failed, or its answer is incomplete
   4    the model's provider failed
   5    no server could be reached, or it cannot take the job now
@@ -24,6 +25,8 @@ Exit codes:
 pub(super) enum Failure {
     #[error("{0}")]
     Usage(String),
+    #[error("the configuration cannot be taken{}", listed(.0))]
+    Config(Vec<Fault>),
     #[error("{0}")]
     Client(#[from] ClientError),
     #[error("timed out; the job goes on{}", attach(job.as_deref()))]
@@ -46,6 +49,10 @@ pub(super) enum Failure {
     Demo(String),
 }
 
+fn listed(faults: &[Fault]) -> String {
+    faults.iter().map(|fault| format!("\n  {fault}")).collect()
+}
+
 fn attach(job: Option<&str>) -> String {
     job.map_or_else(String::new, |job| {
         format!("\n  to see it again: livedraft watch {job}")
@@ -55,7 +62,7 @@ fn attach(job: Option<&str>) -> String {
 impl Failure {
     pub(super) fn exit(&self) -> u8 {
         match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Config(_) => 2,
             Self::Client(error) => of_client(error),
             Self::TimedOut { .. } => 124,
             Self::Interrupted { .. } | Self::Forced => 130,
@@ -70,7 +77,11 @@ impl Failure {
 
     /// The next command to try.
     pub(super) fn advice(&self) -> Option<&'static str> {
-        let Self::Client(error) = self else { return None };
+        let error = match self {
+            Self::Client(error) => error,
+            Self::Config(_) => return Some("to see every key and what holds: livedraft config show"),
+            _ => return None,
+        };
         match error {
             ClientError::Unreachable { .. } | ClientError::GaveUp { .. } => {
                 Some("start a server: livedraft serve\n  or name one:    --url ws://host:port")

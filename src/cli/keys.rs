@@ -68,12 +68,21 @@ fn entry(key: &NewKey) -> String {
         .map(|scope| format!("\"{scope}\""))
         .collect();
     format!(
-        "[[server.keys]]\nid = \"{}\"\nsha256 = \"{}\"\ntenant = {}\nscopes = [{}]\n",
-        key.entry.id,
+        "[keys.{}]\nsha256 = \"{}\"\ntenant = {}\nscopes = [{}]\n",
+        name(&key.entry.id),
         key.entry.sha256,
         serde_json::Value::from(key.entry.tenant.as_str()),
         words.join(", "),
     )
+}
+
+/// An id as a part of a table's name: with a dot in it, it is quoted.
+fn name(id: &str) -> String {
+    if id.contains('.') {
+        format!("\"{id}\"")
+    } else {
+        id.to_owned()
+    }
 }
 
 /// The key that a command shows: of the environment, or of the file that it names.

@@ -2,11 +2,16 @@
 
 mod choices;
 mod chunk;
+mod completions;
+mod config;
 mod demo;
+mod doctor;
+mod echo;
 mod extract;
 mod failure;
 mod job;
 mod keys;
+mod log;
 mod outline;
 mod paint;
 pub mod parse;
@@ -22,7 +27,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::completions::CompletionsArgs;
+use self::config::ConfigCommand;
 use self::demo::DemoArgs;
+use self::doctor::DoctorArgs;
+use self::echo::EchoArgs;
 use self::extract::ExtractArgs;
 use self::failure::Failure;
 use self::job::{JobArgs, WatchArgs};
@@ -60,6 +69,15 @@ enum Command {
     Keys(KeysArgs),
     /// Turn any model's text into a live draft, without a server.
     Parse(ParseArgs),
+    /// What the configuration is, and what is wrong with it.
+    Config(ConfigCommand),
+    /// Look for what would keep the server from working here, and say the way out.
+    Doctor(DoctorArgs),
+    /// Print the completions of a shell.
+    Completions(CompletionsArgs),
+    /// Say back what a socket at / says, for conformance suites.
+    #[command(hide = true)]
+    Echo(EchoArgs),
 }
 
 /// Where the server is.
@@ -104,6 +122,10 @@ fn command(command: Command) -> Result<u8, Failure> {
         Command::Get(args) => client(job::get(args)),
         Command::Keys(args) => keys::run(args),
         Command::Parse(args) => Ok(parse_stdin(args)),
+        Command::Config(command) => config::run(&command),
+        Command::Doctor(args) => server(doctor::run(args)),
+        Command::Completions(args) => completions::run(args),
+        Command::Echo(args) => server(echo::run(args)),
     }
 }
 

@@ -345,10 +345,7 @@ impl OpSink for Look<'_> {
     }
 
     fn remove(&mut self, path: &str) {
-        let left = self.shape.and_then(|shape| match path {
-            "" => shape.fill_root(None),
-            _ => shape.declares(path).then_some(Value::Null),
-        });
+        let left = self.shape.and_then(|shape| shape.fill_root(None));
         match left {
             Some(value) => self.encoder.set(path, &value),
             None => self.encoder.remove(path),

@@ -1,60 +1,64 @@
 //! `livedraft serve`: the whole server in one process.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::path::Path;
-
 use clap::Args;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
+use super::config::{ConfigArgs, faultless};
 use super::failure::Failure;
+use super::log;
 use super::paint::{Row, Tone};
 use super::screen::{Screen, Stream};
 use super::signals::Signals;
-use crate::app::{App, Options};
-use crate::llm::{Models, OpenAiOptions, ProvidersOptions, Secret};
-
-/// Where OpenAI itself is.
-const OPENAI: &str = "https://api.openai.com/v1";
-
-/// Where the key of the OpenAI-compatible provider comes from; never an argument, which others can see.
-const KEY: &str = "OPENAI_API_KEY";
-const KEY_FILE: &str = "LIVEDRAFT_OPENAI_KEY_FILE";
+use crate::app::App;
 
 const KEYS_HELP: &str = "\
 The key of the OpenAI-compatible provider is read from OPENAI_API_KEY, or from the file that
 LIVEDRAFT_OPENAI_KEY_FILE names. Without a key and without --base-url only the scripted model is
-offered: nothing leaves this machine.";
+offered: nothing leaves this machine.
+
+Every other setting: a file (livedraft config init), variables (LIVEDRAFT_SECTION__KEY), --set.";
 
 /// Runs the server.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = KEYS_HELP)]
 pub(super) struct ServeArgs {
-    /// Where to listen; port 0 takes a free one.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
-    bind: String,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "HOST:PORT")]
+    bind: Option<String>,
     /// Listen where others can reach it, although no keys are configured: whoever does may run and read all jobs.
     #[arg(long)]
     allow_public: bool,
-    /// Jobs worked on at a time.
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    slots: usize,
-    /// An OpenAI-compatible API: OpenAI, vLLM, llama.cpp, Groq, OpenRouter…
-    #[arg(long, value_name = "URL", env = "OPENAI_BASE_URL")]
+    /// Jobs worked on at a time [default: 64].
+    #[arg(long, value_name = "N")]
+    slots: Option<String>,
+    /// An OpenAI-compatible API: OpenAI, vLLM, llama.cpp, Groq, OpenRouter… (also: OPENAI_BASE_URL).
+    #[arg(long, value_name = "URL")]
     base_url: Option<String>,
     /// The models of that API that may be asked for; without it, any.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    openai_models: Vec<String>,
-    /// What is logged: error, warn, info, debug, trace, or filters as target=level.
-    #[arg(long, value_name = "LEVEL", env = "LIVEDRAFT_LOG", default_value = "info")]
-    log: String,
+    #[arg(long, value_name = "NAMES")]
+    openai_models: Option<String>,
+    /// What is logged: error, warn, info, debug, trace, or filters as target=level (also: LIVEDRAFT_LOG)
+    /// [default: info].
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+    /// How the log looks: text for people, json for machines [default: text].
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// How long running jobs may go on once the server goes down, ms [default: 20000].
+    #[arg(long, value_name = "MS")]
+    drain_ms: Option<String>,
 }
 
 /// The exit code of `serve`: it ends by a signal, in order.
 pub(super) async fn run(args: ServeArgs) -> Result<u8, Failure> {
-    start_log(&args.log)?;
+    let loaded = faultless(args.config.load(flags(&args)))?;
+    log::start(&loaded.config.log)?;
+    if let Some(file) = &loaded.file {
+        tracing::info!(file = %file.display(), "configured");
+    }
     let mut signals = Signals::listen()?;
-    let app = App::start(options(&args)?)
+    let app = App::start(loaded.config.parts)
         .await
         .map_err(|error| Failure::Serve(error.to_string()))?;
     let address = app.addr();
@@ -70,68 +74,28 @@ pub(super) async fn run(args: ServeArgs) -> Result<u8, Failure> {
     }
 }
 
-fn start_log(level: &str) -> Result<(), Failure> {
-    // A level alone means our own words: the libraries below only warn, and nobody's bad request is our error.
-    let ours = match level.parse::<LevelFilter>() {
-        Ok(LevelFilter::OFF) | Err(_) => level.to_owned(),
-        Ok(level) => format!("warn,actix_http=off,livedraft={level}"),
-    };
-    let filter =
-        EnvFilter::try_new(ours).map_err(|error| Failure::Usage(format!("--log {level}: {error}")))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(Stream::Err.is_terminal())
-        .with_writer(std::io::stderr);
-    log.try_init()
-        .map_err(|error| Failure::Serve(format!("the log cannot be started: {error}")))
-}
-
-fn options(args: &ServeArgs) -> Result<Options, Failure> {
-    let mut options = Options::default();
-    options.server.bind = address(&args.bind)?;
-    options.server.allow_public = args.allow_public;
-    options.worker.slots = args.slots.max(1);
-    options.providers = providers(args, key()?);
-    Ok(options)
-}
-
-fn address(bind: &str) -> Result<SocketAddr, Failure> {
-    let wrong = |what: &str| Failure::Usage(format!("--bind {bind}: {what}"));
-    let found = bind
-        .to_socket_addrs()
-        .map_err(|error| wrong(&error.to_string()))?
-        .next();
-    found.ok_or_else(|| wrong("no such host"))
-}
-
-fn providers(args: &ServeArgs, key: Option<Secret>) -> ProvidersOptions {
-    let wanted = key.is_some() || args.base_url.is_some() || !args.openai_models.is_empty();
-    let openai = wanted.then(|| {
-        let base_url = args.base_url.as_deref().unwrap_or(OPENAI);
-        let mut openai = OpenAiOptions::new("openai", base_url);
-        openai.key = key;
-        if !args.openai_models.is_empty() {
-            openai.models = Models::Only(args.openai_models.clone());
-        }
-        openai
-    });
-    ProvidersOptions {
-        scripted: true,
-        openai: openai.into_iter().collect(),
-    }
-}
-
-fn key() -> Result<Option<Secret>, Failure> {
-    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    match (set(KEY), set(KEY_FILE)) {
-        (Some(key), _) => Ok(Some(Secret::new(key))),
-        (None, Some(file)) => key_in(file.as_ref()).map(Some),
-        (None, None) => Ok(None),
-    }
-}
-
-fn key_in(file: &Path) -> Result<Secret, Failure> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::Usage(format!("{KEY_FILE} {}: {error}", file.display())))?;
-    Ok(Secret::new(text.trim()))
+/// The command's own flags, by the keys they set.
+fn flags(args: &ServeArgs) -> Vec<(&'static str, &'static str, String)> {
+    let given = [
+        ("--bind", "server.bind", args.bind.clone()),
+        (
+            "--allow-public",
+            "server.allow_public",
+            args.allow_public.then(|| true.to_string()),
+        ),
+        ("--slots", "worker.slots", args.slots.clone()),
+        ("--base-url", "providers.openai.base_url", args.base_url.clone()),
+        (
+            "--openai-models",
+            "providers.openai.models",
+            args.openai_models.clone(),
+        ),
+        ("--log", "log.level", args.log.clone()),
+        ("--log-format", "log.format", args.log_format.clone()),
+        ("--drain-ms", "worker.drain_ms", args.drain_ms.clone()),
+    ];
+    given
+        .into_iter()
+        .filter_map(|(flag, key, value)| Some((flag, key, value?)))
+        .collect()
 }

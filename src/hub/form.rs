@@ -250,11 +250,11 @@ fn filled_op(op: Op, shape: &Shape, left: &mut usize) -> Op {
             let value = shape.fill_at(&path, &value, left);
             Op::Set { path, value }
         }
-        Op::Remove { path } if shape.declares(&path) => Op::Set {
-            path,
-            value: Value::Null,
+        // What a draft takes back is all it has shown.
+        Op::Remove { path } => match shape.fill_root(None) {
+            Some(value) => Op::Set { path, value },
+            None => Op::Remove { path },
         },
-        Op::Remove { .. } => op,
     }
 }
 

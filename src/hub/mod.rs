@@ -23,6 +23,7 @@ use self::watched::Watched;
 use crate::backend::{Backend, BackendError, JobFacts};
 use crate::event::Position;
 use crate::job::JobId;
+use crate::metrics;
 use crate::wire::{Deliver, JobStateNow};
 
 /// Bounds of the fan-out.
@@ -142,6 +143,28 @@ impl Hub {
         Ok(Some(replica.state()))
     }
 
+    /// Brings every copy up to where its log stands, so that viewers can be told all that was written.
+    ///
+    /// # Errors
+    /// The engine cannot be asked; the copies stay as they are, and their own polls go on.
+    pub async fn catch_up(&self) -> Result<(), BackendError> {
+        let watched: Vec<(JobId, Arc<Watched>)> = {
+            let all = self.lock();
+            all.iter()
+                .map(|(job, watched)| (*job, Arc::clone(watched)))
+                .collect()
+        };
+        let jobs: Vec<JobId> = watched.iter().map(|(job, _)| *job).collect();
+        let positions = self.backend.positions(&jobs).await?;
+        for ((_, watched), last) in watched.iter().zip(positions) {
+            let behind = last.is_some_and(|last| last != watched.replica().last());
+            if behind {
+                watched.catch_up().await;
+            }
+        }
+        Ok(())
+    }
+
     /// The watched job, made if it is not there.
     async fn watched(self: &Arc<Self>, job: JobId) -> Result<Option<Arc<Watched>>, WatchError> {
         if let Some(watched) = self.lock().get(&job) {
@@ -166,6 +189,7 @@ impl Hub {
         let (watched, follow) = Watched::new(replica, self.options.poll);
         all.insert(job, Arc::clone(&watched));
         drop(all);
+        metrics::all().watched_jobs.up();
         tokio::spawn(follow.run(Arc::clone(self), live));
         Ok(Some(watched))
     }
@@ -177,6 +201,7 @@ impl Hub {
             return false;
         }
         all.remove(&job);
+        metrics::all().watched_jobs.down();
         true
     }
 

@@ -7,6 +7,7 @@ use super::replica::Replica;
 use super::watched::{Ticket, Watched};
 use crate::backend::JobFacts;
 use crate::event::{Position, Resume};
+use crate::metrics;
 use crate::wire::{Deliver, Form};
 
 /// A viewer. It takes what stands behind its position when its socket can send; the end is told once, last.
@@ -162,8 +163,10 @@ impl Viewer {
     }
 
     fn conflate(&mut self, replica: &mut Replica, told: &mut Vec<Told>) {
+        metrics::all().snapshots.one();
         if self.told_ms.is_some() {
             self.conflated += 1;
+            metrics::all().conflations.one();
         }
         told.extend(replica.snapshot(Face::of(&self.deliver)).iter().cloned());
         self.held = Some((replica.generation(), replica.fold().position));
@@ -193,6 +196,7 @@ impl Viewer {
             // The snapshot says all that the last of them says; seq has to rise.
             told.retain(|message| message.position != Some(now));
             told.extend(replica.snapshot(Face::of(&self.deliver)).iter().cloned());
+            metrics::all().snapshots.one();
         }
         self.held = Some((replica.generation(), now));
     }

@@ -11,6 +11,7 @@ use super::{Hub, HubOptions};
 use crate::clock;
 use crate::event::{Entry, Position, Resume};
 use crate::job::JobId;
+use crate::metrics;
 
 /// Requests for a re-read that may wait; they are answered together.
 const REREADS_MAX: usize = 64;
@@ -40,6 +41,7 @@ pub(super) struct Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.watched.viewers().wakes.remove(&self.number);
+        metrics::all().viewers.down();
     }
 }
 
@@ -79,6 +81,7 @@ impl Watched {
         let number = viewers.next;
         viewers.next += 1;
         viewers.wakes.insert(number, Arc::clone(wake));
+        metrics::all().viewers.up();
         Some(Ticket {
             watched: Arc::clone(self),
             number,
@@ -98,13 +101,18 @@ impl Watched {
             return Some(held);
         }
         if self.replica().may_be_behind(held) {
-            let (done, answered) = oneshot::channel();
-            if self.rereads.send(done).await.is_ok() {
-                // An error means that the task has ended; the rule below decides then.
-                let _ = answered.await;
-            }
+            self.catch_up().await;
         }
         (self.replica().resume(held) == Resume::Tail).then_some(held)
+    }
+
+    /// Reads what the copy misses, now. Nothing is waited for where the job was let go.
+    pub(super) async fn catch_up(&self) {
+        let (done, answered) = oneshot::channel();
+        if self.rereads.send(done).await.is_ok() {
+            // An error means that the task has ended: nobody views the job.
+            let _ = answered.await;
+        }
     }
 
     fn wake_all(&self) {

@@ -12,7 +12,7 @@ mod secret;
 pub mod sse;
 
 pub use chunk::{Chunk, Finish, LlmError, LlmErrorKind};
-pub use openai::{MaxTokensField, Models, OpenAi, OpenAiOptions};
+pub use openai::{MaxTokensField, Models, OpenAi, OpenAiOptions, Probe, base_url_fault, probe};
 pub use provider::{Provider, Providers, ProvidersError, ProvidersOptions, Stream, UnknownModel};
 pub use request::{Carrier, Request, Sampling};
 pub use scripted::Scripted;

@@ -13,12 +13,21 @@ use crate::schema::dialect::Dialect;
 const SCRIPTED: &str = "scripted";
 
 /// What the application's configuration says about models.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ProvidersOptions {
-    /// Offer the scripted model beside real providers; without any provider it is always offered.
+    /// Offer the scripted model beside real providers; without any provider it is always offered. Default: true.
     pub scripted: bool,
     /// OpenAI-compatible providers, in order of preference.
     pub openai: Vec<OpenAiOptions>,
+}
+
+impl Default for ProvidersOptions {
+    fn default() -> Self {
+        Self {
+            scripted: true,
+            openai: Vec::new(),
+        }
+    }
 }
 
 /// A configuration of providers that cannot work.

@@ -104,6 +104,13 @@ impl Items {
             item.machine.restart();
             (item.bytes_fed, item.repairs) = (0, 0);
         }
+        let prefix = item_pointer(slot);
+        let is_below = |path: &str| {
+            path.strip_prefix(&prefix)
+                .is_some_and(|rest| !rest.starts_with(|c| c != '/'))
+        };
+        self.repairs.retain(|repair| !is_below(&repair.path));
+        self.error.take_if(|error| is_below(&error.path));
     }
 
     fn begin_item(&mut self) {

@@ -34,6 +34,8 @@ pub(super) enum LooseState {
     BlockStar,
     /// Behind so many dots.
     Dots(u8),
+    /// In a byte order mark at the very beginning.
+    Mark,
     /// Behind so many bytes of a character of U+20xx: a typographic quote or an ellipsis.
     Typographic(u8),
     /// Behind a quote that may end the string, and blanks.
@@ -179,9 +181,7 @@ impl Machine {
                 self.state = State::Number(NumberState::Start);
             }
             b'>' if self.in_object() && self.loose_at + 1 == offset => {}
-            0xEF if offset == 0 => self.note_repair(RepairKind::ByteOrderMark, offset),
-            0xBB if offset == 1 => {}
-            0xBF if offset == 2 => {}
+            0xEF if offset == 0 => self.state = State::Loose(LooseState::Mark),
             _ if is_word_byte(byte) => {
                 self.number.clear();
                 self.loose_at = offset;
@@ -373,6 +373,7 @@ impl Machine {
             | LooseState::BlockComment
             | LooseState::BlockStar => self.comment(state, byte, at),
             LooseState::Dots(count) => self.dots(count, byte, at),
+            LooseState::Mark => self.mark(byte, at),
             LooseState::Typographic(count) => self.typographic(count, byte, at),
             LooseState::Held => self.held(byte, at),
             LooseState::Triple(count) => self.triple(count, byte, at),
@@ -443,6 +444,22 @@ impl Machine {
             _ => {
                 self.state = self.resume;
                 self.fail(self.expectation(), Some(b'.'), None, self.loose_at);
+                return at;
+            }
+        }
+        at + 1
+    }
+
+    /// U+FEFF is EF BB BF.
+    fn mark(&mut self, byte: u8, at: usize) -> usize {
+        match (self.base + at, byte) {
+            (1, 0xBB) => {}
+            (2, 0xBF) => {
+                self.state = State::Value;
+                self.note_repair(RepairKind::ByteOrderMark, 0);
+            }
+            _ => {
+                self.fail(ParseErrorKind::ExpectedValue, Some(0xEF), None, 0);
                 return at;
             }
         }

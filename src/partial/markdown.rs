@@ -30,11 +30,11 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 enum Place {
     /// Where a value may begin.
     Prose,
-    /// In a run of backticks.
+    /// In a run of backticks, or of tildes.
     Ticks(usize),
-    /// Behind the backticks that opened a fence: its language.
+    /// Behind the marks that opened a fence: its language.
     Language,
-    /// In a fence of another language, with so many backticks of its end seen.
+    /// In a fence of another language, with so many marks of its end seen.
     Code(usize),
     /// In a think block.
     Think,
@@ -49,8 +49,16 @@ enum Place {
 pub(super) struct Markdown {
     kinds: RootKinds,
     place: Place,
-    /// Backticks that opened the fence; 0 outside of one.
+    /// Marks that opened the fence; 0 outside of one.
     fence: usize,
+    /// What they are, or those of the run that is read: a backtick or a tilde.
+    mark: u8,
+    /// Only blanks since the line began.
+    line_is_bare: bool,
+    /// The fence is still on the line where it was opened.
+    on_first_line: bool,
+    /// Whether the tag that is read began its line: one in a sentence only speaks of tags.
+    tag_opens: bool,
     /// The tag or language so far.
     word: Vec<u8>,
     /// Only blanks since the text or the fence began.
@@ -66,6 +74,10 @@ impl Markdown {
             kinds,
             place: Place::Prose,
             fence: 0,
+            mark: b'`',
+            line_is_bare: true,
+            on_first_line: false,
+            tag_opens: true,
             word: Vec::new(),
             fresh: true,
             order_mark: 0,
@@ -81,14 +93,29 @@ impl Markdown {
             if self.place == Place::Prose && self.begins(byte) {
                 return at;
             }
+            let place = self.place;
             self.pass(byte);
+            self.follow_line(byte, place);
         }
         bytes.len()
+    }
+
+    /// Where the line stands behind a byte that was read in `place`; marks around think blocks count as blanks.
+    fn follow_line(&mut self, byte: u8, place: Place) {
+        if byte == b'\n' {
+            self.line_is_bare = true;
+            self.on_first_line = false;
+        } else {
+            // An order mark is none.
+            let is_blank = byte.is_ascii_whitespace() || (self.fresh && place == Place::Prose);
+            self.line_is_bare &= is_blank || matches!(place, Place::Tag { .. });
+        }
     }
 
     /// The byte where a value seemed to begin is prose after all.
     pub(super) fn refuse(&mut self, byte: u8) {
         self.fresh = false;
+        self.line_is_bare = false;
         self.notes.push(NoteKind::Text, &[byte]);
     }
 
@@ -133,23 +160,28 @@ impl Markdown {
     /// Moves to the place the byte belongs to; false if the byte must be looked at again from there.
     fn step(&mut self, byte: u8) -> bool {
         match self.place {
-            Place::Prose if byte == b'`' => self.place = Place::Ticks(0),
+            Place::Prose if self.marks_fence(byte) => {
+                self.mark = byte;
+                self.place = Place::Ticks(0);
+            }
             Place::Prose if byte == b'<' => self.begin_tag(false),
             Place::Think if byte == b'<' => self.begin_tag(true),
             Place::Prose | Place::Think => {}
-            Place::Ticks(count) if byte != b'`' => {
+            Place::Ticks(count) if byte != self.mark => {
                 self.end_ticks(count);
                 return false;
             }
-            Place::Language if ends_language(byte) => {
+            Place::Language if self.ends_language(byte) => {
                 self.end_language();
                 return false;
             }
-            Place::Code(seen) if byte != b'`' && seen > 0 => {
-                self.notes.push(NoteKind::Text, &b"`".repeat(seen));
+            Place::Code(seen) if byte != self.mark && seen > 0 => {
+                self.notes.push(NoteKind::Text, &[self.mark].repeat(seen));
+                self.line_is_bare = false;
                 self.place = Place::Code(0);
             }
             Place::Tag { thinking } if !self.extends_tag(byte) => {
+                self.line_is_bare = false;
                 let kind = if thinking {
                     NoteKind::Reasoning
                 } else {
@@ -170,9 +202,12 @@ impl Markdown {
         match self.place {
             Place::Prose => self.pass_prose(byte),
             Place::Ticks(count) => self.place = Place::Ticks(count + 1),
-            Place::Language if self.word.len() == LANGUAGE_BYTES_MAX => {}
+            // The name may stand behind blanks (CommonMark §4.5).
+            Place::Language if self.word.len() == LANGUAGE_BYTES_MAX || byte.is_ascii_whitespace() => {}
             Place::Language => self.word.push(byte.to_ascii_lowercase()),
-            Place::Code(seen) if byte == b'`' => {
+            Place::Code(seen)
+                if byte == self.mark && (seen > 0 || self.line_is_bare || self.on_first_line) =>
+            {
                 self.place = if seen + 1 == self.fence {
                     self.fence = 0;
                     Place::Prose
@@ -204,11 +239,13 @@ impl Markdown {
             self.fresh = false;
         } else if self.fence == 0 && count >= 3 {
             self.fence = count;
+            self.on_first_line = true;
             self.word.clear();
             self.place = Place::Language;
         } else {
             self.fresh = false;
-            self.notes.push(NoteKind::Text, &b"`".repeat(count));
+            self.line_is_bare = false;
+            self.notes.push(NoteKind::Text, &[self.mark].repeat(count));
         }
     }
 
@@ -224,33 +261,54 @@ impl Markdown {
         }
     }
 
+    /// Outside of fences both kinds of marks may open one; inside, only its own may close it.
+    fn marks_fence(&self, byte: u8) -> bool {
+        match self.fence {
+            0 => matches!(byte, b'`' | b'~'),
+            _ => byte == self.mark,
+        }
+    }
+
+    /// The name of a fence's language ends at a blank, or at what may begin a value or end the fence.
+    fn ends_language(&self, byte: u8) -> bool {
+        let blank = byte == b'\n' || (byte.is_ascii_whitespace() && !self.word.is_empty());
+        blank || byte == self.mark || matches!(byte, b'{' | b'[' | b'"' | b'\'')
+    }
+
     fn begin_tag(&mut self, thinking: bool) {
         self.order_mark = BYTE_ORDER_MARK.len();
         self.word.clear();
+        self.tag_opens = self.line_is_bare;
         self.place = Place::Tag { thinking };
     }
 
     fn extends_tag(&self, byte: u8) -> bool {
         let (read, byte) = (self.word.len(), byte.to_ascii_lowercase());
-        TAGS.iter()
-            .any(|tag| tag.starts_with(&self.word) && tag.get(read) == Some(&byte))
+        TAGS.iter().any(|tag| {
+            let begun = tag
+                .get(..read)
+                .is_some_and(|begun| begun.eq_ignore_ascii_case(&self.word));
+            begun && tag.get(read) == Some(&byte)
+        })
     }
 
     fn pass_tag(&mut self, byte: u8, thinking: bool) {
-        self.word.push(byte.to_ascii_lowercase());
-        if !TAGS.contains(&self.word.as_slice()) {
+        self.word.push(byte);
+        if !TAGS.iter().any(|tag| tag.eq_ignore_ascii_case(&self.word)) {
             return;
         }
         let closes = self.word.starts_with(b"</");
+        if !closes && !thinking && !self.tag_opens {
+            self.notes.push(NoteKind::Text, &std::mem::take(&mut self.word));
+            self.place = Place::Prose;
+            (self.fresh, self.line_is_bare) = (false, false);
+            return;
+        }
         self.word.clear();
+        self.line_is_bare = true;
         self.place = if closes { Place::Prose } else { Place::Think };
         if closes || !thinking {
             self.notes.seal();
         }
     }
-}
-
-/// The name of a fence's language ends at a blank, or at what may begin a value or end the fence.
-fn ends_language(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || matches!(byte, b'{' | b'[' | b'"' | b'\'' | b'`')
 }

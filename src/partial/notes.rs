@@ -24,6 +24,8 @@ pub(super) struct Notes {
     whole: Vec<Note>,
     open: Option<NoteKind>,
     raw: Vec<u8>,
+    /// How many of its first bytes are known as blanks that wait for what follows.
+    blanks: usize,
 }
 
 impl Notes {
@@ -42,6 +44,7 @@ impl Notes {
     pub(super) fn seal(&mut self) {
         let text = String::from_utf8_lossy(&self.raw).trim_end().to_owned();
         self.raw.clear();
+        self.blanks = 0;
         let Some(kind) = self.open.take() else { return };
         if !text.is_empty() {
             self.whole.push(Note { kind, text });
@@ -50,29 +53,31 @@ impl Notes {
 
     /// Everything collected since the last call; of a note that goes on, what is certain.
     pub(super) fn take(&mut self) -> Vec<Note> {
-        let certain = certain(&self.raw);
+        let (certain, blanks) = certain(&self.raw[self.blanks..]);
         if let Some(kind) = self.open.filter(|_| certain > 0) {
+            let certain = self.blanks + certain;
             let text = String::from_utf8_lossy(&self.raw[..certain]).into_owned();
             self.raw.drain(..certain);
             self.whole.push(Note { kind, text });
+            self.blanks = 0;
         }
+        self.blanks += blanks;
         std::mem::take(&mut self.whole)
     }
 }
 
-/// How many bytes of a note can be told: a sequence that was cut may still become whole, blanks may turn out to be its
-/// last.
-fn certain(raw: &[u8]) -> usize {
+/// How many bytes of a note can be told, and how many behind them are blanks, which may turn out to be its last. A
+/// sequence that was cut may still become whole, and is neither.
+fn certain(raw: &[u8]) -> (usize, usize) {
     let Some(last) = raw.utf8_chunks().last() else {
-        return 0;
+        return (0, 0);
     };
     let rest = last.invalid();
-    if rest.is_empty() {
-        let valid = last.valid();
-        return raw.len() - (valid.len() - valid.trim_end().len());
+    let is_cut = std::str::from_utf8(rest).is_err_and(|error| error.error_len().is_none());
+    if !rest.is_empty() && !is_cut {
+        return (raw.len(), 0);
     }
-    match std::str::from_utf8(rest) {
-        Err(error) if error.error_len().is_none() => raw.len() - rest.len(),
-        _ => raw.len(),
-    }
+    let valid = last.valid();
+    let blanks = valid.len() - valid.trim_end().len();
+    (raw.len() - rest.len() - blanks, blanks)
 }

@@ -28,7 +28,7 @@ pub struct ShapeNode {
     /// Whether the node is, or may be, an object: only such a root is filled before anything is seen.
     pub object: bool,
     /// Whether it is, or may be, an array. Of a node that may be both, a pointer's number may be a name or an index:
-    /// where these lead to different nodes, neither is filled.
+    /// where these lead to different nodes, neither is filled; where one leads nowhere, the other counts.
     pub array: bool,
 }
 
@@ -40,19 +40,18 @@ impl ShapeNode {
 
     /// The node of a member, which is `declared` or not.
     fn member(&self, name: &str, declared: Option<u32>) -> Option<u32> {
-        let node = declared.or(self.additional).filter(|_| self.object);
+        let member = declared.or(self.additional).filter(|_| self.object);
         let item = path::index(name).and_then(|index| self.item_alone(index));
-        node.filter(|node| item.is_none_or(|item| item == *node))
+        either(member, item)
     }
 
     /// The node of an item.
     fn item(&self, index: usize) -> Option<u32> {
-        let node = self.item_alone(index);
+        let item = self.item_alone(index);
         if !self.object || (self.members.is_empty() && self.additional.is_none()) {
-            return node;
+            return item;
         }
-        let member = self.declared(&index.to_string()).or(self.additional);
-        node.filter(|node| member.is_none_or(|member| member == *node))
+        either(self.declared(&index.to_string()).or(self.additional), item)
     }
 
     fn item_alone(&self, index: usize) -> Option<u32> {
@@ -62,8 +61,16 @@ impl ShapeNode {
 
     /// The node of what a pointer's segment names, a member or an item.
     fn child(&self, segment: &str) -> Option<u32> {
-        let item = path::index(segment).and_then(|index| self.item(index));
-        item.or_else(|| self.member(segment, self.declared(segment)))
+        self.member(segment, self.declared(segment))
+    }
+}
+
+/// What a number in a pointer leads to, as a name and as an index: a patch cannot tell which it is, so both are told
+/// the same.
+fn either(member: Option<u32>, item: Option<u32>) -> Option<u32> {
+    match (member, item) {
+        (Some(member), Some(item)) => Some(member).filter(|_| member == item),
+        (member, item) => member.or(item),
     }
 }
 
@@ -89,21 +96,6 @@ impl Shape {
     /// The same for a value that is set at `pointer`; `left` is how many may still be put into the message.
     pub fn fill_at(&self, pointer: &str, value: &Value, left: &mut usize) -> Value {
         self.fill(self.node_at(pointer), value, left)
-    }
-
-    /// Whether the member at `pointer` is declared, so that removing it leaves a `null`.
-    pub fn declares(&self, pointer: &str) -> bool {
-        let Some((parent, _)) = pointer.rsplit_once('/') else {
-            return false;
-        };
-        let Some(last) = path::segments(&pointer[parent.len()..]).and_then(|mut segments| segments.pop())
-        else {
-            return false;
-        };
-        let node = self
-            .node_at(parent)
-            .and_then(|node| self.nodes.get(node as usize));
-        node.is_some_and(|node| node.members.iter().any(|(name, _)| **name == *last))
     }
 
     fn node_at(&self, pointer: &str) -> Option<u32> {

@@ -3,8 +3,11 @@
 //! The answer is the least fixed point from "nothing is possible", so a recursion that demands itself without end
 //! stays impossible, as it should: no finite value satisfies it.
 
+use std::cmp::Ordering;
+
 use serde_json::{Map as JsonMap, Value as Json};
 
+use super::bound::Bound;
 use super::error::{SchemaError, SchemaErrorCode};
 use super::graph::{Draft, Graph, Same};
 use super::guard::post_order;
@@ -151,10 +154,17 @@ const BOUNDS: [(&str, &str, bool, Kinds); 7] = [
 ];
 
 fn crossed(map: &JsonMap<String, Json>, low: &str, high: &str, strict: bool) -> bool {
-    let bound = |keyword| map.get(keyword).and_then(Json::as_f64);
-    match (bound(low), bound(high)) {
-        (Some(low), Some(high)) => low > high || (strict && low >= high),
-        _ => false,
+    let bound = |keyword| match map.get(keyword) {
+        Some(Json::Number(number)) => Bound::of(number),
+        _ => None,
+    };
+    match bound(low).zip(bound(high)) {
+        Some((low, high)) => match low.order(&high.number) {
+            Ordering::Greater => false,
+            Ordering::Equal => strict,
+            Ordering::Less => true,
+        },
+        None => false,
     }
 }
 

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::event::{Epoch, Position};
 use crate::hub::{Viewer, WatchError};
 use crate::job::{JobId, JobSpec, JobState};
+use crate::metrics;
 use crate::session::Accepted;
 use crate::submit::Refused;
 use crate::wire::{Code, Deliver, ErrorMessage, JobStateNow, NO_SUCH_JOB};
@@ -103,6 +104,19 @@ pub(super) async fn submit(
     spec: JobSpec,
     key: Option<String>,
 ) -> Result<Accepted, Refusal> {
+    let began = clock::now();
+    let answer = keep(node, who, spec, key).await;
+    let word = match &answer {
+        Ok(Accepted { existing: false, .. }) => "accepted",
+        Ok(Accepted { existing: true, .. }) => "existing",
+        Err(refusal) => &refusal.code,
+    };
+    metrics::all().submits.one([word]);
+    metrics::all().submit_seconds.took(clock::now() - began);
+    answer
+}
+
+async fn keep(node: &Node, who: &Identity, spec: JobSpec, key: Option<String>) -> Result<Accepted, Refusal> {
     if node.is_draining() {
         return Err(draining(node));
     }

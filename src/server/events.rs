@@ -7,38 +7,25 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream;
-use serde::Deserialize;
 use tokio::sync::{Notify, watch};
 
 use super::ask::{self, Refusal, refusal};
-use super::node::{Node, Place, draining};
+use super::node::{Node, Phase, Place, reached};
 use super::{admit, http, problem};
 use crate::access::{Identity, Scope};
 use crate::clock;
 use crate::event::Position;
 use crate::hub::{Told, Viewer};
 use crate::job::JobId;
-use crate::wire::{Bigints, Code, Deliver, Form, Unseen};
-
-/// The query of the events route.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Query {
-    #[serde(rename = "as")]
-    form: Form,
-    unseen: Unseen,
-    bigints: Bigints,
-    interval_ms: u32,
-    notes: bool,
-    starting_after: Option<String>,
-}
+use crate::metrics;
+use crate::wire::{Code, decode_events_query};
 
 /// A stream of events and its viewer; dropping it drops the viewer.
 struct Events {
     node: Arc<Node>,
     viewer: Viewer,
     wake: Arc<Notify>,
-    drained: watch::Receiver<bool>,
+    phases: watch::Receiver<Phase>,
     over: bool,
     _place: Place,
 }
@@ -63,24 +50,18 @@ async fn open(request: &HttpRequest, job: &str, node: &Arc<Node>) -> Result<Http
     node.may_arrive(address)?;
     let who = admit::who(request, node, Scope::Read)?;
     let job = http::job_id(job)?;
-    let query = web::Query::<Query>::from_query(request.query_string())
-        .map_err(|error| refusal(Code::BadRequest, format!("the query cannot be taken: {error}")))?
-        .into_inner();
-    let held = held(request, query.starting_after.as_deref())?;
+    let (deliver, starting_after) = decode_events_query(request.query_string()).map_err(problem::bad)?;
+    let held = match last_event_id(request)? {
+        Some(held) => held,
+        None => starting_after,
+    };
     if let Some(held) = held
         && has_seen_the_end(node, &who, job, held).await?
     {
         // The status that tells an EventSource to stay away.
         return Ok(HttpResponse::NoContent().finish());
     }
-    let place = node.enter(address)?;
-    let deliver = Deliver {
-        form: query.form,
-        unseen: query.unseen,
-        bigints: query.bigints,
-        interval_ms: query.interval_ms,
-        notes: query.notes,
-    };
+    let place = node.enter(address, "events")?;
     let wake = Arc::new(Notify::new());
     let woken = Arc::clone(&wake);
     let watch = |node: Arc<Node>| async move { ask::watch(&node, &who, job, held, deliver, &woken).await };
@@ -89,7 +70,7 @@ async fn open(request: &HttpRequest, job: &str, node: &Arc<Node>) -> Result<Http
         node: Arc::clone(node),
         viewer,
         wake,
-        drained: node.drained(),
+        phases: node.phases(),
         over: false,
         _place: place,
     };
@@ -104,17 +85,15 @@ async fn open(request: &HttpRequest, job: &str, node: &Arc<Node>) -> Result<Http
         .streaming(body))
 }
 
-/// What the client holds: `Last-Event-ID`, which a reconnecting client sends to the same address, before
-/// `starting_after`.
-fn held(request: &HttpRequest, starting_after: Option<&str>) -> Result<Option<Position>, Refusal> {
-    let header = request.headers().get("last-event-id");
-    let text = match header {
-        Some(value) => Some(value.to_str().unwrap_or_default()),
-        None => starting_after,
+/// What a reconnecting client says that it holds: it comes back to the same address, so this goes before
+/// `starting_after`, also where it is empty.
+fn last_event_id(request: &HttpRequest) -> Result<Option<Option<Position>>, Refusal> {
+    let Some(header) = request.headers().get("last-event-id") else {
+        return Ok(None);
     };
-    text.filter(|text| !text.is_empty())
-        .map(str::parse)
-        .transpose()
+    let text = header.to_str().unwrap_or_default();
+    let held = (!text.is_empty()).then(|| text.parse()).transpose();
+    held.map(Some)
         .map_err(|error: crate::event::BadPosition| refusal(Code::BadRequest, error.to_string()))
 }
 
@@ -135,16 +114,25 @@ impl Events {
         if self.over {
             return None;
         }
+        let mut leaving = false;
         let silent = Duration::from_millis(self.node.options.sse_comment_ms);
         let comment = clock::now() + silent;
         loop {
             let told = self.viewer.take(clock::now_ms(), self.node.options.take_bytes);
             self.over = self.viewer.is_over();
             if !told.is_empty() {
-                return Some(encode(&told));
+                let bytes = encode(&told);
+                metrics::all().frames_out.add(told.len());
+                metrics::all().bytes_out.add(bytes.len());
+                return Some(bytes);
             }
             if self.over {
                 return None;
+            }
+            if leaving {
+                self.over = true;
+                // Says when to come back; what comes after is another server's.
+                return Some(format!("retry: {}\n\n", self.node.reconnect_after_ms().max(1)).into());
             }
             let due = self
                 .viewer
@@ -154,11 +142,8 @@ impl Events {
                 () = self.wake.notified() => {}
                 () = clock::sleep(due.unwrap_or(silent)), if due.is_some() => {}
                 () = clock::sleep_until(comment) => return Some(Bytes::from_static(b":\n\n")),
-                () = draining(&mut self.drained) => {
-                    self.over = true;
-                    // Says when to come back; what comes after is another server's.
-                    return Some(format!("retry: {}\n\n", self.node.reconnect_after_ms().max(1)).into());
-                }
+                // What was written before the node leaves is told first.
+                () = reached(&mut self.phases, Phase::Leaving) => leaving = true,
             }
         }
     }

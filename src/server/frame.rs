@@ -27,7 +27,7 @@ pub(super) enum Message {
     /// Text, which is UTF-8.
     Text(String),
     /// Anything else.
-    Binary,
+    Binary(Bytes),
     /// A ping; its bytes go back in the pong.
     Ping(Bytes),
     /// A pong.
@@ -270,7 +270,7 @@ impl Decoder {
             let text = String::from_utf8(message).map_err(|_| Fault::NotUtf8)?;
             return Ok(Some(Message::Text(text)));
         }
-        Ok(Some(Message::Binary))
+        Ok(Some(Message::Binary(message.into())))
     }
 }
 
@@ -326,6 +326,11 @@ fn close_code(payload: &[u8]) -> Result<Option<u16>, Fault> {
 /// Writes a text frame.
 pub(super) fn text(out: &mut BytesMut, text: &str) {
     write(out, TEXT, text.as_bytes());
+}
+
+/// Writes a binary frame.
+pub(super) fn binary(out: &mut BytesMut, payload: &[u8]) {
+    write(out, BINARY, payload);
 }
 
 /// Writes a ping without payload.
@@ -421,7 +426,7 @@ mod tests {
             Message::Text("one".to_owned()),
             Message::Ping(Bytes::from_static(b"beat")),
             Message::Text("tw\u{f6}!".to_owned()),
-            Message::Binary,
+            Message::Binary(Bytes::from_static(&[0, 255])),
             Message::Text(long),
             Message::Pong,
             Message::Close(Some(1000)),

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use actix_web::http::{Version, header};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 
+use super::access::Connection;
 use super::ask::{self, Refusal, refusal};
 use super::node::Node;
 use super::socket::Socket;
 use super::{admit, link, problem};
+use crate::clock;
 use crate::session::FIRST_MESSAGE_BYTES_MAX;
 use crate::wire::{Code, SUBPROTOCOL_JSON};
 
@@ -49,7 +51,7 @@ async fn open(
     if !speaks(request) {
         return Err(unspoken());
     }
-    let place = node.enter(address)?;
+    let place = node.enter(address, "socket")?;
     let limits = link::FrameLimits {
         // What one who is not known yet can make us hold is an `auth`.
         message_bytes_max: match who {
@@ -72,7 +74,9 @@ async fn open(
         // Tells those who can read it that an `auth` is waited for.
         problem::ask_for_key(&mut response);
     }
-    let socket = Socket::new(node, place, who, incoming, outgoing);
+    let id = format!("{:016x}", clock::nonce());
+    request.extensions_mut().insert(Connection(id.clone()));
+    let socket = Socket::new(node, id, place, who, incoming, outgoing);
     actix_web::rt::spawn(socket.run(last));
     Ok(response)
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::ask::{self, Refusal, refusal};
 use super::node::Node;
-use super::{admit, events, gate, problem};
+use super::{admit, events, gate, health, problem};
 use crate::access::Scope;
 use crate::clock;
 use crate::event::Epoch;
@@ -63,20 +63,20 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
             web::get().to(events::events),
         ))
         .service(only("/v1/models", "GET, HEAD", readable().to(models)))
-        .service(only("/livez", "GET, HEAD", readable().to(live)))
-        .service(only("/readyz", "GET, HEAD", readable().to(ready)))
+        .service(only("/v1/openapi.json", "GET, HEAD", readable().to(openapi)))
+        .service(only("/livez", "GET, HEAD", readable().to(health::live)))
+        .service(only("/readyz", "GET, HEAD", readable().to(health::ready)))
+        .service(only("/metrics", "GET, HEAD", readable().to(health::metrics)))
         .default_service(web::to(|| std::future::ready(problem::no_route())));
 }
 
-async fn live() -> HttpResponse {
-    HttpResponse::Ok().body("ok")
-}
+/// The page that describes these routes to machines.
+const OPENAPI: &str = include_str!("../../proto/openapi.json");
 
-async fn ready(node: web::Data<Node>) -> HttpResponse {
-    if node.is_draining() {
-        return problem::answer(&ask::draining(&node));
-    }
-    HttpResponse::Ok().body("ok")
+async fn openapi() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .body(OPENAPI)
 }
 
 async fn models(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {

@@ -1,13 +1,19 @@
 //! The socket's bytes: the one seam between us and actix. Everything above it speaks in messages.
 
+use std::time::Duration;
+
 use actix_web::body::BodyStream;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
-use super::frame::{Decoder, Fault, Message};
+use super::ServerOptions;
+use super::frame::{self, Decoder, Fault, Message};
+use crate::clock;
+use crate::metrics;
+use crate::wire::Close;
 
 /// Batches that wait for the connection to take them; each is about `take_bytes` at the most.
 const BATCHES: usize = 2;
@@ -43,6 +49,17 @@ pub(super) struct FrameLimits {
     pub(super) message_bytes_max: u64,
     /// Fragments of one message.
     pub(super) fragments_max: u32,
+}
+
+/// How a socket ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ending {
+    /// We close.
+    Close(Close),
+    /// The peer has closed; its code goes back.
+    Echo(Option<u16>),
+    /// Nothing more can be said.
+    Gone,
 }
 
 /// The writing half: whole frames, in batches. Dropping it ends the connection once all is written.
@@ -132,9 +149,39 @@ impl Incoming {
         self.read
     }
 
+    /// Says the last words behind what waits in `outbox`, and lets the connection go once they are written.
+    pub(super) async fn end(
+        mut self,
+        ending: Ending,
+        mut outbox: BytesMut,
+        last: LastWords,
+        options: &ServerOptions,
+    ) {
+        let closes = match ending {
+            Ending::Close(close) => {
+                metrics::all().socket_closes.one([&close.number().to_string()]);
+                frame::close(&mut outbox, Some(close.number()), close.reason());
+                true
+            }
+            Ending::Echo(code) => {
+                frame::close(&mut outbox, code, "");
+                false
+            }
+            Ending::Gone => return,
+        };
+        last.send(outbox.freeze());
+        if closes {
+            let patience = Duration::from_millis(options.close_timeout_ms);
+            tokio::select! {
+                () = self.linger(options.limits.message_bytes_max / 2) => {}
+                () = clock::sleep(patience) => {}
+            }
+        }
+    }
+
     /// Reads on, with nobody listening, until the peer has closed too or about `bytes` more have come: a connection
     /// that is closed over unread bytes is reset, and the close frame before it may be lost.
-    pub(super) async fn linger(&mut self, bytes: u64) {
+    async fn linger(&mut self, bytes: u64) {
         let until = self.read + bytes;
         while self.read <= until {
             match self.next().await {

@@ -4,12 +4,15 @@
 //! asks the engine runs on the engine's runtime ([`Parts::runtime`]) and comes back as a message, so a busy engine
 //! delays no socket and a busy socket no engine.
 
+mod access;
 mod admit;
 mod ask;
 mod cors;
+mod echo;
 mod events;
 mod frame;
 mod gate;
+mod health;
 mod http;
 mod link;
 mod node;
@@ -29,7 +32,8 @@ use actix_web::{App, HttpServer, web};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use self::node::Node;
+pub use self::echo::{Echo, echo};
+use self::node::{Node, Phase};
 use crate::access::{ApiKey, KeyFault, Network};
 use crate::backend::Backend;
 use crate::clock;
@@ -195,38 +199,82 @@ pub enum StartError {
 }
 
 /// A server that runs.
+#[derive(Debug)]
 pub struct Running {
+    launched: Launched,
+    node: Arc<Node>,
+}
+
+/// Threads that listen.
+struct Launched {
     address: SocketAddr,
     handle: ServerHandle,
-    node: Arc<Node>,
     ended: oneshot::Receiver<()>,
 }
 
-impl std::fmt::Debug for Running {
+impl std::fmt::Debug for Launched {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Running")
+        f.debug_struct("Launched")
             .field("address", &self.address)
             .finish_non_exhaustive()
     }
 }
 
+impl Launched {
+    /// Stops listening. Returns when the threads have ended.
+    async fn stop(self) {
+        self.handle.stop(true).await;
+        // An error means that the thread is gone, which is what is waited for.
+        let _ = self.ended.await;
+    }
+}
+
 type Started = Result<(SocketAddr, ServerHandle), StartError>;
+
+impl ServerOptions {
+    /// Whether the address may be listened on.
+    ///
+    /// # Errors
+    /// [`StartError::Public`].
+    pub fn check(&self) -> Result<(), StartError> {
+        let is_open = self.keys.is_empty() && !self.allow_public;
+        if is_open && !self.bind.ip().is_loopback() {
+            return Err(StartError::Public(self.bind));
+        }
+        Ok(())
+    }
+
+    /// Connections that are served at a time, short ones included.
+    pub const fn connections(&self) -> usize {
+        self.connections_max + SHORT_CONNECTIONS
+    }
+}
 
 /// Binds and serves, on threads of its own.
 ///
 /// # Errors
 /// An address that cannot be had, a public one without keys or permission, keys that cannot be.
 pub fn start(options: ServerOptions, parts: Parts) -> Result<Running, StartError> {
-    let is_open = options.keys.is_empty() && !options.allow_public;
-    if is_open && !options.bind.ip().is_loopback() {
-        return Err(StartError::Public(options.bind));
-    }
-    let node = Node::new(options, parts)?;
-    let served = Arc::clone(&node);
+    let node = Node::new(options.clone(), parts)?;
+    let data = web::Data::from(Arc::clone(&node));
+    let routes = move |config: &mut web::ServiceConfig| {
+        config.app_data(data.clone()).configure(http::routes);
+    };
+    let launched = launch(options, routes)?;
+    tracing::info!(address = %launched.address, "listening");
+    Ok(Running { launched, node })
+}
+
+/// Serves these routes.
+fn launch<F>(options: ServerOptions, routes: F) -> Result<Launched, StartError>
+where
+    F: Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+{
+    options.check()?;
     let (begun, starts) = std::sync::mpsc::sync_channel::<Started>(1);
     let (end, ended) = oneshot::channel();
     let serve = move || {
-        actix_web::rt::System::new().block_on(serve(served, begun));
+        actix_web::rt::System::new().block_on(serve(options, routes, begun));
         // Nobody waits any more where the receiver is gone.
         let _ = end.send(());
     };
@@ -237,33 +285,33 @@ pub fn start(options: ServerOptions, parts: Parts) -> Result<Running, StartError
     let (address, handle) = starts
         .recv()
         .map_err(|_| StartError::Thread("it ended at once".to_owned()))??;
-    tracing::info!(%address, "listening");
-    Ok(Running {
+    Ok(Launched {
         address,
         handle,
-        node,
         ended,
     })
 }
 
-async fn serve(node: Arc<Node>, begun: std::sync::mpsc::SyncSender<Started>) {
-    let address = node.options.bind;
-    let data = web::Data::from(Arc::clone(&node));
+async fn serve<F>(options: ServerOptions, routes: F, begun: std::sync::mpsc::SyncSender<Started>)
+where
+    F: Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+{
+    let address = options.bind;
     // Later than a socket gives up, so that a reader who wakes up in between is told why.
-    let patience = Duration::from_millis(node.options.send_timeout_ms.saturating_mul(2));
+    let patience = Duration::from_millis(options.send_timeout_ms.saturating_mul(2));
     let app = move || {
         App::new()
-            .app_data(data.clone())
             // The last is the first to be asked.
             .wrap(from_fn(cors::answer))
             .wrap(from_fn(admit::host))
-            .configure(http::routes)
+            .wrap(from_fn(access::log))
+            .configure(routes.clone())
     };
     let server = HttpServer::new(app)
-        .workers(node.options.http_workers)
-        .max_connections(node.options.connections_max + SHORT_CONNECTIONS)
+        .workers(options.http_workers)
+        .max_connections(options.connections())
         .backlog(ACCEPT_BACKLOG)
-        .client_request_timeout(Duration::from_millis(node.options.head_timeout_ms))
+        .client_request_timeout(Duration::from_millis(options.head_timeout_ms))
         .tcp_nodelay(true)
         // We linger ourselves, where something may be unread; actix would read on from every closed socket.
         .client_disconnect_timeout(Duration::ZERO)
@@ -274,7 +322,7 @@ async fn serve(node: Arc<Node>, begun: std::sync::mpsc::SyncSender<Started>) {
     let server = match server {
         Ok(server) => server,
         Err(source) => {
-            // `start` waits for this answer as long as this thread lives.
+            // `launch` waits for this answer as long as this thread lives.
             let _ = begun.send(Err(StartError::Bind { address, source }));
             return;
         }
@@ -302,25 +350,35 @@ fn give_up_after(connection: &dyn Any, patience: Duration) {
 impl Running {
     /// The address it listens on.
     pub const fn addr(&self) -> SocketAddr {
-        self.address
+        self.launched.address
     }
 
-    /// Sends every socket a `goodbye` and closes it (1012), ends event streams, and refuses new ones and new jobs.
-    /// Returns once they are gone, or after as long as closing may take.
-    pub async fn drain(&self) {
-        self.node.begin_drain();
-        let patience = Duration::from_millis(2 * self.node.options.close_timeout_ms + 500);
+    /// Everything behind the server runs: `/readyz` says so.
+    pub fn ready(&self) {
+        self.node.go_on(Phase::Serving);
+    }
+
+    /// From now on nothing new is taken: jobs, sockets and event streams are refused with `draining`, `/readyz` is 503.
+    /// A socket that watches nothing is sent away; viewers stay, and see what still ends.
+    pub fn begin_drain(&self) {
+        self.node.go_on(Phase::Draining);
+    }
+
+    /// Sends every socket that is left a `goodbye` and closes it (1012), and ends event streams, each behind what its
+    /// viewers have not been told yet. Returns once they are gone, or after as long as closing may take.
+    pub async fn leave(&self) {
+        self.node.go_on(Phase::Leaving);
+        // Once for what is still to be told, once for the peer's close.
+        let patience = Duration::from_millis(3 * self.node.options.close_timeout_ms + 500);
         tokio::select! {
             () = self.node.emptied() => {}
             () = clock::sleep(patience) => tracing::warn!("connections are left after the drain"),
         }
     }
 
-    /// Drains, then stops listening. Returns when the server's threads have ended.
+    /// Sends everybody away, then stops listening. Returns when the server's threads have ended.
     pub async fn stop(self) {
-        self.drain().await;
-        self.handle.stop(true).await;
-        // An error means that the thread is gone, which is what is waited for.
-        let _ = self.ended.await;
+        self.leave().await;
+        self.launched.stop().await;
     }
 }

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
@@ -11,17 +12,31 @@ use super::ask::{self, Refusal, refusal};
 use super::{Parts, ServerOptions};
 use crate::access::{Access, Counts, Identity, KeyFault, Paces};
 use crate::clock;
+use crate::metrics;
 use crate::wire::{Code, ErrorMessage};
 
 /// When to ask for a connection again where there is no room, ms.
 const ROOM_AGAIN_MS: u64 = 1_000;
+
+/// Where the node stands between its start and its end; it only goes on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Phase {
+    /// Not everything behind the server runs yet.
+    Starting,
+    /// All is well.
+    Serving,
+    /// Nothing new is taken; what runs may end, and its viewers see it.
+    Draining,
+    /// Everybody is sent away.
+    Leaving,
+}
 
 /// The server as its connections see it.
 pub(super) struct Node {
     pub(super) options: ServerOptions,
     pub(super) parts: Parts,
     pub(super) access: Arc<Access>,
-    drain: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
     open: AtomicUsize,
     /// Long connections of each address.
     open_by: Mutex<Counts<IpAddr>>,
@@ -30,6 +45,14 @@ pub(super) struct Node {
     /// What each tenant has submitted.
     submits: Mutex<Paces<Arc<str>>>,
     left: Notify,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("phase", &self.phase())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A panic while a count was changed cannot leave it worse than off by one.
@@ -44,7 +67,7 @@ impl Node {
         Ok(Arc::new(Self {
             access: Arc::new(access),
             parts,
-            drain: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::Starting),
             open: AtomicUsize::new(0),
             open_by: Mutex::default(),
             arrivals: Mutex::new(Paces::new(options.upgrades_per_second_per_address, tracked)),
@@ -54,12 +77,18 @@ impl Node {
         }))
     }
 
-    /// Takes a place for a long connection of an address, where addresses count.
-    pub(super) fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, Refusal> {
+    /// Takes a place for a long connection of a kind, and of an address where addresses count.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+        kind: &'static str,
+    ) -> Result<Place, Refusal> {
         let before = self.open.fetch_add(1, Ordering::AcqRel);
+        metrics::all().connections.up([kind]);
         // The place is given back when it is dropped, also where it was one too many.
         let mut place = Place {
             node: Arc::clone(self),
+            kind,
             address: None,
         };
         let no_room = |code, message: String| {
@@ -81,6 +110,7 @@ impl Node {
             }
             place.address = Some(address);
         }
+        metrics::all().connections_opened.one([kind]);
         Ok(place)
     }
 
@@ -99,22 +129,34 @@ impl Node {
         taken.map_err(|wait| ask::too_fast("submits a second of one tenant", most, wait))
     }
 
-    pub(super) fn begin_drain(&self) {
-        self.drain.send_replace(true);
+    /// Goes on to a phase; one that is behind the node changes nothing.
+    pub(super) fn go_on(&self, phase: Phase) {
+        self.phase.send_if_modified(|now| {
+            let later = phase > *now;
+            if later {
+                *now = phase;
+            }
+            later
+        });
     }
 
+    pub(super) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Whether nothing new is taken any more.
     pub(super) fn is_draining(&self) -> bool {
-        *self.drain.borrow()
+        self.phase() >= Phase::Draining
     }
 
-    /// Tells when the drain begins.
-    pub(super) fn drained(&self) -> watch::Receiver<bool> {
-        self.drain.subscribe()
+    /// Tells when the node goes on.
+    pub(super) fn phases(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
     }
 
     /// When a client that is sent away shall come back, ms: spread, so that they do not come all at once.
     pub(super) fn reconnect_after_ms(&self) -> u64 {
-        let spread = std::time::Duration::from_millis(self.options.drain_spread_ms);
+        let spread = Duration::from_millis(self.options.drain_spread_ms);
         u64::try_from(clock::jitter(spread).as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -133,6 +175,7 @@ impl Node {
 /// A long connection's place among those that may be open.
 pub(super) struct Place {
     node: Arc<Node>,
+    kind: &'static str,
     /// The address it counts for.
     address: Option<IpAddr>,
 }
@@ -143,13 +186,14 @@ impl Drop for Place {
             lock(&self.node.open_by).leave(address);
         }
         self.node.open.fetch_sub(1, Ordering::AcqRel);
+        metrics::all().connections.down([self.kind]);
         self.node.left.notify_waiters();
     }
 }
 
-/// Waits until the drain begins; for ever where it never does.
-pub(super) async fn draining(signal: &mut watch::Receiver<bool>) {
-    if signal.wait_for(|begun| *begun).await.is_err() {
+/// Waits until the node has come to a phase; for ever where it never does.
+pub(super) async fn reached(phases: &mut watch::Receiver<Phase>, phase: Phase) {
+    if phases.wait_for(|now| *now >= phase).await.is_err() {
         // The node is gone with all its connections: nobody is left to be told.
         std::future::pending::<()>().await;
     }

@@ -4,6 +4,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 
 use super::ask::Refusal;
+use crate::metrics;
 use crate::wire::{BadMessage, Code, ErrorMessage};
 
 /// The answer that tells a refusal.
@@ -15,6 +16,7 @@ pub(super) fn answer(refusal: &ErrorMessage) -> HttpResponse {
 
 /// The same under another status, for refusals that only HTTP knows.
 pub(super) fn with_status(status: StatusCode, refusal: &ErrorMessage) -> HttpResponse {
+    metrics::all().errors.one(["http", &refusal.code]);
     let mut response = HttpResponseBuilder::new(status);
     if let Some(retry_after_ms) = refusal.retry_after_ms {
         // RFC 9110 §10.2.3: whole seconds.

@@ -16,14 +16,15 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::ask::{self, Refusal};
 use super::frame::{self, Message};
-use super::link::{Heard, Incoming, LastWords, Outgoing};
-use super::node::{Node, Place, draining};
+use super::link::{Ending, Heard, Incoming, LastWords, Outgoing};
+use super::node::{Node, Phase, Place, reached};
 use super::watching::{Dropped, Watching};
 use crate::access::Identity;
 use crate::clock;
 use crate::event::Position;
 use crate::hub::Viewer;
 use crate::job::JobId;
+use crate::metrics;
 use crate::session::{Ask, Input, Output, Session, SessionOptions, Watched};
 use crate::wire::{Close, Deliver, ServerMessage};
 
@@ -31,6 +32,7 @@ use crate::wire::{Close, Deliver, ServerMessage};
 pub(super) struct Socket {
     node: Arc<Node>,
     id: String,
+    opened_ms: u64,
     session: Session,
     incoming: Incoming,
     outgoing: Outgoing,
@@ -43,7 +45,9 @@ pub(super) struct Socket {
     /// for what they bring.
     questions: VecDeque<Ask>,
     questioning: bool,
-    drained: watch::Receiver<bool>,
+    phases: watch::Receiver<Phase>,
+    /// Set once the client is to be sent away: until when the last things may still be told, ms.
+    leaving_ms: Option<u64>,
     /// Since when there has been something to write and no room, ms.
     stuck_ms: Option<u64>,
     _place: Place,
@@ -79,27 +83,16 @@ enum Turn {
     Gone,
 }
 
-/// How a socket ends.
-#[derive(Clone, Copy, Debug)]
-enum Ending {
-    /// We close.
-    Close(Close),
-    /// The peer has closed; its code goes back.
-    Echo(Option<u16>),
-    /// Nothing more can be said.
-    Gone,
-}
-
 impl Socket {
     /// A socket that has just been opened.
     pub(super) fn new(
         node: Arc<Node>,
+        id: String,
         place: Place,
         who: Option<Arc<Identity>>,
         incoming: Incoming,
         outgoing: Outgoing,
     ) -> Self {
-        let id = format!("{:016x}", clock::nonce());
         let options = SessionOptions {
             connection_id: id.clone(),
             limits: node.options.limits,
@@ -113,9 +106,11 @@ impl Socket {
         };
         Self {
             session: Session::new(options, clock::now_ms()),
-            drained: node.drained(),
+            phases: node.phases(),
+            leaving_ms: None,
             node,
             id,
+            opened_ms: clock::now_ms(),
             incoming,
             outgoing,
             outbox: BytesMut::new(),
@@ -136,12 +131,17 @@ impl Socket {
         while ending.is_none() {
             self.question();
             let turn = self.next().await;
-            ending = self.turn(turn);
+            ending = self.turn(turn).or_else(|| self.leave());
         }
         let ending = ending.unwrap_or(Ending::Gone);
-        let read = self.incoming.read();
-        tracing::debug!(connection = %self.id, ?ending, read, "a socket ends");
-        self.end(ending, last).await;
+        let (read, open_ms) = (
+            self.incoming.read(),
+            clock::now_ms().saturating_sub(self.opened_ms),
+        );
+        tracing::info!(connection = %self.id, ?ending, read, open_ms, "a socket ends");
+        self.incoming
+            .end(ending, self.outbox, last, &self.node.options)
+            .await;
     }
 
     async fn next(&mut self) -> Turn {
@@ -150,6 +150,10 @@ impl Socket {
         let wait = Duration::from_millis(self.deadline_ms(now_ms).saturating_sub(now_ms));
         // Who does not read our answers is not listened to.
         let listens = self.has_room();
+        let stays = self.leaving_ms.is_none();
+        // Who waits for nothing has nothing to see here once the node drains.
+        let idle = self.watching.is_empty() && self.answers.is_empty() && self.questions.is_empty();
+        let until = if idle { Phase::Draining } else { Phase::Leaving };
         tokio::select! {
             heard = self.incoming.next(), if listens => Turn::Heard(heard),
             Some(answer) = self.answers.next() => Turn::Answer(answer),
@@ -160,7 +164,7 @@ impl Socket {
             },
             () = self.outgoing.closed(), if !writes => Turn::Gone,
             () = clock::sleep(wait) => Turn::Time,
-            () = draining(&mut self.drained) => Turn::Drain,
+            () = reached(&mut self.phases, until), if stays => Turn::Drain,
         }
     }
 
@@ -172,7 +176,7 @@ impl Socket {
             .stuck_ms
             .map(|since| since + self.node.options.send_timeout_ms);
         let session = self.session.deadline_ms();
-        [self.watching.due_ms(), stuck]
+        [self.watching.due_ms(), stuck, self.leaving_ms]
             .into_iter()
             .flatten()
             .fold(session, u64::min)
@@ -193,8 +197,9 @@ impl Socket {
             Turn::Room => self.write(),
             Turn::Time => self.time(),
             Turn::Drain => {
-                let reconnect_after_ms = self.node.reconnect_after_ms();
-                self.input(Input::Drain { reconnect_after_ms })
+                self.leaving_ms = Some(clock::now_ms() + self.node.options.close_timeout_ms);
+                self.watching.wake_all();
+                None
             }
             Turn::Gone => Some(Ending::Gone),
         }
@@ -203,7 +208,7 @@ impl Socket {
     fn heard(&mut self, heard: Heard) -> Option<Ending> {
         match heard {
             Heard::Message(Message::Text(text)) => self.text(text),
-            Heard::Message(Message::Binary) => self.input(Input::Binary),
+            Heard::Message(Message::Binary(_)) => self.input(Input::Binary),
             Heard::Part => self.input(Input::Heard),
             Heard::Message(Message::Pong) => self.input(Input::Control),
             Heard::Message(Message::Ping(payload)) => {
@@ -244,12 +249,24 @@ impl Socket {
         None
     }
 
+    /// Sends the client away, once all is told that was written and asked, or there is no more time for it.
+    fn leave(&mut self) -> Option<Ending> {
+        let until_ms = self.leaving_ms?;
+        let told = self.outbox.is_empty() && !self.watching.has_ready() && self.answers.is_empty();
+        if !told && clock::now_ms() < until_ms {
+            return None;
+        }
+        let reconnect_after_ms = self.node.reconnect_after_ms();
+        self.input(Input::Drain { reconnect_after_ms })
+    }
+
     /// Gives the connection one batch: first what the session says, then what viewers tell.
     fn write(&mut self) -> Option<Ending> {
         let mut batch = self.outbox.split();
         let take_bytes = self.node.options.take_bytes;
         let dropped = self.watching.write(&mut batch, clock::now_ms(), take_bytes);
         self.stuck_ms = None;
+        metrics::all().bytes_out.add(batch.len());
         if !batch.is_empty() && self.outgoing.try_send(batch.freeze()).is_err() {
             return Some(Ending::Gone);
         }
@@ -271,6 +288,9 @@ impl Socket {
     }
 
     fn send(&mut self, message: &ServerMessage) {
+        if let ServerMessage::Error(error) = message {
+            metrics::all().errors.one(["socket", &error.code]);
+        }
         match message.encode() {
             Ok(text) => frame::text(&mut self.outbox, &text),
             Err(error) => tracing::error!(connection = %self.id, %error, "a message cannot be written"),
@@ -355,6 +375,12 @@ impl Socket {
     fn answer(&mut self, answer: Answer) -> Option<Ending> {
         match answer {
             Answer::Input(input) => {
+                if let Input::Submitted {
+                    answer: Ok(accepted), ..
+                } = &input
+                {
+                    tracing::info!(connection = %self.id, job = %accepted.job, "a job was accepted");
+                }
                 self.questioning &= !matches!(input, Input::State { .. });
                 self.input(input)
             }
@@ -398,30 +424,6 @@ impl Socket {
                         self.input(Input::Over(job))
                     }
                 }
-            }
-        }
-    }
-
-    /// Says the last words, and lets the connection go once they are written.
-    async fn end(mut self, ending: Ending, last: LastWords) {
-        let closes = match ending {
-            Ending::Close(close) => {
-                frame::close(&mut self.outbox, Some(close.number()), close.reason());
-                true
-            }
-            Ending::Echo(code) => {
-                frame::close(&mut self.outbox, code, "");
-                false
-            }
-            Ending::Gone => return,
-        };
-        last.send(self.outbox.split().freeze());
-        if closes {
-            let bytes = self.node.options.limits.message_bytes_max / 2;
-            let patience = Duration::from_millis(self.node.options.close_timeout_ms);
-            tokio::select! {
-                () = self.incoming.linger(bytes) => {}
-                () = clock::sleep(patience) => {}
             }
         }
     }

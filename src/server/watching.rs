@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use super::frame;
 use crate::hub::Viewer;
 use crate::job::JobId;
+use crate::metrics;
 
 /// The viewers of a socket.
 #[derive(Debug, Default)]
@@ -116,6 +117,11 @@ impl Watching {
         self.live.values().filter_map(Viewer::due_ms).min()
     }
 
+    /// Whether no job is watched, and none is about to be.
+    pub(super) fn is_empty(&self) -> bool {
+        self.live.is_empty() && self.following.is_empty() && self.aside.is_none()
+    }
+
     pub(super) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
@@ -133,6 +139,7 @@ impl Watching {
             for message in &told {
                 frame::text(out, &message.text);
             }
+            metrics::all().frames_out.add(told.len());
             if viewer.is_over() {
                 let why = if viewer.is_gone() {
                     Dropped::Gone

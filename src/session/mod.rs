@@ -248,7 +248,7 @@ impl Session {
             code: Code::BadRequest,
             path: Some(path.to_owned()),
             message: format!("longer than {limit} bytes"),
-            reference: None,
+            reference: message.reference().map(str::to_owned),
         };
         if long(message.reference(), limits.ref_bytes_max) {
             return Err(fault("/ref", limits.ref_bytes_max));

@@ -289,7 +289,7 @@ fn read<T: for<'de> Deserialize<'de>>(members: Map<String, Json>) -> Result<T, B
     })
 }
 
-fn bad(path: &str, message: &str, reference: Option<String>) -> BadMessage {
+pub(super) fn bad(path: &str, message: &str, reference: Option<String>) -> BadMessage {
     BadMessage {
         code: Code::BadRequest,
         path: Some(cut(path)),

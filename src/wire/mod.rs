@@ -4,6 +4,7 @@ mod client;
 mod code;
 mod limits;
 pub mod proto;
+mod query;
 mod server;
 mod snapshot;
 mod strict;
@@ -14,6 +15,7 @@ pub use client::{
 };
 pub use code::{Close, Code, NO_SUCH_JOB};
 pub use limits::Limits;
+pub use query::decode_events_query;
 pub use server::{
     ErrorMessage, Goodbye, JobAccepted, JobAttached, JobCancelling, JobDetached, JobEnd, JobEvent, JobPatch,
     JobSnapshot, JobStateNow, Patch, ServerMessage, UnknownMessage, Welcome,

@@ -92,6 +92,8 @@ pub(super) struct Attempt<'a> {
     repairs_told: usize,
     /// Bytes of the text when the value had closed.
     closed_at: Option<usize>,
+    /// The text is not the one that was flushed: a call has taken the place of another.
+    raw_anew: bool,
 }
 
 /// Notes in the order of their coming, pieces of one kind joined.
@@ -143,6 +145,7 @@ impl<'a> Attempt<'a> {
             changed: false,
             repairs_told: 0,
             closed_at: None,
+            raw_anew: false,
         }
     }
 
@@ -253,6 +256,7 @@ impl<'a> Attempt<'a> {
         };
         if turn == Turn::Instead(slot) && self.answer.calls.len() == 1 {
             self.answer.raw.clear();
+            self.raw_anew = true;
         }
         self.answer.raw.push_str(arguments);
         let calls = &mut self.answer.calls;
@@ -298,7 +302,9 @@ impl<'a> Attempt<'a> {
             return;
         }
         self.changed = false;
-        self.in_flight = self.journal.flush(&mut self.answer.draft, &self.answer.raw);
+        self.in_flight = self
+            .journal
+            .flush(&mut self.answer.draft, &self.answer.raw, &mut self.raw_anew);
         self.dirty = self.notes.go_on();
         if self.dirty {
             return;

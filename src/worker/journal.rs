@@ -29,7 +29,7 @@ pub(super) enum Closed {
 /// The writer.
 pub(super) struct Journal {
     backend: Arc<dyn Backend>,
-    job: JobId,
+    pub(super) job: JobId,
     tag: Tag,
     token: LeaseToken,
     /// The state as the log has it, but for the value, which the draft holds.
@@ -123,8 +123,9 @@ impl Journal {
     }
 
     /// Writes what has changed in the draft since the flush before; `raw` is the text it came from. `None` when
-    /// nothing is to be told: the text then waits for the next.
-    pub(super) fn flush(&mut self, draft: &mut Draft, raw: &str) -> Option<InFlight> {
+    /// nothing is to be told: the text then waits for the next. `anew` is set where the text is no longer the one of
+    /// the flush before, and unset once that is written.
+    pub(super) fn flush(&mut self, draft: &mut Draft, raw: &str, anew: &mut bool) -> Option<InFlight> {
         draft.flush(&mut self.encoder);
         let at = draft.open_paths();
         let moved = at != self.fold.at;
@@ -140,12 +141,17 @@ impl Journal {
         self.fold.cursor = self.encoder.cursor().map(str::to_owned);
         self.told = true;
         self.tail_bytes += frame.len();
-        let delta = raw[self.raw.len().min(raw.len())..].to_owned();
+        let raw_anew = std::mem::take(anew);
+        if raw_anew {
+            self.raw.clear();
+        }
+        let delta = raw[self.raw.len()..].to_owned();
         self.raw.push_str(&delta);
         let snapshot = self.due_snapshot(Some(draft));
         let record = first.then(|| self.record.clone());
         let append = Append {
             record,
+            raw_anew,
             ..self.append(Event::Patch(frame.into()), delta, snapshot)
         };
         Some(Box::pin(send(
@@ -178,6 +184,7 @@ impl Journal {
         Append {
             write,
             raw,
+            raw_anew: false,
             record: None,
             snapshot,
         }
@@ -207,9 +214,10 @@ impl Journal {
             // What had not been told yet is told with the state.
             draft.flush(&mut self.encoder);
             self.encoder.clear();
-            self.fold.cursor = self.encoder.cursor().map(str::to_owned);
-            self.fold.at = draft.open_paths();
+            // The first op behind it names its whole path.
             self.encoder.forget_cursor();
+            self.fold.cursor = None;
+            self.fold.at = draft.open_paths();
         }
         let value = match draft {
             Some(draft) => draft.value(),
@@ -235,6 +243,7 @@ impl Journal {
             let append = Append {
                 write,
                 raw: self.raw.clone(),
+                raw_anew: false,
                 record: Some(self.record.clone()),
                 snapshot: Some(Arc::new(state)),
             };
@@ -323,7 +332,7 @@ impl Journal {
                     }
                     Err(closed) => return Err(closed),
                 },
-                Err(error) => wait_to_resend(&error).await,
+                Err(error) => wait_to_resend(self.job, &error).await,
             }
         }
     }
@@ -339,13 +348,13 @@ async fn send(
     loop {
         match backend.append(job, token, &append).await {
             Ok(answer) => return (append, answer),
-            Err(error) => wait_to_resend(&error).await,
+            Err(error) => wait_to_resend(job, &error).await,
         }
     }
 }
 
-async fn wait_to_resend(error: &BackendError) {
-    tracing::warn!(%error, "a write was not answered and is sent again");
+async fn wait_to_resend(job: JobId, error: &BackendError) {
+    tracing::warn!(%job, %error, "a write was not answered and is sent again");
     clock::sleep(clock::jitter(RESEND)).await;
 }
 
@@ -401,11 +410,12 @@ mod tests {
     use crate::backend::{EventLog, JobQueue, Submission};
     use crate::event::Timings;
     use crate::job::{Outcome, Usage};
+    use crate::partial::{DraftOptions, Mode, Turn};
 
-    #[tokio::test]
-    async fn an_end_behind_a_refused_write_opens_an_epoch() -> Result<(), Box<dyn std::error::Error>> {
-        let engine = Arc::new(Embedded::new(EngineOptions::default()));
-        let job = JobId::new(clock::job_uuid());
+    async fn claimed(
+        engine: &Arc<Embedded>,
+        job: JobId,
+    ) -> Result<(Journal, Claim), Box<dyn std::error::Error>> {
         let spec = serde_json::from_str(r#"{"model":"scripted","input":"x","schema":{}}"#)?;
         let submission = Submission {
             id: job,
@@ -418,7 +428,46 @@ mod tests {
         engine.submit(submission).await?;
         let claim = engine.claim(1, Epoch::new(clock::nonce())).await?;
         let claim = claim.ok_or("ready")?;
-        let mut journal = Journal::new(Arc::clone(&engine) as Arc<dyn Backend>, &claim);
+        Ok((
+            Journal::new(Arc::clone(engine) as Arc<dyn Backend>, &claim),
+            claim,
+        ))
+    }
+
+    /// A call may take the place of another of which nothing was shown.
+    #[tokio::test]
+    async fn text_that_begins_anew_is_written_from_its_beginning() -> Result<(), Box<dyn std::error::Error>> {
+        let engine = Arc::new(Embedded::new(EngineOptions::default()));
+        let (mut journal, _) = claimed(&engine, JobId::new(clock::job_uuid())).await?;
+        assert_eq!(journal.begin(Reason::First).await, Ok(()));
+        let mut draft = Draft::new(DraftOptions {
+            mode: Mode::ParallelTools,
+            ..DraftOptions::default()
+        });
+        draft.feed_call(0, Some("a"), None, b"   ");
+        let told = journal.flush(&mut draft, "   ", &mut false).ok_or("a list")?;
+        let (append, answer) = told.await;
+        assert_eq!(append.raw, "   ");
+        assert_eq!(journal.settle(append, answer, &mut None).await, Ok(()));
+        let mut anew = true;
+        assert_eq!(
+            draft.feed_call(0, Some("b"), None, "{\"é".as_bytes()),
+            Turn::Instead(0)
+        );
+        let told = journal.flush(&mut draft, "{\"é", &mut anew).ok_or("an object")?;
+        let (append, _) = told.await;
+        assert_eq!(
+            (append.raw.as_str(), append.raw_anew, anew),
+            ("{\"é", true, false)
+        );
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_end_behind_a_refused_write_opens_an_epoch() -> Result<(), Box<dyn std::error::Error>> {
+        let engine = Arc::new(Embedded::new(EngineOptions::default()));
+        let job = JobId::new(clock::job_uuid());
+        let (mut journal, claim) = claimed(&engine, job).await?;
         engine.cancel(job, Epoch::new(clock::nonce())).await?;
         assert_eq!(journal.begin(Reason::First).await, Err(Closed::Cancelled));
         let end = End {

@@ -1,6 +1,7 @@
 //! The work: a worker claims jobs into its slots and sees each through (`run` is the file to read).
 
 mod attempt;
+mod call;
 mod conversation;
 mod journal;
 mod judge;
@@ -22,6 +23,7 @@ use crate::compiler::Compiler;
 use crate::event::{End, EndError, Epoch, Timings};
 use crate::job::{LeaseTimes, Outcome, Usage, backoff_ms};
 use crate::llm::Providers;
+use crate::partial;
 
 /// Bounds and times of a worker.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,6 +42,8 @@ pub struct WorkerOptions {
     pub rate_limit_wait_max: Duration,
     /// How long running jobs may go on once the worker goes down.
     pub drain: Duration,
+    /// How much an answer may ask of the parser, unless the job says less or more.
+    pub draft: partial::Limits,
 }
 
 impl Default for WorkerOptions {
@@ -52,6 +56,7 @@ impl Default for WorkerOptions {
             rate_limit_wait: Duration::from_secs(2),
             rate_limit_wait_max: Duration::from_secs(60),
             drain: Duration::from_secs(20),
+            draft: partial::Limits::default(),
         }
     }
 }

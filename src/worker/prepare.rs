@@ -29,6 +29,7 @@ pub(super) async fn prepare(
     spec: Arc<JobSpec>,
     providers: &Providers,
     compiler: &Compiler,
+    draft: Limits,
 ) -> Result<Prepared, Unfit> {
     let provider = providers.resolve(&spec.model).map_err(|unknown| Unfit {
         code: "unknown_model",
@@ -42,7 +43,7 @@ pub(super) async fn prepare(
     checks.map_err(|_| unfit(CompileError::Lost))?;
     let dialect = dialect::fitting(&schema, wanted(spec.mode, &provider));
     let request = request(&spec, &schema, dialect);
-    let draft = draft_options(&spec, &schema, dialect, &request);
+    let draft = draft_options(&spec, &schema, dialect, &request, draft);
     Ok(Prepared {
         schema,
         provider,
@@ -109,8 +110,13 @@ fn request(spec: &JobSpec, schema: &Schema, dialect: Dialect) -> Request {
     }
 }
 
-fn draft_options(spec: &JobSpec, schema: &Schema, dialect: Dialect, request: &Request) -> DraftOptions {
-    let limits = Limits::default();
+fn draft_options(
+    spec: &JobSpec,
+    schema: &Schema,
+    dialect: Dialect,
+    request: &Request,
+    limits: Limits,
+) -> DraftOptions {
     let bytes = spec.limits.bytes.and_then(|bytes| usize::try_from(bytes).ok());
     DraftOptions {
         mode: match dialect {

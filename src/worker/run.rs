@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::attempt::{Answer, Attempt, Stopped};
+use super::call::Call;
 use super::conversation::Fault;
 use super::journal::{Closed, Journal};
 use super::judge::{self, Verdict};
@@ -62,7 +63,13 @@ pub(super) async fn deliver(worker: &Worker, claim: Claim, signal: watch::Receiv
 
 async fn see_through(worker: &Worker, claim: Claim, signal: watch::Receiver<Signal>) -> Result<(), Closed> {
     let mut delivery = Delivery::new(worker, &claim, signal);
-    let prepared = prepare(Arc::clone(&claim.spec), &worker.providers, &worker.compiler).await;
+    let prepared = prepare(
+        Arc::clone(&claim.spec),
+        &worker.providers,
+        &worker.compiler,
+        worker.options.draft,
+    )
+    .await;
     let result = match prepared {
         Ok(prepared) => delivery.work(&prepared).await,
         Err(Unfit { code, message }) => {
@@ -109,7 +116,8 @@ impl Delivery {
     async fn attempt(&mut self, prepared: &Prepared) -> Result<Next, Closed> {
         let record = &self.journal.record;
         let request = prepared.request(record.n + 1, &record.conversation);
-        let stream = match self.open(prepared, &request).await? {
+        let mut call = Call::new(prepared.provider.name());
+        let stream = match self.open(prepared, &request, &mut call).await? {
             Ok(stream) => stream,
             Err(next) => return Ok(next),
         };
@@ -127,7 +135,14 @@ impl Delivery {
             window,
             self.deadline,
         );
-        let answer = attempt.run(stream).await?;
+        let answer = attempt.run(stream).await;
+        call.stopped(
+            answer
+                .as_ref()
+                .map(|answer| &answer.stopped)
+                .map_err(|closed| *closed),
+        );
+        let answer = answer?;
         self.count(&request, &answer);
         let verdict = judge::judge(&prepared.schema, &answer).await;
         Ok(self.settle(prepared, &answer, verdict))
@@ -145,7 +160,12 @@ impl Delivery {
 
     /// Opens the stream; a cancel drops the provider's connection also before the first byte. Nothing has been told
     /// of the attempt yet, so a refusal by rate burns none.
-    async fn open(&mut self, prepared: &Prepared, request: &Request) -> Result<Result<Stream, Next>, Closed> {
+    async fn open(
+        &mut self,
+        prepared: &Prepared,
+        request: &Request,
+        call: &mut Call<'_>,
+    ) -> Result<Result<Stream, Next>, Closed> {
         loop {
             let signal = *self.signal.borrow_and_update();
             match signal {
@@ -159,6 +179,7 @@ impl Delivery {
                 changed = self.signal.changed() => if changed.is_err() { return Err(Closed::Lost) },
                 () = clock::sleep_until(self.deadline) => return Ok(Err(self.late())),
                 opened = prepared.provider.open(request) => {
+                    call.opened(&opened);
                     return Ok(opened.map_err(|error| self.refused(&error)));
                 }
             }
@@ -247,10 +268,11 @@ impl Delivery {
         });
         let early = answer.closing.violations().len();
         if early > 0 {
-            tracing::debug!(attempt = n, violations = early, "found while the answer streamed");
+            tracing::debug!(job = %self.journal.job, attempt = n, violations = early, "found while the answer streamed");
         }
         if let Stopped::Provider(error) = &answer.stopped {
-            tracing::warn!(kind = error.kind.code(), attempt = n, "the provider failed");
+            let (job, kind) = (self.journal.job, error.kind.code());
+            tracing::warn!(%job, attempt = n, kind, "the provider failed");
         }
     }
 

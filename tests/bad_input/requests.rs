@@ -38,6 +38,14 @@ fn fault(code: &'static str, says: &[&'static str]) -> Fault {
     }
 }
 
+/// A query that cannot be taken, and where.
+fn fault_at(path: &'static str, says: &'static str) -> Fault {
+    Fault {
+        path: Some(path),
+        ..fault("bad_request", &[says])
+    }
+}
+
 fn post(headers: &str, body: &str) -> String {
     let length = body.len();
     format!("POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{headers}\r\n{body}")
@@ -179,19 +187,19 @@ fn routes() -> Vec<Row> {
             "a form that is none",
             get(&format!("{events}?as=song"), ""),
             400,
-            fault("bad_request", &["query"]),
+            fault_at("", "query"),
         ),
         row(
             "a query that is not known",
             get(&format!("{events}?colour=red"), ""),
             400,
-            fault("bad_request", &["colour"]),
+            fault_at("", "colour"),
         ),
         row(
             "a position that is none",
             get(&format!("{events}?starting_after=here"), ""),
             400,
-            fault("bad_request", &["<epoch>.<seq>"]),
+            fault_at("/starting_after", "<epoch>.<seq>"),
         ),
         // Found by actix before it asks us: the status is right, there is no body.
     ]

@@ -2,7 +2,7 @@
 
 use livedraft::clock;
 use livedraft::job::{Message, Role};
-use livedraft::llm::{Chunk, Finish, LlmErrorKind, Sampling};
+use livedraft::llm::{Chunk, Finish, LlmErrorKind, Probe, Sampling, probe};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -238,4 +238,42 @@ async fn an_endless_error_body_is_read_up_to_its_limit() {
         .unwrap_err();
     assert_eq!(error.kind, LlmErrorKind::Server);
     server.saw(Seen::Closed).await;
+}
+
+#[tokio::test]
+async fn a_probe_asks_for_the_models_and_reads_the_clock() {
+    let act = answer(
+        "401 Unauthorized",
+        "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+        "no",
+    );
+    let server = Server::start(vec![act, answer("200 OK", "", "{}")]).await;
+    let first = probe(&options(&server.base)).await.unwrap();
+    let clock_ms = Some(784_111_777_000);
+    assert_eq!(
+        first,
+        Probe {
+            status: 401,
+            clock_ms
+        }
+    );
+    assert_eq!(probe(&options(&server.base)).await.unwrap().status, 200);
+    let asked = server.requests.lock().unwrap()[0].to_ascii_lowercase();
+    assert!(asked.starts_with("get /v1/models http/1.1\r\n"), "{asked}");
+    assert!(
+        asked.contains(&format!("authorization: bearer {KEY}\r\n")),
+        "{asked}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_does_not_wait_for_ever() {
+    let silent = Act {
+        pieces: Vec::new(),
+        hold: true,
+    };
+    let server = Server::start(vec![silent]).await;
+    let error = probe(&options(&server.base)).await.unwrap_err();
+    assert_eq!(error.kind, LlmErrorKind::FirstByteTimeout);
+    assert!(!error.message.contains(KEY));
 }

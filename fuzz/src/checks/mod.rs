@@ -1,10 +1,12 @@
-//! What must hold of a draft, whatever the bytes: shared by the fuzz targets and the replay of their corpora.
+//! What must hold, whatever the bytes: shared by the fuzz targets and the replay of their corpora.
 //!
-//! An input is [`HEAD_BYTES`] that choose the options and the cuts, then the text.
+//! An input of the draft engine's targets is [`HEAD_BYTES`] that choose the options and the cuts, then the text.
 
 pub mod draft;
+pub mod http;
 pub mod lenient;
 pub mod md_json;
+pub mod wire;
 
 use std::sync::Arc;
 

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc};
 pub use self::options::EngineOptions;
 pub use self::state::State;
 use self::state::Written;
+use super::witness::witness;
 use super::{
     Append, Appended, BackendError, Cancelled, Claim, Deferral, EventLog, Extended, Failure, Fenced,
     JobFacts, JobQueue, Reading, Reaped, Stats, Submission, Submitted, Write,
@@ -79,8 +80,13 @@ impl Embedded {
         let mut inner = self.lock();
         let mut written = Vec::new();
         let answer = step(&mut inner.state, clock::now_ms(), &mut written);
-        for (job, entry) in written {
-            inner.publish(job, &entry);
+        for (job, entry) in &written {
+            inner.publish(*job, entry);
+        }
+        // Outside the lock: a log that is slow to be written must hold nobody back.
+        drop(inner);
+        for (job, entry) in &written {
+            witness(*job, entry);
         }
         answer
     }

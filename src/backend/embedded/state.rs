@@ -172,7 +172,7 @@ impl State {
             Fit::Next if row.cancelled_ms.is_some() => return Appended::Cancel,
             Fit::Next => {}
         }
-        if append.write.event.restarts() {
+        if append.raw_anew || append.write.event.restarts() {
             row.raw.clear();
         }
         row.raw.push_str(&append.raw);
@@ -461,6 +461,10 @@ impl State {
     pub(super) fn stats(&self) -> Stats {
         Stats {
             queued: self.ready.len(),
+            oldest_queued_ms: self
+                .ready
+                .front()
+                .and_then(|job| Some(self.jobs.get(job)?.submitted_ms)),
             running: self.running.len(),
             waiting: self.waiting.len(),
             ended: self.ended.len(),

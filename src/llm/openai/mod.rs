@@ -6,6 +6,7 @@ mod decode;
 mod failure;
 mod frame;
 mod options;
+mod probe;
 mod stream;
 mod text;
 
@@ -17,6 +18,7 @@ use reqwest::{Client, Response, Url};
 use tokio::time::Instant;
 
 pub use self::options::{MaxTokensField, Models, OpenAiOptions};
+pub use self::probe::{Probe, probe};
 pub(super) use self::stream::OpenAiStream;
 use super::chunk::{LlmError, LlmErrorKind};
 use super::provider::ProvidersError;
@@ -37,15 +39,7 @@ pub struct OpenAi {
 impl OpenAi {
     pub(super) fn new(options: OpenAiOptions) -> Result<Self, ProvidersError> {
         let endpoint = endpoint(&options)?;
-        let authorization = match &options.key {
-            None => None,
-            Some(key) => {
-                let mut value = HeaderValue::from_str(&format!("Bearer {}", key.reveal()))
-                    .map_err(|_| ProvidersError::Key(options.name.clone()))?;
-                value.set_sensitive(true);
-                Some(value)
-            }
-        };
+        let authorization = authorization(&options)?;
         let client = client(&options, &endpoint).map_err(|error| ProvidersError::Client {
             name: options.name.clone(),
             reason: reason(error),
@@ -182,24 +176,56 @@ impl Voice {
     }
 }
 
-fn endpoint(options: &OpenAiOptions) -> Result<Url, ProvidersError> {
-    let refuse = |reason| ProvidersError::BaseUrl {
-        name: options.name.clone(),
-        reason,
-    };
-    let base = Url::parse(&options.base_url).map_err(|_| refuse("the base URL is no URL"))?;
+impl OpenAiOptions {
+    /// Whether a provider can be made of this, as far as it can be told without a client.
+    ///
+    /// # Errors
+    /// A base URL ([`base_url_fault`]) or a key that cannot be used.
+    pub fn check(&self) -> Result<(), ProvidersError> {
+        endpoint(self)?;
+        authorization(self).map(|_| ())
+    }
+}
+
+/// What is wrong with a base URL, if anything; never the URL itself, which may carry credentials.
+pub fn base_url_fault(url: &str) -> Option<&'static str> {
+    base(url).err()
+}
+
+fn base(url: &str) -> Result<Url, &'static str> {
+    let base = Url::parse(url).map_err(|_| "the base URL is no URL")?;
     if !matches!(base.scheme(), "http" | "https") {
-        return Err(refuse("the base URL is neither http nor https"));
+        return Err("the base URL is neither http nor https");
     }
     if !base.username().is_empty() || base.password().is_some() {
-        return Err(refuse("the base URL carries credentials; give the key by itself"));
+        return Err("the base URL carries credentials; give the key by itself");
     }
     if base.query().is_some() || base.fragment().is_some() {
-        return Err(refuse("the base URL carries a query or a fragment"));
+        return Err("the base URL carries a query or a fragment");
     }
-    let mut endpoint = base.clone();
-    endpoint.set_path(&format!("{}/chat/completions", base.path().trim_end_matches('/')));
-    Ok(endpoint)
+    Ok(base)
+}
+
+fn endpoint(options: &OpenAiOptions) -> Result<Url, ProvidersError> {
+    below(options, "chat/completions")
+}
+
+/// A URL of the provider's API.
+fn below(options: &OpenAiOptions, path: &str) -> Result<Url, ProvidersError> {
+    let mut url = base(&options.base_url).map_err(|reason| ProvidersError::BaseUrl {
+        name: options.name.clone(),
+        reason,
+    })?;
+    url.set_path(&format!("{}/{path}", url.path().trim_end_matches('/')));
+    Ok(url)
+}
+
+fn authorization(options: &OpenAiOptions) -> Result<Option<HeaderValue>, ProvidersError> {
+    let Some(key) = &options.key else { return Ok(None) };
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.reveal()))
+        .map_err(|_| ProvidersError::Key(options.name.clone()))?;
+    value.set_sensitive(true);
+    Ok(Some(value))
 }
 
 fn client(options: &OpenAiOptions, endpoint: &Url) -> reqwest::Result<Client> {

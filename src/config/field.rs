@@ -1,0 +1,330 @@
+//! What a place of the options takes, and how it is told.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::log::{self, LogFormat};
+use crate::access::KeyHash;
+use crate::llm::{MaxTokensField, Secret, base_url_fault};
+use crate::schema::dialect::Dialect;
+
+/// How much of a wrong value is told, in characters.
+const GOT_MAX: usize = 64;
+/// Bytes of a text that has no bound of its own.
+const TEXT_MAX: u64 = 2_048;
+
+/// What a source says, as far as that is known without the key.
+pub(super) enum Given {
+    /// `true` or `false`.
+    Flag(bool),
+    /// A whole number.
+    Number(i64),
+    /// A text.
+    Text(String),
+    /// A list of texts.
+    List(Vec<String>),
+    /// A word of a variable or a flag: its type is what the key takes.
+    Word(String),
+    /// A table of the file.
+    Section,
+    /// What no key takes, by its name.
+    Other(&'static str),
+}
+
+/// What bounds a value beyond its type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Bounds {
+    /// Its type alone.
+    Type,
+    /// From, to.
+    Number(u64, u64),
+    /// Bytes, from 1.
+    Text(u64),
+    /// An http(s) URL without credentials and query.
+    Url,
+    /// Levels of the log.
+    Levels,
+    /// Hosts, as requests name them; `*` is any.
+    Hosts,
+    /// Origins of pages, as browsers write them.
+    Origins,
+    /// Not to be shown; may be held in a file.
+    Secret,
+}
+
+/// A place of the options.
+pub(super) trait Field {
+    /// What it takes, in words.
+    fn takes(&self, bounds: Bounds) -> String;
+    /// Takes it in; the error says what is wrong with it.
+    fn put(&mut self, given: &Given, bounds: Bounds) -> Result<(), String>;
+    /// What it holds, to be shown: `null` if nothing, a secret redacted.
+    fn tell(&self) -> Json;
+}
+
+impl Given {
+    /// The value as somebody wrote it, in so far as it may be shown.
+    pub(super) fn got(&self) -> String {
+        match self {
+            Self::Flag(flag) => flag.to_string(),
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) | Self::Word(text) => {
+                let told: String = text.chars().take(GOT_MAX).collect();
+                let more = if told.len() < text.len() { "…" } else { "" };
+                format!("{told:?}{more}")
+            }
+            Self::List(_) => "a list".to_owned(),
+            Self::Section => "a table".to_owned(),
+            Self::Other(what) => (*what).to_owned(),
+        }
+    }
+
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) | Self::Word(text) => Some(text),
+            Self::Flag(_) | Self::Number(_) | Self::List(_) | Self::Section | Self::Other(_) => None,
+        }
+    }
+
+    fn number(&self) -> Option<u64> {
+        match self {
+            Self::Number(number) => u64::try_from(*number).ok(),
+            // With `_` between digits, as the file may have them.
+            Self::Word(word) => word.replace('_', "").parse().ok(),
+            Self::Flag(_) | Self::Text(_) | Self::List(_) | Self::Section | Self::Other(_) => None,
+        }
+    }
+}
+
+/// A number within its bounds.
+fn bounded(given: &Given, bounds: Bounds) -> Option<u64> {
+    let (from, to) = range(bounds);
+    given.number().filter(|number| (from..=to).contains(number))
+}
+
+const fn range(bounds: Bounds) -> (u64, u64) {
+    match bounds {
+        Bounds::Number(from, to) => (from, to),
+        _ => (0, u64::MAX),
+    }
+}
+
+pub(super) fn expected(takes: &str, given: &Given) -> String {
+    format!("takes {takes}, not {}", given.got())
+}
+
+macro_rules! number_field {
+    ($($number:ty)*) => {$(
+        impl Field for $number {
+            fn takes(&self, bounds: Bounds) -> String {
+                let (from, to) = range(bounds);
+                format!("a whole number from {from} to {to}")
+            }
+
+            fn put(&mut self, given: &Given, bounds: Bounds) -> Result<(), String> {
+                let number = bounded(given, bounds).and_then(|number| Self::try_from(number).ok());
+                *self = number.ok_or_else(|| expected(&self.takes(bounds), given))?;
+                Ok(())
+            }
+
+            fn tell(&self) -> Json {
+                json!(*self)
+            }
+        }
+    )*};
+}
+
+number_field! { u32 u64 usize }
+
+/// In milliseconds.
+impl Field for Duration {
+    fn takes(&self, bounds: Bounds) -> String {
+        0_u64.takes(bounds)
+    }
+
+    fn put(&mut self, given: &Given, bounds: Bounds) -> Result<(), String> {
+        let mut ms = 0_u64;
+        ms.put(given, bounds)?;
+        *self = Self::from_millis(ms);
+        Ok(())
+    }
+
+    fn tell(&self) -> Json {
+        json!(u64::try_from(self.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl Field for bool {
+    fn takes(&self, _: Bounds) -> String {
+        "`true` or `false`".to_owned()
+    }
+
+    fn put(&mut self, given: &Given, bounds: Bounds) -> Result<(), String> {
+        *self = match given {
+            Given::Flag(flag) => *flag,
+            Given::Word(word) if word == "true" => true,
+            Given::Word(word) if word == "false" => false,
+            _ => return Err(expected(&self.takes(bounds), given)),
+        };
+        Ok(())
+    }
+
+    fn tell(&self) -> Json {
+        json!(*self)
+    }
+}
+
+impl Field for SocketAddr {
+    fn takes(&self, _: Bounds) -> String {
+        "an address as `HOST:PORT`".to_owned()
+    }
+
+    fn put(&mut self, given: &Given, bounds: Bounds) -> Result<(), String> {
+        let found = given.text().map(|text| text.to_socket_addrs());
+        let wrong = || expected(&self.takes(bounds), given);
+        let mut found = match found {
+            Some(Ok(found)) => found,
+            Some(Err(error)) => return Err(format!("{} ({error})", wrong())),
+            None => return Err(wrong()),
+        };
+        *self = found
+            .next()
+            .ok_or_else(|| format!("{} (no such host)", wrong()))?;
+        Ok(())
+    }
+
+    fn tell(&self) -> Json {
+        json!(self.to_string())
+    }
+}
+
+impl Field for String {
+    fn takes(&self, bounds: Bounds) -> String {
+        match bounds {
+            Bounds::Url => "an http or https URL without credentials and query".to_owned(),
+            Bounds::Levels => {
+                "`error`, `warn`, `info`, `debug`, `trace`, `off`, or filters as `target=level`".to_owned()
+            }
+            Bounds::Text(to) => format!("a text of 1 to {to} bytes"),
+            _ => format!("a text of 1 to {TEXT_MAX} bytes"),
+        }
+    }
+
+    fn put(&mut self, given: &Given, bounds: Bounds) -> Result<(), String> {
+        let text = given.text().ok_or_else(|| expected(&self.takes(bounds), given))?;
+        let to = if let Bounds::Text(to) = bounds {
+            to
+        } else {
+            TEXT_MAX
+        };
+        if text.is_empty() || text.len() as u64 > to {
+            return Err(format!("takes {}, not {} bytes", self.takes(bounds), text.len()));
+        }
+        match bounds {
+            // A URL may carry credentials, so it is not told.
+            Bounds::Url => base_url_fault(text).map_or(Ok(()), |fault| {
+                Err(format!("takes {}: {fault}", self.takes(bounds)))
+            })?,
+            Bounds::Levels => log::filter(text)
+                .map(drop)
+                .map_err(|_| expected(&self.takes(bounds), given))?,
+            _ => {}
+        }
+        text.clone_into(self);
+        Ok(())
+    }
+
+    fn tell(&self) -> Json {
+        if self.is_empty() { Json::Null } else { json!(self) }
+    }
+}
+
+/// A key or nothing.
+impl Field for Option<Secret> {
+    fn takes(&self, _: Bounds) -> String {
+        "a secret, or none".to_owned()
+    }
+
+    fn put(&mut self, given: &Given, bounds: Bounds) -> Result<(), String> {
+        // Whatever was given instead may be one, and is not told.
+        let text = given
+            .text()
+            .ok_or_else(|| format!("takes {}, as a text", self.takes(bounds)))?;
+        let text = text.trim();
+        *self = (!text.is_empty()).then(|| Secret::new(text));
+        Ok(())
+    }
+
+    fn tell(&self) -> Json {
+        self.as_ref()
+            .map_or(Json::Null, |secret| json!(secret.to_string()))
+    }
+}
+
+/// What is no hash is not told: it may be the secret itself.
+impl Field for KeyHash {
+    fn takes(&self, _: Bounds) -> String {
+        "a SHA-256 as 64 hexadecimal digits".to_owned()
+    }
+
+    fn put(&mut self, given: &Given, bounds: Bounds) -> Result<(), String> {
+        let hash = given.text().and_then(|text| text.parse().ok());
+        *self = hash.ok_or_else(|| format!("takes {}", self.takes(bounds)))?;
+        Ok(())
+    }
+
+    fn tell(&self) -> Json {
+        if *self == Self::NONE {
+            Json::Null
+        } else {
+            json!(self.to_string())
+        }
+    }
+}
+
+/// A choice of few: its words, and what they stand for.
+trait Choice: Copy + PartialEq + 'static {
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+impl Choice for Dialect {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("tools", Self::Tools),
+        ("json_schema", Self::JsonSchema),
+        ("json", Self::Json),
+        ("md_json", Self::MdJson),
+    ];
+}
+
+impl Choice for LogFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Choice for MaxTokensField {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("by_host", Self::ByHost),
+        ("max_completion_tokens", Self::MaxCompletionTokens),
+        ("max_tokens", Self::MaxTokens),
+    ];
+}
+
+impl<T: Choice> Field for T {
+    fn takes(&self, _: Bounds) -> String {
+        let words: Vec<String> = T::WORDS.iter().map(|(word, _)| format!("`{word}`")).collect();
+        format!("one of {}", words.join(", "))
+    }
+
+    fn put(&mut self, given: &Given, bounds: Bounds) -> Result<(), String> {
+        let asked = given.text().unwrap_or_default();
+        let known = T::WORDS.iter().find(|(word, _)| *word == asked);
+        *self = known.ok_or_else(|| expected(&self.takes(bounds), given))?.1;
+        Ok(())
+    }
+
+    fn tell(&self) -> Json {
+        let word = T::WORDS.iter().find(|(_, choice)| choice == self);
+        word.map_or(Json::Null, |(word, _)| json!(word))
+    }
+}

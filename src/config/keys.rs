@@ -1,0 +1,305 @@
+//! The table of all keys: name, unit, bounds, places, meaning. A new option is one entry here.
+
+use super::field::Bounds;
+use super::key::Key;
+
+/// The sections, in the order of their keys.
+pub const SECTIONS: &[(&str, &str)] = &[
+    ("server", "Sockets and HTTP."),
+    (
+        "keys.*",
+        "An API key, by its id; `livedraft keys new` makes one. Without any, everyone may do everything.",
+    ),
+    ("limits", "What clients must keep to, as `welcome` tells it."),
+    ("hub", "The fan-out to viewers."),
+    (
+        "lease",
+        "The right to work on a job; the same for the engine and its workers.",
+    ),
+    ("engine", "The queue and the logs."),
+    ("worker", "The work on jobs."),
+    (
+        "compiler",
+        "The compiling of schemas, for admission and the work.",
+    ),
+    ("admission", "What a request may ask for."),
+    (
+        "schema",
+        "What a schema may cost, and how much is told about a value that breaks it.",
+    ),
+    (
+        "draft",
+        "What an answer may ask of the parser; passing one of them makes the answer invalid.",
+    ),
+    ("providers", "The models."),
+    (
+        "providers.*",
+        "An OpenAI-compatible provider, by its name; they are asked in the order in which they are first named.",
+    ),
+    ("log", "What is logged, on stderr."),
+];
+
+const TYPE: Bounds = Bounds::Type;
+const URL: Bounds = Bounds::Url;
+const HOSTS: Bounds = Bounds::Hosts;
+const ORIGINS: Bounds = Bounds::Origins;
+const LEVELS: Bounds = Bounds::Levels;
+const SECRET: Bounds = Bounds::Secret;
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+/// The longest of the times that are waited for, ms.
+const HOUR: u64 = 3_600_000;
+
+const fn number(from: u64, to: u64) -> Bounds {
+    Bounds::Number(from, to)
+}
+
+/// The way to a field: of the named provider, of the log, or of the parts.
+macro_rules! place {
+    (key.$($field:ident).+) => { |config, name| &mut config.key(name).$($field).+ };
+    (provider.$($field:ident).+) => { |config, name| &mut config.provider(name).$($field).+ };
+    (log.$($field:ident).+) => { |config, _| &mut config.log.$($field).+ };
+    ($($field:ident).+) => { |config, _| &mut config.parts.$($field).+ };
+}
+
+/// The places of a key; what several parts share goes to each of them.
+macro_rules! places {
+    (schema.$field:ident) => { places!(compiler.limits.$field) };
+    (lease.$field:ident) => { places!(engine.lease.$field, worker.lease.$field) };
+    ($($($field:ident).+),+) => { &[$(place!($($field).+)),+] };
+}
+
+macro_rules! keys {
+    ($($name:literal, $unit:literal, $bounds:expr, [$($places:tt)+], $meaning:literal;)*) => {
+        /// Every key, section by section.
+        pub const KEYS: &[Key] = &[$(Key {
+            name: $name,
+            unit: $unit,
+            meaning: $meaning,
+            bounds: $bounds,
+            places: places!($($places)+),
+        }),*];
+    };
+}
+
+keys! {
+    "server.bind", "", TYPE, [server.bind],
+        "Where to listen; port 0 takes a free one.";
+    "server.allow_public", "", TYPE, [server.allow_public],
+        "Listen where others can reach it, although no keys are configured and nothing asks who they are.";
+    "server.auth_timeout_ms", "ms", number(100, 600_000), [server.auth_timeout_ms],
+        "How long a client may take to say who it is where the upgrade did not.";
+    "server.allowed_origins", "", ORIGINS, [server.allowed_origins],
+        "Origins of pages that may speak with this server beside its own.";
+    "server.allowed_hosts", "", HOSTS, [server.allowed_hosts],
+        "Hosts that requests may name beside loopback names and `server.bind`.";
+    "server.trusted_proxies", "", TYPE, [server.trusted_proxies],
+        "Proxies whose `X-Forwarded-For` is believed.";
+    "server.http_workers", "threads", number(1, 256), [server.http_workers],
+        "Threads that serve connections.";
+    "server.heartbeat_ms", "ms", number(100, HOUR), [server.heartbeat_ms],
+        "How long a silent client is let be before it is pinged, and again before it is given up.";
+    "server.send_timeout_ms", "ms", number(100, HOUR), [server.send_timeout_ms],
+        "How long a reader may leave no room to write before its socket is closed.";
+    "server.close_timeout_ms", "ms", number(0, 60_000), [server.close_timeout_ms],
+        "How long the peer of a socket that is closed here is waited for.";
+    "server.drain_spread_ms", "ms", number(0, 600_000), [server.drain_spread_ms],
+        "Clients that are sent away come back after a random time below this.";
+    "server.body_bytes_max", "bytes", number(KIB, 64 * MIB), [server.body_bytes_max],
+        "A request's body over HTTP.";
+    "server.body_timeout_ms", "ms", number(100, HOUR), [server.body_timeout_ms],
+        "How long a request's body may take to come.";
+    "server.head_timeout_ms", "ms", number(100, HOUR), [server.head_timeout_ms],
+        "How long the head of a request may take to come.";
+    "server.connections_max", "connections", number(1, 1_000_000), [server.connections_max],
+        "Sockets and event streams that may be open.";
+    "server.connections_per_address_max", "connections", number(1, 1_000_000), [server.connections_per_address_max],
+        "Those of them that one address may have open: an IPv4 address, or 64 bits of IPv6.";
+    "server.upgrades_per_second_per_address", "connections", number(1, 1_000_000), [server.upgrades_per_second_per_address],
+        "Sockets and event streams that one address may open a second, and keys that it may try in vain, as a mean; twice as many in a burst.";
+    "server.limit_loopback", "", TYPE, [server.limit_loopback],
+        "Hold clients on this machine to the two limits above; a proxy here that is not in `server.trusted_proxies` would be one client.";
+    "server.addresses_max", "addresses", number(16, 10_000_000), [server.addresses_max],
+        "Addresses, and tenants, whose pace is remembered at a time.";
+    "server.submits_per_second_per_tenant", "jobs", number(1, 1_000_000), [server.submits_per_second_per_tenant],
+        "Jobs that one tenant may submit a second, as a mean; twice as many in a burst.";
+    "server.attaches_per_second_max", "attaches", number(1, 1_000_000), [server.attaches_per_second_max],
+        "Attaches of one socket a second, as a mean; twice as many in a burst.";
+    "server.fragments_max", "fragments", number(1, 1_000_000), [server.fragments_max],
+        "Fragments that one message may come in.";
+    "server.control_frames_per_second_max", "frames", number(1, 1_000_000), [server.control_frames_per_second_max],
+        "Pings and pongs of one socket a second, as a mean; twice as many in a burst.";
+    "server.take_bytes", "bytes", number(KIB, 16 * MIB), [server.take_bytes],
+        "About how much a connection is given in one turn.";
+    "server.sse_comment_ms", "ms", number(100, HOUR), [server.sse_comment_ms],
+        "How long an event stream is silent before a comment keeps it alive.";
+    "server.tenant", "", Bounds::Text(128), [server.tenant],
+        "Whose jobs the clients' are, as long as no keys tell them apart.";
+
+    "keys.*.sha256", "", TYPE, [key.sha256],
+        "The SHA-256 of the key's secret; it need not be secret itself.";
+    "keys.*.tenant", "", Bounds::Text(128), [key.tenant],
+        "Whose jobs it submits and sees.";
+    "keys.*.scopes", "", TYPE, [key.scopes],
+        "What it may do; `admin` is for what speaks of the whole server.";
+
+    "limits.message_bytes_max", "bytes", number(KIB, 64 * MIB), [server.limits.message_bytes_max],
+        "One message to the server, fragments together.";
+    "limits.depth_max", "containers", number(8, 127), [server.limits.depth_max],
+        "How deep a message to the server may nest.";
+    "limits.viewers_max", "jobs", number(1, 10_000), [server.limits.viewers_max],
+        "Jobs that one socket watches at a time.";
+    "limits.pending_max", "requests", number(1, 10_000), [server.limits.pending_max],
+        "Requests of one socket that wait for an answer.";
+    "limits.messages_per_second_max", "messages", number(1, 1_000_000), [server.limits.messages_per_second_max],
+        "Messages a second from one socket, as a mean; twice as many in a burst.";
+    "limits.snapshot_part_bytes", "bytes", number(64, 16 * MIB), [server.limits.snapshot_part_bytes, hub.snapshot_part_bytes],
+        "A snapshot's text in one message; a longer one comes in parts.";
+    "limits.end_value_bytes", "bytes", number(0, 16 * MIB), [server.limits.end_value_bytes, hub.end_value_bytes],
+        "Up to here an end carries the value to viewers of patches too, who else get its hash.";
+    "limits.ref_bytes_max", "bytes", number(16, 4 * KIB), [server.limits.ref_bytes_max],
+        "A `ref`.";
+    "limits.idempotency_key_bytes_max", "bytes", number(36, 4 * KIB), [server.limits.idempotency_key_bytes_max],
+        "An idempotency key.";
+
+    "hub.backlog_bytes_max", "bytes", number(4 * KIB, GIB), [hub.backlog_bytes_max],
+        "Recent frames kept per watched job; a viewer further behind gets a snapshot.";
+    "hub.backlog_frames_max", "frames", number(16, 1_000_000), [hub.backlog_frames_max],
+        "Recent frames kept per watched job.";
+    "hub.poll_ms", "ms", number(100, HOUR), [hub.poll],
+        "How often positions are compared with the log, against silent loss, at the most.";
+    "hub.watched_max", "jobs", number(1, 10_000_000), [hub.watched_max],
+        "Jobs watched on this node at a time.";
+
+    "lease.lease_ms", "ms", number(1_000, 600_000), [lease.lease_ms],
+        "How long a lease is good without being extended.";
+    "lease.extend_ms", "ms", number(100, 300_000), [lease.extend_ms],
+        "How often it is extended; at most half as long as it is good.";
+    "lease.cancel_grace_ms", "ms", number(100, 600_000), [lease.cancel_grace_ms],
+        "How long a worker may take to end a cancelled job before the reaper ends it.";
+    "lease.losses_max", "leases", number(1, 100), [lease.losses_max],
+        "How many may be lost without progress before the job is poison.";
+
+    "engine.queued_max", "jobs", number(1, 10_000_000), [engine.queued_max],
+        "Jobs that may wait, in line or for their time.";
+    "engine.deliveries_max", "deliveries", number(1, 1_000), [engine.deliveries_max],
+        "Deliveries of a job that may fail before it ends.";
+    "engine.retention_ms", "ms", number(1_000, 8_760 * HOUR), [engine.retention_ms],
+        "How long an ended job is kept, and its idempotency key with it.";
+    "engine.retained_max", "jobs", number(1, 10_000_000), [engine.retained_max],
+        "How many ended jobs are kept.";
+    "engine.retained_bytes_max", "bytes", number(MIB, 1_024 * GIB), [engine.retained_bytes_max],
+        "About how much of ended jobs is kept: their values and the tails of their logs.";
+
+    "worker.slots", "jobs", number(1, 100_000), [worker.slots],
+        "Jobs worked on at a time.";
+    "worker.reap_tick_ms", "ms", number(10, 60_000), [worker.reap_tick],
+        "How often leases that ran out are looked for.";
+    "worker.job_seconds", "s", number(1, 86_400), [worker.job_seconds],
+        "Time of work of a job that asks for no bound of its own; at most `admission.seconds_max`.";
+    "worker.rate_limit_wait_ms", "ms", number(10, 600_000), [worker.rate_limit_wait],
+        "How long a job waits when a provider is busy and does not say how long.";
+    "worker.rate_limit_wait_max_ms", "ms", number(10, HOUR), [worker.rate_limit_wait_max],
+        "How long it waits at the most.";
+    "worker.drain_ms", "ms", number(0, HOUR), [worker.drain],
+        "How long running jobs may go on once the server goes down.";
+
+    "compiler.schema_wall_ms", "ms", number(1, 60_000), [compiler.schema_wall_ms],
+        "How long a submitted schema may compile.";
+    "compiler.schema_wait_ms", "ms", number(1, 600_000), [compiler.schema_wait_ms],
+        "How long a submitted schema may wait for its turn.";
+    "compiler.compiles_max", "schemas", number(1, 256), [compiler.compiles_max],
+        "Schemas that compile at a time.";
+    "compiler.cache_count_max", "schemas", number(0, 1_000_000), [compiler.cache_count_max],
+        "Compiled schemas that are kept for the next job.";
+    "compiler.cache_bytes_max", "bytes", number(0, 64 * GIB), [compiler.cache_bytes_max],
+        "What they hold together, estimated from above.";
+    "compiler.refused_count_max", "refusals", number(0, 1_000_000), [compiler.refused_count_max],
+        "Refusals that are kept, so that a bad schema costs once.";
+    "compiler.refused_bytes_max", "bytes", number(0, GIB), [compiler.refused_bytes_max],
+        "What those refusals hold together.";
+
+    "admission.messages_max", "messages", number(1, 100_000), [admission.spec.messages_max],
+        "Messages of a conversation.";
+    "admission.prompt_bytes_max", "bytes", number(1, 64 * MIB), [admission.spec.prompt_bytes_max],
+        "All messages, or the input, together.";
+    "admission.reasks_max", "re-asks", number(2, 100), [admission.spec.reasks_max],
+        "Re-asks of a job; 2 is what a job gets that does not ask.";
+    "admission.flush_ms_max", "ms", number(33, 60_000), [admission.spec.flush_ms_max],
+        "The longest window in which changes are gathered; 33 is that of a job that does not ask.";
+    "admission.tokens_max", "tokens", number(1, 10_000_000), [admission.spec.tokens_max],
+        "Output tokens of an attempt.";
+    "admission.answer_bytes_max", "bytes", number(KIB, 256 * MIB), [admission.spec.answer_bytes_max],
+        "An answer, where the job asks for a bound of its own.";
+    "admission.seconds_max", "s", number(1, 86_400), [admission.spec.seconds_max],
+        "Time of work, where the job asks for a bound of its own.";
+    "admission.metadata_max", "entries", number(0, 1_024), [admission.spec.metadata_max],
+        "Entries of `metadata`.";
+    "admission.metadata_bytes_max", "bytes", number(1, 64 * KIB), [admission.spec.metadata_bytes_max],
+        "A key or a value of `metadata`.";
+
+    "schema.bytes_max", "bytes", number(KIB, 16 * MIB), [schema.bytes_max],
+        "The schema as compact JSON.";
+    "schema.depth_max", "containers", number(4, 100), [schema.depth_max],
+        "How deep it nests; also how many applicators may follow each other on one value.";
+    "schema.subschemas_max", "subschemas", number(1, 1_000_000), [schema.subschemas_max],
+        "Subschemas, counted wherever a keyword takes one.";
+    "schema.cost_max", "paths", number(1, 1_000_000_000), [schema.cost_max],
+        "Paths from the root through subschemas and references, recursion entered once.";
+    "schema.patterns_max", "patterns", number(0, 10_000), [schema.patterns_max],
+        "`pattern`s and names in `patternProperties`.";
+    "schema.pattern_bytes_max", "bytes", number(1, 64 * KIB), [schema.pattern_bytes_max],
+        "One pattern.";
+    "schema.pattern_compiled_bytes_max", "bytes", number(KIB, 64 * MIB), [schema.pattern_compiled_bytes_max],
+        "One compiled pattern.";
+    "schema.violations_max", "violations", number(1, 1_000), [schema.violations_max],
+        "How many violations one judgement tells.";
+    "schema.violation_value_bytes_max", "bytes", number(16, 64 * KIB), [schema.violation_value_bytes_max],
+        "How much of an offending value a violation shows.";
+
+    "draft.depth_max", "containers", number(4, 100), [worker.draft.depth_max],
+        "How many may be open at once.";
+    "draft.bytes_max", "bytes", number(KIB, 256 * MIB), [worker.draft.bytes_max],
+        "The whole text, prose included, where the job asks for no bound of its own; at most `admission.answer_bytes_max`.";
+    "draft.key_bytes_max", "bytes", number(16, MIB), [worker.draft.key_bytes_max],
+        "One member name, decoded.";
+    "draft.number_digits_max", "bytes", number(16, MIB), [worker.draft.number_digits_max],
+        "One number as written.";
+    "draft.blanks_max", "bytes", number(16, 16 * MIB), [worker.draft.blanks_max],
+        "Consecutive blanks between two tokens.";
+
+    "providers.scripted", "", TYPE, [providers.scripted],
+        "Offer the built-in model `scripted` beside others; where there are none, it is always offered.";
+    "providers.*.base_url", "", URL, [provider.base_url],
+        "Where `/chat/completions` is appended. That of `openai` is `https://api.openai.com/v1`; any other must be given.";
+    "providers.*.key", "", SECRET, [provider.key],
+        "Sent as `Authorization: Bearer`; without it, nothing is. `key_file` names a file that holds it.";
+    "providers.*.models", "", TYPE, [provider.models],
+        "Which of its models may be asked for; an empty list: any.";
+    "providers.*.dialect", "", TYPE, [provider.dialect],
+        "What mode `auto` means for it.";
+    "providers.*.max_tokens_field", "", TYPE, [provider.max_tokens_field],
+        "How the limit on output tokens is called in its requests; by host, it is what OpenAI and Azure want, or else `max_tokens`.";
+    "providers.*.connect_ms", "ms", number(10, 600_000), [provider.connect_ms],
+        "Time for name, TCP and TLS.";
+    "providers.*.first_byte_ms", "ms", number(10, HOUR), [provider.first_byte_ms],
+        "From sending the request to the first byte of the answer's body.";
+    "providers.*.idle_ms", "ms", number(10, HOUR), [provider.idle_ms],
+        "Silence allowed later; any byte, also of a comment, ends it.";
+    "providers.*.event_bytes_max", "bytes", number(KIB, 256 * MIB), [provider.event_bytes_max],
+        "One event of the stream.";
+    "providers.*.line_bytes_max", "bytes", number(KIB, 256 * MIB), [provider.line_bytes_max],
+        "One line of the stream.";
+    "providers.*.body_bytes_max", "bytes", number(KIB, 256 * MIB), [provider.body_bytes_max],
+        "An answer that is not streamed.";
+    "providers.*.body_error_bytes_max", "bytes", number(256, MIB), [provider.body_error_bytes_max],
+        "How much of an error's body is read.";
+    "providers.*.pool_idle_ms", "ms", number(0, 600_000), [provider.pool_idle_ms],
+        "How long an unused connection is kept; keep it below the provider's own keep-alive.";
+
+    "log.level", "", LEVELS, [log.level],
+        "Which of our own words are logged; filters such as `info,livedraft=debug` choose by target.";
+    "log.format", "", TYPE, [log.format],
+        "How the lines look: text for people, json for machines.";
+}

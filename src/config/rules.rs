@@ -1,0 +1,87 @@
+//! What keys must keep among each other.
+
+use super::fault::{Fault, Source};
+use super::layers::Loaded;
+use crate::access::{ApiKey, KeyHash};
+use crate::llm::OpenAiOptions;
+
+/// The rules that are broken, each told of the key that somebody set.
+pub(super) fn broken(loaded: &Loaded) -> Vec<Fault> {
+    let parts = &loaded.config.parts;
+    let (lease, worker, spec) = (&parts.worker.lease, &parts.worker, &parts.admission.spec);
+    let rules = [
+        (
+            lease.extend_ms.saturating_mul(2) <= lease.lease_ms,
+            ["lease.extend_ms", "lease.lease_ms"],
+            "must be at most half of `lease.lease_ms`, or a late answer costs the lease",
+        ),
+        (
+            worker.rate_limit_wait <= worker.rate_limit_wait_max,
+            ["worker.rate_limit_wait_ms", "worker.rate_limit_wait_max_ms"],
+            "must be at most `worker.rate_limit_wait_max_ms`",
+        ),
+        (
+            worker.job_seconds <= spec.seconds_max,
+            ["worker.job_seconds", "admission.seconds_max"],
+            "must be at most `admission.seconds_max`",
+        ),
+        (
+            worker.draft.bytes_max as u64 <= spec.answer_bytes_max,
+            ["draft.bytes_max", "admission.answer_bytes_max"],
+            "must be at most `admission.answer_bytes_max`",
+        ),
+    ];
+    let kept = rules.into_iter().filter(|(kept, ..)| !kept);
+    let among = kept.map(|(_, keys, message)| Fault::new(setter(loaded, &keys), keys[0], message));
+    let providers = parts
+        .providers
+        .openai
+        .iter()
+        .filter_map(|one| provider(loaded, one));
+    let keys = parts.server.keys.iter().flat_map(|one| key(loaded, one));
+    among.chain(keys).chain(providers).collect()
+}
+
+/// Who set the first of these keys that is not as it was.
+fn setter(loaded: &Loaded, keys: &[&str]) -> Source {
+    let sources = keys.iter().map(|key| loaded.origin(key).source);
+    sources
+        .into_iter()
+        .find(|source| *source != Source::Default)
+        .unwrap_or(Source::Default)
+}
+
+/// What an API key lacks.
+fn key(loaded: &Loaded, entry: &ApiKey) -> Vec<Fault> {
+    let part = format!("keys.{}", entry.id);
+    let wanted = [
+        (entry.sha256 == KeyHash::NONE, "sha256"),
+        (entry.tenant.is_empty(), "tenant"),
+    ];
+    let lacks = wanted.into_iter().filter(|(lacks, _)| *lacks);
+    lacks
+        .map(|(_, last)| (format!("{part}.{last}"), "is missing: `livedraft keys new` prints the whole entry"))
+        // A fault of the value itself has been told.
+        .filter(|(full, _)| loaded.faults.iter().all(|fault| fault.key != *full))
+        .map(|(full, message)| Fault::new(loaded.namer(&part), &full, message))
+        .collect()
+}
+
+fn provider(loaded: &Loaded, options: &OpenAiOptions) -> Option<Fault> {
+    let part = format!("providers.{}", options.name);
+    let (url, key) = (format!("{part}.base_url"), format!("{part}.key"));
+    if options.base_url.is_empty() {
+        // A fault of the URL itself has been told.
+        let is_told = loaded.faults.iter().any(|fault| fault.key == url);
+        let missing = || {
+            Fault::new(
+                loaded.namer(&part),
+                &url,
+                "is missing: only `openai` has one of its own",
+            )
+        };
+        return (!is_told).then(missing);
+    }
+    let error = options.check().err()?;
+    Some(Fault::new(loaded.origin(&key).source, &key, error.to_string()))
+}

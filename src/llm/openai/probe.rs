@@ -1,0 +1,54 @@
+//! Whether a provider is there and takes the key, asked without spending a token.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use reqwest::header::{AUTHORIZATION, DATE};
+
+use super::{OpenAiOptions, Voice, authorization, below, client, late, reason};
+use crate::clock;
+use crate::llm::chunk::{LlmError, LlmErrorKind};
+
+/// How a provider answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Probe {
+    /// The HTTP status.
+    pub status: u16,
+    /// The time by the provider's clock, milliseconds since 1970, where its answer carries one.
+    pub clock_ms: Option<u64>,
+}
+
+/// Asks a provider for the list of its models, and reads no further than the head of the answer. An answer of any
+/// status is one; `first_byte_ms` is the time it has.
+///
+/// # Errors
+/// No answer, or options of which no provider can be made.
+pub async fn probe(options: &OpenAiOptions) -> Result<Probe, LlmError> {
+    let voice = Voice {
+        name: options.name.clone(),
+        key: options.key.clone(),
+    };
+    ask(options).await.map_err(|error| voice.speak(error))
+}
+
+async fn ask(options: &OpenAiOptions) -> Result<Probe, LlmError> {
+    let unfit = |error: &dyn ToString| LlmError::new(LlmErrorKind::Connect, error.to_string());
+    let url = below(options, "models").map_err(|error| unfit(&error))?;
+    let authorization = authorization(options).map_err(|error| unfit(&error))?;
+    let client = client(options, &url).map_err(|error| unfit(&reason(error)))?;
+    let mut get = client.get(url);
+    if let Some(authorization) = authorization {
+        get = get.header(AUTHORIZATION, authorization);
+    }
+    let answer = tokio::select! {
+        biased;
+        answer = get.send() => answer.map_err(|error| unfit(&reason(error)))?,
+        () = clock::sleep(Duration::from_millis(options.first_byte_ms)) => return Err(late()),
+    };
+    let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
+    let time = date.and_then(|date| httpdate::parse_http_date(date).ok());
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Ok(Probe {
+        status: answer.status().as_u16(),
+        clock_ms: since.and_then(|since| u64::try_from(since.as_millis()).ok()),
+    })
+}
