@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use crate::archive::{Archive, ArchiveOptions};
 use crate::backend::embedded::{Embedded, EngineOptions};
 use crate::backend::{Backend, BackendError};
+use crate::compiler::{Compiler, CompilerOptions};
 use crate::hub::{Hub, HubOptions};
 use crate::llm::{Providers, ProvidersError, ProvidersOptions};
 use crate::outbox;
@@ -24,6 +25,8 @@ use crate::worker::{Worker, WorkerOptions};
 pub struct Options {
     /// Sockets and HTTP.
     pub server: ServerOptions,
+    /// How schemas are compiled, and what they are held against.
+    pub compiler: CompilerOptions,
     /// What requests are held against.
     pub admission: AdmissionOptions,
     /// The fan-out.
@@ -86,8 +89,10 @@ impl App {
         let providers = Arc::new(Providers::new(options.providers)?);
         let models = providers.models();
         let hub = Hub::new(Arc::clone(&backend), options.hub);
+        let compiler = Arc::new(Compiler::new(options.compiler));
         let admission = Arc::new(Admission::new(
             Arc::clone(&backend),
+            Arc::clone(&compiler),
             options.admission,
             offered(Arc::clone(&providers)),
         ));
@@ -102,7 +107,7 @@ impl App {
         let server = server::start(options.server, parts)?;
         let (going_down, drain) = watch::channel(false);
         let outbox = tokio::spawn(outbox::run(archive, drain.clone()));
-        let worker = Worker::new(backend, providers, options.worker);
+        let worker = Worker::new(backend, providers, compiler, options.worker);
         let heartbeat = start_heartbeat(Arc::clone(&worker), drain.clone())?;
         let worker = tokio::spawn(worker.run(drain));
         server.ready();

@@ -77,6 +77,16 @@ pub fn nonce() -> u64 {
     (high ^ low.rotate_left(17)).max(1)
 }
 
+/// 256 random bits of the system's, for a secret; no seed makes them follow.
+///
+/// # Errors
+/// The system gives none.
+pub fn secret() -> Result<[u8; 32], getrandom::Error> {
+    let mut bits = [0; 32];
+    getrandom::fill(&mut bits)?;
+    Ok(bits)
+}
+
 /// A random duration below `limit`.
 pub fn jitter(limit: Duration) -> Duration {
     let share = (nonce() >> 11) as f64 / (1u64 << 53) as f64;

@@ -15,8 +15,10 @@
 pub mod job;
 pub mod nearest;
 pub mod partial;
+pub mod recent;
 pub mod schema;
 
+pub mod access;
 pub mod event;
 pub mod wire;
 
@@ -25,6 +27,7 @@ pub mod session;
 pub mod archive;
 pub mod backend;
 pub mod clock;
+pub mod compiler;
 pub mod hub;
 pub mod llm;
 pub mod metrics;

@@ -1,18 +1,23 @@
-//! The known name that looks most like one that is not known.
+//! The word that was probably meant.
 
-/// Letters of the asked name that are compared; a longer one is compared by its beginning.
-const ASKED_MAX: usize = 200;
+/// How much of a word is compared, in characters.
+const COMPARED_MAX: usize = 200;
 
-/// The candidate with the fewest edits, if that is at most a third of the name.
-pub fn nearest(asked: &str, candidates: impl IntoIterator<Item = String>) -> Option<String> {
-    let asked: Vec<char> = asked.chars().take(ASKED_MAX).collect();
+/// The candidate with the fewest edits, if that is at most a third of the word, or two.
+pub fn nearest<'c, C: AsRef<str>>(asked: &str, candidates: &'c [C]) -> Option<&'c str> {
+    let asked: Vec<char> = asked.chars().take(COMPARED_MAX).collect();
     let limit = (asked.len() / 3).max(2);
     candidates
-        .into_iter()
-        .map(|name| (edits(&asked, &name), name))
-        .filter(|(distance, _)| *distance <= limit)
+        .iter()
+        .map(|name| (edits(&asked, name.as_ref()), name.as_ref()))
+        .filter(|(distance, name)| *distance <= limit && *distance < name.chars().count())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
+}
+
+/// `, did you mean "…"?`, or nothing.
+pub fn hint<C: AsRef<str>>(asked: &str, candidates: &[C]) -> String {
+    nearest(asked, candidates).map_or_else(String::new, |name| format!(", did you mean {name:?}?"))
 }
 
 /// Levenshtein distance, one row at a time.
@@ -29,4 +34,26 @@ fn edits(left: &[char], right: &str) -> usize {
         }
     }
     row[left.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_put_right_and_a_stranger_is_not_guessed_at() {
+        let words = ["job.create", "job.cancel", "ping", "as"];
+        for (asked, meant) in [
+            ("job.crate", Some("job.create")),
+            ("jobcancel", Some("job.cancel")),
+            ("pong", Some("ping")),
+            ("subscribe", None),
+            ("", None),
+            ("xy", None),
+        ] {
+            assert_eq!(nearest(asked, &words), meant, "{asked}");
+        }
+        assert_eq!(hint("pinn", &words), ", did you mean \"ping\"?");
+        assert_eq!(hint("nothing like it", &words), "");
+    }
 }

@@ -11,14 +11,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("job", &[]),
     ("nearest", &[]),
     ("partial", &[]),
+    ("recent", &[]),
     ("schema", &["partial"]),
     ("event", &["job", "partial"]),
     // 1: pure
-    ("wire", &["job", "event", "partial"]),
-    ("session", &["wire", "event", "job"]),
+    ("access", &["recent"]),
+    ("wire", &["job", "event", "nearest", "partial"]),
+    ("session", &["access", "wire", "event", "job"]),
     // 2: rim
     ("clock", &[]),
     ("metrics", &["event", "job"]),
+    ("compiler", &["recent", "schema", "clock", "metrics"]),
     ("store", &[]),
     (
         "backend",
@@ -29,25 +32,26 @@ const ARROWS: &[(&str, &[&str])] = &[
         "hub",
         &["wire", "event", "job", "partial", "backend", "clock", "metrics"],
     ),
-    ("llm", &["job", "partial", "schema", "clock", "nearest"]),
+    ("llm", &["job", "nearest", "partial", "schema", "clock"]),
     // 3: flow
     (
         "submit",
-        &["job", "schema", "event", "backend", "clock", "metrics"],
+        &["job", "schema", "event", "compiler", "backend", "clock"],
     ),
     (
         "worker",
         &[
-            "job", "event", "partial", "schema", "wire", "llm", "backend", "clock", "metrics",
+            "job", "event", "partial", "schema", "wire", "llm", "compiler", "backend", "clock", "metrics",
         ],
     ),
     ("outbox", &["job", "event", "archive", "store", "clock"]),
     // 4: shell
-    ("client", &["wire", "event", "job", "partial", "clock"]),
+    ("client", &["access", "wire", "event", "job", "partial", "clock"]),
     (
         "server",
         &[
-            "session", "wire", "event", "submit", "hub", "backend", "archive", "job", "clock", "metrics",
+            "session", "access", "wire", "event", "submit", "hub", "backend", "archive", "job", "clock",
+            "metrics",
         ],
     ),
     // 5: root
@@ -74,12 +78,16 @@ const FENCES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli"]),
     ("toml", &["config"]),
     ("prost", &["wire"]),
+    ("subtle", &["access"]),
+    ("getrandom", &["clock"]),
     ("prometheus_client", &["metrics"]),
     ("sqlx", &["store"]),
 ];
 
 /// Modules of layers 0 and 1: no runtime, no clock, no logging.
-const PURE: &[&str] = &["job", "nearest", "partial", "schema", "event", "wire", "session"];
+const PURE: &[&str] = &[
+    "job", "nearest", "partial", "recent", "schema", "access", "event", "wire", "session",
+];
 const IMPURE_CRATES: &[&str] = &["tokio", "tracing"];
 
 const LINES_MAX: usize = 600;

@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc;
 
+use livedraft::access::ApiKey;
 use livedraft::app::{App, Options};
 use serde_json::Value as Json;
 
@@ -13,21 +14,25 @@ const USER: &str = r#"{"type":"object","required":["name","age"],"properties":{"
 /// One server for all tests of this file, on a runtime of its own; it lives as long as the process.
 fn url() -> &'static str {
     static URL: OnceLock<String> = OnceLock::new();
-    URL.get_or_init(|| {
-        let (begun, starts) = mpsc::channel();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Runtime::new().unwrap();
-            runtime.block_on(async {
-                let mut options = Options::default();
-                options.server.bind.set_port(0);
-                options.store.ephemeral = true;
-                let app = App::start(options).await.unwrap();
-                begun.send(format!("ws://{}", app.addr())).unwrap();
-                std::future::pending::<()>().await;
-            });
+    URL.get_or_init(|| url_with(Vec::new()))
+}
+
+/// Another one, which asks for these keys.
+fn url_with(keys: Vec<ApiKey>) -> String {
+    let (begun, starts) = mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let mut options = Options::default();
+            options.server.bind.set_port(0);
+            options.server.keys = keys;
+            options.store.ephemeral = true;
+            let app = App::start(options).await.unwrap();
+            begun.send(format!("ws://{}", app.addr())).unwrap();
+            std::future::pending::<()>().await;
         });
-        starts.recv().unwrap()
-    })
+    });
+    starts.recv().unwrap()
 }
 
 fn command(arguments: &[&str]) -> Command {
@@ -412,4 +417,65 @@ fn the_demo_shows_and_checks_everything() {
         assert!(told.contains(words), "{words:?} is missing in:\n{told}");
     }
     assert!(!told.contains('\x1b') && !told.contains('✗'));
+}
+
+#[test]
+fn a_key_is_made_once_and_opens_a_server_that_has_its_entry() {
+    let output = run(&[
+        "keys",
+        "new",
+        "--id",
+        "ci",
+        "--tenant",
+        "acme \"1\"",
+        "--scopes",
+        "submit,read",
+    ]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let token = stdout(&output).trim_end();
+    assert!(
+        token.starts_with("ld_ci_") && token.lines().count() == 1,
+        "{token}"
+    );
+    let secret = &token["ld_ci_".len()..];
+    let told = stderr(&output);
+    assert!(told.contains("[keys.ci]\nsha256 = \""), "{told}");
+    assert!(
+        told.contains("tenant = \"acme \\\"1\\\"\"\nscopes = [\"submit\", \"read\"]"),
+        "{told}"
+    );
+    assert!(!told.contains(secret), "the entry has the hash alone");
+    let hash = told
+        .lines()
+        .find_map(|line| line.strip_prefix("sha256 = \""))
+        .unwrap();
+    let key = ApiKey {
+        id: "ci".to_owned(),
+        sha256: hash.trim_end_matches('"').parse().unwrap(),
+        tenant: "acme".to_owned(),
+        scopes: Default::default(),
+    };
+    let url = url_with(vec![key]);
+    let ask = |key: Option<&str>| {
+        let mut command = command(&["extract", "Ada", "--schema", USER, "--quiet", "--url", &url]);
+        command.env_remove("LIVEDRAFT_KEY_FILE");
+        match key {
+            Some(key) => command.env("LIVEDRAFT_KEY", key),
+            None => command.env_remove("LIVEDRAFT_KEY"),
+        };
+        command.output().unwrap()
+    };
+    let output = ask(Some(token));
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    for wrong in [None, Some("ld_ci_wrong")] {
+        let output = ask(wrong);
+        assert_eq!(code(&output), 5, "{}", stderr(&output));
+        assert!(stderr(&output).contains("LIVEDRAFT_KEY"), "{}", stderr(&output));
+    }
+    for bad in [["a_b", "acme", "read"], ["a", "", "read"], ["a", "acme", "write"]] {
+        let output = run(&[
+            "keys", "new", "--id", bad[0], "--tenant", bad[1], "--scopes", bad[2],
+        ]);
+        assert_eq!((code(&output), stdout(&output)), (2, ""), "{bad:?}");
+    }
 }

@@ -13,6 +13,8 @@ use serde_json::{Value as Json, json};
 
 const PAGE: &str = include_str!("../docs/configuration.md");
 const SECRET: &str = "planted-secret";
+/// The SHA-256 of some secret.
+const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
 /// A folder of one test's own, gone with it.
 pub(crate) struct Folder(pub(crate) PathBuf);
@@ -77,7 +79,12 @@ fn value(loaded: &Loaded, key: &str) -> (Json, String) {
 fn other(key: &Key) -> String {
     match (key.name, key.default_of("openai")) {
         ("server.bind", _) => "127.0.0.2:9999".to_owned(),
-        ("server.tenant", _) => "x".to_owned(),
+        ("server.tenant" | "keys.*.tenant", _) => "x".to_owned(),
+        ("server.allowed_origins", _) => "https://app.example,http://other.example:8080".to_owned(),
+        ("server.allowed_hosts", _) => "live.example,*".to_owned(),
+        ("server.trusted_proxies", _) => "10.0.0.0/8,fd00::1".to_owned(),
+        ("keys.*.sha256", _) => HASH.to_owned(),
+        ("keys.*.scopes", _) => "read,cancel".to_owned(),
         ("log.level", _) => "debug".to_owned(),
         ("log.format", _) => "json".to_owned(),
         ("store.folder", _) => "elsewhere".to_owned(),
@@ -124,8 +131,9 @@ fn leaves(shown: &str) -> BTreeSet<String> {
 #[test]
 fn every_option_is_a_key() {
     let provider = ("providers.openai.pool_idle_ms", "20000");
+    let key = ("keys.openai.scopes", "submit,admin");
     let plain = load(&Layers {
-        flags: set(&[provider]),
+        flags: set(&[provider, key]),
         ..Layers::default()
     });
     let named: Vec<(String, String)> = KEYS
@@ -149,7 +157,12 @@ fn every_option_is_a_key() {
     let unmoved: Vec<_> = before.intersection(&after).collect();
     assert_eq!(
         unmoved,
-        ["Config.parts.providers.openai.OpenAiOptions.name: \"openai\","],
+        [
+            "Config.parts.providers.openai.OpenAiOptions.name: \"openai\",",
+            "Config.parts.server.keys.ApiKey.id: \"openai\",",
+            // Not to be shown, whatever it is.
+            "Config.parts.server.keys.ApiKey.sha256: KeyHash([redacted]),",
+        ],
         "an option without a line in `config::keys`"
     );
 }
@@ -165,12 +178,22 @@ fn the_defaults_are_those_of_the_parts_and_within_their_bounds() {
         let text = match key.default_of("openai") {
             Json::Null => continue,
             Json::String(text) => text,
-            Json::Array(_) => String::new(),
+            Json::Array(items) => items
+                .iter()
+                .map(|item| item.as_str().unwrap())
+                .collect::<Vec<_>>()
+                .join(","),
             plain => plain.to_string(),
         };
         let named = key.name.replace('*', "openai");
+        let whole = [("keys.openai.sha256", HASH), ("keys.openai.tenant", "x")];
+        let rest = if named.starts_with("keys.") {
+            &whole[..]
+        } else {
+            &[]
+        };
         let again = load(&Layers {
-            flags: set(&[(&named, &text)]),
+            flags: set(&[rest, &[(&named, &text)]].concat()),
             ..Layers::default()
         });
         assert_eq!(told(&again), Vec::<String>::new(), "{named}");
@@ -238,17 +261,12 @@ fn a_layer_wins_over_those_below_it() {
 fn parts_that_must_agree_have_one_key() {
     let flags = [
         ("lease.lease_ms", "20000"),
-        ("schema.depth_max", "9"),
         ("limits.snapshot_part_bytes", "4096"),
     ];
     let parts = loaded("agree", "", &[], &flags).config.parts;
     assert_eq!(
         [parts.engine.lease.lease_ms, parts.worker.lease.lease_ms],
         [20_000; 2]
-    );
-    assert_eq!(
-        [parts.admission.schema.depth_max, parts.worker.schema.depth_max],
-        [9; 2]
     );
     assert_eq!(
         parts.server.limits.snapshot_part_bytes as usize,
@@ -564,6 +582,45 @@ const FAULTS: &[Case] = &[
         ("draft.bytes_max", "9000000"),
         "--set: draft.bytes_max: must be at most `admission.answer_bytes_max`",
     ),
+    (
+        "keys.ci.tenant = \"acme\"",
+        NONE,
+        NONE,
+        "c.toml:1: keys.ci.sha256: is missing: `livedraft keys new` prints the whole entry",
+    ),
+    (
+        "[keys.\"a.b\"]\ntenant = \"acme\"\nsha256 = \"planted-secret\"",
+        NONE,
+        NONE,
+        "c.toml:3: keys.a.b.sha256: takes a SHA-256 as 64 hexadecimal digits",
+    ),
+    (
+        "[keys.a_b]",
+        NONE,
+        NONE,
+        "c.toml:1: keys.a_b: a name has 1 to 64 letters, digits, `-` and `.`",
+    ),
+    (
+        "server.allowed_origins = [\"https://app.example\", \"https://app.example/\"]",
+        NONE,
+        NONE,
+        "c.toml:1: server.allowed_origins: takes a list of at most 1024 origins as `https://app.example` or \
+         `https://app.example:8443` (separated by commas in variables and flags), not \"https://app.example/\"",
+    ),
+    (
+        "",
+        NONE,
+        ("server.allowed_hosts", "https://live.example"),
+        "--set: server.allowed_hosts: takes a list of at most 1024 hosts as `live.example` or `live.example:8443`, `*` \
+         for any (separated by commas in variables and flags), not \"https://live.example\"",
+    ),
+    (
+        "",
+        NONE,
+        ("server.trusted_proxies", "10.0.0.0/33"),
+        "--set: server.trusted_proxies: takes a list of at most 1024 addresses and networks as `10.1.2.3` or \
+         `10.0.0.0/8` (separated by commas in variables and flags), not \"10.0.0.0/33\"",
+    ),
 ];
 
 #[test]
@@ -657,6 +714,8 @@ fn what_an_orchestrator_puts_in_the_environment_is_no_setting() {
         ("LIVEDRAFT_PORT", "tcp://10.0.0.1:8080"),
         ("LIVEDRAFT_PORT_8080_TCP_ADDR", "10.0.0.1"),
         ("LIVEDRAFT_URL", "ws://elsewhere"),
+        ("LIVEDRAFT_KEY", SECRET),
+        ("LIVEDRAFT_KEY_FILE", "key"),
         ("LIVEDRAFTER__X", "1"),
     ];
     assert_eq!(
@@ -760,9 +819,18 @@ fn the_file_to_begin_with_has_every_key_and_changes_nothing() {
     assert!(as_it_is.settings().iter().all(|setting| !setting.is_set()));
     let text = uncommented(&init());
     let all = loaded("init-all", &text, &[], &[]);
-    assert_eq!(told(&all), Vec::<String>::new());
+    // A key has no default to be whole with.
+    let faults = told(&all);
+    let missing = |last: &str| format!(": keys.ci.{last}: is missing");
+    assert!(
+        faults.len() == 2 && faults[0].contains(&missing("sha256")) && faults[1].contains(&missing("tenant")),
+        "{faults:?}"
+    );
     let openai = load(&Layers {
-        flags: set(&[("providers.openai.idle_ms", "30000")]),
+        flags: set(&[
+            ("providers.openai.idle_ms", "30000"),
+            ("keys.ci.scopes", "submit,read,cancel,admin"),
+        ]),
         ..Layers::default()
     });
     assert_eq!(format!("{:?}", all.config), format!("{:?}", openai.config));
@@ -772,7 +840,11 @@ fn the_file_to_begin_with_has_every_key_and_changes_nothing() {
         .filter(|setting| !setting.is_set())
         .map(|setting| setting.key)
         .collect();
-    assert_eq!(unset, ["providers.openai.key"], "{text}");
+    assert_eq!(
+        unset,
+        ["keys.ci.sha256", "keys.ci.tenant", "providers.openai.key"],
+        "{text}"
+    );
 }
 
 /// The table of a section, as the page has it.

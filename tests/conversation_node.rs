@@ -22,7 +22,7 @@ impl Node {
         let backend: Arc<dyn Backend> = house.engine.clone();
         let providers = Arc::new(Providers::new(ProvidersOptions::default()).expect("the scripted model"));
         let (drain, draining) = watch::channel(false);
-        let worker = Worker::new(backend, providers, WorkerOptions::default());
+        let worker = Worker::new(backend, providers, Arc::default(), WorkerOptions::default());
         tokio::spawn(Arc::clone(&worker).heartbeat());
         tokio::spawn(worker.run(draining));
         Self { house, drain }

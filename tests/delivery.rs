@@ -41,6 +41,7 @@ impl Bench {
         let worker = Worker::new(
             Arc::clone(&line) as Arc<dyn Backend>,
             providers,
+            Arc::default(),
             WorkerOptions::default(),
         );
         tokio::spawn(Arc::clone(&worker).heartbeat());
@@ -317,6 +318,7 @@ async fn a_submission_whose_answer_is_lost_is_sent_again() {
     let line = Faulty::new(Arc::clone(&engine) as Arc<dyn Backend>, FaultRates::default());
     let door = Admission::new(
         Arc::clone(&line) as Arc<dyn Backend>,
+        Arc::default(),
         AdmissionOptions::default(),
         Arc::new(|_: &str| Ok(())),
     );

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
+use livedraft::access::Token;
 use livedraft::backend::embedded::{Embedded, EngineOptions};
 use livedraft::backend::{Append, Appended, Backend, EventLog, Fenced, JobQueue, Submission, Write};
 use livedraft::clock;
@@ -64,7 +65,12 @@ pub(crate) fn house_over(engine: Arc<Embedded>, options: ServerOptions, hub: Hub
         "scripted" => Ok(()),
         _ => Err(Some("scripted".to_owned())),
     });
-    let admission = Admission::new(Arc::clone(&backend), AdmissionOptions::default(), offered);
+    let admission = Admission::new(
+        Arc::clone(&backend),
+        Arc::default(),
+        AdmissionOptions::default(),
+        offered,
+    );
     let parts = Parts {
         hub: Hub::new(Arc::clone(&backend), hub),
         admission: Arc::new(admission),
@@ -105,6 +111,17 @@ impl House {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.running.addr())
+    }
+
+    /// A socket that shows a key on its upgrade and whose welcome was read.
+    pub(crate) async fn client_with(&self, key: &Token) -> Client {
+        let mut request = self.request();
+        let shown = format!("Bearer {}", key.reveal()).parse().unwrap();
+        request.headers_mut().insert("authorization", shown);
+        let (socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        let mut client = Client { socket };
+        client.expect("welcome").await;
+        client
     }
 
     /// A socket whose welcome was read.

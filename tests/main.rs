@@ -3,6 +3,7 @@
 
 mod architecture;
 mod backend_contract;
+mod bad_input;
 mod cli;
 mod cli_parse;
 mod client_follower;
@@ -20,6 +21,7 @@ mod fuzz_corpus;
 mod harness;
 mod http_openapi;
 mod json_cases;
+mod keys;
 mod llm_openai;
 mod llm_scripted;
 mod llm_sse;
@@ -36,6 +38,7 @@ mod pipeline_modes;
 mod schema;
 mod server_guard;
 mod server_http;
+mod server_limits;
 mod server_socket;
 mod serving;
 mod session;

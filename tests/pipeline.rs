@@ -5,6 +5,7 @@ use std::sync::Arc;
 use livedraft::backend::embedded::{Embedded, EngineOptions};
 use livedraft::backend::{Backend, EventLog, JobQueue};
 use livedraft::clock;
+use livedraft::compiler::Compiler;
 use livedraft::event::{Epoch, Fold};
 use livedraft::hub::{Hub, HubOptions, Viewer};
 use livedraft::job::{JobId, JobSpec, JobState, Outcome, Reason};
@@ -38,8 +39,10 @@ impl Node {
         let providers = Arc::new(Providers::new(models).expect("models"));
         let hub = Hub::new(Arc::clone(&backend), HubOptions::default());
         let offered = Arc::clone(&providers);
+        let compiler = Arc::<Compiler>::default();
         let admission = Admission::new(
             Arc::clone(&backend),
+            Arc::clone(&compiler),
             AdmissionOptions::default(),
             Arc::new(move |model| {
                 offered
@@ -49,7 +52,7 @@ impl Node {
             }),
         );
         let (drain, draining) = watch::channel(false);
-        let worker = Worker::new(backend, providers, WorkerOptions::default());
+        let worker = Worker::new(backend, providers, compiler, WorkerOptions::default());
         tokio::spawn(Arc::clone(&worker).heartbeat());
         tokio::spawn(worker.run(draining));
         Self {

@@ -8,13 +8,13 @@ use tokio::net::TcpStream;
 
 use crate::harness::{House, house, house_with, options};
 
-const LIMIT: usize = 1024 * 1024;
-const TEXT: u8 = 0x1;
-const FIN: u8 = 0x80;
-const MASKED: u8 = 0x80;
+pub(crate) const LIMIT: usize = 1024 * 1024;
+pub(crate) const TEXT: u8 = 0x1;
+pub(crate) const FIN: u8 = 0x80;
+pub(crate) const MASKED: u8 = 0x80;
 
 /// A socket behind its handshake.
-async fn upgraded(house: &House) -> TcpStream {
+pub(crate) async fn upgraded(house: &House) -> TcpStream {
     let mut stream = TcpStream::connect(house.running.addr()).await.unwrap();
     let request = format!(
         "GET /v1/ws HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -37,7 +37,7 @@ async fn upgraded(house: &House) -> TcpStream {
 }
 
 /// The next frame of the server: opcode and payload; `None` once the connection has ended.
-async fn frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+pub(crate) async fn frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
     let first = stream.read_u8().await.ok()?;
     let second = stream.read_u8().await.ok()?;
     assert_eq!(second & MASKED, 0, "a server's frames are not masked");
@@ -52,7 +52,7 @@ async fn frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
 }
 
 /// The code of the close frame; whatever came before is skipped.
-async fn close_code(stream: &mut TcpStream) -> Option<u16> {
+pub(crate) async fn close_code(stream: &mut TcpStream) -> Option<u16> {
     while let Some((opcode, payload)) = frame(stream).await {
         if opcode == 0x8 {
             return Some(u16::from_be_bytes([payload[0], payload[1]]));
@@ -61,7 +61,7 @@ async fn close_code(stream: &mut TcpStream) -> Option<u16> {
     None
 }
 
-fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match payload.len() {
         length @ 0..=125 => frame.push(MASKED | length as u8),

@@ -443,7 +443,7 @@ async fn what_is_no_handshake_is_told_as_every_refusal() {
         .header("Sec-WebSocket-Version", "12")
         .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
     let mut elder = TcpStream::connect(house.running.addr()).await.unwrap();
-    let head = "GET /v1/ws HTTP/1.0\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    let head = "GET /v1/ws HTTP/1.0\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     elder.write_all(head.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -466,7 +466,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     };
     let house = house_with(impatient, livedraft::hub::HubOptions::default());
     let mut stream = TcpStream::connect(house.running.addr()).await.unwrap();
-    let head = b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{";
+    let head = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{";
     stream.write_all(head).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -486,7 +486,7 @@ async fn a_stream_that_nobody_reads_is_ended() {
     let job = created(&house).await;
     let path = format!("/v1/jobs/{job}/events");
     let mut deaf = TcpStream::connect(house.running.addr()).await.unwrap();
-    let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     deaf.write_all(head.as_bytes()).await.unwrap();
     deaf.readable().await.unwrap();
     let mut hands = house.claim().await;

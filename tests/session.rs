@@ -1,18 +1,31 @@
 //! The session alone, sans-IO: what comes out for what goes in.
 
+use std::sync::Arc;
+
+use livedraft::access::{Access, NewKey, Scope, Scopes};
 use livedraft::clock;
 use livedraft::event::{Epoch, Position};
 use livedraft::job::JobId;
 use livedraft::session::{Accepted, Ask, Input, Output, Session, SessionOptions, Watched};
-use livedraft::wire::{Deliver, Limits, ServerMessage};
+use livedraft::wire::{Close, Deliver, Limits, ServerMessage};
 use serde_json::json;
 
 fn session() -> Session {
+    session_of(Access::new(&[], "default").expect("no keys"))
+}
+
+/// A session of one who showed nothing.
+fn session_of(access: Access) -> Session {
     let options = SessionOptions {
         connection_id: "one".to_owned(),
         limits: Limits::default(),
         heartbeat_ms: 20_000,
         models: vec!["scripted".to_owned()],
+        who: access.anyone().cloned(),
+        access: Arc::new(access),
+        auth_timeout_ms: 10_000,
+        attaches_per_second_max: 32,
+        control_frames_per_second_max: 50,
     };
     Session::new(options, 0)
 }
@@ -133,6 +146,114 @@ fn a_reference_over_its_limit_does_not_come_back() {
     let limit = Limits::default().ref_bytes_max as usize;
     assert_eq!(told(limit), Some(limit));
     assert_eq!(told(limit + 1), None);
+}
+
+fn key(id: &str, scopes: Scopes) -> NewKey {
+    NewKey::make(id, "acme", scopes, [1; 32]).expect("a key")
+}
+
+/// What a message is answered with: types, codes of errors, and the number of a close.
+fn told(session: &mut Session, input: Input, now_ms: u64) -> Vec<String> {
+    let told = session
+        .handle(input, now_ms)
+        .into_iter()
+        .map(|output| match output {
+            Output::Send(ServerMessage::Error(error)) => error.code,
+            Output::Send(ServerMessage::Welcome(_)) => "welcome".to_owned(),
+            Output::Send(ServerMessage::Pong) => "pong".to_owned(),
+            Output::Ask(_) => "asked".to_owned(),
+            Output::Close(close) => close.number().to_string(),
+            other => panic!("{other:?}"),
+        });
+    told.collect()
+}
+
+fn text(message: &serde_json::Value) -> Input {
+    Input::Text(message.to_string())
+}
+
+fn auth(key: &NewKey) -> Input {
+    text(&json!({"type": "auth", "token": key.token.reveal()}))
+}
+
+#[test]
+fn one_who_is_not_known_says_who_it_is_before_anything_else() {
+    let (one, two) = (key("one", Scopes::default()), key("two", Scopes::default()));
+    let access = || Access::new(&[one.entry.clone(), two.entry.clone()], "unused").unwrap();
+    let mut session = session_of(access());
+    assert!(told(&mut session, Input::Opened, 0).is_empty());
+    assert_eq!(session.deadline_ms(), 10_000);
+    assert_eq!(told(&mut session, auth(&one), 0), ["welcome"]);
+    assert_eq!(told(&mut session, text(&json!({"type": "ping"})), 0), ["pong"]);
+    assert_eq!(session.deadline_ms(), 20_000, "only the heartbeat is left");
+    assert!(told(&mut session, auth(&one), 0).is_empty(), "the same key again");
+    assert_eq!(told(&mut session, auth(&two), 0), ["forbidden"]);
+    let wrong = text(&json!({"type": "auth", "token": "ld_one_secret"}));
+    assert_eq!(told(&mut session, wrong, 0), ["unauthorized", "4401"]);
+
+    let long = json!({"type": "auth", "token": "x".repeat(5_000)});
+    for first in [
+        text(&json!({"type": "ping"})),
+        text(&json!({"type": "auth", "token": "ld_three_secret"})),
+        text(&json!({"type": "auth"})),
+        text(&long),
+        Input::Text("nonsense".to_owned()),
+        Input::Binary,
+    ] {
+        let mut session = session_of(access());
+        let shown = format!("{first:?}");
+        assert_eq!(told(&mut session, first, 0), ["unauthorized", "4401"], "{shown}");
+    }
+    let mut session = session_of(access());
+    assert!(told(&mut session, Input::Control, 5_000).is_empty());
+    assert!(told(&mut session, Input::Tick, 9_999).is_empty());
+    assert_eq!(told(&mut session, Input::Tick, 10_000), ["unauthorized", "4401"]);
+}
+
+#[test]
+fn a_key_does_what_its_scopes_say() {
+    let job = job().to_string();
+    let request = json!({"model": "scripted", "input": "x", "schema": {}});
+    let verbs = [
+        (
+            json!({"type": "job.create", "request": request}),
+            vec![Scope::Submit, Scope::Read],
+        ),
+        (json!({"type": "job.attach", "job_id": job}), vec![Scope::Read]),
+        (json!({"type": "job.detach", "job_id": job}), vec![Scope::Read]),
+        (json!({"type": "job.get", "job_id": job}), vec![Scope::Read]),
+        (json!({"type": "job.cancel", "job_id": job}), vec![Scope::Cancel]),
+        (json!({"type": "ping"}), vec![]),
+    ];
+    // Every set of scopes there is, but the empty one.
+    for set in 1..16_u8 {
+        let chosen = (0..).zip(Scope::ALL).filter(|(bit, _)| set >> bit & 1 == 1);
+        let scopes: Scopes = chosen.map(|(_, scope)| scope).collect();
+        let one = key("one", scopes);
+        let mut session = session_of(Access::new(std::slice::from_ref(&one.entry), "unused").unwrap());
+        told(&mut session, auth(&one), 0);
+        for (message, needed) in &verbs {
+            let answer = told(&mut session, text(message), 0);
+            let may = needed.iter().all(|scope| scopes.has(*scope));
+            assert_eq!(answer == ["forbidden"], !may, "{scopes:?} {message} {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn attaches_and_control_frames_are_paced() {
+    let mut session = session();
+    let attach = || text(&json!({"type": "job.attach", "job_id": "no id"}));
+    // By their own pace and not by that of all messages, which is higher.
+    let first: Vec<_> = (0..65)
+        .map(|_| told(&mut session, attach(), 0).remove(0))
+        .collect();
+    assert!(first[..64].iter().all(|code| code == "not_found"));
+    assert_eq!(first[64], "rate_limited");
+    assert_eq!(told(&mut session, attach(), 1_000), ["not_found"]);
+    assert!((0..100).all(|_| told(&mut session, Input::Control, 2_000).is_empty()));
+    assert_eq!(told(&mut session, Input::Control, 2_000), ["1008"]);
+    assert_eq!(Close::Flood.number(), 1008);
 }
 
 #[test]

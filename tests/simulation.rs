@@ -116,6 +116,7 @@ impl World {
         let worker = Worker::new(
             Arc::clone(&self.line) as Arc<dyn Backend>,
             Arc::clone(&self.providers),
+            Arc::default(),
             options,
         );
         let mut tasks = JoinSet::new();
@@ -137,6 +138,7 @@ impl World {
         });
         let admission = Admission::new(
             Arc::clone(&self.engine) as Arc<dyn Backend>,
+            Arc::default(),
             AdmissionOptions::default(),
             offered,
         );

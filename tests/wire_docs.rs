@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use livedraft::access::Scope;
+use livedraft::compiler::CompilerOptions;
 use livedraft::job::{JobSpec, JobState, Outcome, Script, SpecLimits, Transition, next};
 use livedraft::llm::LlmErrorKind;
 use livedraft::partial::parse;
+use livedraft::server::ServerOptions;
 use livedraft::wire::{ClientMessage, Close, Code, Limits, ServerMessage};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
@@ -17,8 +20,12 @@ pub(crate) const PAGE: &str = include_str!("../proto/PROTOCOL.md");
 
 /// The rows of the table behind a marker, cells trimmed, without head and rule.
 fn table(marker: &str) -> Vec<Vec<&'static str>> {
+    rows_behind(PAGE, marker)
+}
+
+fn rows_behind(page: &'static str, marker: &str) -> Vec<Vec<&'static str>> {
     let marker = format!("<!-- {marker} -->\n");
-    let (_, behind) = PAGE.split_once(&marker).expect("the marker is there");
+    let (_, behind) = page.split_once(&marker).expect("the marker is there");
     let rows = behind.lines().take_while(|line| line.starts_with('|'));
     let cells = |line: &'static str| line.trim_matches('|').split('|').map(str::trim).collect();
     rows.skip(2).map(cells).collect()
@@ -87,6 +94,26 @@ fn the_closes_are_the_closes() {
         (4500, false),
     ] {
         assert_eq!(Close::invites_back(number), back, "{number}");
+    }
+}
+
+#[test]
+fn the_scopes_are_the_scopes() {
+    let page: Vec<_> = table("scopes").iter().map(|row| row[0].to_owned()).collect();
+    assert_eq!(page, Scope::ALL.map(|scope| code(scope.word())));
+}
+
+#[test]
+fn the_bounds_are_the_bounds() {
+    let (server, compiler) = (ServerOptions::default(), CompilerOptions::default());
+    let shown = format!("{server:#?} {compiler:#?}");
+    let rows = rows_behind(include_str!("../docs/security.md"), "bounds");
+    assert!(rows.len() > 20);
+    for row in rows {
+        let name = row[0].trim_matches('`');
+        let field = name.rsplit('.').next().expect("a name");
+        let told = format!("{field}: {},", row[1].replace(',', ""));
+        assert!(shown.contains(&told), "{told} is not in the defaults");
     }
 }
 

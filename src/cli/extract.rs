@@ -10,7 +10,6 @@ use super::choices::{LenientArg, WrapArg};
 use super::failure::{self, Failure};
 use super::show::{self, Manner};
 use super::{ServerUrl, result};
-use crate::client::Client;
 use crate::job::{JobSpec, Message, ModeChoice, Script};
 use crate::wire::{Deliver, JobCreate, Unseen};
 
@@ -109,7 +108,7 @@ impl From<ModeArg> for ModeChoice {
 pub(super) async fn run(args: &ExtractArgs) -> Result<u8, Failure> {
     let deadline = show::deadline(args.timeout);
     let mut request = request(args)?;
-    let client = Client::new(&args.server.url);
+    let client = args.server.client()?;
     let connection = client.connect().await?;
     if request.model.is_empty() {
         request.model = chosen(&connection.welcome().models)?;

@@ -86,7 +86,9 @@ impl Failure {
             ClientError::Unreachable { .. } | ClientError::GaveUp { .. } => {
                 Some("start a server: livedraft serve\n  or name one:    --url ws://host:port")
             }
-            ClientError::Refused { .. } => Some("name a livedraft server: --url ws://host:port"),
+            ClientError::Refused { .. } => Some(
+                "name a livedraft server: --url ws://host:port\n  and its key, if it asks for one: LIVEDRAFT_KEY, or LIVEDRAFT_KEY_FILE",
+            ),
             ClientError::Answer(error) => match Code::named(&error.code)? {
                 Code::NotFound => Some("submit a job: livedraft extract --help"),
                 Code::UnknownModel => Some("without --model, the first model that the server names is taken"),

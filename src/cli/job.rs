@@ -8,7 +8,7 @@ use super::paint::{Row, Tone};
 use super::screen::{Screen, Stream};
 use super::show::{self, Manner};
 use super::{ServerUrl, result};
-use crate::client::{Client, Received};
+use crate::client::Received;
 use crate::partial::parse_written;
 use crate::wire::{ClientMessage, Deliver, Named, ServerMessage};
 
@@ -47,7 +47,7 @@ pub(super) struct JobArgs {
 
 /// The exit code of `watch`.
 pub(super) async fn watch(args: WatchArgs) -> Result<u8, Failure> {
-    let client = Client::new(&args.server.url);
+    let client = args.server.client()?;
     let deliver = Deliver {
         unseen: args.unseen.into(),
         ..Deliver::default()
@@ -114,7 +114,7 @@ fn say(text: &str) {
 
 async fn ask(args: &JobArgs, message: impl FnOnce(Named) -> ClientMessage) -> Result<Received, Failure> {
     const REFERENCE: &str = "ask";
-    let mut connection = Client::new(&args.server.url).connect().await?;
+    let mut connection = args.server.client()?.connect().await?;
     let named = Named {
         reference: Some(REFERENCE.to_owned()),
         job_id: args.job.clone(),

@@ -10,6 +10,7 @@ mod echo;
 mod extract;
 mod failure;
 mod job;
+mod keys;
 mod log;
 mod outline;
 mod paint;
@@ -34,9 +35,11 @@ use self::echo::EchoArgs;
 use self::extract::ExtractArgs;
 use self::failure::Failure;
 use self::job::{JobArgs, WatchArgs};
+use self::keys::KeysArgs;
 use self::parse::ParseArgs;
 use self::screen::Stream;
 use self::serve::ServeArgs;
+use crate::client::Client;
 
 /// Structured LLM output, live from the first token.
 #[derive(Parser, Debug)]
@@ -62,6 +65,8 @@ enum Command {
     Cancel(JobArgs),
     /// Print a job's state and value now.
     Get(JobArgs),
+    /// Make API keys.
+    Keys(KeysArgs),
     /// Turn any model's text into a live draft, without a server.
     Parse(ParseArgs),
     /// What the configuration is, and what is wrong with it.
@@ -81,6 +86,13 @@ struct ServerUrl {
     /// The server.
     #[arg(long, env = "LIVEDRAFT_URL", default_value = "ws://127.0.0.1:8080")]
     url: String,
+}
+
+impl ServerUrl {
+    /// Speaks with it, with the key of the environment if there is one.
+    fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::new(&self.url).key(keys::shown()?))
+    }
 }
 
 /// Runs the command to its exit code.
@@ -108,6 +120,7 @@ fn command(command: Command) -> Result<u8, Failure> {
         Command::Watch(args) => client(job::watch(args)),
         Command::Cancel(args) => client(job::cancel(args)),
         Command::Get(args) => client(job::get(args)),
+        Command::Keys(args) => keys::run(args),
         Command::Parse(args) => Ok(parse_stdin(args)),
         Command::Config(command) => config::run(&command),
         Command::Doctor(args) => server(doctor::run(args)),

@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::error::ClientError;
 use super::received::Received;
+use crate::access::Token;
 use crate::wire::{ClientMessage, ErrorMessage, SUBPROTOCOL_JSON, ServerMessage, UnknownMessage, Welcome};
 
 /// How long TCP, the upgrade and `welcome` may take together.
@@ -36,17 +37,19 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Opens a socket to `ws://host:port` (`http://` is taken as well) and awaits `welcome`.
+    /// Opens a socket to `ws://host:port` (`http://` is taken as well), showing a key if there is one, and awaits
+    /// `welcome`.
     ///
     /// # Errors
-    /// A URL that is none, nobody there, somebody who cannot answer now or does not speak `livedraft.v1.json`.
-    pub async fn open(url: &str) -> Result<Self, ClientError> {
+    /// A URL that is none, nobody there, somebody who cannot answer now, wants another key or does not speak
+    /// `livedraft.v1.json`.
+    pub async fn open(url: &str, key: Option<&Token>) -> Result<Self, ClientError> {
         let uri = endpoint(url)?;
-        let opened = timeout(OPEN_TIME, Self::open_at(url, &uri)).await;
+        let opened = timeout(OPEN_TIME, Self::open_at(url, &uri, key)).await;
         opened.unwrap_or_else(|_| Err(unready(url, format!("no answer in {} s", OPEN_TIME.as_secs()))))
     }
 
-    async fn open_at(url: &str, uri: &Uri) -> Result<Self, ClientError> {
+    async fn open_at(url: &str, uri: &Uri, key: Option<&Token>) -> Result<Self, ClientError> {
         let address = format!(
             "{}:{}",
             uri.host().unwrap_or_default(),
@@ -58,9 +61,13 @@ impl Connection {
         };
         let tcp = TcpStream::connect(address).await.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;
-        let request = request(uri).map_err(|error| refused(url, error.to_string()))?;
+        let request = request(uri, key).map_err(|error| refused(url, error.to_string()))?;
         let upgraded = tokio_tungstenite::client_async(request, tcp).await;
-        let (socket, _) = upgraded.map_err(|error| not_upgraded(url, error))?;
+        let (socket, response) = upgraded.map_err(|error| not_upgraded(url, error))?;
+        // It would wait for an `auth` that we have nothing for.
+        if response.headers().contains_key(header::WWW_AUTHENTICATE) {
+            return Err(refused(url, "it asks for a key".to_owned()));
+        }
         Self::welcomed(url, socket).await
     }
 
@@ -238,12 +245,19 @@ fn lost(error: &Error) -> ClientError {
     ClientError::Lost(error.to_string())
 }
 
-fn request(uri: &Uri) -> Result<Request, Error> {
+fn request(uri: &Uri, key: Option<&Token>) -> Result<Request, Error> {
     let mut request = uri.clone().into_client_request()?;
-    let subprotocol = HeaderValue::from_static(SUBPROTOCOL_JSON);
-    request
-        .headers_mut()
-        .insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    let headers = request.headers_mut();
+    headers.insert(
+        header::SEC_WEBSOCKET_PROTOCOL,
+        HeaderValue::from_static(SUBPROTOCOL_JSON),
+    );
+    if let Some(key) = key {
+        let mut shown = HeaderValue::try_from(format!("Bearer {}", key.reveal()))
+            .map_err(|error| Error::HttpFormat(error.into()))?;
+        shown.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, shown);
+    }
     Ok(request)
 }
 

@@ -117,7 +117,7 @@ impl ClientError {
     }
 }
 
-/// 1005 and 1006 stand for a close without a code.
+/// 1005 stands for a close without a code.
 fn says_reconnect(code: u16) -> bool {
-    matches!(code, 1001 | 1005 | 1006 | 1012 | 1013 | 3000..=3499 | 4000..=4499)
+    code == 1005 || crate::wire::Close::invites_back(code)
 }

@@ -8,6 +8,7 @@ use super::connection::Connection;
 use super::error::ClientError;
 use super::follower::{Follower, Took};
 use super::received::Received;
+use crate::access::Token;
 use crate::clock;
 use crate::event::Position;
 use crate::job::JobId;
@@ -52,6 +53,7 @@ impl Patience {
 #[derive(Clone, Debug)]
 pub struct Client {
     url: String,
+    key: Option<Token>,
     patience: Patience,
 }
 
@@ -90,8 +92,14 @@ impl Client {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            key: None,
             patience: Patience::default(),
         }
+    }
+
+    /// The same with a key, which every upgrade shows.
+    pub fn key(self, key: Option<Token>) -> Self {
+        Self { key, ..self }
     }
 
     /// The same with another patience.
@@ -109,7 +117,7 @@ impl Client {
     /// # Errors
     /// As [`Connection::open`].
     pub async fn connect(&self) -> Result<Connection, ClientError> {
-        Connection::open(&self.url).await
+        Connection::open(&self.url, self.key.as_ref()).await
     }
 
     /// Submits a job on `connection` and follows it. The request gets an idempotency key, unless it has one, so a

@@ -6,15 +6,14 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::log::{self, LogFormat};
-use crate::llm::{MaxTokensField, Models, Secret, base_url_fault};
+use crate::access::KeyHash;
+use crate::llm::{MaxTokensField, Secret, base_url_fault};
 use crate::schema::dialect::Dialect;
 
 /// How much of a wrong value is told, in characters.
 const GOT_MAX: usize = 64;
 /// Bytes of a text that has no bound of its own.
 const TEXT_MAX: u64 = 2_048;
-/// Names in a list.
-const LIST_MAX: usize = 1_024;
 
 /// What a source says, as far as that is known without the key.
 pub(super) enum Given {
@@ -47,6 +46,10 @@ pub(super) enum Bounds {
     Url,
     /// Levels of the log.
     Levels,
+    /// Hosts, as requests name them; `*` is any.
+    Hosts,
+    /// Origins of pages, as browsers write them.
+    Origins,
     /// Not to be shown; may be held in a file.
     Secret,
 }
@@ -78,7 +81,7 @@ impl Given {
         }
     }
 
-    fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) | Self::Word(text) => Some(text),
             Self::Flag(_) | Self::Number(_) | Self::List(_) | Self::Section | Self::Other(_) => None,
@@ -104,11 +107,11 @@ fn bounded(given: &Given, bounds: Bounds) -> Option<u64> {
 const fn range(bounds: Bounds) -> (u64, u64) {
     match bounds {
         Bounds::Number(from, to) => (from, to),
-        Bounds::Type | Bounds::Text(_) | Bounds::Url | Bounds::Levels | Bounds::Secret => (0, u64::MAX),
+        _ => (0, u64::MAX),
     }
 }
 
-fn expected(takes: &str, given: &Given) -> String {
+pub(super) fn expected(takes: &str, given: &Given) -> String {
     format!("takes {takes}, not {}", given.got())
 }
 
@@ -205,7 +208,7 @@ impl Field for String {
                 "`error`, `warn`, `info`, `debug`, `trace`, `off`, or filters as `target=level`".to_owned()
             }
             Bounds::Text(to) => format!("a text of 1 to {to} bytes"),
-            Bounds::Type | Bounds::Number(..) | Bounds::Secret => format!("a text of 1 to {TEXT_MAX} bytes"),
+            _ => format!("a text of 1 to {TEXT_MAX} bytes"),
         }
     }
 
@@ -227,7 +230,7 @@ impl Field for String {
             Bounds::Levels => log::filter(text)
                 .map(drop)
                 .map_err(|_| expected(&self.takes(bounds), given))?,
-            Bounds::Type | Bounds::Number(..) | Bounds::Text(_) | Bounds::Secret => {}
+            _ => {}
         }
         text.clone_into(self);
         Ok(())
@@ -260,37 +263,23 @@ impl Field for Option<Secret> {
     }
 }
 
-/// An empty list is any.
-impl Field for Models {
+/// What is no hash is not told: it may be the secret itself.
+impl Field for KeyHash {
     fn takes(&self, _: Bounds) -> String {
-        format!("a list of at most {LIST_MAX} names (separated by commas in variables and flags)")
+        "a SHA-256 as 64 hexadecimal digits".to_owned()
     }
 
     fn put(&mut self, given: &Given, bounds: Bounds) -> Result<(), String> {
-        let names: Vec<String> = match given {
-            Given::List(names) => names.clone(),
-            Given::Word(word) if word.is_empty() => Vec::new(),
-            Given::Word(word) => word.split(',').map(|name| name.trim().to_owned()).collect(),
-            _ => return Err(expected(&self.takes(bounds), given)),
-        };
-        if names.len() > LIST_MAX {
-            return Err(format!("takes {}, not {} names", self.takes(bounds), names.len()));
-        }
-        if names.iter().any(String::is_empty) {
-            return Err(format!("takes {}, none of them empty", self.takes(bounds)));
-        }
-        *self = if names.is_empty() {
-            Self::Any
-        } else {
-            Self::Only(names)
-        };
+        let hash = given.text().and_then(|text| text.parse().ok());
+        *self = hash.ok_or_else(|| format!("takes {}", self.takes(bounds)))?;
         Ok(())
     }
 
     fn tell(&self) -> Json {
-        match self {
-            Self::Any => json!([]),
-            Self::Only(names) => json!(names),
+        if *self == Self::NONE {
+            Json::Null
+        } else {
+            json!(self.to_string())
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A file to begin with: every key with its unit, its bounds and its default, each behind a `#`.
 
-use super::key::Key;
+use super::key::{ANY, Key};
 use super::keys::{KEYS, SECTIONS};
+use super::named::kind;
 
 const HEAD: &str = "\
 # The configuration of livedraft: every key, with its default.
@@ -11,14 +12,14 @@ const HEAD: &str = "\
 # [server]), flags over them. `livedraft config check` says what is wrong, `livedraft config show` what holds.
 ";
 
-/// The name that stands for any in the file.
-const EXAMPLE: &str = "openai";
-
 /// The text of the file.
 pub fn init() -> String {
     let mut text = HEAD.to_owned();
     for (section, meaning) in SECTIONS {
-        text.push_str(&format!("\n# {meaning}\n#[{}]\n", named(section)));
+        text.push_str(&format!(
+            "\n# {meaning}\n#[{}]\n",
+            section.replacen(ANY, example(section), 1)
+        ));
         for key in KEYS.iter().filter(|key| key.split().0 == *section) {
             text.push_str(&told(key));
         }
@@ -26,19 +27,20 @@ pub fn init() -> String {
     text
 }
 
-fn named(name: &str) -> String {
-    name.replacen('*', EXAMPLE, 1)
+/// The name that stands for any in the file.
+fn example(section: &str) -> &'static str {
+    kind(section).map_or(ANY, |kind| kind.example)
 }
 
 fn told(key: &Key) -> String {
-    let last = key.split().1;
+    let (section, last) = key.split();
     let takes = key.takes();
     let unit = if key.unit.is_empty() {
         String::new()
     } else {
         format!(" ({})", key.unit)
     };
-    let default = key.default_of(EXAMPLE);
+    let default = key.default_of(example(section));
     let line = if default.is_null() {
         // Nothing that could be set by taking a `#` away.
         format!("# {last} has no default.")

@@ -126,13 +126,17 @@ fn at_name(key: &Key) -> usize {
 
 fn named(key: &Key, path: &[String], found: impl FnOnce(String) -> Found) -> Found {
     let name = path.get(at_name(key)).cloned().unwrap_or_default();
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
-    let reserved = kind(key.split().0).and_then(|kind| kind.reserved);
+    let kind = kind(key.split().0);
+    let also = kind.map_or('_', |kind| kind.also);
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == also;
+    let reserved = kind.and_then(|kind| kind.reserved);
     if reserved.is_some_and(|reserved| reserved == name) {
         return Found::BadName(format!("`{name}` is a name of our own; take another"));
     }
     if name.len() > NAME_MAX || !name.chars().all(fits) || (name.is_empty() && path.len() > at_name(key)) {
-        return Found::BadName(format!("a name has 1 to {NAME_MAX} letters, digits, `-` and `_`"));
+        return Found::BadName(format!(
+            "a name has 1 to {NAME_MAX} letters, digits, `-` and `{also}`"
+        ));
     }
     found(name)
 }
@@ -155,5 +159,6 @@ fn suggestion(path: &[String]) -> Option<String> {
     let sections = KEYS.iter().map(|key| key.split().0.to_owned());
     let files = KEYS.iter().filter(|key| key.is_secret());
     let files = files.map(|key| format!("{}{FILE_SUFFIX}", of(key)));
-    nearest(&path.join("."), KEYS.iter().map(of).chain(files).chain(sections))
+    let known: Vec<String> = KEYS.iter().map(of).chain(files).chain(sections).collect();
+    nearest(&path.join("."), &known).map(str::to_owned)
 }

@@ -6,6 +6,10 @@ use super::key::Key;
 /// The sections, in the order of their keys.
 pub const SECTIONS: &[(&str, &str)] = &[
     ("server", "Sockets and HTTP."),
+    (
+        "keys.*",
+        "An API key, by its id; `livedraft keys new` makes one. Without any, everyone may do everything.",
+    ),
     ("limits", "What clients must keep to, as `welcome` tells it."),
     ("hub", "The fan-out to viewers."),
     (
@@ -16,6 +20,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("archive", "What is kept of jobs that have ended, for lists."),
     ("engine", "The queue and the logs."),
     ("worker", "The work on jobs."),
+    (
+        "compiler",
+        "The compiling of schemas, for admission and the work.",
+    ),
     ("admission", "What a request may ask for."),
     (
         "schema",
@@ -35,6 +43,8 @@ pub const SECTIONS: &[(&str, &str)] = &[
 
 const TYPE: Bounds = Bounds::Type;
 const URL: Bounds = Bounds::Url;
+const HOSTS: Bounds = Bounds::Hosts;
+const ORIGINS: Bounds = Bounds::Origins;
 const LEVELS: Bounds = Bounds::Levels;
 const SECRET: Bounds = Bounds::Secret;
 const KIB: u64 = 1 << 10;
@@ -49,6 +59,7 @@ const fn number(from: u64, to: u64) -> Bounds {
 
 /// The way to a field: of the named provider, of the log, or of the parts.
 macro_rules! place {
+    (key.$($field:ident).+) => { |config, name| &mut config.key(name).$($field).+ };
     (provider.$($field:ident).+) => { |config, name| &mut config.provider(name).$($field).+ };
     (log.$($field:ident).+) => { |config, _| &mut config.log.$($field).+ };
     ($($field:ident).+) => { |config, _| &mut config.parts.$($field).+ };
@@ -56,7 +67,7 @@ macro_rules! place {
 
 /// The places of a key; what several parts share goes to each of them.
 macro_rules! places {
-    (schema.$field:ident) => { places!(admission.schema.$field, worker.schema.$field) };
+    (schema.$field:ident) => { places!(compiler.limits.$field) };
     (lease.$field:ident) => { places!(engine.lease.$field, worker.lease.$field) };
     ($($($field:ident).+),+) => { &[$(place!($($field).+)),+] };
 }
@@ -78,7 +89,15 @@ keys! {
     "server.bind", "", TYPE, [server.bind],
         "Where to listen; port 0 takes a free one.";
     "server.allow_public", "", TYPE, [server.allow_public],
-        "Listen where others can reach it, although nothing asks who they are.";
+        "Listen where others can reach it, although no keys are configured and nothing asks who they are.";
+    "server.auth_timeout_ms", "ms", number(100, 600_000), [server.auth_timeout_ms],
+        "How long a client may take to say who it is where the upgrade did not.";
+    "server.allowed_origins", "", ORIGINS, [server.allowed_origins],
+        "Origins of pages that may speak with this server beside its own.";
+    "server.allowed_hosts", "", HOSTS, [server.allowed_hosts],
+        "Hosts that requests may name beside loopback names and `server.bind`.";
+    "server.trusted_proxies", "", TYPE, [server.trusted_proxies],
+        "Proxies whose `X-Forwarded-For` is believed.";
     "server.http_workers", "threads", number(1, 256), [server.http_workers],
         "Threads that serve connections.";
     "server.heartbeat_ms", "ms", number(100, HOUR), [server.heartbeat_ms],
@@ -93,14 +112,39 @@ keys! {
         "A request's body over HTTP.";
     "server.body_timeout_ms", "ms", number(100, HOUR), [server.body_timeout_ms],
         "How long a request's body may take to come.";
+    "server.head_timeout_ms", "ms", number(100, HOUR), [server.head_timeout_ms],
+        "How long the head of a request may take to come.";
     "server.connections_max", "connections", number(1, 1_000_000), [server.connections_max],
         "Sockets and event streams that may be open.";
+    "server.connections_per_address_max", "connections", number(1, 1_000_000), [server.connections_per_address_max],
+        "Those of them that one address may have open: an IPv4 address, or 64 bits of IPv6.";
+    "server.upgrades_per_second_per_address", "connections", number(1, 1_000_000), [server.upgrades_per_second_per_address],
+        "Sockets and event streams that one address may open a second, and keys that it may try in vain, as a mean; twice as many in a burst.";
+    "server.limit_loopback", "", TYPE, [server.limit_loopback],
+        "Hold clients on this machine to the two limits above; a proxy here that is not in `server.trusted_proxies` would be one client.";
+    "server.addresses_max", "addresses", number(16, 10_000_000), [server.addresses_max],
+        "Addresses, and tenants, whose pace is remembered at a time.";
+    "server.submits_per_second_per_tenant", "jobs", number(1, 1_000_000), [server.submits_per_second_per_tenant],
+        "Jobs that one tenant may submit a second, as a mean; twice as many in a burst.";
+    "server.attaches_per_second_max", "attaches", number(1, 1_000_000), [server.attaches_per_second_max],
+        "Attaches of one socket a second, as a mean; twice as many in a burst.";
+    "server.fragments_max", "fragments", number(1, 1_000_000), [server.fragments_max],
+        "Fragments that one message may come in.";
+    "server.control_frames_per_second_max", "frames", number(1, 1_000_000), [server.control_frames_per_second_max],
+        "Pings and pongs of one socket a second, as a mean; twice as many in a burst.";
     "server.take_bytes", "bytes", number(KIB, 16 * MIB), [server.take_bytes],
         "About how much a connection is given in one turn.";
     "server.sse_comment_ms", "ms", number(100, HOUR), [server.sse_comment_ms],
         "How long an event stream is silent before a comment keeps it alive.";
     "server.tenant", "", Bounds::Text(128), [server.tenant],
         "Whose jobs the clients' are, as long as no keys tell them apart.";
+
+    "keys.*.sha256", "", TYPE, [key.sha256],
+        "The SHA-256 of the key's secret; it need not be secret itself.";
+    "keys.*.tenant", "", Bounds::Text(128), [key.tenant],
+        "Whose jobs it submits and sees.";
+    "keys.*.scopes", "", TYPE, [key.scopes],
+        "What it may do; `admin` is for what speaks of the whole server.";
 
     "limits.message_bytes_max", "bytes", number(KIB, 64 * MIB), [server.limits.message_bytes_max],
         "One message to the server, fragments together.";
@@ -190,6 +234,21 @@ keys! {
         "How long it waits at the most.";
     "worker.drain_ms", "ms", number(0, HOUR), [worker.drain],
         "How long running jobs may go on once the server goes down.";
+
+    "compiler.schema_wall_ms", "ms", number(1, 60_000), [compiler.schema_wall_ms],
+        "How long a submitted schema may compile.";
+    "compiler.schema_wait_ms", "ms", number(1, 600_000), [compiler.schema_wait_ms],
+        "How long a submitted schema may wait for its turn.";
+    "compiler.compiles_max", "schemas", number(1, 256), [compiler.compiles_max],
+        "Schemas that compile at a time.";
+    "compiler.cache_count_max", "schemas", number(0, 1_000_000), [compiler.cache_count_max],
+        "Compiled schemas that are kept for the next job.";
+    "compiler.cache_bytes_max", "bytes", number(0, 64 * GIB), [compiler.cache_bytes_max],
+        "What they hold together, estimated from above.";
+    "compiler.refused_count_max", "refusals", number(0, 1_000_000), [compiler.refused_count_max],
+        "Refusals that are kept, so that a bad schema costs once.";
+    "compiler.refused_bytes_max", "bytes", number(0, GIB), [compiler.refused_bytes_max],
+        "What those refusals hold together.";
 
     "admission.messages_max", "messages", number(1, 100_000), [admission.spec.messages_max],
         "Messages of a conversation.";

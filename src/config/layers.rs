@@ -212,7 +212,7 @@ impl Loaded {
         let Some(kind) = NAMED.iter().find(|kind| kind.head() == head) else {
             return;
         };
-        let alike = |known: &String| known.to_ascii_lowercase().replace('-', "_") == *name;
+        let alike = |known: &String| known.to_ascii_lowercase().replace(['-', '.'], "_") == *name;
         if let Some(known) = (kind.names)(&self.config).into_iter().find(alike) {
             *name = known;
         }

@@ -18,6 +18,7 @@ mod init;
 mod key;
 mod keys;
 mod layers;
+mod list;
 mod log;
 mod named;
 mod rules;

@@ -1,6 +1,7 @@
 //! Parts of which there may be several, each with a name: what stands for `*` in a key.
 
 use super::Config;
+use crate::access::{ApiKey, KeyHash, Scopes};
 use crate::job::SCRIPTED;
 use crate::llm::OpenAiOptions;
 
@@ -11,6 +12,10 @@ const OPENAI: (&str, &str) = ("openai", "https://api.openai.com/v1");
 pub(super) struct Named {
     /// Their section, as in `providers.*`.
     pub(super) section: &'static str,
+    /// A name that stands for any in the file to begin with.
+    pub(super) example: &'static str,
+    /// What a name may have beside letters, digits and `-`.
+    pub(super) also: char,
     /// The name that none of them may have.
     pub(super) reserved: Option<&'static str>,
     /// How many there may be.
@@ -22,23 +27,46 @@ pub(super) struct Named {
 }
 
 /// Every kind.
-pub(super) const NAMED: &[Named] = &[Named {
-    section: "providers.*",
-    reserved: Some(SCRIPTED),
-    count_max: 64,
-    names: |config| {
-        config
-            .parts
-            .providers
-            .openai
-            .iter()
-            .map(|one| one.name.clone())
-            .collect()
+pub(super) const NAMED: &[Named] = &[
+    Named {
+        section: "keys.*",
+        example: "ci",
+        also: '.',
+        reserved: None,
+        count_max: 1_024,
+        names: |config| {
+            config
+                .parts
+                .server
+                .keys
+                .iter()
+                .map(|one| one.id.clone())
+                .collect()
+        },
+        make: |config, name| {
+            config.key(name);
+        },
     },
-    make: |config, name| {
-        config.provider(name);
+    Named {
+        section: "providers.*",
+        example: OPENAI.0,
+        also: '_',
+        reserved: Some(SCRIPTED),
+        count_max: 64,
+        names: |config| {
+            config
+                .parts
+                .providers
+                .openai
+                .iter()
+                .map(|one| one.name.clone())
+                .collect()
+        },
+        make: |config, name| {
+            config.provider(name);
+        },
     },
-}];
+];
 
 /// The kind whose section this is.
 pub(super) fn kind(section: &str) -> Option<&'static Named> {
@@ -66,6 +94,21 @@ impl Named {
 }
 
 impl Config {
+    /// The API key of this id, made without hash and tenant if it is not there.
+    pub(super) fn key(&mut self, id: &str) -> &mut ApiKey {
+        let all = &mut self.parts.server.keys;
+        let at = all.iter().position(|one| one.id == id).unwrap_or_else(|| {
+            all.push(ApiKey {
+                id: id.to_owned(),
+                sha256: KeyHash::NONE,
+                tenant: String::new(),
+                scopes: Scopes::default(),
+            });
+            all.len() - 1
+        });
+        &mut all[at]
+    }
+
     /// The provider of this name, made with every default if it is not there.
     pub(super) fn provider(&mut self, name: &str) -> &mut OpenAiOptions {
         let all = &mut self.parts.providers.openai;

@@ -2,6 +2,7 @@
 
 use super::fault::{Fault, Source};
 use super::layers::Loaded;
+use crate::access::{ApiKey, KeyHash};
 use crate::llm::OpenAiOptions;
 
 /// The rules that are broken, each told of the key that somebody set.
@@ -37,7 +38,8 @@ pub(super) fn broken(loaded: &Loaded) -> Vec<Fault> {
         .openai
         .iter()
         .filter_map(|one| provider(loaded, one));
-    among.chain(providers).collect()
+    let keys = parts.server.keys.iter().flat_map(|one| key(loaded, one));
+    among.chain(keys).chain(providers).collect()
 }
 
 /// Who set the first of these keys that is not as it was.
@@ -47,6 +49,22 @@ fn setter(loaded: &Loaded, keys: &[&str]) -> Source {
         .into_iter()
         .find(|source| *source != Source::Default)
         .unwrap_or(Source::Default)
+}
+
+/// What an API key lacks.
+fn key(loaded: &Loaded, entry: &ApiKey) -> Vec<Fault> {
+    let part = format!("keys.{}", entry.id);
+    let wanted = [
+        (entry.sha256 == KeyHash::NONE, "sha256"),
+        (entry.tenant.is_empty(), "tenant"),
+    ];
+    let lacks = wanted.into_iter().filter(|(lacks, _)| *lacks);
+    lacks
+        .map(|(_, last)| (format!("{part}.{last}"), "is missing: `livedraft keys new` prints the whole entry"))
+        // A fault of the value itself has been told.
+        .filter(|(full, _)| loaded.faults.iter().all(|fault| fault.key != *full))
+        .map(|(full, message)| Fault::new(loaded.namer(&part), &full, message))
+        .collect()
 }
 
 fn provider(loaded: &Loaded, options: &OpenAiOptions) -> Option<Fault> {

@@ -18,8 +18,13 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("LIVEDRAFT_LOG", "log.level"),
 ];
 
-/// Variables of ours that are no keys: the server that clients speak to, and the file itself.
-const NO_KEYS: &[&str] = &["LIVEDRAFT_URL", FILE_VARIABLE];
+/// Variables of ours that are no keys: the server that clients speak to, what they show it, and the file itself.
+const NO_KEYS: &[&str] = &[
+    "LIVEDRAFT_URL",
+    "LIVEDRAFT_KEY",
+    "LIVEDRAFT_KEY_FILE",
+    FILE_VARIABLE,
+];
 
 /// What the environment says. An empty variable says nothing.
 pub(super) fn read(environment: &[(OsString, OsString)], faults: &mut Vec<Fault>) -> Vec<Saying> {

@@ -141,7 +141,7 @@ impl Providers {
             })
             .ok_or_else(|| UnknownModel {
                 model: model.to_owned(),
-                nearest: nearest(model, self.models()),
+                nearest: nearest(model, &self.models()).map(str::to_owned),
             })
     }
 }

@@ -50,7 +50,7 @@ instruments! {
     jobs_accepted: Count = "livedraft_jobs_accepted_total", "jobs", [], "Jobs that were kept.";
     submits: Counts<1> = "livedraft_submits_total", "requests", ["answer"], "Submissions by answer: accepted, existing (its idempotency key named it), or the code of the refusal.";
     submit_seconds: Times = "livedraft_submit_seconds", "seconds", [], "From a request that was read to its answer: checks, the schema, the engine's commit.";
-    schema_compile_seconds: Times = "livedraft_schema_compile_seconds", "seconds", [], "What admission spent on reading a schema, waiting for a thread included.";
+    schema_compile_seconds: Times = "livedraft_schema_compile_seconds", "seconds", [], "What compiling a schema took; one that is kept from before is not compiled again.";
     claims: Count = "livedraft_claims_total", "deliveries", [], "Jobs given to a worker.";
     queue_seconds: Times = "livedraft_job_queue_seconds", "seconds", [], "From submission to the first claim, of jobs that have ended.";
     first_change_seconds: Times = "livedraft_job_first_change_seconds", "seconds", [], "From the first claim to the first change of the draft, of jobs that have ended.";

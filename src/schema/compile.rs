@@ -21,6 +21,16 @@ use super::wrap::{Wrap, Wrapped};
 use super::{formats, patterns};
 use crate::partial;
 
+// What a compiled schema holds, checks included, from above; a test measures schemas of every kind against it.
+/// For each byte of its text: an enumeration has its values in several copies.
+const TEXT_TIMES: usize = 512;
+/// For each subschema.
+const NODE_BYTES: usize = 4_096;
+/// For each byte of the subschemas' pointers: a deep schema has long ones, and each keyword holds several.
+const POINTER_TIMES: usize = 192;
+/// Each pattern is compiled alone, in the whole, and in the checks.
+const PATTERN_COPIES: usize = 3;
+
 /// A schema compiled once and shared by all who judge by it.
 #[derive(Debug)]
 pub struct Schema {
@@ -28,6 +38,8 @@ pub struct Schema {
     validator: Validator,
     limits: SchemaLimits,
     measures: Measures,
+    /// What is held beside what the text makes for, from above, bytes.
+    beside_text_bytes: usize,
     root_kinds: Kinds,
     places: Arc<Places>,
     /// Where this is a list of values: the schema of one, and the types it may have.
@@ -90,6 +102,7 @@ impl Schema {
             validator,
             limits: limits.clone(),
             measures,
+            beside_text_bytes: beside_text_bytes(&graph, limits),
             root_kinds: kinds[0],
             places: Arc::new(places),
             item: None,
@@ -147,6 +160,12 @@ impl Schema {
         Arc::new(Closing::new(Arc::clone(&self.places), checks))
     }
 
+    /// How many bytes it holds, the checks on close included, where its compact text has `text_bytes`: an estimate
+    /// from above, for who keeps many.
+    pub const fn held_bytes(&self, text_bytes: usize) -> usize {
+        self.beside_text_bytes + TEXT_TIMES * text_bytes
+    }
+
     /// The root's `title`.
     pub fn title(&self) -> Option<&str> {
         self.source.get("title")?.as_str()
@@ -177,6 +196,15 @@ impl Schema {
     pub fn source(&self) -> &Json {
         &self.source
     }
+}
+
+fn beside_text_bytes(graph: &Graph<'_>, limits: &SchemaLimits) -> usize {
+    let pointers: usize = (0_u32..)
+        .zip(&graph.nodes)
+        .map(|(id, _)| graph.pointer(id).len())
+        .sum();
+    let patterns = graph.patterns.len() * limits.pattern_compiled_bytes_max * PATTERN_COPIES;
+    NODE_BYTES * graph.nodes.len() + POINTER_TIMES * pointers + patterns
 }
 
 fn outgoing(source: &Json, limits: &SchemaLimits) -> Json {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::node::Node;
+use crate::access::Identity;
 use crate::backend::{BackendError, Cancelled};
 use crate::clock;
 use crate::event::{Epoch, Position};
@@ -15,7 +16,7 @@ use crate::job::{JobId, JobSpec, JobState};
 use crate::metrics;
 use crate::session::Accepted;
 use crate::submit::Refused;
-use crate::wire::{Code, Deliver, ErrorMessage, JobStateNow};
+use crate::wire::{Code, Deliver, ErrorMessage, JobStateNow, NO_SUCH_JOB};
 
 /// A refusal, as a socket tells it and as HTTP does.
 pub(super) type Refusal = Box<ErrorMessage>;
@@ -37,7 +38,7 @@ pub(super) fn refusal(code: Code, message: impl Into<String>) -> Refusal {
 
 /// The one answer for jobs that are unknown, past their retention, or another tenant's.
 pub(super) fn not_found() -> Refusal {
-    refusal(Code::NotFound, "no such job here, or it is past its retention")
+    refusal(Code::NotFound, NO_SUCH_JOB)
 }
 
 pub(super) fn draining(node: &Node) -> Refusal {
@@ -85,10 +86,26 @@ fn refused(refused: Refused) -> Refusal {
     })
 }
 
+/// Too much in too short a time.
+pub(super) fn too_fast(what: &str, per_second: u32, retry_after_ms: u64) -> Refusal {
+    Box::new(ErrorMessage {
+        retry_after_ms: Some(retry_after_ms),
+        ..*refusal(
+            Code::RateLimited,
+            format!("more than {per_second} {what}: wait as told"),
+        )
+    })
+}
+
 /// Keeps a job, or finds the one its key names. Paths in a refusal point into the request.
-pub(super) async fn submit(node: &Node, spec: JobSpec, key: Option<String>) -> Result<Accepted, Refusal> {
+pub(super) async fn submit(
+    node: &Node,
+    who: &Identity,
+    spec: JobSpec,
+    key: Option<String>,
+) -> Result<Accepted, Refusal> {
     let began = clock::now();
-    let answer = keep(node, spec, key).await;
+    let answer = keep(node, who, spec, key).await;
     let word = match &answer {
         Ok(Accepted { existing: false, .. }) => "accepted",
         Ok(Accepted { existing: true, .. }) => "existing",
@@ -99,15 +116,15 @@ pub(super) async fn submit(node: &Node, spec: JobSpec, key: Option<String>) -> R
     answer
 }
 
-async fn keep(node: &Node, spec: JobSpec, key: Option<String>) -> Result<Accepted, Refusal> {
+async fn keep(node: &Node, who: &Identity, spec: JobSpec, key: Option<String>) -> Result<Accepted, Refusal> {
     if node.is_draining() {
         return Err(draining(node));
     }
-    let tenant = &node.options.tenant;
+    node.may_submit(who)?;
     let kept = node
         .parts
         .admission
-        .submit(tenant, spec, key)
+        .submit(who.tenant(), spec, key)
         .await
         .map_err(refused)?;
     let existing = kept.position.is_none();
@@ -144,12 +161,13 @@ async fn last(node: &Node, job: JobId) -> Result<Position, Refusal> {
 /// Makes a viewer of a job of the tenant.
 pub(super) async fn watch(
     node: &Node,
+    who: &Identity,
     job: JobId,
     held: Option<Position>,
     deliver: Deliver,
     wake: &Arc<Notify>,
 ) -> Result<Viewer, Refusal> {
-    own(node, job).await?;
+    own(node, who, job).await?;
     match node.parts.hub.watch(job, held, deliver, wake).await {
         Ok(viewer) => viewer.ok_or_else(not_found),
         Err(WatchError::Backend(error)) => Err(backend(&error)),
@@ -158,8 +176,8 @@ pub(super) async fn watch(
 }
 
 /// Asks for the end of a job of the tenant; the end it had already, if it had one.
-pub(super) async fn cancel(node: &Node, job: JobId) -> Result<Option<JobState>, Refusal> {
-    own(node, job).await?;
+pub(super) async fn cancel(node: &Node, who: &Identity, job: JobId) -> Result<Option<JobState>, Refusal> {
+    own(node, who, job).await?;
     let cancelled = node
         .parts
         .backend
@@ -174,14 +192,15 @@ pub(super) async fn cancel(node: &Node, job: JobId) -> Result<Option<JobState>, 
 }
 
 /// The state and value of a job of the tenant now.
-pub(super) async fn state(node: &Node, job: JobId) -> Result<Box<JobStateNow>, Refusal> {
-    own(node, job).await?;
+pub(super) async fn state(node: &Node, who: &Identity, job: JobId) -> Result<Box<JobStateNow>, Refusal> {
+    own(node, who, job).await?;
     let state = node.parts.hub.state(job).await.map_err(|error| backend(&error))?;
     state.map(Box::new).ok_or_else(not_found)
 }
 
-async fn own(node: &Node, job: JobId) -> Result<(), Refusal> {
+/// The one way to a job: nothing of it is read before this has said whose it is.
+async fn own(node: &Node, who: &Identity, job: JobId) -> Result<(), Refusal> {
     let facts = node.parts.hub.facts(job).await.map_err(|error| backend(&error))?;
-    let owned = facts.is_some_and(|facts| *facts.tenant == *node.options.tenant);
+    let owned = facts.is_some_and(|facts| facts.tenant == *who.tenant());
     if owned { Ok(()) } else { Err(not_found()) }
 }

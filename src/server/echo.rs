@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::BytesMut;
 
 use super::frame::{self, Message};
-use super::link::{self, Ending, Heard, Incoming, LastWords, Outgoing};
+use super::link::{self, Ending, FrameLimits, Heard, Incoming, LastWords, Outgoing};
 use super::{Launched, ServerOptions, StartError, launch, problem};
 
 /// An echo that runs.
@@ -43,7 +43,11 @@ async fn upgrade(
     payload: web::Payload,
     options: web::Data<ServerOptions>,
 ) -> HttpResponse {
-    let opened = match link::open(&request, payload, &[], options.limits.message_bytes_max).await {
+    let limits = FrameLimits {
+        message_bytes_max: options.limits.message_bytes_max,
+        fragments_max: options.fragments_max,
+    };
+    let opened = match link::open(&request, payload, &[], limits).await {
         Ok(opened) => opened,
         Err(error) => return problem::no_handshake(&error),
     };

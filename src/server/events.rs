@@ -11,7 +11,8 @@ use tokio::sync::{Notify, watch};
 
 use super::ask::{self, Refusal, refusal};
 use super::node::{Node, Phase, Place, reached};
-use super::{gate, http, problem};
+use super::{admit, http, problem};
+use crate::access::{Identity, Scope};
 use crate::clock;
 use crate::event::Position;
 use crate::hub::{Told, Viewer};
@@ -45,6 +46,9 @@ async fn open(request: &HttpRequest, job: &str, node: &Arc<Node>) -> Result<Http
     if node.is_draining() {
         return Err(ask::draining(node));
     }
+    let address = admit::address(request, &node.options);
+    node.may_arrive(address)?;
+    let who = admit::who(request, node, Scope::Read)?;
     let job = http::job_id(job)?;
     let (deliver, starting_after) = decode_events_query(request.query_string()).map_err(problem::bad)?;
     let held = match last_event_id(request)? {
@@ -52,17 +56,15 @@ async fn open(request: &HttpRequest, job: &str, node: &Arc<Node>) -> Result<Http
         None => starting_after,
     };
     if let Some(held) = held
-        && has_seen_the_end(node, job, held).await?
+        && has_seen_the_end(node, &who, job, held).await?
     {
         // The status that tells an EventSource to stay away.
         return Ok(HttpResponse::NoContent().finish());
     }
-    let Some(place) = node.enter("events") else {
-        return Ok(gate::full());
-    };
+    let place = node.enter(address, "events")?;
     let wake = Arc::new(Notify::new());
     let woken = Arc::clone(&wake);
-    let watch = |node: Arc<Node>| async move { ask::watch(&node, job, held, deliver, &woken).await };
+    let watch = |node: Arc<Node>| async move { ask::watch(&node, &who, job, held, deliver, &woken).await };
     let viewer = http::on_engine(node, watch).await?;
     let events = Events {
         node: Arc::clone(node),
@@ -95,8 +97,14 @@ fn last_event_id(request: &HttpRequest) -> Result<Option<Option<Position>>, Refu
         .map_err(|error: crate::event::BadPosition| refusal(Code::BadRequest, error.to_string()))
 }
 
-async fn has_seen_the_end(node: &Arc<Node>, job: JobId, held: Position) -> Result<bool, Refusal> {
-    let state = http::on_engine(node, |node| async move { ask::state(&node, job).await }).await?;
+async fn has_seen_the_end(
+    node: &Arc<Node>,
+    who: &Arc<Identity>,
+    job: JobId,
+    held: Position,
+) -> Result<bool, Refusal> {
+    let who = Arc::clone(who);
+    let state = http::on_engine(node, |node| async move { ask::state(&node, &who, job).await }).await?;
     Ok(state.status.is_end() && state.epoch == held.epoch && state.seq == held.seq)
 }
 

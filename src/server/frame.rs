@@ -45,6 +45,8 @@ pub(super) enum Fault {
     NotUtf8,
     /// A message is, or says it will be, over the limit.
     TooLarge,
+    /// A message comes in more fragments than may be.
+    TooManyFragments,
 }
 
 impl Fault {
@@ -54,6 +56,7 @@ impl Fault {
             Self::Protocol(_) => Close::Protocol,
             Self::NotUtf8 => Close::NotUtf8,
             Self::TooLarge => Close::TooLarge,
+            Self::TooManyFragments => Close::Flood,
         }
     }
 }
@@ -62,14 +65,22 @@ impl Fault {
 #[derive(Debug)]
 pub(super) struct Decoder {
     limit: u64,
+    fragments_max: u32,
     input: Bytes,
     header: Header,
     /// The frame whose payload is being read.
     frame: Option<Frame>,
     /// The message of the frames so far, and whether it is text.
     message: Vec<u8>,
-    fragments: Option<bool>,
+    fragments: Option<Fragments>,
     control: Vec<u8>,
+}
+
+/// The frames of a message that is under way.
+#[derive(Clone, Copy, Debug)]
+struct Fragments {
+    is_text: bool,
+    count: u32,
 }
 
 /// The header read so far: at most two bytes, eight of length and four of mask.
@@ -95,10 +106,11 @@ impl Frame {
 }
 
 impl Decoder {
-    /// A decoder that takes messages up to `limit` bytes.
-    pub(super) fn new(limit: u64) -> Self {
+    /// A decoder that takes messages up to `limit` bytes, in up to `fragments_max` frames.
+    pub(super) fn new(limit: u64, fragments_max: u32) -> Self {
         Self {
             limit,
+            fragments_max,
             input: Bytes::new(),
             header: Header::default(),
             frame: None,
@@ -106,6 +118,11 @@ impl Decoder {
             fragments: None,
             control: Vec::new(),
         }
+    }
+
+    /// Takes messages up to `limit` bytes from the next header on.
+    pub(super) const fn take_messages_of(&mut self, limit: u64) {
+        self.limit = limit;
     }
 
     /// Gives it what was read. Call it once [`next`](Self::next) has nothing more to say.
@@ -194,11 +211,21 @@ impl Decoder {
 
     /// A data frame begins a message or goes on with one.
     fn begin(&mut self, frame: Frame) -> Result<(), Fault> {
-        match (frame.opcode, self.fragments) {
+        match (frame.opcode, &mut self.fragments) {
             (TEXT | BINARY, Some(_)) => Err(Fault::Protocol("a message begins inside another")),
             (CONTINUATION, None) => Err(Fault::Protocol("a continuation of nothing")),
-            (TEXT | BINARY, None) => {
-                self.fragments = Some(frame.opcode == TEXT);
+            (CONTINUATION, Some(fragments)) if fragments.count >= self.fragments_max => {
+                Err(Fault::TooManyFragments)
+            }
+            (CONTINUATION, Some(fragments)) => {
+                fragments.count += 1;
+                Ok(())
+            }
+            (TEXT | BINARY, none @ None) => {
+                *none = Some(Fragments {
+                    is_text: frame.opcode == TEXT,
+                    count: 1,
+                });
                 Ok(())
             }
             _ => Ok(()),
@@ -239,7 +266,7 @@ impl Decoder {
             return Ok(None);
         }
         let message = std::mem::take(&mut self.message);
-        if self.fragments.take() == Some(true) {
+        if self.fragments.take().is_some_and(|fragments| fragments.is_text) {
             let text = String::from_utf8(message).map_err(|_| Fault::NotUtf8)?;
             return Ok(Some(Message::Text(text)));
         }
@@ -365,7 +392,7 @@ mod tests {
 
     /// All messages, and the fault that ended them, reading `cut` bytes at a time.
     fn read(bytes: &[u8], limit: u64, cut: usize) -> (Vec<Message>, Option<Fault>) {
-        let mut decoder = Decoder::new(limit);
+        let mut decoder = Decoder::new(limit, 3);
         let mut messages = Vec::new();
         for chunk in bytes.chunks(cut) {
             decoder.push(Bytes::copy_from_slice(chunk));
@@ -452,6 +479,10 @@ mod tests {
             (
                 [masked(TEXT, &[b'a'; 600]), masked(CONTINUATION, &[b'a'; 600])].concat(),
                 Fault::TooLarge,
+            ),
+            (
+                [masked(TEXT, b""), masked(CONTINUATION, b"").repeat(3)].concat(),
+                Fault::TooManyFragments,
             ),
         ];
         for (bytes, fault) in cases {

@@ -1,15 +1,18 @@
 //! The upgrade: who may open a socket, and in which subprotocol.
 
-use actix_web::http::{StatusCode, Version, header};
+use std::sync::Arc;
+
+use actix_web::http::{Version, header};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 
 use super::access::Connection;
-use super::ask::{self, refusal};
+use super::ask::{self, Refusal, refusal};
 use super::node::Node;
 use super::socket::Socket;
-use super::{link, problem};
+use super::{admit, link, problem};
 use crate::clock;
-use crate::wire::{Code, ErrorMessage, SUBPROTOCOL_JSON};
+use crate::session::FIRST_MESSAGE_BYTES_MAX;
+use crate::wire::{Code, SUBPROTOCOL_JSON};
 
 /// Subprotocols that are spoken here.
 const SPOKEN: &[&str] = &[SUBPROTOCOL_JSON];
@@ -20,59 +23,62 @@ pub(super) async fn upgrade(
     payload: web::Payload,
     node: web::Data<Node>,
 ) -> HttpResponse {
-    let node = node.into_inner();
+    match open(&request, payload, node.into_inner()).await {
+        Ok(response) => response,
+        Err(refusal) => problem::answer(&refusal),
+    }
+}
+
+async fn open(
+    request: &HttpRequest,
+    payload: web::Payload,
+    node: Arc<Node>,
+) -> Result<HttpResponse, Refusal> {
     if node.is_draining() {
-        return problem::answer(&ask::draining(&node));
+        return Err(ask::draining(&node));
     }
-    if !same_origin(&request) {
-        return problem::foreign_origin();
-    }
+    let address = admit::address(request, &node.options);
+    node.may_arrive(address)?;
+    admit::origin(request, &node.options)?;
+    let who = admit::shown(request, &node)?;
     // RFC 6455 §4.2.1; an older client would not know what a 101 is.
     if request.version() < Version::HTTP_11 {
-        return problem::answer(&refusal(
+        return Err(refusal(
             Code::BadRequest,
             "no socket can be opened below HTTP/1.1",
         ));
     }
-    if !speaks(&request) {
-        return unspoken();
+    if !speaks(request) {
+        return Err(unspoken());
     }
-    let Some(place) = node.enter("socket") else {
-        return full();
+    let place = node.enter(address, "socket")?;
+    let limits = link::FrameLimits {
+        // What one who is not known yet can make us hold is an `auth`.
+        message_bytes_max: match who {
+            Some(_) => node.options.limits.message_bytes_max,
+            None => FIRST_MESSAGE_BYTES_MAX.min(node.options.limits.message_bytes_max),
+        },
+        fragments_max: node.options.fragments_max,
     };
-    let limit = node.options.limits.message_bytes_max;
-    let opened = match link::open(&request, payload, SPOKEN, limit).await {
+    let opened = match link::open(request, payload, SPOKEN, limits).await {
         Ok(opened) => opened,
-        Err(error) => return problem::no_handshake(&error),
+        Err(error) => return Ok(problem::no_handshake(&error)),
     };
     let link::Opened {
-        response,
+        mut response,
         incoming,
         outgoing,
         last,
     } = opened;
+    if who.is_none() {
+        // Tells those who can read it that an `auth` is waited for.
+        problem::ask_for_key(&mut response);
+    }
     let id = format!("{:016x}", clock::nonce());
     request.extensions_mut().insert(Connection(id.clone()));
-    let socket = Socket::new(node, id, place, incoming, outgoing);
+    let socket = Socket::new(node, id, place, who, incoming, outgoing);
     actix_web::rt::spawn(socket.run(last));
-    response
-}
-
-/// Whether a browser's page asks its own host. Programs that are no browsers send no `Origin` and pass.
-pub(super) fn same_origin(request: &HttpRequest) -> bool {
-    let Some(origin) = request.headers().get(header::ORIGIN) else {
-        return true;
-    };
-    let host = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let authority = origin
-        .to_str()
-        .ok()
-        .and_then(|origin| origin.split_once("://"))
-        .map(|(_, authority)| authority);
-    matches!((authority, host), (Some(authority), Some(host)) if authority.eq_ignore_ascii_case(host))
+    Ok(response)
 }
 
 /// Whether nothing is offered, or something that is spoken here.
@@ -86,19 +92,10 @@ fn speaks(request: &HttpRequest) -> bool {
     offered.peek().is_none() || offered.any(|name| SPOKEN.contains(&name))
 }
 
-fn unspoken() -> HttpResponse {
+fn unspoken() -> Refusal {
     let spoken = SPOKEN.join(", ");
-    problem::answer(&refusal(
+    refusal(
         Code::UnsupportedSubprotocol,
         format!("none of the offered subprotocols is spoken here: offer {spoken}"),
-    ))
-}
-
-/// As many connections as may be are open.
-pub(super) fn full() -> HttpResponse {
-    let refusal = ErrorMessage {
-        retry_after_ms: Some(1_000),
-        ..*refusal(Code::Unavailable, "as many connections as may be are open")
-    };
-    problem::with_status(StatusCode::SERVICE_UNAVAILABLE, &refusal)
+    )
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
-use super::http;
 use super::node::{Node, Phase};
+use super::{admit, http, problem};
+use crate::access::Scope;
 use crate::backend::Stats;
 use crate::clock;
 use crate::metrics::{self, all};
@@ -53,8 +54,12 @@ pub(super) async fn ready(node: web::Data<Node>) -> HttpResponse {
         .json(Readiness { ready, reasons })
 }
 
-/// `GET /metrics`: everything that was counted. Where the engine is silent, what it alone knows is left as it was.
-pub(super) async fn metrics(node: web::Data<Node>) -> HttpResponse {
+/// `GET /metrics`: everything that was counted. Where the engine is silent, what it alone knows is left as it was. It
+/// speaks of all tenants: where keys are configured, one with the scope `admin` is asked for.
+pub(super) async fn metrics(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
+    if let Err(refusal) = admit::who(&request, &node, Scope::Admin) {
+        return problem::answer(&refusal);
+    }
     if let Some(stats) = stats(&node).await {
         tell(stats);
     }

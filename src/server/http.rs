@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::ask::{self, Refusal, refusal};
 use super::node::Node;
-use super::{events, gate, health, list, problem};
+use super::{admit, events, gate, health, list, problem};
+use crate::access::Scope;
 use crate::clock;
 use crate::event::Epoch;
 use crate::job::{JobId, JobState};
@@ -78,16 +79,16 @@ async fn openapi() -> HttpResponse {
         .body(OPENAPI)
 }
 
-async fn models(node: web::Data<Node>) -> HttpResponse {
-    HttpResponse::Ok().json(Models {
-        models: &node.parts.models,
-    })
+async fn models(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
+    match admit::who(&request, &node, Scope::Read) {
+        Ok(_) => HttpResponse::Ok().json(Models {
+            models: &node.parts.models,
+        }),
+        Err(refusal) => problem::answer(&refusal),
+    }
 }
 
 async fn create(request: HttpRequest, payload: web::Payload, node: web::Data<Node>) -> HttpResponse {
-    if !gate::same_origin(&request) {
-        return problem::foreign_origin();
-    }
     match created(&request, payload, &node.into_inner()).await {
         Ok(response) => response,
         Err(refusal) => problem::answer(&refusal),
@@ -99,13 +100,19 @@ async fn created(
     payload: web::Payload,
     node: &Arc<Node>,
 ) -> Result<HttpResponse, Refusal> {
+    admit::origin(request, &node.options)?;
     if node.is_draining() {
         return Err(ask::draining(node));
     }
+    let who = admit::who(request, node, Scope::Submit)?;
     let body = body(request, payload, node).await?;
     let (spec, key) = decode_request(&body).map_err(problem::bad)?;
     let key = idempotency_key(request, key, node.options.limits.idempotency_key_bytes_max)?;
-    let accepted = on_engine(node, |node| async move { ask::submit(&node, spec, key).await }).await?;
+    let accepted = on_engine(
+        node,
+        |node| async move { ask::submit(&node, &who, spec, key).await },
+    )
+    .await?;
     let Accepted {
         job,
         position,
@@ -129,26 +136,26 @@ async fn created(
         }))
 }
 
-async fn state(job: web::Path<String>, node: web::Data<Node>) -> HttpResponse {
-    let answer = match job_id(&job) {
-        Ok(job) => on_engine(&node, |node| async move { ask::state(&node, job).await }).await,
-        Err(refusal) => Err(refusal),
+async fn state(request: HttpRequest, job: web::Path<String>, node: web::Data<Node>) -> HttpResponse {
+    let told = async {
+        let who = admit::who(&request, &node, Scope::Read)?;
+        let job = job_id(&job)?;
+        on_engine(&node, |node| async move { ask::state(&node, &who, job).await }).await
     };
-    match answer {
+    match told.await {
         Ok(state) => HttpResponse::Ok().json(state),
         Err(refusal) => problem::answer(&refusal),
     }
 }
 
 async fn cancel(request: HttpRequest, job: web::Path<String>, node: web::Data<Node>) -> HttpResponse {
-    if !gate::same_origin(&request) {
-        return problem::foreign_origin();
-    }
-    let answer = match job_id(&job) {
-        Ok(job) => on_engine(&node, |node| async move { ask::cancel(&node, job).await }).await,
-        Err(refusal) => Err(refusal),
+    let told = async {
+        admit::origin(&request, &node.options)?;
+        let who = admit::who(&request, &node, Scope::Cancel)?;
+        let job = job_id(&job)?;
+        on_engine(&node, |node| async move { ask::cancel(&node, &who, job).await }).await
     };
-    match answer {
+    match told.await {
         Ok(already) => HttpResponse::Accepted().json(Cancelling {
             job_id: job.into_inner(),
             already,

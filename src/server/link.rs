@@ -42,6 +42,15 @@ pub(super) enum Heard {
     Gone,
 }
 
+/// What bounds the frames of a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FrameLimits {
+    /// Bytes of one message, fragments together.
+    pub(super) message_bytes_max: u64,
+    /// Fragments of one message.
+    pub(super) fragments_max: u32,
+}
+
 /// How a socket ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ending {
@@ -72,7 +81,7 @@ pub(super) async fn open(
     request: &HttpRequest,
     payload: web::Payload,
     protocols: &[&str],
-    message_bytes_max: u64,
+    limits: FrameLimits,
 ) -> actix_web::Result<Opened> {
     // Only the handshake is theirs: reading and writing frames is ours, see `frame`.
     let nothing = web::Payload::from_request(request, &mut Payload::None).await?;
@@ -87,7 +96,7 @@ pub(super) async fn open(
     });
     let incoming = Incoming {
         payload,
-        decoder: Decoder::new(message_bytes_max),
+        decoder: Decoder::new(limits.message_bytes_max, limits.fragments_max),
         fault: None,
         came: false,
         read: 0,
@@ -128,6 +137,11 @@ impl Incoming {
                 Some(Err(_)) | None => return Heard::Gone,
             }
         }
+    }
+
+    /// Takes messages of up to so many bytes from the next one on.
+    pub(super) const fn take_messages_of(&mut self, bytes_max: u64) {
+        self.decoder.take_messages_of(bytes_max);
     }
 
     /// Bytes read so far.

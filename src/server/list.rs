@@ -8,7 +8,8 @@ use serde::Deserialize;
 use super::ask::{Refusal, refusal, unavailable};
 use super::http::on_engine;
 use super::node::Node;
-use super::problem;
+use super::{admit, problem};
+use crate::access::Scope;
 use crate::archive::Query;
 use crate::job::{JobId, JobState};
 use crate::wire::Code;
@@ -34,12 +35,13 @@ pub(super) async fn list(request: HttpRequest, node: web::Data<Node>) -> HttpRes
 }
 
 async fn listed(request: &HttpRequest, node: &Arc<Node>) -> Result<HttpResponse, Refusal> {
+    let who = admit::who(request, node, Scope::Read)?;
     let query = query(request)?;
     let page = on_engine(node, |node| async move {
         let Some(archive) = &node.parts.archive else {
             return Err(unavailable("this server keeps no list of jobs".to_owned()));
         };
-        let listed = archive.list(&node.options.tenant, query).await;
+        let listed = archive.list(who.tenant(), query).await;
         listed.map_err(|error| unavailable(error.to_string()))
     });
     Ok(HttpResponse::Ok().json(page.await?))

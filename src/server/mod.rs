@@ -5,7 +5,9 @@
 //! delays no socket and a busy socket no engine.
 
 mod access;
+mod admit;
 mod ask;
+mod cors;
 mod echo;
 mod events;
 mod frame;
@@ -33,6 +35,7 @@ use tokio::sync::oneshot;
 
 pub use self::echo::{Echo, echo};
 use self::node::{Node, Phase};
+use crate::access::{ApiKey, KeyFault, Network};
 use crate::archive::Archive;
 use crate::backend::Backend;
 use crate::clock;
@@ -54,6 +57,18 @@ pub struct ServerOptions {
     pub bind: SocketAddr,
     /// Whether `bind` may be an address that others can reach, although no keys are configured. Default: false.
     pub allow_public: bool,
+    /// The keys by which clients are told apart (`livedraft keys new`). Default: none, so everyone may do everything.
+    pub keys: Vec<ApiKey>,
+    /// How long a client may take to say who it is where the upgrade did not, ms. Default: 10,000.
+    pub auth_timeout_ms: u64,
+    /// Origins of pages that may speak with this server beside its own, as browsers write them
+    /// (`https://app.example`). Default: none.
+    pub allowed_origins: Vec<String>,
+    /// Hosts that requests may name beside loopback names and `bind`: `live.example` for any port,
+    /// `live.example:8443` for one, `*` for any at all. Default: none.
+    pub allowed_hosts: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed. Default: none.
+    pub trusted_proxies: Vec<Network>,
     /// Threads that serve connections. Default: 1.
     pub http_workers: usize,
     /// What clients must keep to, as `welcome` tells it.
@@ -71,8 +86,28 @@ pub struct ServerOptions {
     pub body_bytes_max: usize,
     /// How long a request's body may take to come, ms. Default: 30,000.
     pub body_timeout_ms: u64,
+    /// How long the head of a request may take to come, ms. Default: 5,000.
+    pub head_timeout_ms: u64,
     /// Sockets and event streams that may be open. Default: 20,000.
     pub connections_max: usize,
+    /// Those of them that one address may have open: an IPv4 address, or 64 bits of IPv6. Default: 1,024.
+    pub connections_per_address_max: usize,
+    /// Sockets and event streams that one address may open a second, as a mean, and keys that it may try in vain;
+    /// twice as many in a burst. Default: 50.
+    pub upgrades_per_second_per_address: u32,
+    /// Whether clients on this machine are held to the two limits above; else they are not, for a proxy that is not
+    /// in `trusted_proxies` would be one client. Default: false.
+    pub limit_loopback: bool,
+    /// Addresses, and tenants, whose pace is remembered at a time. Default: 65,536.
+    pub addresses_max: usize,
+    /// Jobs that one tenant may submit a second, as a mean; twice as many in a burst. Default: 1,000.
+    pub submits_per_second_per_tenant: u32,
+    /// Attaches of one socket a second, as a mean; twice as many in a burst. Default: 32.
+    pub attaches_per_second_max: u32,
+    /// Fragments that one message may come in. Default: 4,096.
+    pub fragments_max: u32,
+    /// Pings and pongs of one socket a second, as a mean; twice as many in a burst. Default: 50.
+    pub control_frames_per_second_max: u32,
     /// About how many bytes a connection is given in one turn. Default: 64 KiB.
     pub take_bytes: usize,
     /// How long an event stream is silent before a comment keeps it alive, ms. Default: 15,000.
@@ -86,6 +121,11 @@ impl Default for ServerOptions {
         Self {
             bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
             allow_public: false,
+            keys: Vec::new(),
+            auth_timeout_ms: 10_000,
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
             http_workers: 1,
             limits: Limits::default(),
             heartbeat_ms: 25_000,
@@ -94,7 +134,16 @@ impl Default for ServerOptions {
             drain_spread_ms: 2_000,
             body_bytes_max: 1024 * 1024,
             body_timeout_ms: 30_000,
+            head_timeout_ms: 5_000,
             connections_max: 20_000,
+            connections_per_address_max: 1_024,
+            upgrades_per_second_per_address: 50,
+            limit_loopback: false,
+            addresses_max: 65_536,
+            submits_per_second_per_tenant: 1_000,
+            attaches_per_second_max: 32,
+            fragments_max: 4_096,
+            control_frames_per_second_max: 50,
             take_bytes: 64 * 1024,
             sse_comment_ms: 15_000,
             tenant: "default".to_owned(),
@@ -133,10 +182,13 @@ pub enum StartError {
     /// Others could reach it, and nothing would tell them apart.
     #[error(
         "refusing to listen on {0}: no keys are configured, so whoever reaches this address may run jobs and read \
-         all of them. Bind a loopback address, or allow it explicitly (`--allow-public`) behind something that checks \
-         who comes"
+         all of them. Configure keys (`livedraft keys new`), bind a loopback address, or allow it explicitly \
+         (`--allow-public`) behind something that checks who comes"
     )]
     Public(SocketAddr),
+    /// An entry of the keys cannot be.
+    #[error(transparent)]
+    Keys(#[from] KeyFault),
     /// The address cannot be had.
     #[error("cannot listen on {address}: {source}")]
     Bind {
@@ -189,7 +241,8 @@ impl ServerOptions {
     /// # Errors
     /// [`StartError::Public`].
     pub fn check(&self) -> Result<(), StartError> {
-        if !self.bind.ip().is_loopback() && !self.allow_public {
+        let is_open = self.keys.is_empty() && !self.allow_public;
+        if is_open && !self.bind.ip().is_loopback() {
             return Err(StartError::Public(self.bind));
         }
         Ok(())
@@ -204,9 +257,9 @@ impl ServerOptions {
 /// Binds and serves, on threads of its own.
 ///
 /// # Errors
-/// The address is public without permission or cannot be had.
+/// An address that cannot be had, a public one without keys or permission, keys that cannot be.
 pub fn start(options: ServerOptions, parts: Parts) -> Result<Running, StartError> {
-    let node = Node::new(options.clone(), parts);
+    let node = Node::new(options.clone(), parts)?;
     let data = web::Data::from(Arc::clone(&node));
     let routes = move |config: &mut web::ServiceConfig| {
         config.app_data(data.clone()).configure(http::routes);
@@ -250,11 +303,19 @@ where
     let address = options.bind;
     // Later than a socket gives up, so that a reader who wakes up in between is told why.
     let patience = Duration::from_millis(options.send_timeout_ms.saturating_mul(2));
-    let app = move || App::new().wrap(from_fn(access::log)).configure(routes.clone());
+    let app = move || {
+        App::new()
+            // The last is the first to be asked.
+            .wrap(from_fn(cors::answer))
+            .wrap(from_fn(admit::host))
+            .wrap(from_fn(access::log))
+            .configure(routes.clone())
+    };
     let server = HttpServer::new(app)
         .workers(options.http_workers)
         .max_connections(options.connections())
         .backlog(ACCEPT_BACKLOG)
+        .client_request_timeout(Duration::from_millis(options.head_timeout_ms))
         .tcp_nodelay(true)
         // We linger ourselves, where something may be unread; actix would read on from every closed socket.
         .client_disconnect_timeout(Duration::ZERO)

@@ -1,14 +1,22 @@
-//! What every connection of this server shares: its parts, how many connections there are, whether it drains.
+//! What every connection of this server shares: its parts, who may come in and how often, how many connections there
+//! are, whether it drains.
 
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
+use super::ask::{self, Refusal, refusal};
 use super::{Parts, ServerOptions};
+use crate::access::{Access, Counts, Identity, KeyFault, Paces};
 use crate::clock;
 use crate::metrics;
+use crate::wire::{Code, ErrorMessage};
+
+/// When to ask for a connection again where there is no room, ms.
+const ROOM_AGAIN_MS: u64 = 1_000;
 
 /// Where the node stands between its start and its end; it only goes on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -27,8 +35,15 @@ pub(super) enum Phase {
 pub(super) struct Node {
     pub(super) options: ServerOptions,
     pub(super) parts: Parts,
+    pub(super) access: Arc<Access>,
     phase: watch::Sender<Phase>,
     open: AtomicUsize,
+    /// Long connections of each address.
+    open_by: Mutex<Counts<IpAddr>>,
+    /// What each address has begun, or tried to.
+    arrivals: Mutex<Paces<IpAddr>>,
+    /// What each tenant has submitted.
+    submits: Mutex<Paces<Arc<str>>>,
     left: Notify,
 }
 
@@ -40,31 +55,78 @@ impl std::fmt::Debug for Node {
     }
 }
 
+/// A panic while a count was changed cannot leave it worse than off by one.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Node {
-    pub(super) fn new(options: ServerOptions, parts: Parts) -> Arc<Self> {
-        Arc::new(Self {
-            options,
+    pub(super) fn new(options: ServerOptions, parts: Parts) -> Result<Arc<Self>, KeyFault> {
+        let access = Access::new(&options.keys, &options.tenant)?;
+        let tracked = options.addresses_max;
+        Ok(Arc::new(Self {
+            access: Arc::new(access),
             parts,
             phase: watch::Sender::new(Phase::Starting),
             open: AtomicUsize::new(0),
+            open_by: Mutex::default(),
+            arrivals: Mutex::new(Paces::new(options.upgrades_per_second_per_address, tracked)),
+            submits: Mutex::new(Paces::new(options.submits_per_second_per_tenant, tracked)),
             left: Notify::new(),
-        })
+            options,
+        }))
     }
 
-    /// Takes a place for a long connection; `None` when there are as many as may be.
-    pub(super) fn enter(self: &Arc<Self>, kind: &'static str) -> Option<Place> {
+    /// Takes a place for a long connection of a kind, and of an address where addresses count.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+        kind: &'static str,
+    ) -> Result<Place, Refusal> {
         let before = self.open.fetch_add(1, Ordering::AcqRel);
         metrics::all().connections.up([kind]);
         // The place is given back when it is dropped, also where it was one too many.
-        let place = Place {
+        let mut place = Place {
             node: Arc::clone(self),
             kind,
+            address: None,
         };
-        let free = before < self.options.connections_max;
-        if free {
-            metrics::all().connections_opened.one([kind]);
+        let no_room = |code, message: String| {
+            Box::new(ErrorMessage {
+                retry_after_ms: Some(ROOM_AGAIN_MS),
+                ..*refusal(code, message)
+            })
+        };
+        if before >= self.options.connections_max {
+            let message = "as many connections as may be are open".to_owned();
+            return Err(no_room(Code::Unavailable, message));
         }
-        free.then_some(place)
+        if let Some(address) = address {
+            let most = self.options.connections_per_address_max;
+            if !lock(&self.open_by).enter(address, most) {
+                let message =
+                    format!("{most} connections of this address are open, as many as may be: close one");
+                return Err(no_room(Code::TooManyConnections, message));
+            }
+            place.address = Some(address);
+        }
+        metrics::all().connections_opened.one([kind]);
+        Ok(place)
+    }
+
+    /// Whether an address may open a connection now, or try a key.
+    pub(super) fn may_arrive(&self, address: Option<IpAddr>) -> Result<(), Refusal> {
+        let Some(address) = address else { return Ok(()) };
+        let taken = lock(&self.arrivals).take(address, clock::now_ms());
+        let most = self.options.upgrades_per_second_per_address;
+        taken.map_err(|wait| ask::too_fast("connections a second from one address", most, wait))
+    }
+
+    /// Whether a tenant may submit now.
+    pub(super) fn may_submit(&self, who: &Identity) -> Result<(), Refusal> {
+        let taken = lock(&self.submits).take(Arc::clone(who.tenant()), clock::now_ms());
+        let most = self.options.submits_per_second_per_tenant;
+        taken.map_err(|wait| ask::too_fast("submits a second of one tenant", most, wait))
     }
 
     /// Goes on to a phase; one that is behind the node changes nothing.
@@ -114,10 +176,15 @@ impl Node {
 pub(super) struct Place {
     node: Arc<Node>,
     kind: &'static str,
+    /// The address it counts for.
+    address: Option<IpAddr>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if let Some(address) = &self.address {
+            lock(&self.node.open_by).leave(address);
+        }
         self.node.open.fetch_sub(1, Ordering::AcqRel);
         metrics::all().connections.down([self.kind]);
         self.node.left.notify_waiters();

@@ -22,7 +22,17 @@ pub(super) fn with_status(status: StatusCode, refusal: &ErrorMessage) -> HttpRes
         // RFC 9110 §10.2.3: whole seconds.
         response.insert_header((header::RETRY_AFTER, retry_after_ms.div_ceil(1_000).to_string()));
     }
-    response.json(refusal)
+    let mut response = response.json(refusal);
+    if status == StatusCode::UNAUTHORIZED {
+        ask_for_key(&mut response);
+    }
+    response
+}
+
+/// Says that a key is asked for (RFC 9110 §11.6.1, RFC 6750 §3).
+pub(super) fn ask_for_key(response: &mut HttpResponse) {
+    let challenge = header::HeaderValue::from_static("Bearer realm=\"livedraft\"");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
 }
 
 /// A body that cannot be taken.
@@ -34,14 +44,6 @@ pub(super) fn bad(fault: BadMessage) -> Refusal {
         path,
         ..*super::ask::refusal(code, message)
     })
-}
-
-/// A page of another origin asks (cross-site WebSocket hijacking).
-pub(super) fn foreign_origin() -> HttpResponse {
-    answer(&super::ask::refusal(
-        Code::OriginNotAllowed,
-        "pages of other origins may not speak with this server",
-    ))
 }
 
 /// There is no such route.

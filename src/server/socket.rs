@@ -19,6 +19,7 @@ use super::frame::{self, Message};
 use super::link::{Ending, Heard, Incoming, LastWords, Outgoing};
 use super::node::{Node, Phase, Place, reached};
 use super::watching::{Dropped, Watching};
+use crate::access::Identity;
 use crate::clock;
 use crate::event::Position;
 use crate::hub::Viewer;
@@ -88,6 +89,7 @@ impl Socket {
         node: Arc<Node>,
         id: String,
         place: Place,
+        who: Option<Arc<Identity>>,
         incoming: Incoming,
         outgoing: Outgoing,
     ) -> Self {
@@ -96,6 +98,11 @@ impl Socket {
             limits: node.options.limits,
             heartbeat_ms: node.options.heartbeat_ms,
             models: node.parts.models.clone(),
+            access: Arc::clone(&node.access),
+            who,
+            auth_timeout_ms: node.options.auth_timeout_ms,
+            attaches_per_second_max: node.options.attaches_per_second_max,
+            control_frames_per_second_max: node.options.control_frames_per_second_max,
         };
         Self {
             session: Session::new(options, clock::now_ms()),
@@ -200,12 +207,13 @@ impl Socket {
 
     fn heard(&mut self, heard: Heard) -> Option<Ending> {
         match heard {
-            Heard::Message(Message::Text(text)) => self.input(Input::Text(text)),
+            Heard::Message(Message::Text(text)) => self.text(text),
             Heard::Message(Message::Binary(_)) => self.input(Input::Binary),
-            Heard::Message(Message::Pong) | Heard::Part => self.input(Input::Heard),
+            Heard::Part => self.input(Input::Heard),
+            Heard::Message(Message::Pong) => self.input(Input::Control),
             Heard::Message(Message::Ping(payload)) => {
                 frame::pong(&mut self.outbox, &payload);
-                self.input(Input::Heard)
+                self.input(Input::Control)
             }
             Heard::Message(Message::Close(code)) => Some(Ending::Echo(code)),
             Heard::Fault(fault) => {
@@ -214,6 +222,17 @@ impl Socket {
             }
             Heard::Gone => Some(Ending::Gone),
         }
+    }
+
+    fn text(&mut self, text: String) -> Option<Ending> {
+        let was_known = self.session.who().is_some();
+        let ending = self.input(Input::Text(text));
+        if let Some(who) = self.session.who().filter(|_| !was_known) {
+            tracing::debug!(connection = %self.id, key = who.key(), "a client is known");
+            self.incoming
+                .take_messages_of(self.node.options.limits.message_bytes_max);
+        }
+        ending
     }
 
     fn time(&mut self) -> Option<Ending> {
@@ -325,13 +344,19 @@ impl Socket {
     }
 
     fn spawn(&mut self, ask: Ask) {
+        let Some(who) = self.session.who().cloned() else {
+            return;
+        };
         let node = Arc::clone(&self.node);
         let wake = Arc::clone(&self.wake);
-        let answer = self.node.parts.runtime.spawn(answer(node, wake, ask));
+        let answer = self.node.parts.runtime.spawn(answer(node, who, wake, ask));
         self.answers.push(answer);
     }
 
     fn follow(&mut self, job: JobId, held: Option<Position>, deliver: Deliver, tagged: bool) {
+        let Some(who) = self.session.who().cloned() else {
+            return;
+        };
         let number = self.watching.follow(job);
         let node = Arc::clone(&self.node);
         let wake = Arc::clone(&self.wake);
@@ -340,7 +365,9 @@ impl Socket {
                 job,
                 number,
                 tagged,
-                viewer: ask::watch(&node, job, held, deliver, &wake).await.map(Box::new),
+                viewer: ask::watch(&node, &who, job, held, deliver, &wake)
+                    .await
+                    .map(Box::new),
             }
         }));
     }
@@ -408,7 +435,7 @@ fn with_reference(mut refusal: Refusal, reference: Option<String>) -> Refusal {
 }
 
 /// Asks the world; runs on the engine's runtime.
-async fn answer(node: Arc<Node>, wake: Arc<Notify>, ask: Ask) -> Answer {
+async fn answer(node: Arc<Node>, who: Arc<Identity>, wake: Arc<Notify>, ask: Ask) -> Answer {
     match ask {
         Ask::Submit {
             reference,
@@ -416,7 +443,7 @@ async fn answer(node: Arc<Node>, wake: Arc<Notify>, ask: Ask) -> Answer {
             spec,
             deliver,
         } => {
-            let answer = ask::submit(&node, *spec, idempotency_key)
+            let answer = ask::submit(&node, &who, *spec, idempotency_key)
                 .await
                 .map_err(|refusal| with_reference(in_message(refusal), reference.clone()));
             Answer::Input(Input::Submitted {
@@ -433,10 +460,12 @@ async fn answer(node: Arc<Node>, wake: Arc<Notify>, ask: Ask) -> Answer {
         } => Answer::Viewer {
             reference,
             job,
-            viewer: ask::watch(&node, job, held, deliver, &wake).await.map(Box::new),
+            viewer: ask::watch(&node, &who, job, held, deliver, &wake)
+                .await
+                .map(Box::new),
         },
         Ask::Cancel { reference, job } => {
-            let answer = ask::cancel(&node, job)
+            let answer = ask::cancel(&node, &who, job)
                 .await
                 .map_err(|refusal| with_reference(refusal, reference.clone()));
             Answer::Input(Input::Cancelled {
@@ -446,7 +475,7 @@ async fn answer(node: Arc<Node>, wake: Arc<Notify>, ask: Ask) -> Answer {
             })
         }
         Ask::State { reference, job } => {
-            let answer = match ask::state(&node, job).await {
+            let answer = match ask::state(&node, &who, job).await {
                 Ok(mut state) => {
                     state.reference = reference;
                     Ok(state)

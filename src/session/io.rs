@@ -1,5 +1,8 @@
 //! What goes into a session, and what comes out.
 
+use std::sync::Arc;
+
+use crate::access::{Access, Identity};
 use crate::event::Position;
 use crate::job::{JobId, JobSpec, JobState};
 use crate::wire::{Close, Deliver, ErrorMessage, JobStateNow, Limits, ServerMessage};
@@ -15,6 +18,16 @@ pub struct SessionOptions {
     pub heartbeat_ms: u64,
     /// The models that may be named.
     pub models: Vec<String>,
+    /// Who may come in.
+    pub access: Arc<Access>,
+    /// Who the client is, where the upgrade told it.
+    pub who: Option<Arc<Identity>>,
+    /// How long a client that is not known yet may take to say who it is, ms.
+    pub auth_timeout_ms: u64,
+    /// Attaches a second, as a mean; twice as many in a burst.
+    pub attaches_per_second_max: u32,
+    /// Pings and pongs a second from the client, as a mean; twice as many in a burst.
+    pub control_frames_per_second_max: u32,
 }
 
 /// An input.
@@ -26,8 +39,10 @@ pub enum Input {
     Text(String),
     /// A binary message came.
     Binary,
-    /// A ping or pong came.
+    /// A piece of a message came.
     Heard,
+    /// A ping or pong came.
+    Control,
     /// The deadline was reached.
     Tick,
     /// The answer to [`Ask::Submit`].

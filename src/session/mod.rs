@@ -4,29 +4,38 @@
 //! world is asked as an output ([`Output::Ask`]) and comes back as an input. Where a viewer
 //! stands in its log is the hub's to keep; the session keeps which jobs the socket watches and under which tag.
 
+mod entry;
 mod io;
 mod pace;
 mod viewers;
 
-use self::pace::{Heartbeat, Pace, Strikes};
+use std::sync::Arc;
+
+use self::entry::Entry;
+use self::pace::{Heartbeat, Strikes};
 use self::viewers::Viewers;
+pub use entry::FIRST_MESSAGE_BYTES_MAX;
 pub use io::{Accepted, Ask, Input, Output, SessionOptions, Watched};
 
+use crate::access::{Identity, Pace};
 use crate::event::Position;
 use crate::job::JobId;
 use crate::wire::{
     BadMessage, ClientMessage, Close, Code, Deliver, ErrorMessage, Goodbye, JobAccepted, JobAttach,
-    JobAttached, JobCancelling, JobCreate, JobDetached, Named, ServerMessage, Unseen, Welcome,
+    JobAttached, JobCancelling, JobCreate, JobDetached, NO_SUCH_JOB, Named, ServerMessage, Unseen, Welcome,
 };
 
 /// One client's conversation.
 #[derive(Debug)]
 pub struct Session {
     options: SessionOptions,
+    entry: Entry,
     viewers: Viewers,
     /// Requests that wait for an answer of the world.
     pending: u32,
     pace: Pace,
+    attaches: Pace,
+    controls: Pace,
     strikes: Strikes,
     heartbeat: Heartbeat,
     closed: bool,
@@ -36,12 +45,22 @@ impl Session {
     /// A session whose socket has just been opened.
     pub fn new(options: SessionOptions, now_ms: u64) -> Self {
         let pace = Pace::new(options.limits.messages_per_second_max, now_ms);
+        let attaches = Pace::new(options.attaches_per_second_max, now_ms);
+        let controls = Pace::new(options.control_frames_per_second_max, now_ms);
         let heartbeat = Heartbeat::new(options.heartbeat_ms, now_ms);
+        let entry = Entry::new(
+            Arc::clone(&options.access),
+            options.who.clone(),
+            now_ms + options.auth_timeout_ms,
+        );
         Self {
             options,
+            entry,
             viewers: Viewers::default(),
             pending: 0,
             pace,
+            attaches,
+            controls,
             strikes: Strikes::default(),
             heartbeat,
             closed: false,
@@ -54,6 +73,8 @@ impl Session {
             return Vec::new();
         }
         match input {
+            // One who has not said who it is hears nothing.
+            Input::Opened if self.who().is_none() => Vec::new(),
             Input::Opened => vec![self.welcome()],
             Input::Text(text) => self.text(&text, now_ms),
             Input::Binary => self.binary(now_ms),
@@ -61,6 +82,7 @@ impl Session {
                 self.heartbeat.heard(now_ms);
                 Vec::new()
             }
+            Input::Control => self.control(now_ms),
             Input::Tick => self.tick(now_ms),
             Input::Submitted {
                 reference,
@@ -97,7 +119,15 @@ impl Session {
 
     /// When the session wants its next [`Input::Tick`], ms by the clock of `now_ms`.
     pub fn deadline_ms(&self) -> u64 {
-        self.heartbeat.deadline_ms()
+        let heartbeat = self.heartbeat.deadline_ms();
+        self.entry
+            .deadline_ms()
+            .map_or(heartbeat, |entry| entry.min(heartbeat))
+    }
+
+    /// Who the client is. Nothing is asked of the world before that is known.
+    pub const fn who(&self) -> Option<&Arc<Identity>> {
+        self.entry.who()
     }
 
     fn welcome(&self) -> Output {
@@ -116,6 +146,9 @@ impl Session {
     }
 
     fn tick(&mut self, now_ms: u64) -> Vec<Output> {
+        if self.entry.deadline_ms().is_some_and(|late| late <= now_ms) {
+            return self.turn_away(entry::too_late(self.options.auth_timeout_ms), None);
+        }
         match self.heartbeat.tick(now_ms) {
             pace::Beat::Nothing => Vec::new(),
             pace::Beat::Ping => vec![Output::Ping],
@@ -123,8 +156,25 @@ impl Session {
         }
     }
 
+    fn control(&mut self, now_ms: u64) -> Vec<Output> {
+        self.heartbeat.heard(now_ms);
+        match self.controls.take(now_ms) {
+            Ok(()) => Vec::new(),
+            Err(_) => vec![self.close(Close::Flood)],
+        }
+    }
+
+    /// Says why one who is not known gets no further, and closes.
+    fn turn_away(&mut self, message: String, reference: Option<String>) -> Vec<Output> {
+        let refusal = refuse(Code::Unauthorized, message, None, reference);
+        vec![refusal, self.close(Close::Unauthorized)]
+    }
+
     fn binary(&mut self, now_ms: u64) -> Vec<Output> {
         self.heartbeat.heard(now_ms);
+        if self.who().is_none() {
+            return self.turn_away(entry::NOT_AUTH.to_owned(), None);
+        }
         let message = "this subprotocol speaks text frames; send JSON as text".to_owned();
         let refusal = refuse(Code::BinaryNotSupported, message, None, None);
         if self.strikes.binary() {
@@ -136,21 +186,16 @@ impl Session {
 
     fn text(&mut self, text: &str, now_ms: u64) -> Vec<Output> {
         self.heartbeat.heard(now_ms);
+        if self.who().is_none() {
+            return self.first(text);
+        }
         if let Err(retry_after_ms) = self.pace.take(now_ms) {
             let mean = self.options.limits.messages_per_second_max;
-            let error = ErrorMessage {
-                retry_after_ms: Some(retry_after_ms),
-                ..error(
-                    Code::RateLimited,
-                    format!("more than {mean} messages a second"),
-                    None,
-                    None,
-                )
-            };
-            return self.strike(send(ServerMessage::Error(Box::new(error))), now_ms);
+            let what = format!("more than {mean} messages a second");
+            return self.strike(too_fast(&what, retry_after_ms, None), now_ms);
         }
         match ClientMessage::decode(text).and_then(|message| self.check(message)) {
-            Ok(message) => self.message(message),
+            Ok(message) => self.message(message, now_ms),
             Err(BadMessage {
                 code,
                 path,
@@ -162,6 +207,23 @@ impl Session {
                 let reference = reference.filter(|reference| reference.len() <= limit);
                 self.strike(refuse(code, message, path, reference), now_ms)
             }
+        }
+    }
+
+    /// The first message of one who is not known yet: an `auth`, which is answered by the welcome.
+    fn first(&mut self, text: &str) -> Vec<Output> {
+        match self.entry.first(text) {
+            Ok(()) => vec![self.welcome()],
+            Err(fault) => self.turn_away(fault.to_owned(), None),
+        }
+    }
+
+    /// A token of one who is known already: a socket speaks for one key as long as it lives.
+    fn auth(&mut self, token: &str) -> Vec<Output> {
+        match self.entry.again(token) {
+            Ok(true) => Vec::new(),
+            Ok(false) => vec![refuse(Code::Forbidden, entry::OTHER_KEY.to_owned(), None, None)],
+            Err(_) => self.turn_away(entry::UNKNOWN.to_owned(), None),
         }
     }
 
@@ -177,22 +239,18 @@ impl Session {
     /// The limits on a message's own fields.
     fn check(&self, message: ClientMessage) -> Result<ClientMessage, BadMessage> {
         let limits = &self.options.limits;
-        let (reference, key) = match &message {
-            ClientMessage::Create(create) => (&create.reference, create.idempotency_key.as_deref()),
-            ClientMessage::Attach(attach) => (&attach.reference, None),
-            ClientMessage::Detach(named) | ClientMessage::Cancel(named) | ClientMessage::Get(named) => {
-                (&named.reference, None)
-            }
-            ClientMessage::Auth(_) | ClientMessage::Ping => return Ok(message),
+        let key = match &message {
+            ClientMessage::Create(create) => create.idempotency_key.as_deref(),
+            _ => None,
         };
         let long = |text: Option<&str>, limit: u32| text.is_some_and(|text| text.len() > limit as usize);
         let fault = |path: &str, limit: u32| BadMessage {
             code: Code::BadRequest,
             path: Some(path.to_owned()),
             message: format!("longer than {limit} bytes"),
-            reference: reference.clone(),
+            reference: message.reference().map(str::to_owned),
         };
-        if long(reference.as_deref(), limits.ref_bytes_max) {
+        if long(message.reference(), limits.ref_bytes_max) {
             return Err(fault("/ref", limits.ref_bytes_max));
         }
         if long(key, limits.idempotency_key_bytes_max) {
@@ -201,13 +259,16 @@ impl Session {
         Ok(message)
     }
 
-    fn message(&mut self, message: ClientMessage) -> Vec<Output> {
+    fn message(&mut self, message: ClientMessage, now_ms: u64) -> Vec<Output> {
+        if let Some(missing) = self.entry.missing(&message) {
+            let reference = message.reference().map(str::to_owned);
+            return vec![refuse(Code::Forbidden, missing, None, reference)];
+        }
         match message {
-            // No keys are configured: who can reach the server may use it, and a token changes nothing.
-            ClientMessage::Auth(_) => Vec::new(),
+            ClientMessage::Auth(auth) => self.auth(&auth.token),
             ClientMessage::Ping => vec![send(ServerMessage::Pong)],
             ClientMessage::Create(create) => self.create(*create),
-            ClientMessage::Attach(attach) => self.attach(attach),
+            ClientMessage::Attach(attach) => self.attach(attach, now_ms),
             ClientMessage::Detach(named) => self.detach(named),
             ClientMessage::Cancel(Named { reference, job_id }) => {
                 self.ask(reference, &job_id, |reference, job| Ask::Cancel {
@@ -243,13 +304,18 @@ impl Session {
         })]
     }
 
-    fn attach(&mut self, attach: JobAttach) -> Vec<Output> {
+    fn attach(&mut self, attach: JobAttach, now_ms: u64) -> Vec<Output> {
         let JobAttach {
             reference,
             job_id,
             position,
             deliver,
         } = attach;
+        if let Err(retry_after_ms) = self.attaches.take(now_ms) {
+            let mean = self.options.attaches_per_second_max;
+            let what = format!("more than {mean} attaches a second on one socket");
+            return vec![too_fast(&what, retry_after_ms, reference)];
+        }
         let Ok(job) = job_id.parse() else {
             return vec![not_found(reference)];
         };
@@ -428,11 +494,18 @@ fn refuse(code: Code, message: String, path: Option<String>, reference: Option<S
     ))))
 }
 
+fn too_fast(what: &str, retry_after_ms: u64, reference: Option<String>) -> Output {
+    send(ServerMessage::Error(Box::new(ErrorMessage {
+        retry_after_ms: Some(retry_after_ms),
+        ..error(
+            Code::RateLimited,
+            format!("{what}: wait as told"),
+            None,
+            reference,
+        )
+    })))
+}
+
 fn not_found(reference: Option<String>) -> Output {
-    refuse(
-        Code::NotFound,
-        "no such job here, or it is past its retention".to_owned(),
-        None,
-        reference,
-    )
+    refuse(Code::NotFound, NO_SUCH_JOB.to_owned(), None, reference)
 }

@@ -1,4 +1,4 @@
-//! How fast a client may talk, how often it may err, and whether it is still there.
+//! How often a client may err, and whether it is still there.
 
 use std::collections::VecDeque;
 
@@ -8,38 +8,6 @@ const BAD_MAX: usize = 10;
 const BAD_WINDOW_MS: u64 = 10_000;
 /// Binary frames before the socket is closed.
 const BINARY_MAX: u32 = 3;
-
-/// A token bucket: a mean rate, and a burst of twice a second's worth.
-#[derive(Debug)]
-pub(super) struct Pace {
-    per_second: u64,
-    /// Thousandths of a message that may still be sent.
-    milli: u64,
-    filled_ms: u64,
-}
-
-impl Pace {
-    pub(super) fn new(per_second: u32, now_ms: u64) -> Self {
-        let per_second = u64::from(per_second.max(1));
-        Self {
-            per_second,
-            milli: per_second * 2_000,
-            filled_ms: now_ms,
-        }
-    }
-
-    /// Takes one message, or says how long to wait, ms.
-    pub(super) fn take(&mut self, now_ms: u64) -> Result<(), u64> {
-        let passed = now_ms.saturating_sub(self.filled_ms);
-        self.filled_ms = now_ms;
-        self.milli = (self.milli + passed.saturating_mul(self.per_second)).min(self.per_second * 2_000);
-        if self.milli >= 1_000 {
-            self.milli -= 1_000;
-            return Ok(());
-        }
-        Err((1_000 - self.milli).div_ceil(self.per_second))
-    }
-}
 
 /// Messages that could not be taken.
 #[derive(Debug, Default)]
@@ -115,15 +83,6 @@ impl Heartbeat {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_burst_is_two_seconds_worth_and_refills() {
-        let mut pace = Pace::new(10, 0);
-        assert!((0..20).all(|_| pace.take(0).is_ok()));
-        assert_eq!(pace.take(0), Err(100));
-        assert_eq!(pace.take(100), Ok(()));
-        assert!(pace.take(100).is_err());
-    }
 
     #[test]
     fn strikes_count_within_their_window() {

@@ -7,10 +7,10 @@ use sha2::{Digest, Sha256};
 
 use crate::backend::{Backend, BackendError, Idempotency, Submission, Submitted};
 use crate::clock;
+use crate::compiler::{CompileError, Compiler};
 use crate::event::{Epoch, Position};
 use crate::job::{self, JobId, JobSpec, SpecError, SpecLimits};
-use crate::metrics;
-use crate::schema::{Schema, SchemaError, SchemaLimits, Wrap};
+use crate::schema::{SchemaError, Wrap};
 
 /// How often a submission is sent that the engine does not answer.
 const SENDS_MAX: u32 = 4;
@@ -25,8 +25,6 @@ pub type ModelCheck = Arc<dyn Fn(&str) -> Result<(), Option<String>> + Send + Sy
 pub struct AdmissionOptions {
     /// Bounds on a spec.
     pub spec: SpecLimits,
-    /// Bounds on a schema.
-    pub schema: SchemaLimits,
 }
 
 /// A job that is kept.
@@ -59,6 +57,7 @@ pub struct Refused {
 /// The door jobs come in by.
 pub struct Admission {
     backend: Arc<dyn Backend>,
+    compiler: Arc<Compiler>,
     options: AdmissionOptions,
     offered: ModelCheck,
 }
@@ -73,9 +72,15 @@ impl std::fmt::Debug for Admission {
 
 impl Admission {
     /// A door in front of an engine.
-    pub fn new(backend: Arc<dyn Backend>, options: AdmissionOptions, offered: ModelCheck) -> Self {
+    pub fn new(
+        backend: Arc<dyn Backend>,
+        compiler: Arc<Compiler>,
+        options: AdmissionOptions,
+        offered: ModelCheck,
+    ) -> Self {
         Self {
             backend,
+            compiler,
             options,
             offered,
         }
@@ -91,7 +96,8 @@ impl Admission {
             }),
             None => None,
         };
-        let schema = self.compile(&spec).await?;
+        let wrap = spec.wrap.map(Wrap::from);
+        let schema = self.compiler.admit(&spec.schema, wrap).await.map_err(no_schema)?;
         let submission = Submission {
             id: JobId::new(clock::job_uuid()),
             epoch: Epoch::new(clock::nonce()),
@@ -139,24 +145,6 @@ impl Admission {
         }
         Ok(())
     }
-
-    /// Compiling may take milliseconds: on the blocking pool, so no socket waits for it.
-    async fn compile(&self, spec: &JobSpec) -> Result<Schema, Refused> {
-        let (schema, limits) = (spec.schema.clone(), self.options.schema.clone());
-        let wrap = spec.wrap.map(Wrap::from);
-        let compile = move || Schema::compile_wrapped(&schema, wrap, &limits);
-        let began = clock::now();
-        let compiled = tokio::task::spawn_blocking(compile).await;
-        metrics::all().schema_compile_seconds.took(clock::now() - began);
-        match compiled {
-            Ok(compiled) => compiled.map_err(bad_schema),
-            Err(_) => Err(refuse(
-                "internal",
-                None,
-                "the schema could not be read".to_owned(),
-            )),
-        }
-    }
 }
 
 impl From<job::Wrap> for Wrap {
@@ -192,6 +180,19 @@ fn refuse(code: &'static str, path: Option<&str>, message: String) -> Refused {
 
 fn bad_spec(error: SpecError) -> Refused {
     refuse("bad_request", Some(&error.path), error.message)
+}
+
+fn no_schema(error: CompileError) -> Refused {
+    let message = error.to_string();
+    match error {
+        CompileError::Refused(error) => bad_schema(error),
+        CompileError::TooLong(_) => refuse("schema_too_complex", Some("/schema"), message),
+        CompileError::Busy(wait_ms) => Refused {
+            retry_after_ms: Some(wait_ms.max(1)),
+            ..refuse("unavailable", None, message)
+        },
+        CompileError::Lost => refuse("internal", None, message),
+    }
 }
 
 fn bad_schema(error: SchemaError) -> Refused {

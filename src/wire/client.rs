@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::code::Code;
-use super::strict::Strict;
+use super::limits::DEPTH_MAX;
+use super::strict::{self, Strict};
 use crate::event::Position;
 use crate::job::{JobSpec, Plain};
 
@@ -167,7 +168,15 @@ pub struct BadMessage {
 /// How much of a client's own words a refusal repeats, in bytes.
 const TOLD_BYTES_MAX: usize = 512;
 
-const TYPES: &str = "auth, job.create, job.attach, job.detach, job.cancel, job.get, ping";
+const TYPES: [&str; 7] = [
+    "auth",
+    "job.create",
+    "job.attach",
+    "job.detach",
+    "job.cancel",
+    "job.get",
+    "ping",
+];
 
 impl ClientMessage {
     /// Reads a text frame.
@@ -182,7 +191,8 @@ impl ClientMessage {
                 } else {
                     "`type` is missing"
                 };
-                return Err(bad("/type", &format!("{given}: one of {TYPES}"), reference));
+                let known = TYPES.join(", ");
+                return Err(bad("/type", &format!("{given}: one of {known}"), reference));
             }
         };
         let told = reference.clone();
@@ -195,18 +205,24 @@ impl ClientMessage {
             "job.get" => read(members).map(Self::Get),
             "ping" => read(members).map(|Bare {}| Self::Ping),
             other => {
-                let shown: String = other.chars().take(64).collect();
-                Err(bad(
-                    "/type",
-                    &format!("unknown type {shown:?}: one of {TYPES}"),
-                    reference,
-                ))
+                let fault = strict::unknown("type", other, &TYPES);
+                Err(bad("/type", &fault.to_string(), reference))
             }
         }
         .map_err(|mut fault| {
             fault.reference = told;
             fault
         })
+    }
+
+    /// The message's `ref`, if it has one.
+    pub fn reference(&self) -> Option<&str> {
+        match self {
+            Self::Create(create) => create.reference.as_deref(),
+            Self::Attach(attach) => attach.reference.as_deref(),
+            Self::Detach(named) | Self::Cancel(named) | Self::Get(named) => named.reference.as_deref(),
+            Self::Auth(_) | Self::Ping => None,
+        }
     }
 
     /// The message as text, for clients.
@@ -254,9 +270,14 @@ fn object(text: &str) -> Result<Map<String, Json>, BadMessage> {
             "this is JSON of another type".to_owned(),
         )),
         Err(error) => {
-            let deep = error.is_syntax() && error.to_string().starts_with("recursion limit");
-            let code = if deep { Code::TooDeep } else { Code::BadJson };
-            Err(no_object(code, error.to_string()))
+            if error.is_syntax() && error.to_string().starts_with("recursion limit") {
+                let (line, column) = (error.line(), error.column());
+                let told = format!(
+                    "it nests more than {DEPTH_MAX} deep at line {line} column {column}: put inner parts beside each other"
+                );
+                return Err(no_object(Code::TooDeep, told));
+            }
+            Err(no_object(Code::BadJson, error.to_string()))
         }
     }
 }

@@ -1,5 +1,8 @@
 //! The table of codes: what went wrong, and what the client should do about it.
 
+/// What is told of a job that is unknown, past its retention, or another tenant's: of all three the same.
+pub const NO_SUCH_JOB: &str = "no such job here, or it is past its retention";
+
 /// A code in an `error` message or an HTTP problem. The words are stable.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs, reason = "the table below gives each its meaning")]
@@ -10,7 +13,11 @@ pub enum Code {
     BinaryNotSupported,
     UnsupportedSubprotocol,
     OriginNotAllowed,
+    HostNotAllowed,
+    Unauthorized,
+    Forbidden,
     RateLimited,
+    TooManyConnections,
     TooManyPending,
     TooManyViewers,
     NotFound,
@@ -94,11 +101,39 @@ const TABLE: &[Row] = &[
         "A web page of another origin asks.",
     ),
     row(
+        Code::HostNotAllowed,
+        "host_not_allowed",
+        421,
+        false,
+        "The request names a host that this server is not.",
+    ),
+    row(
+        Code::Unauthorized,
+        "unauthorized",
+        401,
+        false,
+        "No key, or one that is not known here.",
+    ),
+    row(
+        Code::Forbidden,
+        "forbidden",
+        403,
+        false,
+        "The key lacks the scope; the message names it.",
+    ),
+    row(
         Code::RateLimited,
         "rate_limited",
         429,
         true,
-        "Too many messages; wait `retry_after_ms`.",
+        "Too many messages, submits, attaches or upgrades; wait `retry_after_ms`.",
+    ),
+    row(
+        Code::TooManyConnections,
+        "too_many_connections",
+        429,
+        true,
+        "As many connections from this address as may be; close one.",
     ),
     row(
         Code::TooManyPending,
@@ -262,7 +297,7 @@ impl Code {
 }
 
 /// Why a socket is closed. 3000–3499 and 4000–4499 tell a client to reconnect, as 1001, 1012 and 1013 do; the
-/// others tell it not to.
+/// others tell it not to, and neither does 4401, which another try would meet again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Close {
     /// The client closed.
@@ -277,6 +312,8 @@ pub enum Close {
     NotUtf8,
     /// Rules broken again and again.
     Policy,
+    /// More fragments or control frames than anyone needs.
+    Flood,
     /// A message over the limit.
     TooLarge,
     /// Our fault.
@@ -285,27 +322,31 @@ pub enum Close {
     Restart,
     /// The client reads too slowly: reconnect.
     Slow,
+    /// No key, none in time, or one that is not known.
+    Unauthorized,
 }
 
 impl Close {
     /// Every way a server closes, by number.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Normal,
         Self::Silent,
         Self::Protocol,
         Self::Unsupported,
         Self::NotUtf8,
         Self::Policy,
+        Self::Flood,
         Self::TooLarge,
         Self::Internal,
         Self::Restart,
         Self::Slow,
+        Self::Unauthorized,
     ];
 
     /// Whether a client that is closed with `number` should come back by itself. 1006 is what a client's own library
     /// says where the connection was lost.
     pub const fn invites_back(number: u16) -> bool {
-        matches!(number, 1001 | 1006 | 1012 | 1013 | 3000..=3499 | 4000..=4499)
+        matches!(number, 1001 | 1006 | 1012 | 1013 | 3000..=3499 | 4000..=4400 | 4402..=4499)
     }
 
     /// The number (RFC 6455 §7.4, and the registry of close codes).
@@ -316,11 +357,12 @@ impl Close {
             Self::Protocol => 1002,
             Self::Unsupported => 1003,
             Self::NotUtf8 => 1007,
-            Self::Policy => 1008,
+            Self::Policy | Self::Flood => 1008,
             Self::TooLarge => 1009,
             Self::Internal => 1011,
             Self::Restart => 1012,
             Self::Slow => 1013,
+            Self::Unauthorized => 4401,
         }
     }
 
@@ -333,10 +375,12 @@ impl Close {
             Self::Unsupported => "text frames only",
             Self::NotUtf8 => "text must be UTF-8",
             Self::Policy => "too many bad messages",
+            Self::Flood => "too many frames",
             Self::TooLarge => "message over the limit",
             Self::Internal => "internal error",
             Self::Restart => "going down, reconnect",
             Self::Slow => "read too slowly, reconnect",
+            Self::Unauthorized => "unauthorized",
         }
     }
 }

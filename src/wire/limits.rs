@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The deepest that a message may nest: what the JSON reader takes.
+pub(super) const DEPTH_MAX: u32 = 127;
+
 /// What a client must keep to, and what it is kept to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Limits {
@@ -29,7 +32,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message_bytes_max: 1024 * 1024,
-            depth_max: 127,
+            depth_max: DEPTH_MAX,
             viewers_max: 64,
             pending_max: 32,
             messages_per_second_max: 50,

@@ -13,7 +13,7 @@ pub use client::{
     Auth, BadMessage, Bigints, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen,
     decode_request,
 };
-pub use code::{Close, Code};
+pub use code::{Close, Code, NO_SUCH_JOB};
 pub use limits::Limits;
 pub use query::decode_events_query;
 pub use server::{

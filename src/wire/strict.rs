@@ -3,9 +3,16 @@
 //! Derived readers take an array for an object, its items for the members in order, and an object for a word.
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, Unexpected, Visitor,
+};
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Value as Json};
+
+use crate::nearest;
+
+/// How much of a word that is not known comes back, in characters.
+const SHOWN_MAX: usize = 64;
 
 /// A value that is read to the letter.
 pub(super) struct Strict(pub(super) Json);
@@ -63,23 +70,30 @@ impl<'de> Deserializer<'de> for Strict {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        match &self.0 {
-            Json::Object(_) => self.deserialize_any(visitor),
-            other => Err(Error::invalid_type(unexpected(other), &"an object")),
+        match self.0 {
+            Json::Object(members) => visitor.visit_map(Members {
+                left: members.into_iter(),
+                value: None,
+                fields,
+            }),
+            other => Err(Error::invalid_type(unexpected(&other), &"an object")),
         }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
         match self.0 {
-            Json::String(word) => visitor.visit_enum(word.into_deserializer()),
+            Json::String(word) if variants.contains(&word.as_str()) => {
+                visitor.visit_enum(word.into_deserializer())
+            }
+            Json::String(word) => Err(unknown("word", &word, variants)),
             other => Err(Error::invalid_type(unexpected(&other), &"a word")),
         }
     }
@@ -88,4 +102,42 @@ impl<'de> Deserializer<'de> for Strict {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
         seq tuple tuple_struct map identifier ignored_any
     }
+}
+
+/// The members of an object that the protocol knows.
+struct Members {
+    left: serde_json::map::IntoIter,
+    value: Option<Json>,
+    fields: &'static [&'static str],
+}
+
+impl<'de> MapAccess<'de> for Members {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        let Some((name, value)) = self.left.next() else {
+            return Ok(None);
+        };
+        self.value = Some(value);
+        let shown = name.clone();
+        // The reader refuses no name but those it does not know.
+        let name = seed.deserialize(name.into_deserializer());
+        name.map(Some)
+            .map_err(|_: Error| unknown("member", &shown, self.fields))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+        match self.value.take() {
+            Some(value) => seed.deserialize(Strict(value)),
+            None => Err(Error::custom("a value was asked for before its name")),
+        }
+    }
+}
+
+pub(super) fn unknown(what: &str, given: &str, known: &[&str]) -> Error {
+    let shown: String = given.chars().take(SHOWN_MAX).collect();
+    let hint = nearest::hint(given, known);
+    let known = known.join(", ");
+    let hint = if hint.is_empty() { "," } else { &hint };
+    Error::custom(format_args!("unknown {what} {shown:?}{hint} known are {known}"))
 }

@@ -19,11 +19,11 @@ use tokio::task::JoinSet;
 use self::lease::{Holding, Leases, Signal};
 use crate::backend::{Backend, Claim};
 use crate::clock;
+use crate::compiler::Compiler;
 use crate::event::{End, EndError, Epoch, Timings};
 use crate::job::{LeaseTimes, Outcome, Usage, backoff_ms};
 use crate::llm::Providers;
 use crate::partial;
-use crate::schema::SchemaLimits;
 
 /// Bounds and times of a worker.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,8 +42,6 @@ pub struct WorkerOptions {
     pub rate_limit_wait_max: Duration,
     /// How long running jobs may go on once the worker goes down.
     pub drain: Duration,
-    /// Bounds on schemas; the same as admission's.
-    pub schema: SchemaLimits,
     /// How much an answer may ask of the parser, unless the job says less or more.
     pub draft: partial::Limits,
 }
@@ -58,7 +56,6 @@ impl Default for WorkerOptions {
             rate_limit_wait: Duration::from_secs(2),
             rate_limit_wait_max: Duration::from_secs(60),
             drain: Duration::from_secs(20),
-            schema: SchemaLimits::default(),
             draft: partial::Limits::default(),
         }
     }
@@ -68,6 +65,7 @@ impl Default for WorkerOptions {
 pub struct Worker {
     backend: Arc<dyn Backend>,
     providers: Arc<Providers>,
+    compiler: Arc<Compiler>,
     options: WorkerOptions,
     leases: Arc<Leases>,
 }
@@ -82,10 +80,16 @@ impl std::fmt::Debug for Worker {
 
 impl Worker {
     /// A worker that does nothing yet.
-    pub fn new(backend: Arc<dyn Backend>, providers: Arc<Providers>, options: WorkerOptions) -> Arc<Self> {
+    pub fn new(
+        backend: Arc<dyn Backend>,
+        providers: Arc<Providers>,
+        compiler: Arc<Compiler>,
+        options: WorkerOptions,
+    ) -> Arc<Self> {
         Arc::new(Self {
             backend,
             providers,
+            compiler,
             options,
             leases: Arc::default(),
         })

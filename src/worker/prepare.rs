@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::compiler::{CompileError, Compiler};
 use crate::job::{JobSpec, LenientChoice, Message, ModeChoice, Role};
 use crate::llm::{Carrier, Provider, Providers, Request, Sampling};
 use crate::partial::{Draft, DraftOptions, Lenient, Limits, Mode};
 use crate::schema::dialect::{self, Dialect};
-use crate::schema::{Closing, Schema, SchemaError, SchemaLimits, Wrap};
+use crate::schema::{Closing, Schema, Wrap};
 
 /// What every attempt of a delivery shares.
 pub(super) struct Prepared {
@@ -27,37 +28,19 @@ pub(super) struct Unfit {
 pub(super) async fn prepare(
     spec: Arc<JobSpec>,
     providers: &Providers,
-    limits: SchemaLimits,
+    compiler: &Compiler,
     draft: Limits,
 ) -> Result<Prepared, Unfit> {
     let provider = providers.resolve(&spec.model).map_err(|unknown| Unfit {
         code: "unknown_model",
         message: unknown.to_string(),
     })?;
-    let given = Arc::clone(&spec);
     let wrap = spec.wrap.map(Wrap::from);
-    let compiled = tokio::task::spawn_blocking(move || {
-        let schema = Schema::compile_wrapped(&given.schema, wrap, &limits)?;
-        // The first is made here, with the checks that all share: that takes as long as compiling.
-        schema.closing();
-        Ok::<_, SchemaError>(schema)
-    })
-    .await;
-    let schema = match compiled {
-        Ok(Ok(schema)) => Arc::new(schema),
-        Ok(Err(error)) => {
-            return Err(Unfit {
-                code: error.code.code(),
-                message: error.message,
-            });
-        }
-        Err(_) => {
-            return Err(Unfit {
-                code: "internal",
-                message: "the schema could not be read".to_owned(),
-            });
-        }
-    };
+    let schema = compiler.compile(&spec.schema, wrap).await.map_err(unfit)?;
+    let checked = Arc::clone(&schema);
+    // The first is made here, with the checks that all share: that takes as long as compiling.
+    let checks = tokio::task::spawn_blocking(move || checked.closing()).await;
+    checks.map_err(|_| unfit(CompileError::Lost))?;
     let dialect = dialect::fitting(&schema, wanted(spec.mode, &provider));
     let request = request(&spec, &schema, dialect);
     let draft = draft_options(&spec, &schema, dialect, &request, draft);
@@ -68,6 +51,19 @@ pub(super) async fn prepare(
         request,
         draft,
     })
+}
+
+fn unfit(error: CompileError) -> Unfit {
+    match error {
+        CompileError::Refused(error) => Unfit {
+            code: error.code.code(),
+            message: error.message,
+        },
+        CompileError::TooLong(_) | CompileError::Busy(_) | CompileError::Lost => Unfit {
+            code: "internal",
+            message: error.to_string(),
+        },
+    }
 }
 
 fn wanted(mode: ModeChoice, provider: &Provider) -> Dialect {

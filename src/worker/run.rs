@@ -66,7 +66,7 @@ async fn see_through(worker: &Worker, claim: Claim, signal: watch::Receiver<Sign
     let prepared = prepare(
         Arc::clone(&claim.spec),
         &worker.providers,
-        worker.options.schema.clone(),
+        &worker.compiler,
         worker.options.draft,
     )
     .await;

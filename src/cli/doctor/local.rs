@@ -107,7 +107,11 @@ async fn taken(options: &ServerOptions) -> Finding {
             format!("a livedraft server answers on {bind} already"),
             way_out,
         ),
-        Err(_) => Finding::fail("address", format!("something else listens on {bind}"), way_out),
+        Err(error) => Finding::fail(
+            "address",
+            format!("something else listens on {bind} ({error})"),
+            way_out,
+        ),
     }
 }
 
