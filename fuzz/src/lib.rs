@@ -5,6 +5,8 @@
 pub mod event;
 #[path = "../../src/job/mod.rs"]
 pub mod job;
+#[path = "../../src/nearest.rs"]
+pub mod nearest;
 #[path = "../../src/partial/mod.rs"]
 pub mod partial;
 #[path = "../../src/wire/mod.rs"]
