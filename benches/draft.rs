@@ -157,12 +157,14 @@ fn frame_tokens(document: &str, guide: Option<Arc<dyn Guide>>) {
     for (seq, token) in document.as_bytes().chunks(TOKEN_BYTES).enumerate() {
         draft.feed(black_box(token));
         draft.flush(&mut encoder);
-        let open = draft.open_paths();
-        let moved = open != at;
+        let moved = !draft.is_open_at(&at);
         if encoder.is_empty() && !moved {
             continue;
         }
-        let places = moved.then(|| encoder.places(&open));
+        if moved {
+            at = draft.open_paths();
+        }
+        let places = moved.then(|| encoder.places(&at));
         black_box(patch::encode(
             job.tag(),
             seq as u64,
@@ -170,7 +172,6 @@ fn frame_tokens(document: &str, guide: Option<Arc<dyn Guide>>) {
             places.as_deref(),
         ));
         encoder.clear();
-        at = open;
     }
     draft.finish();
 }

@@ -295,6 +295,12 @@ impl Case {
         }
         assert_eq!(told.folded.value, draft.value(), "{}: folded ops", self.name);
         let open = draft.open_paths();
+        assert!(draft.is_open_at(&open), "{}: {open:?}", self.name);
+        assert!(
+            !draft.is_open_at(&["/elsewhere".to_owned(), open.concat()]),
+            "{}",
+            self.name
+        );
         let Places(written) = serde_json::from_str(&told.encoder.places(&open)).expect("places");
         let read = whole_paths(told.folded.cursor.as_deref(), written).expect("they fit the cursor");
         assert_eq!(read, open, "{}: open places", self.name);

@@ -40,16 +40,17 @@ fn frames(document: &str, tokens: usize) -> (usize, usize) {
     for chunk in document.as_bytes().chunks(tokens * TOKEN_BYTES) {
         draft.feed(chunk);
         draft.flush(&mut encoder);
-        let open = draft.open_paths();
-        let moved = open != at;
+        let moved = !draft.is_open_at(&at);
         if encoder.is_empty() && !moved {
             continue;
         }
         count += 1;
-        let places = moved.then(|| encoder.places(&open));
+        if moved {
+            at = draft.open_paths();
+        }
+        let places = moved.then(|| encoder.places(&at));
         bytes += patch::encode(job.tag(), count as u64, encoder.ops(), places.as_deref()).len();
         encoder.clear();
-        at = open;
     }
     (bytes, count)
 }

@@ -270,6 +270,19 @@ impl Draft {
         }
     }
 
+    /// Whether these are the [`open_paths`](Self::open_paths): asked behind each flush, so it costs no memory there.
+    pub fn is_open_at(&self, paths: &[String]) -> bool {
+        let spine = &self.machine.spine;
+        let same = match (&self.items, paths) {
+            (Some(items), _) => items.open_paths() == paths,
+            (None, []) => !spine.is_open(),
+            (None, [only]) => spine.is_open_at(only),
+            (None, _) => false,
+        };
+        debug_assert_eq!(same, self.open_paths() == paths);
+        same
+    }
+
     /// What was skipped since the last call, in order.
     pub fn take_notes(&mut self) -> Vec<Note> {
         let search = self.search.as_mut();

@@ -441,6 +441,27 @@ impl Spine {
         Some(self.pointer[..end].to_owned())
     }
 
+    /// Whether anything is open that is seen.
+    pub(super) fn is_open(&self) -> bool {
+        self.leaf == Leaf::Shown || self.seen_frames() > 0
+    }
+
+    /// Whether that pointer is this one; looks without memory where it can.
+    pub(super) fn is_open_at(&self, path: &str) -> bool {
+        if self.leaf == Leaf::Shown {
+            // Behind a flush that told the string, the pointer is its own.
+            let pointed = self.text_told.is_some() && !self.changed;
+            return if pointed {
+                self.pointer == path
+            } else {
+                self.value_path() == path
+            };
+        }
+        let deepest = self.seen_frames().checked_sub(1);
+        let frame = deepest.and_then(|deepest| self.frames.get(deepest));
+        frame.is_some_and(|frame| self.pointer[..frame.path_end] == *path)
+    }
+
     /// A clone of what is seen.
     pub(super) fn value(&self) -> Option<Value> {
         let leaf = (self.leaf == Leaf::Shown).then(|| Value::String(self.text.clone()));

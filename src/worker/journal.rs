@@ -127,17 +127,18 @@ impl Journal {
     /// the flush before, and unset once that is written.
     pub(super) fn flush(&mut self, draft: &mut Draft, raw: &str, anew: &mut bool) -> Option<InFlight> {
         draft.flush(&mut self.encoder);
-        let at = draft.open_paths();
-        let moved = at != self.fold.at;
+        let moved = !draft.is_open_at(&self.fold.at);
         if self.encoder.is_empty() && !moved {
             return None;
         }
         let first = self.record.changed_ms.is_none();
         self.record.changed_ms.get_or_insert_with(clock::now_ms);
-        let places = moved.then(|| self.encoder.places(&at));
+        if moved {
+            self.fold.at = draft.open_paths();
+        }
+        let places = moved.then(|| self.encoder.places(&self.fold.at));
         let frame = patch::encode(self.tag, self.next().seq, self.encoder.ops(), places.as_deref());
         self.encoder.clear();
-        self.fold.at = at;
         self.fold.cursor = self.encoder.cursor().map(str::to_owned);
         self.told = true;
         self.tail_bytes += frame.len();
