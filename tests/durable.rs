@@ -216,6 +216,27 @@ async fn an_end_is_told_once_it_is_stored_and_not_before() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_cancelled_before_it_is_stored_is_never_in_line() {
+    let folder = Folder::new("early");
+    let engine = Arc::new(folder.engine().await);
+    let (early, later) = (submission(None), submission(None));
+    // Both steps are taken before the writer has had its turn.
+    let (kept, cancelled) = tokio::join!(engine.submit(early.clone()), engine.cancel(early.id, epoch()));
+    assert!(matches!(kept.unwrap(), Submitted::New { .. }));
+    assert_eq!(cancelled.unwrap(), Some(Cancelled::Now));
+    engine.submit(later.clone()).await.unwrap();
+    assert_eq!(engine.stats().await.unwrap().queued, 1);
+    assert_eq!(claimed(&engine).await.id, later.id);
+    let reading = engine.read(early.id, None).await.unwrap().unwrap();
+    let ends = reading
+        .tail
+        .iter()
+        .filter(|entry| matches!(entry.event, Event::End(_)));
+    assert_eq!(ends.count(), 1);
+    engine.close().await;
+}
+
+#[tokio::test]
 async fn a_full_folder_refuses_jobs_and_still_lets_them_end() {
     let folder = Folder::new("full");
     let options = StoreOptions {

@@ -13,21 +13,22 @@ const PERIOD: Duration = Duration::from_millis(500);
 /// How often the archive lets go of what is past its retention.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
-/// Moves what the outbox holds until `going_down` says so, and then once more.
-pub async fn run(archive: Archive, mut going_down: watch::Receiver<bool>) {
+/// Moves what the outbox holds until the sender of `working` is gone, and then once more: jobs still end while the
+/// server goes down.
+pub async fn run(archive: Archive, mut working: watch::Receiver<bool>) {
     let mut forget_at = clock::now();
     loop {
-        let down = *going_down.borrow();
+        let done = working.has_changed().is_err();
         if clock::now() >= forget_at {
             forget_at = clock::now() + FORGET_EVERY;
             told(until_done(|| archive.forget(clock::now_ms())).await);
         }
         told(until_done(|| archive.drain()).await);
-        if down {
+        if done {
             return;
         }
         tokio::select! {
-            _ = going_down.changed() => {}
+            _ = working.changed() => {}
             () = clock::sleep(PERIOD) => {}
         }
     }

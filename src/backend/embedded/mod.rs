@@ -145,9 +145,12 @@ impl Embedded {
 
     fn step<T>(&self, step: impl FnOnce(&mut State, u64, &mut Written) -> T) -> T {
         let mut written = Vec::new();
-        let answer = self.lock().step(step, &mut written);
+        let (answer, urgent) = {
+            let mut inner = self.lock();
+            (inner.step(step, &mut written), inner.state.is_urgent())
+        };
         witness_all(&written);
-        self.wake();
+        self.wake(urgent);
         answer
     }
 
@@ -159,26 +162,25 @@ impl Embedded {
         waits: impl FnOnce(&T) -> Option<JobId>,
     ) -> Result<T, BackendError> {
         let mut written = Vec::new();
-        let (answer, kept) = {
+        let (answer, kept, urgent) = {
             let mut inner = self.lock();
             let answer = inner.step(step, &mut written);
             let job = waits(&answer).unwrap_or(job);
             let round = inner.state.round_of(job);
             let kept = round.map(|round| inner.waiters.wait(job, round));
-            (answer, kept)
+            (answer, kept, inner.state.is_urgent())
         };
         witness_all(&written);
-        self.wake();
+        self.wake(urgent);
         if let Some(kept) = kept {
             stored(kept).await?;
         }
         Ok(answer)
     }
 
-    fn wake(&self) {
-        if let Some(durable) = &self.durable
-            && self.lock().state.is_urgent()
-        {
+    /// Wakes the writer where a step has left something urgent.
+    fn wake(&self, urgent: bool) {
+        if let Some(durable) = self.durable.as_ref().filter(|_| urgent) {
             durable.writing.wake.notify_one();
         }
     }
@@ -358,7 +360,7 @@ impl JobQueue for Embedded {
             (reaped, ended.into_iter().map(wait).collect::<Vec<_>>())
         };
         witness_all(&written);
-        self.wake();
+        self.wake(reaped.ended > 0);
         for kept in kept {
             stored(kept).await?;
         }

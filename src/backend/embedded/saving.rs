@@ -10,7 +10,7 @@ use super::log::JobLog;
 use super::row::JobRow;
 use super::state::{State, Written};
 use crate::event::{Entry, Fold, Position};
-use crate::job::{JobId, JobSpec};
+use crate::job::{JobId, JobSpec, JobState};
 
 /// What the store has of a job.
 #[derive(Clone, Debug, Default)]
@@ -125,7 +125,7 @@ impl State {
     pub(super) fn is_urgent(&self) -> bool {
         self.touched
             .as_ref()
-            .is_some_and(|touched| !touched.now.is_empty() || !touched.forgotten.is_empty())
+            .is_some_and(|touched| !touched.now.is_empty())
     }
 
     /// The round of writing in which an urgent change of a job is stored; `None` where nothing is to be waited for.
@@ -166,10 +166,11 @@ impl State {
         let mut ids = std::mem::take(&mut touched.now);
         touched.taken.clone_from(&ids);
         touched.round += 1;
+        let mut forgotten = Vec::new();
         if all {
             ids.append(&mut touched.soon);
+            forgotten.append(&mut touched.forgotten);
         }
-        let forgotten = std::mem::take(&mut touched.forgotten);
         let unsaved = ids.into_iter().filter_map(|id| self.unsaved_job(id)).collect();
         (unsaved, forgotten)
     }
@@ -259,8 +260,13 @@ impl State {
     fn let_in(&mut self, id: JobId, written: &mut Written) {
         let Some(row) = self.jobs.get(&id) else { return };
         self.arriving -= 1;
-        written.extend(row.log.behind(0).map(|entry| (id, Arc::clone(entry))));
-        self.ready.push_back(id);
+        let told = row.log.told().seq;
+        let entries = row.log.behind(0).filter(|entry| entry.position.seq <= told);
+        written.extend(entries.map(|entry| (id, Arc::clone(entry))));
+        // A cancel may have come first.
+        if row.state == JobState::Queued {
+            self.ready.push_back(id);
+        }
     }
 
     fn tell_end(&mut self, id: JobId, written: &mut Written) {
