@@ -79,6 +79,15 @@ pub struct RawChange {
     pub text: String,
 }
 
+/// A stored piece of raw text.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RawRow {
+    /// Its place behind the others.
+    pub part: i64,
+    /// The text.
+    pub text: String,
+}
+
 /// What has changed of a job since it was last stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JobChange {
@@ -131,8 +140,8 @@ pub struct StoredJob {
     pub snapshot: String,
     /// The tail behind it.
     pub entries: Vec<EntryRow>,
-    /// The raw text of the running attempt, and in how many pieces it lies.
-    pub raw: (String, i64),
+    /// The raw text of the running attempt, in its pieces.
+    pub raw: Vec<RawRow>,
 }
 
 impl Store {
@@ -163,32 +172,39 @@ impl Store {
     /// Everything the engine had stored, in the order of submission.
     ///
     /// # Errors
-    /// The database cannot be read.
+    /// The database cannot be read, or holds parts of a job and not the others.
     pub async fn jobs(&self) -> Result<Vec<StoredJob>, StoreError> {
-        let mut entries = self.entries().await?;
-        let mut raw = self.raw().await?;
+        let unreadable = |error| StoreError::open(&self.place, &error);
+        let mut entries = self.entries().await.map_err(unreadable)?;
+        let mut raw = self.raw().await.map_err(unreadable)?;
         let rows = sqlx::query(
             "SELECT j.id, j.tenant, j.spec, j.shape, j.idempotency_key, j.request_sha256, j.submitted_ms, r.*, s.fold \
-             FROM engine_jobs j JOIN engine_runs r ON r.job = j.id JOIN engine_snapshots s ON s.job = j.id \
+             FROM engine_jobs j LEFT JOIN engine_runs r ON r.job = j.id LEFT JOIN engine_snapshots s ON s.job = j.id \
              ORDER BY j.submitted_ms, j.id",
         )
         .fetch_all(&self.readers)
-        .await?;
-        let stored = rows.iter().map(|row| {
-            let job: String = row.try_get("id")?;
-            Ok(StoredJob {
-                fixed: JobRow::from_row(row)?,
-                run: RunRow::from_row(row)?,
-                snapshot: row.try_get("fold")?,
+        .await
+        .map_err(unreadable)?;
+        let mut stored = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let job: String = row.try_get("id").map_err(unreadable)?;
+            let whole = |error: sqlx::Error| self.damaged(format!("job {job}: {error}"));
+            stored.push(StoredJob {
+                fixed: JobRow::from_row(row).map_err(whole)?,
+                run: RunRow::from_row(row).map_err(whole)?,
+                snapshot: row.try_get("fold").map_err(whole)?,
                 entries: entries.remove(&job).unwrap_or_default(),
                 raw: raw.remove(&job).unwrap_or_default(),
                 job,
-            })
-        });
-        stored.collect()
+            });
+        }
+        match entries.keys().chain(raw.keys()).next() {
+            Some(job) => Err(self.damaged(format!("job {job}: parts of it are there, and it is not"))),
+            None => Ok(stored),
+        }
     }
 
-    async fn entries(&self) -> Result<HashMap<String, Vec<EntryRow>>, StoreError> {
+    async fn entries(&self) -> Result<HashMap<String, Vec<EntryRow>>, sqlx::Error> {
         let rows = sqlx::query("SELECT * FROM engine_entries ORDER BY job, seq")
             .fetch_all(&self.readers)
             .await?;
@@ -206,15 +222,17 @@ impl Store {
         Ok(found)
     }
 
-    async fn raw(&self) -> Result<HashMap<String, (String, i64)>, StoreError> {
-        let rows = sqlx::query("SELECT job, text FROM engine_raw ORDER BY job, part")
+    async fn raw(&self) -> Result<HashMap<String, Vec<RawRow>>, sqlx::Error> {
+        let rows = sqlx::query("SELECT job, part, text FROM engine_raw ORDER BY job, part")
             .fetch_all(&self.readers)
             .await?;
-        let mut found: HashMap<String, (String, i64)> = HashMap::new();
+        let mut found: HashMap<String, Vec<RawRow>> = HashMap::new();
         for row in rows {
-            let (text, parts) = found.entry(row.try_get("job")?).or_default();
-            text.push_str(row.try_get("text")?);
-            *parts += 1;
+            let piece = RawRow {
+                part: row.try_get("part")?,
+                text: row.try_get("text")?,
+            };
+            found.entry(row.try_get("job")?).or_default().push(piece);
         }
         Ok(found)
     }

@@ -12,7 +12,7 @@ mod error;
 mod folder;
 mod migrate;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -79,6 +79,8 @@ pub struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
     folder: Option<Folder>,
+    /// The database's file, for words.
+    place: PathBuf,
 }
 
 impl Store {
@@ -108,10 +110,12 @@ impl Store {
                 .map_err(|error| StoreError::open(place, &error))?,
             None => writer.clone(),
         };
+        let place = place.to_owned();
         Ok(Self {
             writer,
             readers,
             folder,
+            place,
         })
     }
 
@@ -120,16 +124,23 @@ impl Store {
         self.folder.is_some()
     }
 
+    /// What it holds cannot be: the file is not what was written.
+    pub fn damaged(&self, what: String) -> StoreError {
+        StoreError::Damaged {
+            file: self.place.clone(),
+            what,
+        }
+    }
+
     /// Gives up the reserve, so that a full disk has room for the ends of jobs; false if there is none any more.
     pub fn free_reserve(&self) -> bool {
         self.folder.as_ref().is_some_and(Folder::free_reserve)
     }
 
-    /// Takes the reserve again where there is room for it.
-    pub fn restore_reserve(&self) {
-        if let Some(folder) = &self.folder {
-            folder.restore_reserve();
-        }
+    /// Whether the reserve is there, or was taken again just now; while it is not, what room there is belongs to the
+    /// ends of jobs.
+    pub fn has_reserve(&self) -> bool {
+        self.folder.as_ref().is_none_or(Folder::has_reserve)
     }
 
     /// Closes the database in order: what its log holds is moved into its file.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::log::JobLog;
 use super::row::JobRow;
 use super::saving::{Stored, Unsaved};
-use crate::backend::{BackendError, JobFacts};
+use crate::backend::JobFacts;
 use crate::event::{self, Ended, Entry, Epoch, Fold, Position, Record};
 use crate::job::{JobId, JobState};
-use crate::store::engine::{self as rows, EntryRow, JobChange, RawChange, RunRow, StoredJob};
+use crate::store::engine::{self as rows, EntryRow, JobChange, RawChange, RawRow, RunRow, StoredJob};
 
 /// What changes in the store.
 pub(super) fn change(unsaved: &Unsaved) -> Result<JobChange, serde_json::Error> {
@@ -110,10 +110,10 @@ fn entry_row(entry: &Entry) -> Result<EntryRow, serde_json::Error> {
     })
 }
 
-/// A job as it was stored.
-pub(super) fn read(job: StoredJob) -> Result<(JobId, JobRow), BackendError> {
+/// A job as it was stored; what cannot be one is told in words.
+pub(super) fn read(job: StoredJob) -> Result<(JobId, JobRow), String> {
     let what = job.job.clone();
-    read_job(job).map_err(|error| BackendError::Corrupt(format!("job {what}: {error}")))
+    read_job(job).map_err(|error| format!("job {what}: {error}"))
 }
 
 type Unreadable = Box<dyn std::error::Error + Send + Sync>;
@@ -141,7 +141,17 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
         epoch: run.epoch.parse()?,
         seq: count(run.seq),
     };
+    follows(at, &tail, last)?;
     let log = JobLog::stored(serde_json::from_str(&run.lineage)?, last, fold, tail);
+    let state = state(&run.state)?;
+    if state.is_end() != log.end().is_some() {
+        return Err(format!("it is {state}, and its log says otherwise").into());
+    }
+    if !state.is_end() && fixed.spec.is_empty() {
+        return Err("it has not ended, and what it asks for is gone".into());
+    }
+    let raw_parts = raw.len();
+    let raw = read_raw(raw)?;
     let request = fixed
         .key
         .as_ref()
@@ -157,7 +167,7 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
             },
             key: fixed.key.map(|(key, _)| (tenant, key.into())),
             request,
-            state: state(&run.state)?,
+            state,
             token: None,
             until_ms: count(run.until_ms),
             claims: small(run.claims),
@@ -174,16 +184,43 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
                 fixed: true,
                 seq: last.seq,
                 snapshot: Some(at),
-                raw_len: raw.0.len(),
-                raw_parts: raw.1,
+                raw_len: raw.len(),
+                raw_parts: i64::try_from(raw_parts)?,
                 raw_restarts: false,
                 end: run.ended_ms.is_some(),
                 behind_bytes: 0,
             },
             log,
-            raw: raw.0,
+            raw,
         },
     ))
+}
+
+/// Whether a tail goes from where it begins to where the log ends, without a hole.
+fn follows(from: Position, tail: &[Entry], last: Position) -> Result<(), String> {
+    let mut at = from;
+    for entry in tail {
+        if entry.position.seq != at.seq + 1 {
+            return Err(format!("its log has a hole behind seq {}", at.seq));
+        }
+        at = entry.position;
+    }
+    if at == last {
+        Ok(())
+    } else {
+        Err(format!("its log ends at {at}, and should at {last}"))
+    }
+}
+
+fn read_raw(pieces: Vec<RawRow>) -> Result<String, String> {
+    let mut raw = String::new();
+    for (at, piece) in pieces.iter().enumerate() {
+        if i64::try_from(at) != Ok(piece.part) {
+            return Err(format!("piece {at} of its raw text is gone"));
+        }
+        raw.push_str(&piece.text);
+    }
+    Ok(raw)
 }
 
 fn read_entry(row: &EntryRow) -> Result<Entry, Unreadable> {
