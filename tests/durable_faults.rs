@@ -268,6 +268,7 @@ async fn parts_of_jobs_are_refused() {
     let folder = Folder::new("parts");
     let (engine, accepted) = busy(&folder, 6).await;
     engine.close().await;
+    drop(engine);
     let sound = std::fs::read(folder.database()).unwrap();
     let [ended, running, queued] = [0, 3, 1].map(|number| accepted[number].id);
     for (statement, says) in [
@@ -331,7 +332,9 @@ async fn parts_of_jobs_are_refused() {
 #[tokio::test]
 async fn a_newer_folder_is_refused() {
     let folder = Folder::new("newer");
-    Store::open(&folder.options()).await.unwrap().close().await;
+    let store = Store::open(&folder.options()).await.unwrap();
+    store.close().await;
+    drop(store);
     let mut database = database(&folder).await;
     let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
                  VALUES (9999, 'later', 1, x'00', 0)";

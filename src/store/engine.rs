@@ -150,23 +150,9 @@ impl Store {
     /// # Errors
     /// The disk is full, or the database cannot be used; then nothing was written.
     pub async fn write(&self, batch: &Batch) -> Result<(), StoreError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        for change in &batch.changes {
-            write_change(&mut transaction, change).await?;
-        }
-        for row in &batch.outbox {
-            sqlx::query("INSERT INTO engine_outbox (id, job, record) VALUES ($1, $2, $3)")
-                .bind(row.id)
-                .bind(&row.job)
-                .bind(&row.record)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        for job in &batch.forgotten {
-            forget(&mut transaction, job).await?;
-        }
-        transaction.commit().await?;
-        Ok(())
+        let mut transaction = self.begin().await?;
+        let written = write_batch(&mut transaction, batch).await;
+        Self::end(transaction, written).await
     }
 
     /// Everything the engine had stored, in the order of submission.
@@ -270,6 +256,24 @@ impl FromRow<'_, SqliteRow> for RunRow {
             seq: row.try_get("seq")?,
         })
     }
+}
+
+async fn write_batch(to: &mut SqliteConnection, batch: &Batch) -> Result<(), StoreError> {
+    for change in &batch.changes {
+        write_change(to, change).await?;
+    }
+    for row in &batch.outbox {
+        sqlx::query("INSERT INTO engine_outbox (id, job, record) VALUES ($1, $2, $3)")
+            .bind(row.id)
+            .bind(&row.job)
+            .bind(&row.record)
+            .execute(&mut *to)
+            .await?;
+    }
+    for job in &batch.forgotten {
+        forget(to, job).await?;
+    }
+    Ok(())
 }
 
 async fn write_change(to: &mut SqliteConnection, change: &JobChange) -> Result<(), StoreError> {

@@ -16,16 +16,18 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{Sqlite, SqlitePool};
 
 pub use self::error::StoreError;
 use self::folder::Folder;
 
 /// The database's file in the data folder.
 const FILE: &str = "livedraft.db";
+const BEGIN: &str = "BEGIN IMMEDIATE";
 /// Bytes of one of its pages.
 const PAGE_BYTES: u64 = 4_096;
 
@@ -141,6 +143,38 @@ impl Store {
     /// ends of jobs.
     pub fn has_reserve(&self) -> bool {
         self.folder.as_ref().is_none_or(Folder::has_reserve)
+    }
+
+    /// Begins a transaction on the writer's connection; [`end`](Self::end) must follow.
+    async fn begin(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        let mut connection = self.writer.acquire().await?;
+        let begun = sqlx::query(BEGIN).execute(&mut *connection).await;
+        if begun.is_err() {
+            // One that was left in the middle, because whoever waited for it went.
+            sqlx::query("ROLLBACK").execute(&mut *connection).await?;
+            sqlx::query(BEGIN).execute(&mut *connection).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Ends a transaction: what went well is committed, all else is as if it had not been.
+    ///
+    /// sqlx's own transactions count how deep they are; where SQLite rolls back by itself, as it may when the disk is
+    /// full (<https://www.sqlite.org/lang_transaction.html>, section 3), that count stays wrong for good.
+    async fn end<T>(
+        mut connection: PoolConnection<Sqlite>,
+        done: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let done = match done {
+            Ok(done) => match sqlx::query("COMMIT").execute(&mut *connection).await {
+                Ok(_) => return Ok(done),
+                Err(error) => Err(error.into()),
+            },
+            Err(error) => Err(error),
+        };
+        // There may be nothing left to roll back.
+        let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
+        done
     }
 
     /// Closes the database in order: what its log holds is moved into its file.
