@@ -18,6 +18,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::report::Table;
 use crate::scenario::Plan;
@@ -91,7 +92,11 @@ async fn main() -> Outcome<()> {
     };
     let mut tables = Vec::new();
     for scenario in wanted {
-        tables.push(run(scenario, &args).await?);
+        // Dropping what runs ends its server too.
+        tokio::select! {
+            table = run(scenario, &args) => tables.push(table?),
+            () = told_to_stop() => return Err("told to stop".into()),
+        }
     }
     let name = args
         .scenario
@@ -99,6 +104,17 @@ async fn main() -> Outcome<()> {
         .ok_or("a scenario without a name")?;
     let file = format!("loadtest/results/{}.json", name.get_name());
     report::tell(&tables, &about(&args), &args.out.unwrap_or_else(|| file.into()))
+}
+
+/// Returns at SIGTERM, as `timeout` sends it, or SIGINT.
+async fn told_to_stop() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
 }
 
 async fn run(scenario: Scenario, args: &RunArgs) -> Outcome<Table> {

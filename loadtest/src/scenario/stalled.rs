@@ -25,9 +25,16 @@ const SEND_TIMEOUT: &[&str] = &["server.send_timeout_ms=10000"];
 const WATCHED: Duration = Duration::from_secs(50);
 const SAMPLE: Duration = Duration::from_secs(5);
 
-/// One job with a reader that keeps up, and many that never read again.
+/// One job with a reader that keeps up: alone, and beside many that never read again.
 pub(crate) async fn run(plan: &Plan) -> Outcome<Vec<Row>> {
-    let readers = plan.sockets.unwrap_or(READERS);
+    let mut rows = Vec::new();
+    for readers in [0, plan.sockets.unwrap_or(READERS)] {
+        rows.extend(case(plan, readers).await?);
+    }
+    Ok(rows)
+}
+
+async fn case(plan: &Plan, readers: usize) -> Outcome<Vec<Row>> {
     let every = Duration::from_secs(1) / TOKENS_PER_SECOND;
     let answer = Answer::Stamped {
         tokens: WATCHED.as_secs() as usize * TOKENS_PER_SECOND as usize,
@@ -96,16 +103,20 @@ impl Base {
         let resident = server.resident_bytes()?;
         let sockets = http::metric(server.address(), "livedraft_connections{kind=\"socket\"}").await?;
         let each = |bytes: u64, before: u64| -> Value {
-            rounded(
-                bytes.saturating_sub(before) as f64 / 1_024.0 / self.readers as f64,
-                1,
-            )
+            let growth = bytes.saturating_sub(before) as f64 / 1_024.0;
+            if self.readers == 0 {
+                json!("–")
+            } else {
+                rounded(growth / self.readers as f64, 1)
+            }
         };
         Ok(row([
+            ("stalled readers", json!(self.readers)),
             ("after s", rounded(seconds, 0)),
             ("sockets", json!(sockets)),
             ("RSS MiB", mib(resident)),
-            ("growth KiB per reader", each(resident, self.resident)),
+            ("RSS grown MiB", mib(resident.saturating_sub(self.resident))),
+            ("KiB per reader", each(resident, self.resident)),
             (
                 "kernel's TCP KiB per reader",
                 each(process::tcp_bytes()?, self.kernel),
