@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row as _, SqliteConnection};
+use sqlx::{FromRow, QueryBuilder, Row as _, SqliteConnection};
 
 use super::{Store, StoreError};
+
+/// Entries of a log in one statement, at most; each number of them is a statement that is kept prepared.
+const ENTRIES_AT_ONCE: usize = 16;
 
 /// What is fixed with a job.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -290,25 +293,16 @@ async fn write_change(to: &mut SqliteConnection, change: &JobChange) -> Result<(
         .bind(fold)
         .execute(&mut *to)
         .await?;
-        sqlx::query("DELETE FROM engine_entries WHERE job = $1 AND seq <= $2")
-            .bind(&change.job)
-            .bind(seq)
-            .execute(&mut *to)
-            .await?;
+        // What is new has no tail yet.
+        if change.fixed.is_none() {
+            sqlx::query("DELETE FROM engine_entries WHERE job = $1 AND seq <= $2")
+                .bind(&change.job)
+                .bind(seq)
+                .execute(&mut *to)
+                .await?;
+        }
     }
-    for entry in &change.entries {
-        sqlx::query(
-            "INSERT INTO engine_entries (job, seq, epoch, opens, kind, payload) VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(&change.job)
-        .bind(entry.seq)
-        .bind(&entry.epoch)
-        .bind(&entry.opens)
-        .bind(&entry.kind)
-        .bind(&entry.payload)
-        .execute(&mut *to)
-        .await?;
-    }
+    write_entries(to, &change.job, &change.entries).await?;
     write_raw(to, &change.job, &change.raw).await?;
     if change.run.ended_ms.is_some() {
         sqlx::query("UPDATE engine_jobs SET spec = '' WHERE id = $1")
@@ -359,6 +353,24 @@ async fn write_run(to: &mut SqliteConnection, job: &str, run: &RunRow) -> Result
     .bind(run.seq)
     .execute(to)
     .await?;
+    Ok(())
+}
+
+/// Several in one statement: each statement is a way to the database's thread and back, which is most of its cost.
+async fn write_entries(to: &mut SqliteConnection, job: &str, entries: &[EntryRow]) -> Result<(), StoreError> {
+    for some in entries.chunks(ENTRIES_AT_ONCE) {
+        let mut statement =
+            QueryBuilder::new("INSERT INTO engine_entries (job, seq, epoch, opens, kind, payload) ");
+        statement.push_values(some, |mut row, entry| {
+            row.push_bind(job)
+                .push_bind(entry.seq)
+                .push_bind(&entry.epoch)
+                .push_bind(&entry.opens)
+                .push_bind(&entry.kind)
+                .push_bind(&entry.payload);
+        });
+        statement.build().execute(&mut *to).await?;
+    }
     Ok(())
 }
 
