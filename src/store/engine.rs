@@ -167,7 +167,8 @@ impl Store {
         let mut entries = self.entries().await.map_err(unreadable)?;
         let mut raw = self.raw().await.map_err(unreadable)?;
         let rows = sqlx::query(
-            "SELECT j.id, j.tenant, j.spec, j.shape, j.idempotency_key, j.request_sha256, j.submitted_ms, r.*, s.fold \
+            "SELECT j.id, j.tenant, j.spec, j.shape, j.idempotency_key, j.request_sha256, j.submitted_ms, r.*, s.fold, \
+             r.job IS NULL OR s.job IS NULL AS partial \
              FROM engine_jobs j LEFT JOIN engine_runs r ON r.job = j.id LEFT JOIN engine_snapshots s ON s.job = j.id \
              ORDER BY j.submitted_ms, j.id",
         )
@@ -177,11 +178,13 @@ impl Store {
         let mut stored = Vec::with_capacity(rows.len());
         for row in &rows {
             let job: String = row.try_get("id").map_err(unreadable)?;
-            let whole = |error: sqlx::Error| self.damaged(format!("job {job}: {error}"));
+            if row.try_get("partial").map_err(unreadable)? {
+                return Err(self.damaged(format!("job {job}: parts of it are gone")));
+            }
             stored.push(StoredJob {
-                fixed: JobRow::from_row(row).map_err(whole)?,
-                run: RunRow::from_row(row).map_err(whole)?,
-                snapshot: row.try_get("fold").map_err(whole)?,
+                fixed: JobRow::from_row(row).map_err(unreadable)?,
+                run: RunRow::from_row(row).map_err(unreadable)?,
+                snapshot: row.try_get("fold").map_err(unreadable)?,
                 entries: entries.remove(&job).unwrap_or_default(),
                 raw: raw.remove(&job).unwrap_or_default(),
                 job,
