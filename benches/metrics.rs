@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 
 use livedraft::backend::embedded::{Embedded, EngineOptions};
 use livedraft::backend::{Append, Appended, EventLog as _, JobQueue as _, Submission, Write};
-use livedraft::event::{Entry, Epoch, Event, Position, patch};
+use livedraft::event::{Entry, Epoch, Event, Position, patch::PatchWriter};
 use livedraft::job::JobId;
 use livedraft::metrics;
-use livedraft::partial::{Draft, DraftOptions, OpEncoder};
+use livedraft::partial::{Draft, DraftOptions};
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
@@ -59,23 +59,18 @@ enum Counted {
     EntryAndViewer,
 }
 
-/// Gives the frame of every token, and the token, to `each`.
-fn frames(document: &str, mut each: impl FnMut(u64, String, &str)) {
+/// Gives the frame of every token that changes something, and the token, to `each`.
+fn frames(document: &str, mut each: impl FnMut(u64, &str, &str)) {
     let mut draft = Draft::new(DraftOptions::default());
     let job: JobId = JOB.parse().expect("an id");
-    let mut encoder = OpEncoder::default();
-    let mut at = Vec::new();
-    for (seq, token) in (FIRST_SEQ..).zip(document.as_bytes().chunks(TOKEN_BYTES)) {
+    let mut patches = PatchWriter::new(job.tag(), None);
+    let mut seq = FIRST_SEQ;
+    for token in document.as_bytes().chunks(TOKEN_BYTES) {
         draft.feed(black_box(token));
-        draft.flush(&mut encoder);
-        let moved = !draft.is_open_at(&at);
-        if moved {
-            at = draft.open_paths();
+        if let Some(frame) = patches.flush(&mut draft, seq) {
+            each(seq, frame, std::str::from_utf8(token).expect("ASCII"));
+            seq += 1;
         }
-        let places = moved.then(|| encoder.places(&at));
-        let frame = patch::encode(job.tag(), seq, encoder.ops(), places.as_deref());
-        encoder.clear();
-        each(seq, frame, std::str::from_utf8(token).expect("ASCII"));
     }
 }
 

@@ -134,24 +134,11 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
         tenant: Arc::clone(&tenant),
         shape: Arc::new(serde_json::from_str(&fixed.shape)?),
     });
-    let fold: Fold = serde_json::from_str(&snapshot)?;
-    let at = fold.position;
-    let tail: Vec<Entry> = entries.iter().map(read_entry).collect::<Result<_, _>>()?;
-    let last = Position {
-        epoch: run.epoch.parse()?,
-        seq: count(run.seq),
-    };
-    follows(at, &tail, last)?;
-    let log = JobLog::stored(serde_json::from_str(&run.lineage)?, last, fold, tail);
+    let log = read_log(&snapshot, &entries, &run)?;
     let state = state(&run.state)?;
-    if state.is_end() != log.end().is_some() {
-        return Err(format!("it is {state}, and its log says otherwise").into());
-    }
-    if !state.is_end() && fixed.spec.is_empty() {
-        return Err("it has not ended, and what it asks for is gone".into());
-    }
+    agrees(state, &log, &fixed.spec)?;
     let raw_parts = raw.len();
-    let raw = read_raw(raw)?;
+    let raw = read_raw(&raw)?;
     let request = fixed
         .key
         .as_ref()
@@ -182,8 +169,8 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
             record: serde_json::from_str(&run.record)?,
             stored: Stored {
                 fixed: true,
-                seq: last.seq,
-                snapshot: Some(at),
+                seq: log.last().seq,
+                snapshot: Some(log.snapshot().position),
                 raw_len: raw.len(),
                 raw_parts: i64::try_from(raw_parts)?,
                 raw_restarts: false,
@@ -194,6 +181,33 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
             raw,
         },
     ))
+}
+
+fn read_log(snapshot: &str, entries: &[EntryRow], run: &RunRow) -> Result<JobLog, Unreadable> {
+    let fold: Fold = serde_json::from_str(snapshot)?;
+    let tail: Vec<Entry> = entries.iter().map(read_entry).collect::<Result<_, _>>()?;
+    let last = Position {
+        epoch: run.epoch.parse()?,
+        seq: count(run.seq),
+    };
+    follows(fold.position, &tail, last)?;
+    Ok(JobLog::stored(
+        serde_json::from_str(&run.lineage)?,
+        last,
+        fold,
+        tail,
+    ))
+}
+
+/// Whether the parts of a job are of one moment.
+fn agrees(state: JobState, log: &JobLog, spec: &str) -> Result<(), String> {
+    if state.is_end() != log.end().is_some() {
+        return Err(format!("it is {state}, and its log says otherwise"));
+    }
+    if !state.is_end() && spec.is_empty() {
+        return Err("it has not ended, and what it asks for is gone".to_owned());
+    }
+    Ok(())
 }
 
 /// Whether a tail goes from where it begins to where the log ends, without a hole.
@@ -212,7 +226,7 @@ fn follows(from: Position, tail: &[Entry], last: Position) -> Result<(), String>
     }
 }
 
-fn read_raw(pieces: Vec<RawRow>) -> Result<String, String> {
+fn read_raw(pieces: &[RawRow]) -> Result<String, String> {
     let mut raw = String::new();
     for (at, piece) in pieces.iter().enumerate() {
         if i64::try_from(at) != Ok(piece.part) {
