@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("metrics", &["event", "job"]),
     ("compiler", &["recent", "schema", "clock", "metrics"]),
-    ("store", &[]),
+    ("store", &["clock"]),
     (
         "backend",
         &["job", "event", "partial", "store", "clock", "metrics"],
