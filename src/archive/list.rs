@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Archive, number, word};
+use super::{Archive, word};
 use crate::job::{JobId, JobState, Usage};
 use crate::store::StoreError;
 use crate::store::archive::{ArchiveRow, ListFilter, UsageColumns};
+use crate::store::column::{count, number};
 
 /// What is to be listed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -112,8 +113,4 @@ fn usage(columns: UsageColumns) -> Usage {
         cached_input_tokens: count(columns.cached),
         estimated: columns.estimated,
     }
-}
-
-fn count(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
 }

@@ -9,9 +9,10 @@ mod list;
 use std::sync::Arc;
 
 pub use self::list::{Listed, Page, Query};
-use crate::event::{Ended, Record};
+use crate::event::Record;
 use crate::job::{AttemptUsage, Usage};
 use crate::store::archive::{ArchiveRow, AttemptRow, UsageColumns};
+use crate::store::column::number;
 use crate::store::{Store, StoreError};
 
 /// Rows that are moved in one transaction.
@@ -101,7 +102,7 @@ fn archived(record: &Record) -> (ArchiveRow, Vec<AttemptRow>) {
             .and_then(|end| end.error.as_ref())
             .map(|error| error.code.clone()),
         error: end.and_then(|end| end.error.as_ref()).map(json),
-        value: ended.and_then(value),
+        value: ended.and_then(|ended| ended.value.clone()),
         sha256: end.and_then(|end| end.sha256.clone()),
         best: end.and_then(|end| end.best.clone()),
         usage: end.map(|end| columns(end.usage)).unwrap_or_default(),
@@ -109,10 +110,6 @@ fn archived(record: &Record) -> (ArchiveRow, Vec<AttemptRow>) {
     };
     let attempts = end.map(|end| end.attempts.iter().map(attempt).collect());
     (row, attempts.unwrap_or_default())
-}
-
-fn value(ended: &Ended) -> Option<String> {
-    ended.value.clone()
 }
 
 fn attempt(attempt: &AttemptUsage) -> AttemptRow {
@@ -141,9 +138,4 @@ fn json(value: &impl serde::Serialize) -> String {
 /// The word of a state or outcome.
 fn word(value: &impl serde::Serialize) -> String {
     json(value).trim_matches('"').to_owned()
-}
-
-/// Times and counts stay far below the bound.
-fn number(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::event::{End, Entry, Event, Fold, Places, Position, Unfoldable, patch};
+use crate::hex;
 use crate::job::JobId;
 use crate::partial::{Op, OpEncoder, Shape, Value, parse_written, whole_paths};
 use crate::wire::{
@@ -281,12 +282,8 @@ pub(super) fn value_or_hash(
     if text.len() <= bytes_max {
         return (Some(text), sha256.map(str::to_owned));
     }
-    let hash = sha256.map_or_else(|| hex(&Sha256::digest(text.as_bytes())), str::to_owned);
+    let hash = sha256.map_or_else(|| hex::encode(&Sha256::digest(text.as_bytes())), str::to_owned);
     (None, Some(hash))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) fn end(

@@ -18,6 +18,7 @@ use super::{Worker, WorkerOptions};
 use crate::backend::Claim;
 use crate::clock;
 use crate::event::{End, EndError, Timings};
+use crate::hex;
 use crate::job::{AttemptUsage, JobSpec, Outcome, Reason, Usage};
 use crate::llm::{LlmError, LlmErrorKind, Request, Stream};
 use crate::partial::Value;
@@ -283,10 +284,7 @@ impl Delivery {
 
     fn end(&self, outcome: Outcome, error: Option<EndError>, value: Option<&Value>) -> End {
         let record = &self.journal.record;
-        let hash = |value: &Value| {
-            let digest = Sha256::digest(value.to_json().as_bytes());
-            digest.iter().map(|byte| format!("{byte:02x}")).collect()
-        };
+        let hash = |value: &Value| hex::encode(&Sha256::digest(value.to_json().as_bytes()));
         End {
             outcome,
             error,

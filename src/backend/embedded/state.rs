@@ -293,6 +293,7 @@ impl State {
         let Event::End(end) = &write.event else {
             return Fenced::Lost;
         };
+        let stored = self.is_stored();
         let Some(row) = self.jobs.get_mut(&id) else {
             return Fenced::Lost;
         };
@@ -314,7 +315,7 @@ impl State {
         row.ended_ms = Some(now);
         let end = row.log.write(write);
         let bytes = row.put_to_rest();
-        if self.touched.is_some() {
+        if stored {
             row.log.withhold();
         } else {
             row.spec = None;
