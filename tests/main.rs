@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod architecture;
+mod archive;
 mod backend_contract;
 mod bad_input;
 mod cli;

@@ -7,7 +7,7 @@ use livedraft::backend::{Backend, EventLog, JobQueue};
 use livedraft::clock;
 use livedraft::compiler::Compiler;
 use livedraft::event::{Epoch, Fold};
-use livedraft::hub::{Hub, HubOptions, Viewer};
+use livedraft::hub::{Hub, HubOptions, Replica, Viewer};
 use livedraft::job::{JobId, JobSpec, JobState, Outcome, Reason};
 use livedraft::llm::{Providers, ProvidersOptions};
 use livedraft::partial::Value;
@@ -434,7 +434,12 @@ async fn a_drain_puts_running_jobs_back() {
     while node.engine.stats().await.expect("stats").waiting == 0 {
         watching.step().await;
     }
-    let state = node.hub.state(job).await.expect("the engine").expect("the job");
+    let state = node
+        .hub
+        .look(job, Replica::state)
+        .await
+        .expect("the engine")
+        .expect("the job");
     assert_eq!(state.status, JobState::Waiting);
     let reading = node
         .engine

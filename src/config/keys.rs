@@ -204,6 +204,14 @@ keys! {
         "How many ended jobs are kept.";
     "archive.page_max", "jobs", number(1, 1_000), [archive.page_max],
         "Jobs in one page of a list, at most.";
+    "archive.looked_max", "jobs", number(1, 100_000), [archive.looked_max],
+        "Jobs that have not ended which one page looks at, at most, where only those in one state are asked for.";
+    "archive.outbox_ms", "ms", number(10, 60_000), [archive.outbox_ms],
+        "How often what has happened to jobs is moved into the archive; a list has it moved, too.";
+    "archive.forget_ms", "ms", number(100, HOUR), [archive.forget_ms],
+        "How often what is past its retention is dropped.";
+    "archive.batch_max", "jobs", number(1, 100_000), [archive.batch_max],
+        "How many are moved, or dropped, in one transaction.";
 
     "engine.queued_max", "jobs", number(1, 10_000_000), [engine.queued_max],
         "Jobs that may wait, in line or for their time.";

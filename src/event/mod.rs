@@ -18,5 +18,5 @@ pub use entry::{AttemptBegins, Entry, Event, Note, NoteKind, StatusChange};
 pub use lineage::{LINEAGE_MAX, Lineage, Opening, Resume};
 pub use places::Places;
 pub use position::{BadPosition, Epoch, Position};
-pub use record::{Ended, Record};
+pub use record::{Ended, LogEnd, Record};
 pub use snapshot::{Fold, Unfoldable};

@@ -8,11 +8,11 @@ use sha2::{Digest, Sha256};
 
 use crate::event::{End, Entry, Event, Fold, Places, Position, Unfoldable, patch};
 use crate::hex;
-use crate::job::JobId;
+use crate::job::{Attempt, JobId};
 use crate::partial::{Op, OpEncoder, Shape, Value, parse_written, whole_paths};
 use crate::wire::{
-    Bigints, Deliver, JobEnd, JobEvent, JobPatch, JobSnapshot, JobStateNow, ServerMessage, Unseen,
-    snapshot_parts,
+    AttemptNow, Bigints, Deliver, JobAttempts, JobEnd, JobEvent, JobPatch, JobSnapshot, JobStateNow,
+    ServerMessage, Unseen, snapshot_parts,
 };
 
 /// A text frame, ready to send.
@@ -349,6 +349,23 @@ pub(super) fn state(job: JobId, fold: &Fold, end: Option<(Position, &End)>) -> J
         best: end.and_then(|end| end.best.clone()).and_then(raw),
         usage: end.map(|end| end.usage),
         timings: end.map(|end| end.timings),
+    }
+}
+
+pub(super) fn attempts(job: JobId, fold: &Fold, end: Option<&End>) -> JobAttempts {
+    let costs = end.map(|end| &*end.attempts).unwrap_or_default();
+    let told = |attempt: &Attempt| {
+        let cost = costs.iter().find(|cost| cost.n == attempt.n);
+        AttemptNow {
+            attempt: attempt.clone(),
+            usage: cost.map(|cost| cost.usage),
+            repairs: cost.map(|cost| cost.repairs),
+        }
+    };
+    JobAttempts {
+        job_id: job.to_string(),
+        status: end.map_or(fold.status, |end| end.outcome.into()),
+        attempts: fold.attempts.iter().map(told).collect(),
     }
 }
 

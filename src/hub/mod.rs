@@ -20,11 +20,11 @@ pub use self::form::Told;
 pub use self::replica::{Replica, Took};
 pub use self::viewer::Viewer;
 use self::watched::Watched;
-use crate::backend::{Backend, BackendError, JobFacts};
+use crate::backend::{Backend, BackendError, JobFacts, Reading};
 use crate::event::Position;
 use crate::job::JobId;
 use crate::metrics;
-use crate::wire::{Deliver, JobStateNow};
+use crate::wire::Deliver;
 
 /// Bounds of the fan-out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,15 +122,39 @@ impl Hub {
         }
     }
 
-    /// A job's state and value now: the replica's where it is not behind, else the log's.
-    pub async fn state(&self, job: JobId) -> Result<Option<JobStateNow>, BackendError> {
+    /// A viewer of a [copy](Self::copy) that nothing follows: it is told the state and the end.
+    pub fn watch_copy(
+        &self,
+        copy: Replica,
+        held: Option<Position>,
+        deliver: Deliver,
+        wake: &Arc<Notify>,
+    ) -> Viewer {
+        let (watched, ticket) = Watched::alone(copy, wake);
+        Viewer::new(watched, ticket, held, deliver)
+    }
+
+    /// A copy of a job whose log is elsewhere.
+    ///
+    /// # Errors
+    /// The reading does not fold.
+    pub fn copy(&self, facts: Arc<JobFacts>, reading: &Reading) -> Result<Replica, BackendError> {
+        Replica::new(facts, self.options, reading).map_err(|error| unreadable(&error))
+    }
+
+    /// What there is to see of a job now: in the replica where it is not behind, else in the log. `None` for an unknown
+    /// job.
+    ///
+    /// # Errors
+    /// The engine cannot be asked.
+    pub async fn look<T>(&self, job: JobId, see: impl Fn(&Replica) -> T) -> Result<Option<T>, BackendError> {
         let known = self.lock().get(&job).cloned();
         if let Some(watched) = known {
             let positions = self.backend.positions(&[job]).await?;
             let last = positions.first().copied().flatten();
             let replica = watched.replica();
             if last == replica.held() && last.is_some() {
-                return Ok(Some(replica.state()));
+                return Ok(Some(see(&replica)));
             }
         }
         let Some(facts) = self.backend.facts(job).await? else {
@@ -139,8 +163,7 @@ impl Hub {
         let Some(reading) = self.backend.read(job, None).await? else {
             return Ok(None);
         };
-        let replica = Replica::new(facts, self.options, &reading).map_err(|error| unreadable(&error))?;
-        Ok(Some(replica.state()))
+        Ok(Some(see(&self.copy(facts, &reading)?)))
     }
 
     /// Brings every copy up to where its log stands, so that viewers can be told all that was written.
@@ -178,7 +201,7 @@ impl Hub {
         let Some(reading) = self.backend.read(job, None).await? else {
             return Ok(None);
         };
-        let replica = Replica::new(facts, self.options, &reading).map_err(|error| unreadable(&error))?;
+        let replica = self.copy(facts, &reading)?;
         let mut all = self.lock();
         if let Some(watched) = all.get(&job) {
             return Ok(Some(Arc::clone(watched)));

@@ -1,5 +1,6 @@
 //! The protocol: client and server messages, codes, limits. `proto/PROTOCOL.md` is its home.
 
+mod attempts;
 mod client;
 mod code;
 mod limits;
@@ -9,6 +10,7 @@ mod server;
 mod snapshot;
 mod strict;
 
+pub use attempts::{AttemptNow, JobAttempts};
 pub use client::{
     Auth, BadMessage, Bigints, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen,
     decode_request,

@@ -7,7 +7,7 @@ use super::log::JobLog;
 use super::row::JobRow;
 use super::saving::{Stored, Unsaved};
 use crate::backend::{BackendError, JobFacts};
-use crate::event::{self, Ended, Entry, Epoch, Fold, Position, Record};
+use crate::event::{self, Ended, Entry, Epoch, Fold, LogEnd, Position, Record};
 use crate::hex;
 use crate::job::{JobId, JobState};
 use crate::store::column::{count, number, small};
@@ -56,11 +56,18 @@ pub(super) fn record(unsaved: &Unsaved) -> Option<Record> {
 }
 
 fn ended(unsaved: &Unsaved) -> Option<Ended> {
-    let end = unsaved.log().end()?;
+    let log = unsaved.log();
+    let end = log.end()?;
+    let mut before = log.fold_before_end();
     Some(Ended {
         at_ms: unsaved.row.ended_ms?,
         end: end.clone(),
-        value: unsaved.log().fold().value.map(|value| value.to_json()),
+        value: before.value.take().map(|value| value.to_json()),
+        log: Some(LogEnd {
+            position: log.last(),
+            before,
+            shape: Arc::clone(&unsaved.row.facts.shape),
+        }),
     })
 }
 

@@ -504,6 +504,12 @@ impl State {
         self.jobs.get(&id).map(|row| Arc::clone(&row.facts))
     }
 
+    /// Where a job stands for readers: an end that is not told yet has not come for them.
+    pub(super) fn stands(&self, id: JobId) -> Option<JobState> {
+        let row = self.jobs.get(&id)?;
+        Some(row.log.untold_since().unwrap_or(row.state))
+    }
+
     pub(super) fn stats(&self) -> Stats {
         Stats {
             queued: self.ready.len(),
