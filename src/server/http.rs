@@ -111,7 +111,7 @@ async fn created(
     }
     let who = admit::who(request, node, Scope::Submit)?;
     let body = body(request, payload, node).await?;
-    let (spec, key) = decode_request(&body).map_err(problem::bad)?;
+    let (spec, key) = decode_request(&body, node.options.limits.depth_max).map_err(problem::bad)?;
     let key = idempotency_key(request, key, node.options.limits.idempotency_key_bytes_max)?;
     let accepted = on_engine(
         node,

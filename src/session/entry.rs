@@ -8,6 +8,9 @@ use crate::wire::ClientMessage;
 /// Bytes of a message of one who is not known yet: an `auth` and no more.
 pub const FIRST_MESSAGE_BYTES_MAX: u64 = 4_096;
 
+/// How deep an `auth` nests.
+const AUTH_DEPTH: u32 = 1;
+
 /// The first message was something else.
 pub(super) const NOT_AUTH: &str = "keys are asked for here: the first message is `auth` with one, or the upgrade \
                                    carries `Authorization: Bearer`";
@@ -54,7 +57,7 @@ impl Entry {
         if text.len() as u64 > FIRST_MESSAGE_BYTES_MAX {
             return Err(NOT_AUTH);
         }
-        let Ok(ClientMessage::Auth(auth)) = ClientMessage::decode(text) else {
+        let Ok(ClientMessage::Auth(auth)) = ClientMessage::decode(text, AUTH_DEPTH) else {
             return Err(NOT_AUTH);
         };
         self.who = Some(self.access.check(&auth.token).map_err(|_| UNKNOWN)?);

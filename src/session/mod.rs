@@ -194,7 +194,8 @@ impl Session {
             let what = format!("more than {mean} messages a second");
             return self.strike(too_fast(&what, retry_after_ms, None), now_ms);
         }
-        match ClientMessage::decode(text).and_then(|message| self.check(message)) {
+        let message = ClientMessage::decode(text, self.options.limits.depth_max);
+        match message.and_then(|message| self.check(message)) {
             Ok(message) => self.message(message, now_ms),
             Err(BadMessage {
                 code,

@@ -16,7 +16,7 @@ pub use client::{
     decode_request,
 };
 pub use code::{Close, Code, NO_SUCH_JOB};
-pub use limits::Limits;
+pub use limits::{DEPTH_MAX, Limits};
 pub use query::decode_events_query;
 pub use server::{
     ErrorMessage, Goodbye, JobAccepted, JobAttached, JobCancelling, JobDetached, JobEnd, JobEvent, JobPatch,
