@@ -347,25 +347,23 @@ async fn every_end_is_its_own() {
 #[tokio::test(start_paused = true)]
 async fn a_busy_provider_puts_the_job_back_without_an_attempt() {
     let node = Node::start();
-    let job = node.submit(request(&json!({"rate_limited_attempts": 1}))).await;
-    let mut watching = node.watch(job, Deliver::default()).await;
-    while watching
+    let job = node.submit(request(&json!({"rate_limited_attempts": 3}))).await;
+    let watching = node.watch(job, Deliver::default()).await.watched_out().await;
+    assert_eq!(watching.end().outcome, Outcome::Completed);
+    // In line, and three times claimed, put back, and put in line again.
+    let statuses = watching
         .names
         .iter()
         .filter(|name| **name == "job.status")
-        .count()
-        < 2
-    {
-        watching.step().await;
-    }
-    assert!(node.engine.stats().await.expect("stats").waiting == 1);
-    node.engine
-        .cancel(job, Epoch::new(clock::nonce()))
-        .await
-        .expect("the engine");
-    let watching = watching.watched_out().await;
-    assert_eq!(watching.end().outcome, Outcome::Cancelled);
-    assert!(watching.fold.as_ref().is_none_or(|fold| fold.attempts.is_empty()));
+        .count();
+    assert!(statuses > 3 * 3, "{:?}", watching.names);
+    let fold = watching.fold.as_ref().expect("a draft");
+    assert_eq!(
+        fold.attempts.len(),
+        1,
+        "a refusal burns none: {:?}",
+        fold.attempts
+    );
 }
 
 #[tokio::test(start_paused = true)]

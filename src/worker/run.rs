@@ -115,8 +115,7 @@ impl Delivery {
 
     /// Asks the model once and judges what it says.
     async fn attempt(&mut self, prepared: &Prepared) -> Result<Next, Closed> {
-        let record = &self.journal.record;
-        let request = prepared.request(record.n + 1, &record.conversation);
+        let request = prepared.request(&self.journal.record);
         let mut call = Call::new(prepared.provider.name());
         let stream = match self.open(prepared, &request, &mut call).await? {
             Ok(stream) => stream,
@@ -188,13 +187,14 @@ impl Delivery {
     }
 
     /// The provider did not begin: too busy puts the job back, anything else ends it.
-    fn refused(&self, error: &LlmError) -> Next {
+    fn refused(&mut self, error: &LlmError) -> Next {
         let busy = matches!(error.kind, LlmErrorKind::RateLimited | LlmErrorKind::Overloaded);
         let wait = error
             .retry_after
             .unwrap_or(self.options.rate_limit_wait)
             .min(self.options.rate_limit_wait_max);
         if busy && clock::now() + wait < self.deadline {
+            self.journal.record.refusals += 1;
             let until = clock::now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             return Next::Defer("rate_limited", until);
         }
