@@ -85,6 +85,7 @@ fn other(key: &Key) -> String {
         ("server.trusted_proxies", _) => "10.0.0.0/8,fd00::1".to_owned(),
         ("keys.*.sha256", _) => HASH.to_owned(),
         ("keys.*.scopes", _) => "read,cancel".to_owned(),
+        ("keys.*.expires", _) => "2027-01-31T00:00:00Z".to_owned(),
         ("log.level", _) => "debug".to_owned(),
         ("log.format", _) => "json".to_owned(),
         ("store.folder", _) => "elsewhere".to_owned(),
@@ -842,7 +843,12 @@ fn the_file_to_begin_with_has_every_key_and_changes_nothing() {
         .collect();
     assert_eq!(
         unset,
-        ["keys.ci.sha256", "keys.ci.tenant", "providers.openai.key"],
+        [
+            "keys.ci.sha256",
+            "keys.ci.tenant",
+            "keys.ci.expires",
+            "providers.openai.key"
+        ],
         "{text}"
     );
 }

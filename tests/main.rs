@@ -22,6 +22,7 @@ mod fuzz_corpus;
 mod harness;
 mod http_openapi;
 mod json_cases;
+mod key_rotation;
 mod keys;
 mod llm_openai;
 mod llm_scripted;

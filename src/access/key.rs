@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
+use super::expiry::Expiry;
 use super::scope::Scopes;
 use crate::hex;
 
@@ -31,6 +32,8 @@ pub struct ApiKey {
     pub tenant: String,
     /// What it may do; all, where nothing is said.
     pub scopes: Scopes,
+    /// From when on it is known no longer; never, where nothing is said.
+    pub expires: Option<Expiry>,
 }
 
 impl ApiKey {
@@ -137,6 +140,7 @@ impl NewKey {
             sha256: KeyHash::of(&secret),
             tenant: tenant.to_owned(),
             scopes,
+            expires: None,
         };
         match entry.fault() {
             Some(fault) => Err(fault),

@@ -145,6 +145,8 @@ keys! {
         "Whose jobs it submits and sees.";
     "keys.*.scopes", "", TYPE, [key.scopes],
         "What it may do; `admin` is for what speaks of the whole server.";
+    "keys.*.expires", "", TYPE, [key.expires],
+        "From when on it is known no longer; without it, never.";
 
     "limits.message_bytes_max", "bytes", number(KIB, 64 * MIB), [server.limits.message_bytes_max],
         "One message to the server, fragments together.";

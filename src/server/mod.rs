@@ -35,7 +35,7 @@ use tokio::sync::oneshot;
 
 pub use self::echo::{Echo, echo};
 use self::node::{Node, Phase};
-use crate::access::{ApiKey, KeyFault, Network};
+use crate::access::{ApiKey, KeyFault, Network, Unchanged};
 use crate::archive::Archive;
 use crate::backend::Backend;
 use crate::clock;
@@ -360,6 +360,14 @@ impl Running {
     /// Everything behind the server runs: `/readyz` says so.
     pub fn ready(&self) {
         self.node.go_on(Phase::Serving);
+    }
+
+    /// Puts these keys in the place of those there are; sockets and streams of keys that are gone end.
+    ///
+    /// # Errors
+    /// An entry that cannot be, or none at all: then nothing has changed.
+    pub fn rekey(&self, keys: &[ApiKey]) -> Result<(), Unchanged> {
+        self.node.access.replace(keys)
     }
 
     /// From now on nothing new is taken: jobs, sockets and event streams are refused with `draining`, `/readyz` is 503.
