@@ -14,7 +14,8 @@ use crate::hex;
 
 /// What every key begins with, so that it is known for one where it turns up.
 const PREFIX: &str = "ld_";
-/// Bytes of a whole key; a longer one is none.
+/// Bytes of a whole key; a longer one is none. This bound and the two below are of the form of a key and its entry, and
+/// no matter of a server's settings: a key is the same wherever it is shown.
 pub const TOKEN_BYTES_MAX: usize = 512;
 /// Bytes of a key's id.
 const ID_BYTES_MAX: usize = 64;

@@ -23,9 +23,6 @@ use crate::wire::{Code, Deliver, ErrorMessage, JobAttempts, JobStateNow, NO_SUCH
 /// A refusal, as a socket tells it and as HTTP does.
 pub(super) type Refusal = Box<ErrorMessage>;
 
-/// When to ask again where the engine could not be asked, ms.
-const AGAIN_MS: u64 = 1_000;
-
 /// A refusal by its code.
 pub(super) fn refusal(code: Code, message: impl Into<String>) -> Refusal {
     Box::new(ErrorMessage {
@@ -45,7 +42,7 @@ pub(super) fn not_found() -> Refusal {
 
 pub(super) fn draining(node: &Node) -> Refusal {
     Box::new(ErrorMessage {
-        retry_after_ms: Some(node.reconnect_after_ms().max(AGAIN_MS)),
+        retry_after_ms: Some(node.reconnect_after_ms().max(node.options.retry_after_ms)),
         ..*refusal(
             Code::Draining,
             "this server is going down: come again, another one will answer",
@@ -53,16 +50,16 @@ pub(super) fn draining(node: &Node) -> Refusal {
     })
 }
 
-pub(super) fn unavailable(message: String) -> Refusal {
+pub(super) fn unavailable(node: &Node, message: String) -> Refusal {
     Box::new(ErrorMessage {
-        retry_after_ms: Some(AGAIN_MS),
+        retry_after_ms: Some(node.options.retry_after_ms),
         ..*refusal(Code::Unavailable, message)
     })
 }
 
-pub(super) fn backend(error: &BackendError) -> Refusal {
+pub(super) fn backend(node: &Node, error: &BackendError) -> Refusal {
     match error {
-        BackendError::Unavailable(_) => unavailable(error.to_string()),
+        BackendError::Unavailable(_) => unavailable(node, error.to_string()),
         BackendError::Corrupt(_) => {
             tracing::error!(%error, "the engine's answer cannot be read");
             refusal(Code::Internal, "the job cannot be read")
@@ -148,7 +145,7 @@ async fn last(node: &Node, job: JobId) -> Result<Position, Refusal> {
         .backend
         .positions(&[job])
         .await
-        .map_err(|error| backend(&error))?;
+        .map_err(|error| backend(node, &error))?;
     positions.into_iter().next().flatten().ok_or_else(|| {
         Box::new(ErrorMessage {
             job_id: Some(job.to_string()),
@@ -175,8 +172,11 @@ pub(super) async fn watch(
     }
     match hub.watch(job, held, deliver, wake).await {
         Ok(viewer) => viewer.ok_or_else(not_found),
-        Err(WatchError::Backend(error)) => Err(backend(&error)),
-        Err(WatchError::Full(_)) => Err(unavailable("this node watches as many jobs as it may".to_owned())),
+        Err(WatchError::Backend(error)) => Err(backend(node, &error)),
+        Err(WatchError::Full(_)) => Err(unavailable(
+            node,
+            "this node watches as many jobs as it may".to_owned(),
+        )),
     }
 }
 
@@ -190,7 +190,7 @@ pub(super) async fn cancel(node: &Node, who: &Identity, job: JobId) -> Result<Op
         .backend
         .cancel(job, Epoch::new(clock::nonce()))
         .await
-        .map_err(|error| backend(&error))?;
+        .map_err(|error| backend(node, &error))?;
     match cancelled {
         None => Err(not_found()),
         Some(Cancelled::Now | Cancelled::Requested) => Ok(None),
@@ -213,7 +213,7 @@ async fn look<T>(node: &Node, who: &Identity, job: JobId, see: impl Fn(&Replica)
         return Ok(see(&copy));
     }
     let seen = node.parts.hub.look(job, see).await;
-    seen.map_err(|error| backend(&error))?.ok_or_else(not_found)
+    seen.map_err(|error| backend(node, &error))?.ok_or_else(not_found)
 }
 
 /// Where a job of the tenant was found.
@@ -226,7 +226,12 @@ enum Found {
 
 /// The one way to a job: nothing of it is read before this has said whose it is.
 async fn own(node: &Node, who: &Identity, job: JobId) -> Result<Found, Refusal> {
-    let facts = node.parts.hub.facts(job).await.map_err(|error| backend(&error))?;
+    let facts = node
+        .parts
+        .hub
+        .facts(job)
+        .await
+        .map_err(|error| backend(node, &error))?;
     if facts.is_some_and(|facts| facts.tenant == *who.tenant()) {
         return Ok(Found::Engine);
     }
@@ -235,10 +240,10 @@ async fn own(node: &Node, who: &Identity, job: JobId) -> Result<Found, Refusal> 
         return Err(not_found());
     };
     let recalled = archive.recall(who.tenant(), job).await;
-    let recalled = recalled.map_err(|error| unavailable(error.to_string()))?;
+    let recalled = recalled.map_err(|error| unavailable(node, error.to_string()))?;
     let (facts, reading) = as_read(recalled.ok_or_else(not_found)?);
     let copy = node.parts.hub.copy(facts, &reading);
-    let copy = copy.map_err(|error| backend(&error))?;
+    let copy = copy.map_err(|error| backend(node, &error))?;
     Ok(Found::Archive(Box::new(copy)))
 }
 

@@ -44,7 +44,7 @@ async fn listed(request: &HttpRequest, node: &Arc<Node>) -> Result<HttpResponse,
 /// What the archive knows, and where jobs stand that have not ended, by one question to the engine.
 async fn page(node: &Node, tenant: &str, query: Query) -> Result<Page, Refusal> {
     let Some(archive) = &node.parts.archive else {
-        return Err(unavailable("this server keeps no list of jobs".to_owned()));
+        return Err(unavailable(node, "this server keeps no list of jobs".to_owned()));
     };
     // Who has been told of a submission or an end finds it in the list.
     if let Err(error) = archive.drain().await {
@@ -53,13 +53,13 @@ async fn page(node: &Node, tenant: &str, query: Query) -> Result<Page, Refusal> 
     let page = archive
         .list(tenant, query)
         .await
-        .map_err(|error| unavailable(error.to_string()))?;
+        .map_err(|error| unavailable(node, error.to_string()))?;
     let unended = page.unended();
     if unended.is_empty() {
         return Ok(page);
     }
     let now = node.parts.backend.states(&unended).await;
-    Ok(page.stand(&now.map_err(|error| ask::backend(&error))?))
+    Ok(page.stand(&now.map_err(|error| ask::backend(node, &error))?))
 }
 
 fn query(request: &HttpRequest) -> Result<Query, Refusal> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::access::{Access, Identity, Scope, Unknown};
 use crate::wire::ClientMessage;
 
-/// Bytes of a message of one who is not known yet: an `auth` and no more.
+/// Bytes of a message of one who is not known yet: an `auth` and no more (`proto/PROTOCOL.md` §2).
 pub const FIRST_MESSAGE_BYTES_MAX: u64 = 4_096;
 
 /// How deep an `auth` nests.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::attempt::{Answer, Attempt, Stopped};
+use super::attempt::{Answer, Attempt, Stopped, Terms};
 use super::call::Call;
 use super::conversation::Fault;
 use super::journal::{Closed, Journal};
@@ -88,13 +88,14 @@ async fn see_through(worker: &Worker, claim: Claim, signal: watch::Receiver<Sign
 impl Delivery {
     fn new(worker: &Worker, claim: &Claim, signal: watch::Receiver<Signal>) -> Self {
         let options = worker.options.clone();
+        let journal = Journal::new(Arc::clone(&worker.backend), claim, &options);
         let seconds = claim.spec.limits.seconds.unwrap_or(options.job_seconds);
         let ends_ms = claim.claimed_ms + u64::from(seconds) * 1_000;
         let left = Duration::from_millis(ends_ms.saturating_sub(clock::now_ms()));
         Self {
             options,
             spec: Arc::clone(&claim.spec),
-            journal: Journal::new(Arc::clone(&worker.backend), claim),
+            journal,
             signal,
             submitted_ms: claim.submitted_ms,
             claimed_ms: claim.claimed_ms,
@@ -124,17 +125,15 @@ impl Delivery {
         let reason = self.reason();
         self.journal.begin(reason).await?;
         self.began = true;
-        let window = Duration::from_millis(u64::from(self.spec.flush_ms));
+        let terms = Terms {
+            carrier: request.carrier,
+            window: Duration::from_millis(u64::from(self.spec.flush_ms)),
+            deadline: self.deadline,
+            note_bytes_max: self.options.note_bytes_max,
+            refusal_bytes_max: self.options.refusal_bytes_max,
+        };
         let (draft, closing) = prepared.draft();
-        let attempt = Attempt::new(
-            &mut self.journal,
-            &mut self.signal,
-            draft,
-            closing,
-            request.carrier,
-            window,
-            self.deadline,
-        );
+        let attempt = Attempt::new(&mut self.journal, &mut self.signal, draft, closing, terms);
         let answer = attempt.run(stream).await;
         call.stopped(
             answer
