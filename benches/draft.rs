@@ -14,9 +14,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use livedraft::event::patch;
+use livedraft::event::PatchWriter;
 use livedraft::job::JobId;
-use livedraft::partial::{Draft, DraftOptions, Guide, OpEncoder};
+use livedraft::partial::{Draft, DraftOptions, Guide};
 use livedraft::schema::{Schema, SchemaLimits};
 use serde_json::{Value as Json, json};
 
@@ -152,26 +152,11 @@ fn frame_tokens(document: &str, guide: Option<Arc<dyn Guide>>) {
         ..DraftOptions::default()
     });
     let job: JobId = "0193a3c4-5d6e-7f80-9123-456789abcdef".parse().expect("an id");
-    let mut encoder = OpEncoder::default();
-    let mut at = Vec::new();
-    for (seq, token) in document.as_bytes().chunks(TOKEN_BYTES).enumerate() {
+    let mut patches = PatchWriter::new(job.tag(), None);
+    let mut seq = 0;
+    for token in document.as_bytes().chunks(TOKEN_BYTES) {
         draft.feed(black_box(token));
-        draft.flush(&mut encoder);
-        let moved = !draft.is_open_at(&at);
-        if encoder.is_empty() && !moved {
-            continue;
-        }
-        if moved {
-            at = draft.open_paths();
-        }
-        let places = moved.then(|| encoder.places(&at));
-        black_box(patch::encode(
-            job.tag(),
-            seq as u64,
-            encoder.ops(),
-            places.as_deref(),
-        ));
-        encoder.clear();
+        seq += u64::from(black_box(patches.flush(&mut draft, seq)).is_some());
     }
     draft.finish();
 }

@@ -15,6 +15,8 @@ use livedraft::job::*;
 use livedraft::partial::Value;
 use livedraft::store::{Store, StoreOptions};
 
+use crate::harness::frame;
+
 /// An engine, and the patience to ask it again.
 struct Line(Arc<dyn Backend>);
 
@@ -142,7 +144,7 @@ fn write(position: Position, event: Event) -> Write {
 }
 
 fn patch_at(claim: &Claim, position: Position, ops: &str) -> Append {
-    let frame = patch::encode(claim.id.tag(), position.seq, ops, None);
+    let frame = frame(claim.id, position.seq, ops);
     Append {
         write: write(position, Event::Patch(frame.into())),
         raw: "r".to_owned(),

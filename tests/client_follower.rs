@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a broken conversation is a broken test")]
 
 use livedraft::client::{FollowError, Follower, Received, Took};
-use livedraft::event::{Entry, Epoch, Event, Fold, Position, patch};
+use livedraft::event::{Entry, Epoch, Event, Fold, PatchWriter, Position};
 use livedraft::job::{JobId, JobState, Reason};
-use livedraft::partial::{OpEncoder, OpSink, Value, parse};
+use livedraft::partial::{OpSink, Value, parse};
 use livedraft::wire::{Deliver, Form, ServerMessage, Unseen, snapshot_parts};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -360,34 +360,33 @@ fn log_of(steps: &[Step]) -> Vec<Entry> {
         epoch: Epoch::new(0xe2),
         seq,
     };
-    let mut encoder = OpEncoder::default();
+    let mut patches = PatchWriter::new(job().tag(), None);
     let mut empty = true;
     let mut members = 0;
     let mut attempts = 0;
     let mut entries = Vec::new();
     for (index, step) in steps.iter().enumerate() {
-        encoder.clear();
+        let encoder = patches.begin(index as u64 + 2);
         if empty && !matches!(step, Step::Begin(_)) {
             encoder.set("", &parse("{\"text\":\"\"}").unwrap());
             empty = false;
         }
+        match step {
+            Step::Begin(_) => encoder.forget_cursor(),
+            Step::Grow(text) => encoder.append("/text", text),
+            Step::Number(n) => {
+                members += 1;
+                encoder.set(&format!("/n{members}"), &parse(&n.to_string()).unwrap());
+            }
+        }
         let event = match step {
             Step::Begin(reset) => {
                 attempts += 1;
-                encoder.forget_cursor();
                 empty |= reset;
                 let begins = format!(r#"{{"attempt":{attempts},"reason":"provider","reset":{reset}}}"#);
                 Event::Attempt(serde_json::from_str(&begins).unwrap())
             }
-            Step::Grow(text) => {
-                encoder.append("/text", text);
-                Event::Patch(frame(index, &encoder))
-            }
-            Step::Number(n) => {
-                members += 1;
-                encoder.set(&format!("/n{members}"), &parse(&n.to_string()).unwrap());
-                Event::Patch(frame(index, &encoder))
-            }
+            Step::Grow(_) | Step::Number(_) => Event::Patch(patches.end(Some(&["/text".to_owned()])).into()),
         };
         let entry = Entry {
             position: position(index as u64 + 2),
@@ -397,11 +396,6 @@ fn log_of(steps: &[Step]) -> Vec<Entry> {
         entries.push(entry);
     }
     entries
-}
-
-fn frame(index: usize, encoder: &OpEncoder) -> std::sync::Arc<str> {
-    let at = encoder.places(&["/text".to_owned()]);
-    patch::encode(job().tag(), index as u64 + 2, encoder.ops(), Some(&at)).into()
 }
 
 fn told(entry: &Entry) -> Received {

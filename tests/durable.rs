@@ -19,6 +19,8 @@ use livedraft::event::*;
 use livedraft::job::*;
 use livedraft::store::{Store, StoreError, StoreOptions};
 use livedraft::wire::{Deliver, JobCreate};
+
+use crate::harness::frame;
 use serde_json::json;
 
 /// A folder of its own below the system's, taken away at the end.
@@ -86,7 +88,7 @@ fn patch(claim: &Claim, position: Position, ops: &str, raw: &str) -> Append {
         write: Write {
             position,
             opens: false,
-            event: Event::Patch(patch::encode(claim.id.tag(), position.seq, ops, Some("[\"\"]")).into()),
+            event: Event::Patch(frame(claim.id, position.seq, ops).into()),
         },
         raw: raw.to_owned(),
         raw_anew: false,

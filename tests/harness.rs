@@ -13,7 +13,7 @@ use livedraft::backend::{
 };
 use livedraft::clock;
 use livedraft::event::{
-    AttemptBegins, End, EndError, Epoch, Event, Note, NoteKind, Position, StatusChange, Timings, patch,
+    AttemptBegins, End, EndError, Epoch, Event, Note, NoteKind, Position, StatusChange, Timings,
 };
 use livedraft::hub::{Hub, HubOptions};
 use livedraft::job::{AttemptRecord, AttemptUsage, JobId, JobState, LeaseToken, Outcome, Reason, Usage};
@@ -46,6 +46,11 @@ pub(crate) struct Hands {
     pub(crate) job: JobId,
     token: LeaseToken,
     pub(crate) position: Position,
+}
+
+/// A patch frame of these ops, comma-separated.
+pub(crate) fn frame(job: JobId, seq: u64, ops: &str) -> String {
+    format!(r#"{{"j":"{}","s":{seq},"o":[{ops}]}}"#, job.tag())
 }
 
 pub(crate) fn options() -> ServerOptions {
@@ -284,7 +289,7 @@ impl Hands {
 
     /// Appends a patch of these ops, comma-separated; gives the frame.
     pub(crate) async fn patch(&mut self, ops: &str) -> String {
-        let frame = patch::encode(self.job.tag(), self.next().seq, ops, None);
+        let frame = frame(self.job, self.next().seq, ops);
         self.append(Event::Patch(frame.as_str().into())).await;
         frame
     }

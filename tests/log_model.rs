@@ -20,10 +20,12 @@ use livedraft::backend::{
     Append, Appended, EventLog, Fenced, JobFacts, JobQueue, Reading, Start, Submission, Write,
 };
 use livedraft::clock;
-use livedraft::event::{End, Entry, Epoch, Event, Fold, Position, Resume, Timings, patch};
+use livedraft::event::{End, Entry, Epoch, Event, Fold, Position, Resume, Timings};
 use livedraft::hub::{HubOptions, Replica, Took};
 use livedraft::job::{JobId, JobState, LeaseTimes, LeaseToken, Outcome, Usage};
 use livedraft::partial::Value;
+
+use crate::harness::frame;
 use tokio::sync::mpsc;
 
 const RUNS: u64 = 3_000;
@@ -637,7 +639,7 @@ impl Worker {
             None => format!(r#"["","t{number} ",0]"#),
             Some(_) => format!(r#"["","t{number} "]"#),
         };
-        let event = Event::Patch(patch::encode(job.tag(), position.seq, &ops, None).into());
+        let event = Event::Patch(frame(job, position.seq, &ops).into());
         let write = Write {
             position,
             opens: false,

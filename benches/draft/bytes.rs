@@ -1,8 +1,8 @@
 //! What a viewer of patches is sent: whole frames, written as the worker writes them, over the bytes of the document.
 
-use livedraft::event::patch;
+use livedraft::event::PatchWriter;
 use livedraft::job::JobId;
-use livedraft::partial::{Draft, DraftOptions, OpEncoder};
+use livedraft::partial::{Draft, DraftOptions};
 
 use crate::{Shape, TOKEN_BYTES};
 
@@ -34,23 +34,14 @@ pub(crate) fn run(shapes: &[Shape], sizes: &[usize]) {
 fn frames(document: &str, tokens: usize) -> (usize, usize) {
     let job: JobId = "0193a3c4-5d6e-7f80-9123-456789abcdef".parse().expect("an id");
     let mut draft = Draft::new(DraftOptions::default());
-    let mut encoder = OpEncoder::default();
-    let mut at = Vec::new();
+    let mut patches = PatchWriter::new(job.tag(), None);
     let (mut bytes, mut count) = (0, 0);
     for chunk in document.as_bytes().chunks(tokens * TOKEN_BYTES) {
         draft.feed(chunk);
-        draft.flush(&mut encoder);
-        let moved = !draft.is_open_at(&at);
-        if encoder.is_empty() && !moved {
-            continue;
+        if let Some(frame) = patches.flush(&mut draft, count as u64) {
+            bytes += frame.len();
+            count += 1;
         }
-        count += 1;
-        if moved {
-            at = draft.open_paths();
-        }
-        let places = moved.then(|| encoder.places(&at));
-        bytes += patch::encode(job.tag(), count as u64, encoder.ops(), places.as_deref()).len();
-        encoder.clear();
     }
     (bytes, count)
 }

@@ -16,6 +16,7 @@ pub(crate) use end::durable;
 pub use end::{End, EndError, Timings};
 pub use entry::{AttemptBegins, Entry, Event, Note, NoteKind, StatusChange};
 pub use lineage::{LINEAGE_MAX, Lineage, Opening, Resume};
+pub use patch::PatchWriter;
 pub use places::Places;
 pub use position::{BadPosition, Epoch, Position};
 pub use record::{Ended, LogEnd, Record};

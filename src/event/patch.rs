@@ -1,11 +1,12 @@
-//! The hot frame: `{"j":tag,"s":seq,"o":ops,"at":[…]?}`, encoded once by the worker and forwarded as it is.
+//! The hot frame: `{"j":tag,"s":seq,"o":ops,"at":[…]?}`, encoded once, in one buffer, by the worker and forwarded as it is.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::places::Places;
 use crate::job::Tag;
-use crate::partial::{Op, parse_ops};
+use crate::partial::path::push_decimal;
+use crate::partial::{Draft, Op, OpEncoder, Open, parse_ops};
 
 /// A patch frame, read.
 #[derive(Clone, PartialEq, Debug)]
@@ -39,23 +40,87 @@ struct Frame<'a> {
     at: Option<Places>,
 }
 
-/// Writes a frame. `ops` are comma-separated, without brackets, and `at`, where it changed, is JSON: as
-/// [`crate::partial::OpEncoder`] gives them.
-pub fn encode(tag: Tag, seq: u64, ops: &str, at: Option<&str>) -> String {
-    let mut frame = String::with_capacity(ops.len() + at.map_or(0, str::len) + 48);
-    frame.push_str("{\"j\":\"");
-    frame.push_str(tag.as_str());
-    frame.push_str("\",\"s\":");
-    frame.push_str(&seq.to_string());
-    frame.push_str(",\"o\":[");
-    frame.push_str(ops);
-    frame.push(']');
-    if let Some(at) = at {
-        frame.push_str(",\"at\":");
-        frame.push_str(at);
+/// Writes the frames of one job, each over the one before.
+#[derive(Debug)]
+pub struct PatchWriter {
+    encoder: OpEncoder,
+    head: String,
+    /// The number of the frame that is begun and empty.
+    begun: Option<u64>,
+}
+
+impl PatchWriter {
+    /// A writer of this job's frames that goes on from a cursor.
+    pub fn new(tag: Tag, cursor: Option<&str>) -> Self {
+        Self {
+            encoder: OpEncoder::behind(cursor),
+            head: format!("{{\"j\":\"{tag}\",\"s\":"),
+            begun: None,
+        }
     }
-    frame.push('}');
-    frame
+
+    /// Begins a frame, which takes ops until its end.
+    pub fn begin(&mut self, seq: u64) -> &mut OpEncoder {
+        if self.begun != Some(seq) || !self.encoder.is_empty() {
+            self.begun = Some(seq);
+            self.encoder.begin(|frame| {
+                frame.push_str(&self.head);
+                push_decimal(frame, seq);
+                frame.push_str(",\"o\":[");
+            });
+        }
+        &mut self.encoder
+    }
+
+    /// The frame of what has changed in a draft since it was flushed last; `None` if that is nothing, and then the
+    /// number is not used.
+    pub fn flush(&mut self, draft: &mut Draft, seq: u64) -> Option<&str> {
+        draft.flush(self.begin(seq));
+        let open = draft.track_open();
+        match open {
+            Open::Same if self.encoder.is_empty() => None,
+            Open::Same => Some(self.end(None)),
+            Open::Up(up) if self.encoder.cursor().is_some() => Some(self.end_up(up)),
+            Open::Up(_) | Open::Other => Some(self.end(Some(&draft.open_paths()))),
+        }
+    }
+
+    /// Ends the frame behind its ops, with the open places where they changed, and gives it.
+    pub fn end(&mut self, at: Option<&[String]>) -> &str {
+        self.begun = None;
+        if let Some(at) = at {
+            self.encoder.push("],\"at\":");
+            self.encoder.push_places(at);
+            self.encoder.push("}")
+        } else {
+            self.encoder.push("]}")
+        }
+    }
+
+    fn end_up(&mut self, up: usize) -> &str {
+        self.begun = None;
+        self.encoder.push("],\"at\":");
+        self.encoder.push_up(up);
+        self.encoder.push("}")
+    }
+
+    /// What has changed in a draft is told by its whole state: the next frame goes on from there.
+    pub fn pass_over(&mut self, draft: &mut Draft) {
+        draft.flush(&mut self.encoder);
+        draft.track_open();
+        self.begun = None;
+        self.forget_cursor();
+    }
+
+    /// The path of the last op.
+    pub fn cursor(&self) -> Option<&str> {
+        self.encoder.cursor()
+    }
+
+    /// Forgets it: the next op names its whole path.
+    pub fn forget_cursor(&mut self) {
+        self.encoder.forget_cursor();
+    }
 }
 
 /// Reads a frame, in its short form or as `job.patch`.

@@ -6,10 +6,10 @@ use bytestring::ByteString;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::event::{End, Entry, Event, Fold, Places, Position, Unfoldable, patch};
+use crate::event::{End, Entry, Event, Fold, PatchWriter, Places, Position, Unfoldable, patch};
 use crate::hex;
 use crate::job::{Attempt, JobId};
-use crate::partial::{Op, OpEncoder, Shape, Value, parse_written, whole_paths};
+use crate::partial::{Op, Shape, Value, parse_written, whole_paths};
 use crate::wire::{
     AttemptNow, Bigints, Deliver, JobAttempts, JobEnd, JobEvent, JobPatch, JobSnapshot, JobStateNow,
     ServerMessage, Unseen, snapshot_parts,
@@ -228,20 +228,20 @@ fn faced_patch(
     face: Face,
 ) -> Result<ByteString, Unfoldable> {
     let patch = patch::decode(frame)?;
-    let mut encoder = OpEncoder::behind(cursor);
+    let mut patches = PatchWriter::new(job.tag(), cursor);
+    let encoder = patches.begin(patch.seq);
     let mut cursor = cursor.map(str::to_owned);
     let mut left = Shape::NULLS_MAX;
     for op in patch.ops {
         let op = op.whole(cursor.as_deref())?;
         cursor = op.cursor().map(str::to_owned);
-        face.op(op, shape, &mut left).tell(&mut encoder);
+        face.op(op, shape, &mut left).tell(encoder);
     }
     let at = patch
         .at
         .map(|Places(at)| whole_paths(cursor.as_deref(), at))
         .transpose()?;
-    let places = at.map(|at| encoder.places(&at));
-    Ok(patch::encode(job.tag(), patch.seq, encoder.ops(), places.as_deref()).into())
+    Ok(patches.end(at.as_deref()).into())
 }
 
 fn filled_op(op: Op, shape: &Shape, left: &mut usize) -> Op {

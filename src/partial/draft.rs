@@ -9,6 +9,7 @@ use super::op::OpSink;
 use super::options::{DraftOptions, Limits, Mode};
 use super::repair::Repair;
 use super::search::Search;
+use super::spine::Open;
 use super::value::Value;
 
 /// How a text ended.
@@ -163,7 +164,7 @@ impl Draft {
 
     /// Hands out all changes since the last flush, coalesced; true if there were any. Nothing is allocated while
     /// a string grows.
-    pub fn flush(&mut self, sink: &mut dyn OpSink) -> bool {
+    pub fn flush<S: OpSink + ?Sized>(&mut self, sink: &mut S) -> bool {
         match &mut self.items {
             None => self.machine.spine.flush(sink),
             Some(items) => items.flush(sink),
@@ -270,17 +271,13 @@ impl Draft {
         }
     }
 
-    /// Whether these are the [`open_paths`](Self::open_paths): asked behind each flush, so it costs no memory there.
-    pub fn is_open_at(&self, paths: &[String]) -> bool {
-        let spine = &self.machine.spine;
-        let same = match (&self.items, paths) {
-            (Some(items), _) => items.open_paths() == paths,
-            (None, []) => !spine.is_open(),
-            (None, [only]) => spine.is_open_at(only),
-            (None, _) => false,
-        };
-        debug_assert_eq!(same, self.open_paths() == paths);
-        same
+    /// What has become of the [`open_paths`](Self::open_paths) since the last call: asked behind each flush, so it
+    /// looks at no path of a single text.
+    pub fn track_open(&mut self) -> Open {
+        match &mut self.items {
+            None => self.machine.spine.track_open(),
+            Some(items) => items.track_open(),
+        }
     }
 
     /// What was skipped since the last call, in order.

@@ -1,5 +1,7 @@
 //! Telling viewers what has changed: the coalesced ops since the last flush.
 
+use std::ops::Range;
+
 use super::op::OpSink;
 use super::path;
 use super::spine::{Leaf, Spine, Told, children};
@@ -17,6 +19,7 @@ impl Spine {
         let removed = std::mem::take(&mut self.removed);
         if removed {
             sink.remove("");
+            self.op_depth = None;
         }
         let told = match self.told_frames.checked_sub(1) {
             Some(depth) => self.tell_from(depth, sink),
@@ -31,6 +34,7 @@ impl Spine {
             Some(told) if self.leaf == Leaf::Shown && told < self.text.len() => {
                 sink.append(&self.pointer, &self.text[told..]);
                 self.text_told = Some(self.text.len());
+                self.op_depth = Some(self.frames.len());
                 true
             }
             _ => false,
@@ -44,17 +48,18 @@ impl Spine {
         if !self.root_told {
             sink.set("", root);
             self.root_told = true;
+            self.op_depth = Some(0);
             return true;
         }
         self.scratch.clear();
-        let told = tell_tail(&self.tail, root, &mut self.scratch, sink);
+        let last = tell_tail(&self.tail, root, &mut self.scratch, sink);
         self.tail.clear();
-        told
+        self.op_depth = last.or(self.op_depth);
+        last.is_some()
     }
 
     /// Tells what is new in the deepest container that viewers know open, and below it.
     fn tell_from<S: OpSink + ?Sized>(&mut self, depth: usize, sink: &mut S) -> bool {
-        let mut wrote = false;
         let open = self.has_open_child(depth);
         let Self {
             frames,
@@ -71,42 +76,42 @@ impl Spine {
         if open && first == len && tail.is_empty() && frame.again.is_empty() {
             return self.tell_open(sink);
         }
+        let mut last = None;
         scratch.clear();
         scratch.push_str(&pointer[..frame.path_end]);
         if let Some(told) = tail.last()
             && let Some(child) = push_child(&frame.value, told.slot, scratch)
         {
-            wrote |= tell_tail(tail, child, scratch, sink);
+            last = tell_tail(tail, child, scratch, sink);
             scratch.truncate(frame.path_end);
         }
         tail.clear();
         frame.again.sort_unstable();
         frame.again.dedup();
-        for replaced in frame
-            .again
-            .drain(..)
-            .filter(|replaced| !open || *replaced != slot)
-        {
-            wrote |= tell_child(&frame.value, replaced, scratch, sink);
-        }
+        let again = frame.again.drain(..);
         // A member that is being replaced may stand among new ones: their order must be the draft's.
         let before = if open { slot.min(len) } else { len };
-        for new in first..before {
-            wrote |= tell_child(&frame.value, new, scratch, sink);
+        for new in again.filter(|again| !open || *again != slot).chain(first..before) {
+            last = tell_child(&frame.value, new, scratch, sink).or(last);
         }
         frame.told = len;
-        if open {
-            wrote |= self.tell_open(sink);
-            let Some(frame) = self.frames.get(depth) else {
-                return wrote;
-            };
-            self.scratch.clear();
-            self.scratch.push_str(&self.pointer[..frame.path_end]);
-            for new in first.max(slot + 1)..len {
-                wrote |= tell_child(&frame.value, new, &mut self.scratch, sink);
-            }
+        self.op_depth = last.map(|below| depth + 1 + below).or(self.op_depth);
+        let wrote = last.is_some() | (open && self.tell_open(sink));
+        wrote | (open && self.tell_behind(depth, first.max(slot + 1)..len, sink))
+    }
+
+    /// Tells the new children behind the open one, which replaces an older.
+    fn tell_behind<S: OpSink + ?Sized>(&mut self, depth: usize, new: Range<usize>, sink: &mut S) -> bool {
+        let Some(frame) = self.frames.get(depth).filter(|_| !new.is_empty()) else {
+            return false;
+        };
+        self.scratch.clear();
+        self.scratch.push_str(&self.pointer[..frame.path_end]);
+        for slot in new {
+            tell_child(&frame.value, slot, &mut self.scratch, sink);
         }
-        wrote
+        self.op_depth = None;
+        true
     }
 
     /// Tells the open value below the deepest container that viewers know.
@@ -130,10 +135,12 @@ impl Spine {
             self.text = text;
         }
         self.text_told = Some(self.text.len());
+        self.op_depth = Some(self.frames.len());
         true
     }
 
     fn tell_open_container<S: OpSink + ?Sized>(&mut self, first: usize, seen: usize, sink: &mut S) {
+        self.op_depth = Some(first);
         if let [only] = &mut self.frames[first..seen]
             && self.leaf != Leaf::Shown
         {
@@ -256,31 +263,38 @@ fn push_child<'a>(value: &'a Value, slot: usize, pointer: &mut String) -> Option
     Some(child)
 }
 
-/// Sets one child of the value at `pointer`, which comes back as it was.
-fn tell_child<S: OpSink + ?Sized>(value: &Value, slot: usize, pointer: &mut String, sink: &mut S) -> bool {
+/// Sets one child of the value at `pointer`, which comes back as it was; gives how far below the child the op is.
+fn tell_child<S: OpSink + ?Sized>(
+    value: &Value,
+    slot: usize,
+    pointer: &mut String,
+    sink: &mut S,
+) -> Option<usize> {
     let end = pointer.len();
-    let child = push_child(value, slot, pointer);
-    if let Some(child) = child {
-        sink.set(pointer, child);
-    }
+    let child = push_child(value, slot, pointer)?;
+    sink.set(pointer, child);
     pointer.truncate(end);
-    child.is_some()
+    Some(0)
 }
 
-/// Tells what viewers lack of a value that they knew open and that has closed, deepest first.
-fn tell_tail<S: OpSink + ?Sized>(tail: &[Told], value: &Value, pointer: &mut String, sink: &mut S) -> bool {
-    let Some((own, deeper)) = tail.split_last() else {
-        return false;
-    };
+/// Tells what viewers lack of a value that they knew open and that has closed, deepest first; gives how far below it
+/// the last op is.
+fn tell_tail<S: OpSink + ?Sized>(
+    tail: &[Told],
+    value: &Value,
+    pointer: &mut String,
+    sink: &mut S,
+) -> Option<usize> {
+    let (own, deeper) = tail.split_last()?;
     if let Value::String(text) = value {
         sink.append(pointer, &text[own.told..]);
-        return true;
+        return Some(0);
     }
-    let mut wrote = false;
+    let mut last = None;
     if let Some(told) = deeper.last() {
         let end = pointer.len();
         if let Some(child) = push_child(value, told.slot, pointer) {
-            wrote |= tell_tail(deeper, child, pointer, sink);
+            last = tell_tail(deeper, child, pointer, sink);
         }
         pointer.truncate(end);
     }
@@ -288,7 +302,7 @@ fn tell_tail<S: OpSink + ?Sized>(tail: &[Told], value: &Value, pointer: &mut Str
     again.sort_unstable();
     again.dedup();
     for slot in again.into_iter().chain(own.told..children(value)) {
-        wrote |= tell_child(value, slot, pointer, sink);
+        last = tell_child(value, slot, pointer, sink).or(last);
     }
-    wrote
+    last.map(|below| below + 1)
 }

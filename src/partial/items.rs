@@ -11,6 +11,7 @@ use super::op::OpSink;
 use super::options::DraftOptions;
 use super::path;
 use super::repair::Repair;
+use super::spine::Open;
 use super::value::Value;
 
 /// The member that holds the items, in the value of [`Mode::ParallelTools`](super::Mode::ParallelTools).
@@ -29,6 +30,8 @@ pub(super) struct Items {
     none: bool,
     /// How many items viewers hold; `None` while they do not know the array.
     told: Option<usize>,
+    /// The open places that viewers know of.
+    open_told: Vec<String>,
     /// The items before this one are closed and told.
     settled: usize,
     /// The answer has ended, and every item with it.
@@ -54,6 +57,7 @@ impl Items {
             items: Vec::new(),
             none: false,
             told: None,
+            open_told: Vec::new(),
             settled: 0,
             closed: false,
             error: None,
@@ -226,6 +230,16 @@ impl Items {
             let items = self.items.iter().map_while(|item| item.machine.spine.value());
             whole(items.collect())
         })
+    }
+
+    /// What has become of them since the last call.
+    pub(super) fn track_open(&mut self) -> Open {
+        let open = self.open_paths();
+        if open == self.open_told {
+            return Open::Same;
+        }
+        self.open_told = open;
+        Open::Other
     }
 
     /// The open places: the open items', or the array while another call may come.

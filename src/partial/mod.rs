@@ -179,4 +179,5 @@ pub use op_json::{OpsError, parse_ops};
 pub use options::{DraftOptions, Lenient, Limits, Mode, RootKinds};
 pub use repair::{Repair, RepairKind};
 pub use shape::{Shape, ShapeNode};
+pub use spine::Open;
 pub use value::{Number, Value, write_json_string};

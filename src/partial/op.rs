@@ -226,12 +226,14 @@ fn split(pointer: &str) -> Result<Option<(&str, String)>, Misfit> {
 }
 
 /// Writes ops as the JSON array of a patch: each path relative to the cursor where that is shorter, an append to the
-/// cursor without one.
+/// cursor without one. What stands around the ops may be written into the same buffer.
 ///
 /// One encoder serves one attempt: its cursor lives from flush to flush, its buffer is handed out and reused.
 #[derive(Debug, Default)]
 pub struct OpEncoder {
-    ops: String,
+    text: String,
+    /// Where the ops begin.
+    begin: usize,
     cursor: String,
     cursor_known: bool,
 }
@@ -246,19 +248,58 @@ impl OpEncoder {
         encoder
     }
 
-    /// Whether nothing was written since the last [`clear`](Self::clear).
+    /// Whether no op was written since the last [`clear`](Self::clear) or [`begin`](Self::begin).
     pub fn is_empty(&self) -> bool {
-        self.ops.is_empty()
+        self.text.len() == self.begin
     }
 
     /// The comma-separated ops, without the surrounding brackets.
     pub fn ops(&self) -> &str {
-        &self.ops
+        &self.text[self.begin..]
     }
 
     /// Forgets the written ops and keeps the cursor.
     pub fn clear(&mut self) {
-        self.ops.clear();
+        self.begin(|_| {});
+    }
+
+    /// Forgets the written ops and keeps the cursor; `head` writes what stands before the next ones.
+    pub fn begin(&mut self, head: impl FnOnce(&mut String)) {
+        self.text.clear();
+        head(&mut self.text);
+        self.begin = self.text.len();
+    }
+
+    /// Writes open places behind the ops, as JSON, relative to the cursor as the ops' paths are: a number for a single
+    /// one that only goes up, else an array. Behind them, and behind [`push`](Self::push), no op can follow.
+    pub fn push_places(&mut self, paths: &[String]) {
+        let cursor = self.cursor_known.then_some(self.cursor.as_str());
+        let out = &mut self.text;
+        if let [only] = paths
+            && let Some((up, "")) = cursor.and_then(|cursor| path::relative(cursor, only))
+        {
+            return path::push_decimal(out, up);
+        }
+        out.push('[');
+        for (index, path) in paths.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            write_path(cursor, path, out);
+        }
+        out.push(']');
+    }
+
+    /// Writes the only open place, so many segments above the cursor: what [`push_places`](Self::push_places) would
+    /// write of its path.
+    pub fn push_up(&mut self, up: usize) {
+        path::push_decimal(&mut self.text, up as u64);
+    }
+
+    /// Writes what stands behind the ops, and gives all that was written.
+    pub fn push(&mut self, foot: &str) -> &str {
+        self.text.push_str(foot);
+        &self.text
     }
 
     /// Forgets the cursor: the next op names its path (first op of an attempt or epoch).
@@ -271,34 +312,15 @@ impl OpEncoder {
         self.cursor_known.then_some(self.cursor.as_str())
     }
 
-    /// Open places as the JSON of a patch, relative to the cursor as the ops' paths are: a number for a single one that
-    /// only goes up, else an array.
-    pub fn places(&self, paths: &[String]) -> String {
-        if let [only] = paths
-            && let Some((up, "")) = self.cursor().and_then(|cursor| path::relative(cursor, only))
-        {
-            return up.to_string();
-        }
-        let mut out = String::from("[");
-        for (index, path) in paths.iter().enumerate() {
-            if index > 0 {
-                out.push(',');
-            }
-            write_path(self.cursor(), path, &mut out);
-        }
-        out.push(']');
-        out
-    }
-
     fn open(&mut self) {
-        self.ops.push_str(if self.ops.is_empty() { "[" } else { ",[" });
+        self.text.push_str(if self.is_empty() { "[" } else { ",[" });
     }
 
     fn open_at(&mut self, path: &str) {
         self.open();
         let cursor = self.cursor_known.then_some(self.cursor.as_str());
-        write_path(cursor, path, &mut self.ops);
-        self.ops.push(',');
+        write_path(cursor, path, &mut self.text);
+        self.text.push(',');
     }
 
     fn move_cursor(&mut self, path: &str) {
@@ -327,20 +349,20 @@ impl OpSink for OpEncoder {
             self.open_at(path);
             self.move_cursor(path);
         }
-        write_json_string(text, &mut self.ops);
-        self.ops.push(']');
+        write_json_string(text, &mut self.text);
+        self.text.push(']');
     }
 
     fn set(&mut self, path: &str, value: &Value) {
         self.open_at(path);
-        value.write_json(&mut self.ops);
-        self.ops.push_str(",0]");
+        value.write_json(&mut self.text);
+        self.text.push_str(",0]");
         self.move_cursor(path);
     }
 
     fn remove(&mut self, path: &str) {
         self.open_at(path);
-        self.ops.push_str("null,1]");
+        self.text.push_str("null,1]");
         self.cursor_known = false;
     }
 }

@@ -28,7 +28,10 @@ pub(super) fn push_index(pointer: &mut String, index: usize) {
 
 /// Appends a count in decimal digits.
 pub fn push_decimal(out: &mut String, count: u64) {
-    out.push_str(itoa::Buffer::new().format(count));
+    match u8::try_from(count) {
+        Ok(digit @ 0..10) => out.push(char::from(b'0' + digit)),
+        _ => out.push_str(itoa::Buffer::new().format(count)),
+    }
 }
 
 /// The unescaped segments of a pointer; `None` if it is not one (no leading `/`, or a `~` without 0 or 1).
@@ -87,20 +90,25 @@ fn common(one: &[u8], other: &[u8]) -> usize {
 
 /// How many bytes are the same, eight looked at in one step.
 fn same(one: &[u8], other: &[u8]) -> usize {
+    let len = one.len().min(other.len());
+    let (one, other) = (&one[..len], &other[..len]);
     let words = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
-    let mut at = 0;
-    for (one, other) in words {
-        let differ = u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other);
-        if differ != 0 {
-            return at + differ.trailing_zeros() as usize / 8;
+    for (index, (one, other)) in words.enumerate() {
+        if one != other {
+            return index * 8 + first_other(*one, *other);
         }
-        at += 8;
     }
-    at + one[at..]
-        .iter()
-        .zip(&other[at..])
-        .take_while(|(a, b)| a == b)
-        .count()
+    // The last eight overlap what was looked at.
+    match (one.last_chunk::<8>(), other.last_chunk::<8>()) {
+        (Some(one), Some(other)) if one == other => len,
+        (Some(one), Some(other)) => len - 8 + first_other(*one, *other),
+        _ => one.iter().zip(other).take_while(|(a, b)| a == b).count(),
+    }
+}
+
+/// The first of eight bytes that is another one.
+fn first_other(one: [u8; 8], other: [u8; 8]) -> usize {
+    (u64::from_le_bytes(one) ^ u64::from_le_bytes(other)).trailing_zeros() as usize / 8
 }
 
 /// Whether a written place is relative: a pointer is empty or begins with `/`, so the first letter tells.

@@ -30,6 +30,8 @@ pub(super) struct Frame {
     pub(super) again: Vec<usize>,
     /// Where this container's own pointer ends in the spine's pointer.
     pub(super) path_end: usize,
+    /// Its number among all that was opened.
+    opened: u32,
     /// The members that have to stand before it is shown, and how many of them do not yet.
     awaited: Option<Arc<[Box<str>]>>,
     missing: usize,
@@ -64,6 +66,17 @@ pub(super) struct Told {
     pub(super) again: Vec<usize>,
 }
 
+/// What has become of the open places since they were asked for last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Open {
+    /// They are where they were.
+    Same,
+    /// There is one: the place of the last op, with so many segments taken off.
+    Up(usize),
+    /// They are elsewhere.
+    Other,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Spine {
     pub(super) frames: Vec<Frame>,
@@ -87,11 +100,19 @@ pub(super) struct Spine {
     /// The pointer of the deepest open container, or of the open string once it was needed.
     pub(super) pointer: String,
     pub(super) scratch: String,
+    /// How many containers and strings were opened, and the number of the open string.
+    opened: u32,
+    text_opened: u32,
+    /// The number of the open value that viewers know of; 0 if they know of none.
+    open_told: u32,
+    /// How many segments the path of the last op has; `None` where that path does not begin like the open value's.
+    pub(super) op_depth: Option<usize>,
 }
 
 impl Frame {
-    fn new(value: Value, node: NodeId, path_end: usize) -> Self {
+    fn new(value: Value, node: NodeId, path_end: usize, opened: u32) -> Self {
         Self {
+            opened,
             value,
             key: Box::default(),
             slot: 0,
@@ -208,9 +229,13 @@ impl Spine {
     /// Drops everything, so that another value can begin; viewers who hold something are told.
     pub(super) fn restart(&mut self) {
         let held = self.removed || self.told_frames > 0 || self.root_told || self.text_told.is_some();
-        *self = Self::default();
-        self.removed = held;
-        self.changed = held;
+        *self = Self {
+            removed: held,
+            changed: held,
+            opened: self.opened,
+            open_told: self.open_told,
+            ..Self::default()
+        };
     }
 
     pub(super) fn is_shown(&self) -> bool {
@@ -244,7 +269,8 @@ impl Spine {
             }
             None => 0,
         };
-        let mut frame = Frame::new(value, node, path_end);
+        self.opened += 1;
+        let mut frame = Frame::new(value, node, path_end, self.opened);
         if let Some(awaited) = awaited {
             frame.wait_for(awaited);
         }
@@ -278,6 +304,8 @@ impl Spine {
         if self.leaf == Leaf::Shown {
             self.uncover(self.frames.len());
             self.changed = true;
+            self.opened += 1;
+            self.text_opened = self.opened;
         }
         self.text.clear();
         self.text_told = None;
@@ -320,6 +348,8 @@ impl Spine {
         self.text = text;
         self.leaf = leaf;
         self.changed = true;
+        self.opened += 1;
+        self.text_opened = self.opened;
         let partly = self
             .tail
             .last()
@@ -436,30 +466,31 @@ impl Spine {
         if self.leaf == Leaf::Shown {
             return Some(self.value_path());
         }
-        let deepest = self.seen_frames().checked_sub(1)?;
-        let end = self.frames.get(deepest)?.path_end;
-        Some(self.pointer[..end].to_owned())
+        self.open_container_path().map(str::to_owned)
     }
 
-    /// Whether anything is open that is seen.
-    pub(super) fn is_open(&self) -> bool {
-        self.leaf == Leaf::Shown || self.seen_frames() > 0
-    }
-
-    /// Whether that pointer is this one; looks without memory where it can.
-    pub(super) fn is_open_at(&self, path: &str) -> bool {
-        if self.leaf == Leaf::Shown {
-            // Behind a flush that told the string, the pointer is its own.
-            let pointed = self.text_told.is_some() && !self.changed;
-            return if pointed {
-                self.pointer == path
-            } else {
-                self.value_path() == path
-            };
+    /// What has become of the deepest open value that is seen since the last call.
+    pub(super) fn track_open(&mut self) -> Open {
+        let seen = self.seen_frames();
+        let (number, depth) = match self.leaf {
+            Leaf::Shown => (self.text_opened, self.frames.len()),
+            Leaf::None | Leaf::Key | Leaf::Hidden => match self.frames[..seen].last() {
+                Some(frame) => (frame.opened, seen - 1),
+                None => (0, 0),
+            },
+        };
+        if number == self.open_told {
+            return Open::Same;
         }
-        let deepest = self.seen_frames().checked_sub(1);
-        let frame = deepest.and_then(|deepest| self.frames.get(deepest));
-        frame.is_some_and(|frame| self.pointer[..frame.path_end] == *path)
+        self.open_told = number;
+        let up = self.op_depth.and_then(|op| op.checked_sub(depth));
+        up.filter(|_| number > 0).map_or(Open::Other, Open::Up)
+    }
+
+    /// The pointer of the deepest container that is seen open.
+    fn open_container_path(&self) -> Option<&str> {
+        let deepest = self.seen_frames().checked_sub(1)?;
+        Some(&self.pointer[..self.frames.get(deepest)?.path_end])
     }
 
     /// A clone of what is seen.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::map::Map;
-use super::text::{is_short_and_plain, plain_run, push_ascii};
+use super::text::{is_short_and_plain, plain_run};
 
 /// A JSON value as it was written: numbers keep their digits, members their order of arrival.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -155,7 +155,7 @@ pub fn write_json_string(text: &str, out: &mut String) {
 pub(super) fn write_rest_of_string(text: &str, out: &mut String) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     if is_short_and_plain(text.as_bytes()) {
-        push_ascii(out, text.as_bytes());
+        out.push_str(text);
         out.push('"');
         return;
     }

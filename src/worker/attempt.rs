@@ -174,7 +174,7 @@ impl<'a> Attempt<'a> {
             self.hear_draft();
             self.drain().await?;
         }
-        self.journal.keep(self.answer.draft.value());
+        self.journal.keep(&self.answer.draft);
         self.answer.stopped = stopped;
         Ok(self.answer)
     }

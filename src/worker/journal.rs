@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::WorkerOptions;
 use crate::backend::{Append, Appended, Backend, BackendError, Claim, Deferral, Failure, Fenced, Write};
 use crate::clock;
-use crate::event::{AttemptBegins, End, Epoch, Event, Fold, Note, Position, StatusChange, patch};
-use crate::job::{AttemptRecord, JobId, JobState, LeaseToken, Outcome, Reason, Tag};
-use crate::partial::{Draft, OpEncoder, Value};
+use crate::event::{AttemptBegins, End, Epoch, Event, Fold, Note, PatchWriter, Position, StatusChange};
+use crate::job::{AttemptRecord, JobId, JobState, LeaseToken, Outcome, Reason};
+use crate::partial::{Draft, Value};
 
 /// Why the journal takes no more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -28,11 +28,10 @@ pub(super) struct Journal {
     tail_bytes_max: usize,
     resend: Duration,
     pub(super) job: JobId,
-    tag: Tag,
     token: LeaseToken,
-    /// The state as the log has it, but for the value, which the draft holds.
+    /// The state as the log has it, but for what the draft holds: the value, the open places, the cursor.
     fold: Fold,
-    encoder: OpEncoder,
+    patches: PatchWriter,
     /// The value that stands in the log while no attempt runs, in case the log loses it before the end is written.
     reached: Option<Value>,
     /// Whether the attempt that runs has told anything of its value.
@@ -57,7 +56,6 @@ impl Journal {
             resend: options.resend,
             backend,
             job: claim.id,
-            tag: claim.id.tag(),
             token: claim.token(),
             fold: Fold {
                 position: claim.position,
@@ -65,7 +63,7 @@ impl Journal {
                 value: None,
                 ..claim.checkpoint.fold.clone()
             },
-            encoder: OpEncoder::default(),
+            patches: PatchWriter::new(claim.id.tag(), None),
             reached: claim.checkpoint.fold.value.clone(),
             told: false,
             abandoned: false,
@@ -111,7 +109,7 @@ impl Journal {
         self.raw.clear();
         self.reached = None;
         self.told = false;
-        self.encoder.forget_cursor();
+        self.patches.forget_cursor();
         let append = Append {
             record: Some(self.record.clone()),
             ..self.append(Event::Attempt(begins), String::new(), None)
@@ -121,8 +119,14 @@ impl Journal {
     }
 
     /// Keeps what an attempt has reached, all of which was written.
-    pub(super) fn keep(&mut self, reached: Option<Value>) {
-        self.reached = reached;
+    pub(super) fn keep(&mut self, draft: &Draft) {
+        self.reached = draft.value();
+        self.stand_at(draft);
+    }
+
+    fn stand_at(&mut self, draft: &Draft) {
+        self.fold.at = draft.open_paths();
+        self.fold.cursor = self.patches.cursor().map(str::to_owned);
     }
 
     /// Writes a note. Before the first change of the value there is nothing to be lost with the tail, so a model that
@@ -139,20 +143,10 @@ impl Journal {
     /// nothing is to be told: the text then waits for the next. `anew` is set where the text is no longer the one of
     /// the flush before, and unset once that is written.
     pub(super) fn flush(&mut self, draft: &mut Draft, raw: &str, anew: &mut bool) -> Option<InFlight> {
-        draft.flush(&mut self.encoder);
-        let moved = !draft.is_open_at(&self.fold.at);
-        if self.encoder.is_empty() && !moved {
-            return None;
-        }
+        let seq = self.next().seq;
+        let frame: Arc<str> = self.patches.flush(draft, seq)?.into();
         let first = self.record.changed_ms.is_none();
         self.record.changed_ms.get_or_insert_with(clock::now_ms);
-        if moved {
-            self.fold.at = draft.open_paths();
-        }
-        let places = moved.then(|| self.encoder.places(&self.fold.at));
-        let frame = patch::encode(self.tag, self.next().seq, self.encoder.ops(), places.as_deref());
-        self.encoder.clear();
-        self.fold.cursor = self.encoder.cursor().map(str::to_owned);
         self.told = true;
         self.tail_bytes += frame.len();
         let raw_anew = std::mem::take(anew);
@@ -166,7 +160,7 @@ impl Journal {
         let append = Append {
             record,
             raw_anew,
-            ..self.append(Event::Patch(frame.into()), delta, snapshot)
+            ..self.append(Event::Patch(frame), delta, snapshot)
         };
         Some(Box::pin(self.send(append)))
     }
@@ -177,6 +171,9 @@ impl Journal {
             return None;
         }
         self.tail_bytes = 0;
+        if let Some(draft) = draft {
+            self.stand_at(draft);
+        }
         Some(Arc::new(Fold {
             position: self.next(),
             value: draft.and_then(Draft::value),
@@ -221,12 +218,8 @@ impl Journal {
     async fn restate(&mut self, mut last: Position, draft: &mut Option<&mut Draft>) -> Result<(), Closed> {
         if let Some(draft) = draft {
             // What had not been told yet is told with the state.
-            draft.flush(&mut self.encoder);
-            self.encoder.clear();
-            // The first op behind it names its whole path.
-            self.encoder.forget_cursor();
-            self.fold.cursor = None;
-            self.fold.at = draft.open_paths();
+            self.patches.pass_over(draft);
+            self.stand_at(draft);
         }
         let value = match draft {
             Some(draft) => draft.value(),

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 
 use super::partial::{
-    Draft, DraftOptions, Folded, Guide, Lenient, Limits, NodeId, NoteKind, OpEncoder, Outcome, RootKinds,
-    Value, parse_ops,
+    Draft, DraftOptions, Folded, Guide, Lenient, Limits, NodeId, NoteKind, OpEncoder, Open, Outcome,
+    RootKinds, Value, parse_ops, whole_paths,
 };
 
 /// Bytes in front of the text: two of flags, two of a seed for the cuts.
@@ -205,6 +205,7 @@ fn join(notes: &mut Vec<(NoteKind, String)>, draft: &mut Draft) {
 struct Reader {
     encoder: OpEncoder,
     folded: Folded,
+    open: Vec<String>,
     before: Option<Value>,
 }
 
@@ -228,9 +229,10 @@ impl Reader {
             assert_eq!(text, value.to_json(), "the value as text");
             serde_json::from_str::<IgnoredAny>(&text).expect("every partial is JSON");
         }
-        for pointer in draft.open_paths() {
+        self.track(draft);
+        for pointer in &self.open {
             assert!(
-                self.folded.at(&pointer).is_some(),
+                self.folded.at(pointer).is_some(),
                 "nothing is at the open path {pointer:?}"
             );
         }
@@ -239,6 +241,20 @@ impl Reader {
             assert!(extends(before, now), "{before} became {now}");
         }
         self.before = value;
+    }
+
+    /// What the draft says has become of its open places leads to them.
+    fn track(&mut self, draft: &mut Draft) {
+        let open = draft.open_paths();
+        match draft.track_open() {
+            Open::Same => assert_eq!(self.open, open, "the open places"),
+            Open::Up(up) => {
+                let place = whole_paths(self.folded.cursor.as_deref(), vec![up.to_string()]);
+                assert_eq!(place.as_ref(), Ok(&open), "{up} above the cursor");
+            }
+            Open::Other => {}
+        }
+        self.open = open;
     }
 }
 
