@@ -11,6 +11,7 @@ use livedraft::event::{AttemptBegins, Event, Position};
 use livedraft::hub::HubOptions;
 use livedraft::job::{AttemptError, JobId, JobState, Outcome, Reason};
 use livedraft::store::archive::ArchiveRow;
+use livedraft::store::engine::{Batch, OutboxRow};
 use livedraft::store::{Store, StoreOptions};
 use reqwest::StatusCode;
 use serde_json::{Value as Json, json};
@@ -336,18 +337,34 @@ async fn a_job_that_the_engine_does_not_know_is_in_no_state() {
     let (lost, old) = (row("queued", None), row("completed", Some(2)));
     let rows = [(lost.clone(), Vec::new()), (old.clone(), Vec::new())];
     store.archive(&rows, &[]).await.unwrap();
+    // One that waited in the outbox while the server was made newer.
+    let waited = JobId::new(clock::job_uuid());
+    let usage = json!({"input_tokens": 0, "output_tokens": 0});
+    let end = json!({"outcome": "failed", "usage": usage, "attempts": [], "timings": {"total_ms": 1}});
+    let record = json!({"job": waited, "tenant": "default", "model": "scripted", "submitted_ms": 1,
+        "ended": {"at_ms": 2, "end": end, "value": "1"}});
+    let outbox = OutboxRow {
+        id: 1,
+        job: waited.to_string(),
+        record: record.to_string(),
+    };
+    let batch = Batch {
+        outbox: vec![outbox],
+        ..Batch::default()
+    };
+    store.write(&batch).await.unwrap();
     let engine = Arc::new(Embedded::new(EngineOptions::default()));
     let house = house_of(engine, Some(archive), options(), HubOptions::default());
     let (jobs, _) = listed(&house, "").await;
     let statuses: Vec<_> = jobs.iter().map(|(_, status)| status.as_str()).collect();
-    assert_eq!(statuses, ["completed", "unknown"]);
+    assert_eq!(statuses, ["failed", "completed", "unknown"]);
     for status in ["queued", "running", "waiting", "recovering"] {
         assert_eq!(
             listed(&house, &format!("?status={status}")).await,
             (Vec::new(), None)
         );
     }
-    for job in [lost.id, old.id] {
+    for job in [lost.id, old.id, waited.to_string()] {
         assert_eq!(get(&house, &format!("/v1/jobs/{job}")).await.0, 404, "{job}");
     }
 }
