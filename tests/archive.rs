@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use livedraft::archive::{Archive, ArchiveOptions};
 use livedraft::backend::embedded::{Embedded, EngineOptions};
@@ -182,6 +183,13 @@ async fn a_job_is_told_alike_before_and_after_the_engine_lets_go_of_it() {
             "the engine has it still"
         );
     }
+    // Another node, which has seen nothing of them.
+    let house = house_of(
+        Arc::clone(&house.engine),
+        Some(archive),
+        options(),
+        HubOptions::default(),
+    );
     assert_eq!(told(&house, completed.0, completed.1).await, before[0]);
     assert_eq!(told(&house, failed.0, failed.1).await, before[1]);
     // What was before is gone with the log: a snapshot replaces it, and nobody is told that history is gone.
@@ -202,6 +210,31 @@ async fn a_job_is_told_alike_before_and_after_the_engine_lets_go_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn late_viewers_of_a_job_share_one_copy_and_copies_are_bounded() {
+    let (house, archive) = archived_house(options(), 0).await;
+    let (one, _) = ended(&house, Outcome::Completed).await;
+    let (other, _) = ended(&house, Outcome::Completed).await;
+    house.forget().await;
+    while archive.drain().await.unwrap() {}
+    // The same engine behind a node that watches one job at a time, and does not let go of it in this test.
+    let narrow = HubOptions {
+        watched_max: 1,
+        poll: Duration::from_secs(600),
+        ..HubOptions::default()
+    };
+    let house = house_of(Arc::clone(&house.engine), Some(archive), options(), narrow);
+    let attach = |job: JobId| json!({"type": "job.attach", "job_id": job.to_string()});
+    for _ in 0..2 {
+        let mut socket = house.client().await;
+        let told = answers(&mut socket, attach(one)).await;
+        assert!(told[2].contains("job.completed"), "{told:?}");
+    }
+    let mut socket = house.client().await;
+    let told = answers(&mut socket, attach(other)).await;
+    assert!(told[0].contains("\"unavailable\""), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_nobody_worked_on_is_told_after_the_engine_lets_go_of_it() {
     let (house, archive) = archived_house(options(), 0).await;
     let job = submitted(&house).await;
@@ -216,6 +249,12 @@ async fn a_job_that_nobody_worked_on_is_told_after_the_engine_lets_go_of_it() {
     house.forget().await;
     while archive.drain().await.unwrap() {}
     assert!(house.engine.read(job, None).await.unwrap().is_none());
+    let house = house_of(
+        Arc::clone(&house.engine),
+        Some(archive),
+        options(),
+        HubOptions::default(),
+    );
     let mut late = house.client().await;
     let told = answers(&mut late, attach).await;
     assert_eq!(

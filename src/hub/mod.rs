@@ -14,14 +14,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 pub use self::form::Told;
 pub use self::replica::{Replica, Took};
 pub use self::viewer::Viewer;
 use self::watched::Watched;
 use crate::backend::{Backend, BackendError, JobFacts, Reading};
-use crate::event::Position;
+use crate::event::{Entry, Position};
 use crate::job::JobId;
 use crate::metrics;
 use crate::wire::Deliver;
@@ -122,16 +122,24 @@ impl Hub {
         }
     }
 
-    /// A viewer of a [copy](Self::copy) that nothing follows: it is told the state and the end.
-    pub fn watch_copy(
-        &self,
+    /// Makes a viewer of a job whose log is elsewhere, from a [copy](Self::copy) of it. Viewers of one job share one.
+    ///
+    /// # Errors
+    /// The engine cannot be asked, or this node watches as many jobs as it may.
+    pub async fn watch_copy(
+        self: &Arc<Self>,
         copy: Replica,
         held: Option<Position>,
         deliver: Deliver,
         wake: &Arc<Notify>,
-    ) -> Viewer {
-        let (watched, ticket) = Watched::alone(copy, wake);
-        Viewer::new(watched, ticket, held, deliver)
+    ) -> Result<Option<Viewer>, WatchError> {
+        let live = self.backend.subscribe(copy.job()).await?;
+        let mut all = self.lock();
+        let watched = self.keep(&mut all, copy, live)?;
+        // Entered under the lock: until then nobody lets it go.
+        let ticket = watched.enter(wake);
+        drop(all);
+        Ok(ticket.map(|ticket| Viewer::new(watched, ticket, held, deliver)))
     }
 
     /// A copy of a job whose log is elsewhere.
@@ -202,19 +210,28 @@ impl Hub {
             return Ok(None);
         };
         let replica = self.copy(facts, &reading)?;
-        let mut all = self.lock();
+        self.keep(&mut self.lock(), replica, live).map(Some)
+    }
+
+    /// The watched job of this replica, if it is not there already.
+    fn keep(
+        self: &Arc<Self>,
+        all: &mut HashMap<JobId, Arc<Watched>>,
+        replica: Replica,
+        live: mpsc::Receiver<Arc<Entry>>,
+    ) -> Result<Arc<Watched>, WatchError> {
+        let job = replica.job();
         if let Some(watched) = all.get(&job) {
-            return Ok(Some(Arc::clone(watched)));
+            return Ok(Arc::clone(watched));
         }
         if all.len() >= self.options.watched_max {
             return Err(WatchError::Full(self.options.watched_max));
         }
         let (watched, follow) = Watched::new(replica, self.options.poll);
         all.insert(job, Arc::clone(&watched));
-        drop(all);
         metrics::all().watched_jobs.up();
         tokio::spawn(follow.run(Arc::clone(self), live));
-        Ok(Some(watched))
+        Ok(watched)
     }
 
     /// Lets a job go that nobody views; false if somebody has come.

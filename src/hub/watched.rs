@@ -64,18 +64,6 @@ impl Watched {
         (watched, follow)
     }
 
-    /// A job that nothing follows, for one viewer.
-    pub(super) fn alone(replica: Replica, wake: &Arc<Notify>) -> (Arc<Self>, Ticket) {
-        let (rereads, _) = mpsc::channel(1);
-        let watched = Arc::new(Self {
-            replica: Mutex::new(replica),
-            viewers: Mutex::default(),
-            rereads,
-        });
-        let ticket = watched.take_place(&mut watched.viewers(), wake);
-        (watched, ticket)
-    }
-
     pub(super) fn replica(&self) -> MutexGuard<'_, Replica> {
         self.replica.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,18 +78,14 @@ impl Watched {
         if viewers.closed {
             return None;
         }
-        Some(self.take_place(&mut viewers, wake))
-    }
-
-    fn take_place(self: &Arc<Self>, viewers: &mut Viewers, wake: &Arc<Notify>) -> Ticket {
         let number = viewers.next;
         viewers.next += 1;
         viewers.wakes.insert(number, Arc::clone(wake));
         metrics::all().viewers.up();
-        Ticket {
+        Some(Ticket {
             watched: Arc::clone(self),
             number,
-        }
+        })
     }
 
     pub(super) fn close_if_empty(&self) -> bool {

@@ -167,10 +167,11 @@ pub(super) async fn watch(
     wake: &Arc<Notify>,
 ) -> Result<Viewer, Refusal> {
     let hub = &node.parts.hub;
-    if let Found::Archive(copy) = own(node, who, job).await? {
-        return Ok(hub.watch_copy(*copy, held, deliver, wake));
-    }
-    match hub.watch(job, held, deliver, wake).await {
+    let viewer = match own(node, who, job).await? {
+        Found::Engine => hub.watch(job, held, deliver, wake).await,
+        Found::Archive(copy) => hub.watch_copy(*copy, held, deliver, wake).await,
+    };
+    match viewer {
         Ok(viewer) => viewer.ok_or_else(not_found),
         Err(WatchError::Backend(error)) => Err(backend(node, &error)),
         Err(WatchError::Full(_)) => Err(unavailable(
