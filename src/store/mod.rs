@@ -7,6 +7,7 @@
 //! `FULL` also that of the machine (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
 
 pub mod archive;
+pub mod column;
 pub mod engine;
 mod error;
 mod folder;
@@ -113,11 +114,6 @@ impl Store {
             readers,
             folder,
         })
-    }
-
-    /// Whether what is written outlives the process.
-    pub const fn is_durable(&self) -> bool {
-        self.folder.is_some()
     }
 
     /// Gives up the reserve, so that a full disk has room for the ends of jobs; false if there is none any more.
