@@ -64,7 +64,11 @@ fn keys() {
         ("a wrong secret", &wrong),
         ("an unknown id", &unknown),
     ] {
-        row(what, times(RUNS, || access.check(black_box(token)).is_ok()), "");
+        row(
+            what,
+            times(RUNS, || access.check(black_box(token), 0).is_ok()),
+            "",
+        );
     }
     let options = SessionOptions {
         connection_id: "one".to_owned(),

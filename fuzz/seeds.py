@@ -46,8 +46,42 @@ def vectors():
             yield from objects(value)
 
 
+def frame(first, payload, masked=True):
+    """A frame by its first byte."""
+    length = len(payload)
+    if length < 126:
+        head = bytes([first, length | masked << 7])
+    else:
+        head = bytes([first, 126 | masked << 7]) + length.to_bytes(2, "big")
+    mask = b"\x07\x63\xc8\x1f" if masked else b"\0\0\0\0"
+    body = bytes(byte ^ mask[at & 3] for at, byte in enumerate(payload))
+    return head + (mask if masked else b"") + body
+
+
+def conversations():
+    """What clients send in frames, well and badly."""
+    hello, long = b'{"type":"ping"}', "\u00fc".encode() * 200
+    whole = [frame(0x81, hello), frame(0x89, b"beat"), frame(0x8A, b""), frame(0x82, b"\0\xff"), frame(0x88, b"\x03\xe8bye")]
+    parts = [frame(0x01, hello[:5]), frame(0x89, b""), frame(0x00, hello[5:9]), frame(0x80, hello[9:])]
+    yield from whole + parts
+    yield b"".join(whole)
+    yield b"".join(parts + whole)
+    yield frame(0x81, long) + b"".join(whole)
+    yield frame(0x81, b"\xc3\x28")
+    yield b"".join(frame(0x01 if at == 0 else 0x00, b"x") for at in range(9))
+    yield frame(0x81, hello, masked=False)
+    yield from (frame(first, b"") for first in (0x80, 0x83, 0xC1, 0x09, 0x91))
+    yield from (frame(0x88, reason) for reason in (b"", b"\x03", b"\x03\xed", b"\x03\xe8\xff"))
+    yield b"\x81\xff" + (1 << 40).to_bytes(8, "big")
+    yield b"\x81\xfe\0\x05"
+
+
 def seeds(target):
-    if target == "wire":
+    if target == "frame":
+        # The limits of the first message and of fragments, and a seed for the cuts.
+        for limits in (b"\xff\x07\1\0", b"\x10\0\2\0", b"\0\2\3\0"):
+            yield from (limits + text for text in conversations())
+    elif target == "wire":
         for value in vectors():
             for part in (value, value.get("ops"), value.get("o")) if {"type", "j"} & value.keys() else ():
                 if part is not None:

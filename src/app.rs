@@ -8,6 +8,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::access::{ApiKey, Unchanged};
 use crate::archive::{Archive, ArchiveOptions};
 use crate::backend::Backend;
 use crate::backend::embedded::{Embedded, EngineOptions};
@@ -123,6 +124,14 @@ impl App {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.server.addr()
+    }
+
+    /// Puts these API keys in the place of those there are.
+    ///
+    /// # Errors
+    /// An entry that cannot be, or none at all: then nothing has changed.
+    pub fn rekey(&self, keys: &[ApiKey]) -> Result<(), Unchanged> {
+        self.server.rekey(keys)
     }
 
     /// The models that may be named.

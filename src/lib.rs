@@ -12,6 +12,7 @@
 //! The data goes round, the imports go down (`tests/architecture.rs` holds the table). The two arcs never import
 //! each other: they meet in plain types and in the backend's traits.
 
+pub mod hex;
 pub mod job;
 pub mod nearest;
 pub mod partial;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// Module → modules it may import. A module without a row fails. Layer 2 and up may use `clock` too.
 const ARROWS: &[(&str, &[&str])] = &[
     // 0: pure
+    ("hex", &[]),
     ("job", &[]),
     ("nearest", &[]),
     ("partial", &[]),
@@ -15,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("schema", &["partial"]),
     ("event", &["job", "partial"]),
     // 1: pure
-    ("access", &["recent"]),
+    ("access", &["hex", "recent"]),
     ("wire", &["job", "event", "nearest", "partial"]),
     ("session", &["access", "wire", "event", "job"]),
     // 2: rim
@@ -25,12 +26,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["clock"]),
     (
         "backend",
-        &["job", "event", "partial", "store", "clock", "metrics"],
+        &["job", "event", "hex", "partial", "store", "clock", "metrics"],
     ),
-    ("archive", &["job", "event", "store"]),
+    ("archive", &["job", "event", "partial", "store"]),
     (
         "hub",
-        &["wire", "event", "job", "partial", "backend", "clock", "metrics"],
+        &[
+            "wire", "event", "hex", "job", "partial", "backend", "clock", "metrics",
+        ],
     ),
     ("llm", &["job", "nearest", "partial", "schema", "clock"]),
     // 3: flow
@@ -41,7 +44,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "worker",
         &[
-            "job", "event", "partial", "schema", "wire", "llm", "compiler", "backend", "clock", "metrics",
+            "job", "event", "hex", "partial", "schema", "wire", "llm", "compiler", "backend", "clock",
+            "metrics",
         ],
     ),
     ("outbox", &["job", "event", "archive", "store", "clock"]),
@@ -86,7 +90,7 @@ const FENCES: &[(&str, &[&str])] = &[
 
 /// Modules of layers 0 and 1: no runtime, no clock, no logging.
 const PURE: &[&str] = &[
-    "job", "nearest", "partial", "recent", "schema", "access", "event", "wire", "session",
+    "hex", "job", "nearest", "partial", "recent", "schema", "access", "event", "wire", "session",
 ];
 const IMPURE_CRATES: &[&str] = &["tokio", "tracing"];
 

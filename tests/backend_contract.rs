@@ -598,6 +598,29 @@ contract! {
         assert!(again(|| line.0.facts(unknown)).await.is_none());
     }
 
+    /// Where jobs stand is told in the order of the question, as readers know it.
+    async fn states_are_told_as_readers_know_them(line: &Line) {
+        let unknown = JobId::new(clock::job_uuid());
+        let waits = line.running().await;
+        let record = AttemptRecord::default();
+        let deferral = Deferral { write: waiting(behind(waits.position, 1)), record, until_ms: u64::MAX };
+        again(|| line.0.defer(waits.id, waits.token(), deferral.clone())).await;
+        let ends = line.running().await;
+        line.finish(&ends, write(behind(ends.position, 1), end(Outcome::Incomplete))).await;
+        let cancelled = line.running().await;
+        line.cancel(cancelled.id).await;
+        let queued = submission();
+        line.submit(&queued).await;
+        let jobs = [queued.id, unknown, waits.id, cancelled.id, ends.id];
+        let states = again(|| line.0.states(&jobs)).await;
+        let running = Some(JobState::Running);
+        let expected = [Some(JobState::Queued), None, Some(JobState::Waiting), running, Some(JobState::Incomplete)];
+        assert_eq!(states, expected, "a cancel that was asked for is no end yet");
+        line.cancel(queued.id).await;
+        assert_eq!(again(|| line.0.states(&jobs[..1])).await, [Some(JobState::Cancelled)]);
+        assert_eq!(again(|| line.0.states(&[])).await, []);
+    }
+
     /// Ended jobs are kept by count and by age.
     async fn ended_jobs_are_forgotten_in_time(line: &Line) {
         let mut jobs = Vec::new();

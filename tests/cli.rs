@@ -318,13 +318,22 @@ fn nobody_there_is_told_with_the_next_command() {
 
 #[test]
 fn a_public_address_is_refused_without_the_word() {
-    let output = command(&["serve", "--bind", "0.0.0.0:0"]).output().unwrap();
-    assert_eq!(code(&output), 1);
+    let told = |arguments: &[&str]| {
+        let output = command(arguments)
+            .env("LIVEDRAFT_SERVER__BIND", "0.0.0.0:0")
+            .output()
+            .unwrap();
+        (code(&output), stderr(&output).to_owned())
+    };
+    let (served, words) = told(&["serve"]);
+    assert_eq!(served, 2);
     assert!(
-        stderr(&output).contains("refusing to listen"),
-        "{}",
-        stderr(&output)
+        words.contains("LIVEDRAFT_SERVER__BIND: server.bind: refusing to listen on 0.0.0.0:0"),
+        "{words}"
     );
+    assert_eq!(told(&["config", "check"]), (2, words), "the same words");
+    let allowed = ["config", "check", "--set", "server.allow_public=true"];
+    assert_eq!(told(&allowed).0, 0);
 }
 
 #[test]
@@ -454,6 +463,7 @@ fn a_key_is_made_once_and_opens_a_server_that_has_its_entry() {
         sha256: hash.trim_end_matches('"').parse().unwrap(),
         tenant: "acme".to_owned(),
         scopes: Default::default(),
+        expires: None,
     };
     let url = url_with(vec![key]);
     let ask = |key: Option<&str>| {

@@ -85,6 +85,7 @@ fn other(key: &Key) -> String {
         ("server.trusted_proxies", _) => "10.0.0.0/8,fd00::1".to_owned(),
         ("keys.*.sha256", _) => HASH.to_owned(),
         ("keys.*.scopes", _) => "read,cancel".to_owned(),
+        ("keys.*.expires", _) => "2027-01-31T00:00:00Z".to_owned(),
         ("log.level", _) => "debug".to_owned(),
         ("log.format", _) => "json".to_owned(),
         ("store.folder", _) => "elsewhere".to_owned(),
@@ -795,6 +796,40 @@ fn no_secret_is_shown() {
 }
 
 #[test]
+fn a_key_ends_at_a_moment_with_its_offset() {
+    let entry = |expires: &str| {
+        let text = format!("[keys.ci]\nsha256 = \"{HASH}\"\ntenant = \"x\"\nexpires = {expires}");
+        loaded("expires", &text, &[], &[])
+    };
+    for moment in [
+        "2027-01-31T00:00:00+02:00",
+        "2027-01-31 00:00:00+02:00",
+        "\"2027-01-31T00:00:00+02:00\"",
+    ] {
+        let loaded = entry(moment);
+        assert!(loaded.faults.is_empty(), "{moment}: {:?}", told(&loaded));
+        assert_eq!(
+            value(&loaded, "keys.ci.expires").0,
+            "2027-01-31T00:00:00+02:00",
+            "{moment}"
+        );
+    }
+    for (none, shown) in [
+        ("2027-01-31", "2027-01-31"),
+        ("2027-01-31T00:00:00", "2027-01-31T00:00:00"),
+        ("\"soon\"", "\"soon\""),
+        ("1", "1"),
+    ] {
+        let takes = "a date-time with its offset, as `2027-01-31T00:00:00Z`";
+        let fault = format!("c.toml:4: keys.ci.expires: takes {takes}, not {shown}");
+        assert_eq!(told(&entry(none)), [fault]);
+    }
+    let other = loaded("moment", "server.bind = 2027-01-31", &[], &[]);
+    let fault = "c.toml:1: server.bind: takes an address as `HOST:PORT`, not 2027-01-31";
+    assert_eq!(told(&other), [fault]);
+}
+
+#[test]
 fn two_ways_to_one_secret_are_a_fault() {
     let folder = Folder::new("twice");
     let held = folder.file("key", SECRET);
@@ -842,7 +877,12 @@ fn the_file_to_begin_with_has_every_key_and_changes_nothing() {
         .collect();
     assert_eq!(
         unset,
-        ["keys.ci.sha256", "keys.ci.tenant", "providers.openai.key"],
+        [
+            "keys.ci.sha256",
+            "keys.ci.tenant",
+            "keys.ci.expires",
+            "providers.openai.key"
+        ],
         "{text}"
     );
 }

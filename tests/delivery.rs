@@ -8,7 +8,7 @@ use livedraft::backend::fault::{FaultRates, Faulty};
 use livedraft::backend::{Backend, EventLog, JobQueue, Submission};
 use livedraft::clock;
 use livedraft::event::{End, Entry, Epoch, Event};
-use livedraft::hub::{Hub, HubOptions};
+use livedraft::hub::{Hub, HubOptions, Replica};
 use livedraft::job::{JobId, JobState, Outcome};
 use livedraft::llm::{Providers, ProvidersOptions};
 use livedraft::submit::{Admission, AdmissionOptions};
@@ -269,7 +269,11 @@ async fn the_first_call_that_shows_something_is_the_draft() {
             Arc::clone(&bench.engine) as Arc<dyn Backend>,
             HubOptions::default(),
         );
-        let state = hub.state(job).await.expect("the engine").expect("the job");
+        let state = hub
+            .look(job, Replica::state)
+            .await
+            .expect("the engine")
+            .expect("the job");
         assert_eq!(
             state.value.map(|value| value.get().to_owned()).as_deref(),
             Some(value)
@@ -359,6 +363,10 @@ async fn the_state_of_a_watched_job_is_the_log_s() {
         .expect("the engine");
     // On one thread, the replica hears of it only after this.
     bench.cancel(job).await;
-    let state = hub.state(job).await.expect("the engine").expect("the job");
+    let state = hub
+        .look(job, Replica::state)
+        .await
+        .expect("the engine")
+        .expect("the job");
     assert_eq!(state.status, JobState::Cancelled);
 }

@@ -6,14 +6,20 @@ use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use livedraft::access::Token;
+use livedraft::archive::{Archive, ArchiveOptions};
 use livedraft::backend::embedded::{Embedded, EngineOptions};
-use livedraft::backend::{Append, Appended, Backend, EventLog, Fenced, JobQueue, Submission, Write};
+use livedraft::backend::{
+    Append, Appended, Backend, Deferral, EventLog, Fenced, JobQueue, Submission, Write,
+};
 use livedraft::clock;
-use livedraft::event::{AttemptBegins, End, EndError, Epoch, Event, Note, NoteKind, Position, Timings};
+use livedraft::event::{
+    AttemptBegins, End, EndError, Epoch, Event, Note, NoteKind, Position, StatusChange, Timings,
+};
 use livedraft::hub::{Hub, HubOptions};
-use livedraft::job::{JobId, LeaseToken, Outcome, Reason};
+use livedraft::job::{AttemptRecord, AttemptUsage, JobId, JobState, LeaseToken, Outcome, Reason, Usage};
 use livedraft::schema::{Schema, SchemaLimits};
 use livedraft::server::{Parts, Running, ServerOptions, start};
+use livedraft::store::{Store, StoreOptions};
 use livedraft::submit::{Admission, AdmissionOptions};
 use serde_json::{Value as Json, json};
 use tokio::net::TcpStream;
@@ -62,7 +68,29 @@ pub(crate) fn house_with(options: ServerOptions, hub: HubOptions) -> House {
     house_over(Arc::new(Embedded::new(EngineOptions::default())), options, hub)
 }
 
+/// A house whose engine keeps few jobs that have ended; what it lets go of is in the archive, which is given too.
+pub(crate) async fn archived_house(options: ServerOptions, retained_max: usize) -> (House, Archive) {
+    let store = Arc::new(Store::open(&StoreOptions::ephemeral()).await.unwrap());
+    let engine = EngineOptions {
+        retained_max,
+        ..EngineOptions::default()
+    };
+    let engine = Arc::new(Embedded::open(engine, Arc::clone(&store)).await.unwrap());
+    let archive = Archive::new(store, ArchiveOptions::default());
+    let house = house_of(engine, Some(archive.clone()), options, HubOptions::default());
+    (house, archive)
+}
+
 pub(crate) fn house_over(engine: Arc<Embedded>, options: ServerOptions, hub: HubOptions) -> House {
+    house_of(engine, None, options, hub)
+}
+
+pub(crate) fn house_of(
+    engine: Arc<Embedded>,
+    archive: Option<Archive>,
+    options: ServerOptions,
+    hub: HubOptions,
+) -> House {
     let backend: Arc<dyn Backend> = engine.clone();
     let offered = Arc::new(|model: &str| match model {
         "scripted" => Ok(()),
@@ -78,7 +106,7 @@ pub(crate) fn house_over(engine: Arc<Embedded>, options: ServerOptions, hub: Hub
         hub: Hub::new(Arc::clone(&backend), hub),
         admission: Arc::new(admission),
         backend,
-        archive: None,
+        archive,
         models: vec!["scripted".to_owned()],
         runtime: tokio::runtime::Handle::current(),
     };
@@ -137,6 +165,12 @@ impl House {
     pub(crate) async fn fresh(&self) -> Client {
         let (socket, _) = tokio_tungstenite::connect_async(self.request()).await.unwrap();
         Client { socket }
+    }
+
+    /// Has the engine let go of what is past its retention.
+    pub(crate) async fn forget(&self) {
+        let mut epoch = || Epoch::new(clock::nonce());
+        self.engine.promote(10, &mut epoch).await.unwrap();
     }
 
     /// Claims the next job, which is there.
@@ -283,15 +317,51 @@ impl Hands {
         .await;
     }
 
+    /// Puts the job back until a time.
+    pub(crate) async fn defer(&mut self, until_ms: u64) {
+        let status = StatusChange {
+            status: JobState::Waiting,
+            reason: Some("rate_limited".to_owned()),
+            until_ms: Some(until_ms),
+        };
+        let deferral = Deferral {
+            write: Write {
+                position: self.next(),
+                opens: false,
+                event: Event::Status(status),
+            },
+            record: AttemptRecord::default(),
+            until_ms,
+        };
+        let answer = self.engine.defer(self.job, self.token, deferral).await.unwrap();
+        assert_eq!(answer, Fenced::Ok);
+    }
+
     pub(crate) async fn finish(&mut self, outcome: Outcome) {
+        self.finish_at_cost(outcome, &[]).await;
+    }
+
+    /// Ends the job; its attempts have put out so many tokens each.
+    pub(crate) async fn finish_at_cost(&mut self, outcome: Outcome, tokens: &[u64]) {
+        let cost = |(n, tokens): (u32, &u64)| AttemptUsage {
+            n,
+            usage: Usage {
+                output_tokens: *tokens,
+                ..Usage::default()
+            },
+            repairs: 0,
+        };
+        let attempts: Vec<AttemptUsage> = (1..).zip(tokens).map(cost).collect();
         let error = (outcome != Outcome::Completed).then(|| EndError::new("internal", "by hand"));
         let end = End {
             outcome,
             error,
             sha256: None,
             best: None,
-            usage: Default::default(),
-            attempts: Vec::new(),
+            usage: attempts
+                .iter()
+                .fold(Usage::default(), |sum, attempt| sum.plus(attempt.usage)),
+            attempts,
             timings: Timings::default(),
             durable: true,
         };

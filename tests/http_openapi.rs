@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use livedraft::job::{JobSpec, Outcome, SpecLimits};
-use livedraft::wire::{Code, Limits, decode_request};
+use livedraft::wire::{Code, DEPTH_MAX, Limits, decode_request};
 use serde_json::{Value as Json, json};
 
-use crate::harness::{House, house, request};
+use crate::harness::{House, archived_house, options, request};
 use crate::serving::Serving;
 use crate::wire_docs::examples;
 
@@ -209,7 +209,7 @@ fn bodies() -> Vec<(Json, bool)> {
 fn what_is_taken_is_what_is_described() {
     let validator = component("request");
     for (body, taken) in bodies() {
-        let checked = decode_request(&body.to_string())
+        let checked = decode_request(&body.to_string(), DEPTH_MAX)
             .is_ok_and(|(spec, _)| spec.check(&SpecLimits::default()).is_ok());
         assert_eq!(checked, taken, "by the code: {body}");
         assert_eq!(validator.is_valid(&body), taken, "by the page: {body}");
@@ -243,7 +243,7 @@ async fn answer(house: &House, method: &str, path: &str, body: String) -> (u16, 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_are_as_they_are_described() {
-    let house = house();
+    let (house, _) = archived_house(options(), 10).await;
     let page = parsed(PAGE);
     let keyed = |input: &str| {
         let mut body = request();
@@ -263,6 +263,10 @@ async fn answers_are_as_they_are_described() {
         ("POST", "/v1/jobs".to_owned(), "{".to_owned(), 400),
         ("GET", job.clone(), String::new(), 200),
         ("GET", unknown.to_owned(), String::new(), 404),
+        ("GET", format!("{job}/attempts"), String::new(), 200),
+        ("GET", format!("{unknown}/attempts"), String::new(), 404),
+        ("GET", "/v1/jobs".to_owned(), String::new(), 200),
+        ("GET", "/v1/jobs?limit=x".to_owned(), String::new(), 400),
         ("POST", format!("{job}/cancel"), String::new(), 202),
         ("POST", format!("{unknown}/cancel"), String::new(), 404),
         ("GET", format!("{job}/events"), String::new(), 200),

@@ -178,6 +178,14 @@ async fn parallel_calls_by_index() {
     assert_eq!(chunks(&body).await, expected);
     let many = calls(json!([{"index": 4_000_000_000_u32, "function": {"arguments": "{"}}]));
     assert_eq!(chunks(&many).await, [Err(LlmErrorKind::BadStream)]);
+    for (calls_max, taken) in [(3, true), (2, false)] {
+        let server = Server::start(vec![stream_of(&body)]).await;
+        let mut options = options(&server.base);
+        options.calls_max = calls_max;
+        let mut stream = provider(options).open(&request()).await.unwrap();
+        let told = rest(&mut stream).await;
+        assert_eq!(told.iter().all(Result::is_ok), taken, "{calls_max}: {told:?}");
+    }
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ fn request(schema: Value, script: Script) -> Request {
         script,
         schema: Arc::new(schema),
         attempt: 1,
+        refusals: 0,
         carrier: Carrier::Text,
         fenced: false,
     }
@@ -474,7 +475,9 @@ async fn broken_answers_refusals_and_rate_limits() {
         (LlmErrorKind::RateLimited, Some(429))
     );
     assert!(refused.retry_after.is_some());
-    request.attempt = 2;
+    request.refusals = 1;
+    assert_eq!(told(&request).await.finish, Some(Finish::Stop));
+    (request.refusals, request.attempt) = (0, 2);
     assert_eq!(told(&request).await.finish, Some(Finish::Stop));
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod architecture;
+mod archive;
 mod backend_contract;
 mod bad_input;
 mod cli;
@@ -22,6 +23,7 @@ mod fuzz_corpus;
 mod harness;
 mod http_openapi;
 mod json_cases;
+mod key_rotation;
 mod keys;
 mod llm_openai;
 mod llm_scripted;

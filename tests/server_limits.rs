@@ -3,6 +3,7 @@
 
 use livedraft::hub::HubOptions;
 use livedraft::server::ServerOptions;
+use livedraft::wire::Limits;
 use reqwest::{Client as Http, Method};
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -306,4 +307,48 @@ async fn listed_pages_may_read(house: &House) {
     let foreign = "https://evil.example";
     assert_eq!(ask(Method::OPTIONS, foreign).await, (405, None, None, None));
     assert_eq!(ask(Method::POST, foreign).await, (403, None, None, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_nests_as_deep_as_the_limit_says_and_no_deeper() {
+    for limit in [8, Limits::default().depth_max] {
+        let options = ServerOptions {
+            limits: Limits {
+                depth_max: limit,
+                ..Limits::default()
+            },
+            ..options()
+        };
+        let house = house_with(options, HubOptions::default());
+        let mut client = house.fresh().await;
+        assert_eq!(client.expect("welcome").await["limits"]["depth_max"], limit);
+        // What stands in a string nests nothing.
+        let mut message = create("s");
+        message["request"]["input"] = json!("[".repeat(200) + "\\\"{");
+        client.send(message.clone()).await;
+        client.expect("job.accepted").await;
+        let mut client = house.client().await;
+        for (depth, code) in [(limit, "bad_request"), (limit + 1, "too_deep")] {
+            let inner = depth as usize - 1;
+            let text = format!(
+                r#"{{"type":"ping","a":{}{}}}"#,
+                "[".repeat(inner),
+                "]".repeat(inner)
+            );
+            client.text(text.clone()).await;
+            let error = client.expect("error").await;
+            assert_eq!(error["code"], code, "{depth} of {limit}");
+            let post = http().post(house.url("/v1/jobs")).body(text);
+            let answer: Json =
+                serde_json::from_str(&post.send().await.unwrap().text().await.unwrap()).unwrap();
+            assert_eq!(answer["code"], code, "{depth} of {limit}");
+            if code == "too_deep" {
+                let message = answer["message"].as_str().unwrap();
+                assert!(
+                    message.contains(&format!("{limit} deep at line 1 column {}", 19 + limit)),
+                    "{message}"
+                );
+            }
+        }
+    }
 }

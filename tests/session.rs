@@ -21,7 +21,7 @@ fn session_of(access: Access) -> Session {
         limits: Limits::default(),
         heartbeat_ms: 20_000,
         models: vec!["scripted".to_owned()],
-        who: access.anyone().cloned(),
+        who: access.anyone(),
         access: Arc::new(access),
         auth_timeout_ms: 10_000,
         attaches_per_second_max: 32,
@@ -208,6 +208,30 @@ fn one_who_is_not_known_says_who_it_is_before_anything_else() {
     assert!(told(&mut session, Input::Control, 5_000).is_empty());
     assert!(told(&mut session, Input::Tick, 9_999).is_empty());
     assert_eq!(told(&mut session, Input::Tick, 10_000), ["unauthorized", "4401"]);
+}
+
+#[test]
+fn a_session_ends_with_its_key() {
+    let mut one = key("one", Scopes::default());
+    one.entry.expires = Some("1970-01-01T00:00:05Z".parse().unwrap());
+    let access = || Access::new(std::slice::from_ref(&one.entry), "unused").unwrap();
+    let mut late = session_of(access());
+    assert_eq!(told(&mut late, auth(&one), 5_000), ["unauthorized", "4401"]);
+    for last in [
+        Input::Tick,
+        text(&json!({"type": "ping"})),
+        Input::Control,
+        auth(&one),
+    ] {
+        let mut session = session_of(access());
+        assert_eq!(told(&mut session, auth(&one), 0), ["welcome"]);
+        assert_eq!(session.deadline_ms(), 5_000, "before the heartbeat's");
+        assert_eq!(
+            told(&mut session, text(&json!({"type": "ping"})), 4_999),
+            ["pong"]
+        );
+        assert_eq!(told(&mut session, last, 5_000), ["unauthorized", "4401"]);
+    }
 }
 
 #[test]

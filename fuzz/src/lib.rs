@@ -3,6 +3,9 @@
 
 #[path = "../../src/event/mod.rs"]
 pub mod event;
+#[path = "../../src/server/frame.rs"]
+#[allow(dead_code, reason = "what a server writes is not read here")]
+pub(crate) mod frame;
 #[path = "../../src/job/mod.rs"]
 pub mod job;
 #[path = "../../src/nearest.rs"]

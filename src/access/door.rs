@@ -1,11 +1,12 @@
 //! The door: what a client shows, to who it is.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::expiry::Expiry;
 use super::key::{self, ApiKey, KeyHash};
 use super::scope::{Scope, Scopes};
 
@@ -16,21 +17,37 @@ pub struct Identity {
     key: Option<Arc<str>>,
     tenant: Arc<str>,
     scopes: Scopes,
+    expires_ms: Option<u64>,
 }
 
 impl Identity {
+    fn of(key: &ApiKey) -> Self {
+        Self {
+            key: Some(key.id.as_str().into()),
+            tenant: key.tenant.as_str().into(),
+            scopes: key.scopes,
+            expires_ms: key.expires.map(Expiry::ms),
+        }
+    }
+
     /// Anyone at all, with every right, as the one tenant there is.
     pub fn anyone(tenant: &str) -> Self {
         Self {
             key: None,
             tenant: tenant.into(),
             scopes: Scopes::default(),
+            expires_ms: None,
         }
     }
 
     /// The id of its key, for the log.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
+    }
+
+    /// From when on its key is known no longer, ms since 1970; `None` for never.
+    pub const fn expires_ms(&self) -> Option<u64> {
+        self.expires_ms
     }
 
     /// Whose jobs it submits and sees.
@@ -61,9 +78,23 @@ pub struct KeyFault {
     pub fault: String,
 }
 
+/// Why the keys are as they were.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unchanged {
+    /// An entry cannot be.
+    #[error(transparent)]
+    Key(#[from] KeyFault),
+    /// There is none.
+    #[error("no key is left, and without any everyone may do everything: start anew for that")]
+    NoKey,
+}
+
 /// Who may come in.
 #[derive(Debug)]
-pub struct Access {
+pub struct Access(RwLock<Doors>);
+
+#[derive(Debug)]
+struct Doors {
     keys: HashMap<Box<str>, Known>,
     /// Whom everyone is where no keys are configured.
     anyone: Option<Arc<Identity>>,
@@ -71,8 +102,14 @@ pub struct Access {
 
 #[derive(Debug)]
 struct Known {
-    hash: [u8; 32],
+    entry: ApiKey,
     who: Arc<Identity>,
+}
+
+impl Known {
+    fn is_good(&self, now_ms: u64) -> bool {
+        self.entry.expires.is_none_or(|expires| now_ms < expires.ms())
+    }
 }
 
 impl Access {
@@ -81,60 +118,93 @@ impl Access {
     /// # Errors
     /// The first entry that cannot be: its id, its tenant, its scopes, or an id that stands twice.
     pub fn new(keys: &[ApiKey], tenant: &str) -> Result<Self, KeyFault> {
-        let mut known = HashMap::with_capacity(keys.len());
-        for (index, entry) in keys.iter().enumerate() {
-            let fault = |fault: String| KeyFault {
-                index,
-                id: entry.id.clone(),
-                fault,
-            };
-            if let Some(wrong) = entry.fault() {
-                return Err(fault(wrong));
-            }
-            let who = Arc::new(Identity {
-                key: Some(entry.id.as_str().into()),
-                tenant: entry.tenant.as_str().into(),
-                scopes: entry.scopes,
-            });
-            let hash = entry.sha256.0;
-            if known
-                .insert(entry.id.as_str().into(), Known { hash, who })
-                .is_some()
-            {
-                return Err(fault("the id stands twice: each key has its own".to_owned()));
-            }
-        }
-        Ok(Self {
-            keys: known,
+        Ok(Self(RwLock::new(Doors {
+            keys: known(keys, &HashMap::new())?,
             anyone: keys.is_empty().then(|| Arc::new(Identity::anyone(tenant))),
-        })
+        })))
+    }
+
+    /// Puts these keys in the place of those there are. Who came by an entry that is the same as before stays who it
+    /// was; who came by any other [is held](Self::holds) no longer.
+    ///
+    /// # Errors
+    /// An entry that cannot be, or none at all: then nothing has changed.
+    pub fn replace(&self, keys: &[ApiKey]) -> Result<(), Unchanged> {
+        if keys.is_empty() {
+            return Err(Unchanged::NoKey);
+        }
+        let mut doors = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        doors.keys = known(keys, &doors.keys)?;
+        doors.anyone = None;
+        Ok(())
     }
 
     /// Who everyone is, where no keys are configured.
-    pub const fn anyone(&self) -> Option<&Arc<Identity>> {
-        self.anyone.as_ref()
+    pub fn anyone(&self) -> Option<Arc<Identity>> {
+        self.doors().anyone.clone()
     }
 
-    /// Who shows this token. Where no keys are configured a token changes nothing.
+    /// Who shows this token now. Where no keys are configured a token changes nothing.
     ///
     /// One hash and one comparison in constant time, whether the id is known or not.
     ///
     /// # Errors
-    /// No key that is known.
-    pub fn check(&self, token: &str) -> Result<Arc<Identity>, Unknown> {
-        if let Some(anyone) = &self.anyone {
+    /// No key that is known: none, another secret's, or one whose time is over.
+    pub fn check(&self, token: &str, now_ms: u64) -> Result<Arc<Identity>, Unknown> {
+        let doors = self.doors();
+        if let Some(anyone) = &doors.anyone {
             return Ok(Arc::clone(anyone));
         }
         let (id, secret) = key::parts(token);
-        let known = self.keys.get(id);
-        let expected = known.map_or(&KeyHash::NONE.0, |known| &known.hash);
+        let known = doors.keys.get(id);
+        let expected = known.map_or(&KeyHash::NONE.0, |known| &known.entry.sha256.0);
         let shown: [u8; 32] = Sha256::digest(secret).into();
         let equal = bool::from(shown.ct_eq(expected));
         known
-            .filter(|_| equal)
+            .filter(|known| equal && known.is_good(now_ms))
             .map(|known| Arc::clone(&known.who))
             .ok_or(Unknown)
     }
+
+    /// Whether one who came in may stay: its key is there, as it was, and its time is not over.
+    pub fn holds(&self, who: &Arc<Identity>, now_ms: u64) -> bool {
+        let doors = self.doors();
+        match who.key() {
+            None => doors.anyone.is_some(),
+            Some(id) => doors
+                .keys
+                .get(id)
+                .is_some_and(|known| Arc::ptr_eq(&known.who, who) && known.is_good(now_ms)),
+        }
+    }
+
+    /// A panic while the keys were replaced cannot leave half of them.
+    fn doors(&self) -> RwLockReadGuard<'_, Doors> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The entries by their ids; those that are as before keep their identity.
+fn known(keys: &[ApiKey], before: &HashMap<Box<str>, Known>) -> Result<HashMap<Box<str>, Known>, KeyFault> {
+    let mut known = HashMap::with_capacity(keys.len());
+    for (index, entry) in keys.iter().enumerate() {
+        let id = entry.id.as_str();
+        let fault = |fault: String| KeyFault {
+            index,
+            id: id.to_owned(),
+            fault,
+        };
+        if let Some(wrong) = entry.fault() {
+            return Err(fault(wrong));
+        }
+        let same = before.get(id).filter(|known| known.entry == *entry);
+        let who = same.map_or_else(|| Arc::new(Identity::of(entry)), |known| Arc::clone(&known.who));
+        let entry = entry.clone();
+        if known.insert(id.into(), Known { entry, who }).is_some() {
+            return Err(fault("the id stands twice: each key has its own".to_owned()));
+        }
+    }
+    Ok(known)
 }
 
 #[cfg(test)]
@@ -150,10 +220,13 @@ mod tests {
     fn a_key_opens_for_its_tenant_and_nothing_else_does() {
         let (one, two) = (made("one", 1), made("two.b-2", 2));
         let access = Access::new(&[one.entry.clone(), two.entry.clone()], "unused").unwrap();
-        let who = access.check(one.token.reveal()).unwrap();
+        let who = access.check(one.token.reveal(), 0).unwrap();
         assert_eq!((who.key(), &**who.tenant()), (Some("one"), "acme"));
         assert!(who.may(Scope::Read) && !who.may(Scope::Submit));
-        assert_eq!(access.check(two.token.reveal()).unwrap().key(), Some("two.b-2"));
+        assert_eq!(
+            access.check(two.token.reveal(), 0).unwrap().key(),
+            Some("two.b-2")
+        );
         let shown = one.token.reveal();
         let swapped = format!("ld_two.b-2_{}", &shown["ld_one_".len()..]);
         let long = format!("{}{}", shown, "x".repeat(TOKEN_BYTES_MAX));
@@ -172,7 +245,7 @@ mod tests {
             &swapped.replace("two.b-2", "three"),
             &long,
         ] {
-            assert_eq!(access.check(wrong), Err(Unknown), "{wrong}");
+            assert_eq!(access.check(wrong, 0), Err(Unknown), "{wrong}");
         }
         assert!(access.anyone().is_none());
     }
@@ -180,9 +253,47 @@ mod tests {
     #[test]
     fn without_keys_everyone_is_the_one_tenant() {
         let access = Access::new(&[], "default").unwrap();
-        let who = access.check("whatever").unwrap();
+        let who = access.check("whatever", 0).unwrap();
         assert_eq!((who.key(), &**who.tenant()), (None, "default"));
         assert!(Scope::ALL.into_iter().all(|scope| who.may(scope)));
+    }
+
+    #[test]
+    fn a_key_is_known_until_its_time_is_over() {
+        let mut one = made("one", 1);
+        one.entry.expires = Some("1970-01-01T00:00:01Z".parse().unwrap());
+        let access = Access::new(std::slice::from_ref(&one.entry), "t").unwrap();
+        let who = access.check(one.token.reveal(), 999).unwrap();
+        assert_eq!(who.expires_ms(), Some(1_000));
+        assert!(access.holds(&who, 999) && !access.holds(&who, 1_000));
+        assert_eq!(access.check(one.token.reveal(), 1_000), Err(Unknown));
+    }
+
+    #[test]
+    fn keys_are_replaced_all_at_once_or_not_at_all() {
+        let (one, two, new) = (made("one", 1), made("two", 2), made("two", 3));
+        let access = Access::new(&[one.entry.clone(), two.entry.clone()], "t").unwrap();
+        let [first, second] = [&one, &two].map(|key| access.check(key.token.reveal(), 0).unwrap());
+        assert_eq!(access.replace(&[]), Err(Unchanged::NoKey));
+        let twice = [new.entry.clone(), new.entry.clone()];
+        assert!(matches!(access.replace(&twice), Err(Unchanged::Key(_))));
+        assert!(
+            access.holds(&first, 0) && access.holds(&second, 0),
+            "nothing has changed"
+        );
+        // The second has another secret under its id.
+        access.replace(&[one.entry.clone(), new.entry.clone()]).unwrap();
+        assert!(access.holds(&first, 0) && !access.holds(&second, 0));
+        assert_eq!(access.check(two.token.reveal(), 0), Err(Unknown));
+        assert!(access.check(new.token.reveal(), 0).is_ok());
+        access.replace(std::slice::from_ref(&new.entry)).unwrap();
+        assert!(!access.holds(&first, 0), "its entry is gone");
+        // Who came in when everyone might has shown no key.
+        let open = Access::new(&[], "t").unwrap();
+        let anyone = open.anyone().unwrap();
+        assert!(open.holds(&anyone, 0));
+        open.replace(std::slice::from_ref(&new.entry)).unwrap();
+        assert!(open.anyone().is_none() && !open.holds(&anyone, 0));
     }
 
     #[test]

@@ -6,14 +6,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use super::expiry::Expiry;
 use super::scope::Scopes;
+use crate::hex;
 
 /// What every key begins with, so that it is known for one where it turns up.
 const PREFIX: &str = "ld_";
-/// Bytes of a whole key; a longer one is none.
+/// Bytes of a whole key; a longer one is none. This bound and the two below are of the form of a key and its entry, and
+/// no matter of a server's settings: a key is the same wherever it is shown.
 pub const TOKEN_BYTES_MAX: usize = 512;
 /// Bytes of a key's id.
 const ID_BYTES_MAX: usize = 64;
@@ -21,8 +23,7 @@ const ID_BYTES_MAX: usize = 64;
 const TENANT_BYTES_MAX: usize = 128;
 
 /// A key as it is configured: all but its secret.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ApiKey {
     /// Names the key, in the log too: letters, digits, `-` and `.`, at most 64 bytes.
     pub id: String,
@@ -31,8 +32,9 @@ pub struct ApiKey {
     /// Whose jobs it submits and sees; at most 128 bytes.
     pub tenant: String,
     /// What it may do; all, where nothing is said.
-    #[serde(default)]
     pub scopes: Scopes,
+    /// From when on it is known no longer; never, where nothing is said.
+    pub expires: Option<Expiry>,
 }
 
 impl ApiKey {
@@ -78,7 +80,7 @@ impl fmt::Debug for KeyHash {
 
 impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
+        f.write_str(&hex::encode(&self.0))
     }
 }
 
@@ -91,34 +93,9 @@ impl FromStr for KeyHash {
     type Err = BadHash;
 
     fn from_str(text: &str) -> Result<Self, BadHash> {
-        let digits = text.as_bytes();
-        if digits.len() != 64 {
-            return Err(BadHash);
-        }
-        let mut hash = [0; 32];
-        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-            let digit = |digit: u8| char::from(digit).to_digit(16).ok_or(BadHash);
-            *byte = (digit(pair[0])? * 16 + digit(pair[1])?) as u8;
-        }
-        Ok(Self(hash))
+        let hash = hex::decode(text).and_then(|bytes| bytes.try_into().ok());
+        hash.map(Self).ok_or(BadHash)
     }
-}
-
-impl Serialize for KeyHash {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for KeyHash {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A key as a client holds it. Neither `Debug` nor anything else shows it by itself.
@@ -158,12 +135,13 @@ impl NewKey {
     /// # Errors
     /// An id or a tenant that may not be, no scope; in words.
     pub fn make(id: &str, tenant: &str, scopes: Scopes, random: [u8; 32]) -> Result<Self, String> {
-        let secret = hex(&random);
+        let secret = hex::encode(&random);
         let entry = ApiKey {
             id: id.to_owned(),
             sha256: KeyHash::of(&secret),
             tenant: tenant.to_owned(),
             scopes,
+            expires: None,
         };
         match entry.fault() {
             Some(fault) => Err(fault),

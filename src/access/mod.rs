@@ -4,12 +4,14 @@
 
 mod address;
 mod door;
+mod expiry;
 mod key;
 mod pace;
 mod scope;
 
 pub use self::address::{BadNetwork, Network, client, group};
-pub use self::door::{Access, Identity, KeyFault, Unknown};
+pub use self::door::{Access, Identity, KeyFault, Unchanged, Unknown};
+pub use self::expiry::{BadExpiry, Expiry};
 pub use self::key::{ApiKey, BadHash, KeyHash, NewKey, TOKEN_BYTES_MAX, Token};
 pub use self::pace::{Counts, Pace, Paces};
 pub use self::scope::{BadScope, Scope, Scopes};

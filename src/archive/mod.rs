@@ -2,24 +2,25 @@
 //!
 //! The engine tells of a job twice, when it is kept and when it has ended, by rows of its outbox that are written in
 //! the same transaction as what they tell of. [`Archive::drain`] moves them here in another, so the hot path never
-//! waits for it and no end is lost on the way.
+//! waits for it and no end is lost on the way. Whoever asks of a job that has ended ([`Archive::recall`]) is told what the
+//! engine would have told.
 
 mod list;
+mod recall;
 
 use std::sync::Arc;
 
-pub use self::list::{Listed, Page, Query};
-use crate::event::{Ended, Record};
-use crate::job::{AttemptUsage, Usage};
+use tokio::sync::Mutex;
+
+pub use self::list::{Listed, Page, Query, UNKNOWN};
+pub use self::recall::Recalled;
+use crate::event::Record;
+use crate::job::{AttemptUsage, JobState, Usage};
 use crate::store::archive::{ArchiveRow, AttemptRow, UsageColumns};
+use crate::store::column::number;
 use crate::store::{Store, StoreError};
 
-/// Rows that are moved in one transaction.
-const MOVED_MAX: i64 = 256;
-/// Jobs that are dropped in one transaction.
-const DROPPED_MAX: i64 = 256;
-
-/// How long ended jobs are kept, and how many.
+/// How long ended jobs are kept, how many, and how they come in and go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ArchiveOptions {
     /// How long an ended job is kept, ms. Default: 30 days.
@@ -28,6 +29,15 @@ pub struct ArchiveOptions {
     pub jobs_max: u64,
     /// Jobs in one page of a list, at most. Default: 200.
     pub page_max: u32,
+    /// Jobs that have not ended which one page looks at, at most, where only some states of them are asked for.
+    /// Default: 1,000.
+    pub looked_max: u32,
+    /// How often the outbox is looked at, ms. Default: 500.
+    pub outbox_ms: u64,
+    /// How often what is past its retention is dropped, ms. Default: 60,000.
+    pub forget_ms: u64,
+    /// Rows that are moved, and jobs that are dropped, in one transaction. Default: 256.
+    pub batch_max: u32,
 }
 
 impl Default for ArchiveOptions {
@@ -36,6 +46,10 @@ impl Default for ArchiveOptions {
             retention_ms: 30 * 24 * 60 * 60 * 1_000,
             jobs_max: 100_000,
             page_max: 200,
+            looked_max: 1_000,
+            outbox_ms: 500,
+            forget_ms: 60_000,
+            batch_max: 256,
         }
     }
 }
@@ -45,12 +59,23 @@ impl Default for ArchiveOptions {
 pub struct Archive {
     store: Arc<Store>,
     options: ArchiveOptions,
+    /// Held while the outbox is moved: what was read of a job before its end must not be written behind it.
+    moving: Arc<Mutex<()>>,
 }
 
 impl Archive {
     /// The archive in a store.
-    pub const fn new(store: Arc<Store>, options: ArchiveOptions) -> Self {
-        Self { store, options }
+    pub fn new(store: Arc<Store>, options: ArchiveOptions) -> Self {
+        Self {
+            store,
+            options,
+            moving: Arc::default(),
+        }
+    }
+
+    /// Its options.
+    pub const fn options(&self) -> &ArchiveOptions {
+        &self.options
     }
 
     /// Moves what the outbox holds, some rows at a time; true if there may be more.
@@ -58,7 +83,9 @@ impl Archive {
     /// # Errors
     /// The store cannot be used; what was not moved stays in the outbox.
     pub async fn drain(&self) -> Result<bool, StoreError> {
-        let rows = self.store.outbox(MOVED_MAX).await?;
+        let _moving = self.moving.lock().await;
+        let limit = i64::from(self.options.batch_max);
+        let rows = self.store.outbox(limit).await?;
         let done: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let mut jobs = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -71,7 +98,7 @@ impl Archive {
         if !done.is_empty() {
             self.store.archive(&jobs, &done).await?;
         }
-        Ok(i64::try_from(done.len()).is_ok_and(|moved| moved == MOVED_MAX))
+        Ok(i64::try_from(done.len()).is_ok_and(|moved| moved == limit))
     }
 
     /// Drops what is past its retention, some jobs at a time; true if there may be more.
@@ -81,8 +108,9 @@ impl Archive {
     pub async fn forget(&self, now_ms: u64) -> Result<bool, StoreError> {
         let before = number(now_ms.saturating_sub(self.options.retention_ms));
         let keep = number(self.options.jobs_max);
-        let dropped = self.store.forget_archived(before, keep, DROPPED_MAX).await?;
-        Ok(i64::try_from(dropped).is_ok_and(|dropped| dropped == DROPPED_MAX))
+        let limit = i64::from(self.options.batch_max);
+        let dropped = self.store.forget_archived(before, keep, limit).await?;
+        Ok(i64::try_from(dropped).is_ok_and(|dropped| dropped == limit))
     }
 }
 
@@ -94,25 +122,22 @@ fn archived(record: &Record) -> (ArchiveRow, Vec<AttemptRow>) {
         tenant: record.tenant.clone(),
         model: record.model.clone(),
         metadata: json(&record.metadata),
-        status: end.map_or_else(|| "queued".to_owned(), |end| word(&end.outcome)),
+        status: end.map_or_else(|| word(&JobState::Queued), |end| word(&end.outcome)),
         submitted_ms: number(record.submitted_ms),
         ended_ms: ended.map(|ended| number(ended.at_ms)),
         error_code: end
             .and_then(|end| end.error.as_ref())
             .map(|error| error.code.clone()),
         error: end.and_then(|end| end.error.as_ref()).map(json),
-        value: ended.and_then(value),
+        value: ended.and_then(|ended| ended.value.clone()),
         sha256: end.and_then(|end| end.sha256.clone()),
         best: end.and_then(|end| end.best.clone()),
         usage: end.map(|end| columns(end.usage)).unwrap_or_default(),
         timings: json(&end.map(|end| end.timings)),
+        log_end: ended.and_then(|ended| ended.log.as_ref()).map(json),
     };
     let attempts = end.map(|end| end.attempts.iter().map(attempt).collect());
     (row, attempts.unwrap_or_default())
-}
-
-fn value(ended: &Ended) -> Option<String> {
-    ended.value.clone()
 }
 
 fn attempt(attempt: &AttemptUsage) -> AttemptRow {
@@ -141,9 +166,4 @@ fn json(value: &impl serde::Serialize) -> String {
 /// The word of a state or outcome.
 fn word(value: &impl serde::Serialize) -> String {
     json(value).trim_matches('"').to_owned()
-}
-
-/// Times and counts stay far below the bound.
-fn number(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::clock;
 use crate::event::{Entry, Epoch, Position};
-use crate::job::{JobId, LeaseToken};
+use crate::job::{JobId, JobState, LeaseToken};
 
 /// How often what fails, each in a thousand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -172,6 +172,10 @@ impl JobQueue for Faulty {
 
     async fn facts(&self, job: JobId) -> Result<Option<Arc<JobFacts>>, BackendError> {
         self.step(self.inner.facts(job)).await
+    }
+
+    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<JobState>>, BackendError> {
+        self.step(self.inner.states(jobs)).await
     }
 
     async fn stats(&self) -> Result<Stats, BackendError> {

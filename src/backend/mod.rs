@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::event::{Entry, Epoch, Position};
-use crate::job::{JobId, Lease, LeaseToken};
+use crate::job::{JobId, JobState, Lease, LeaseToken};
 
 pub use step::{
     Append, Appended, Cancelled, Checkpoint, Claim, Deferral, Extended, Failure, Fenced, Idempotency,
@@ -96,6 +96,10 @@ pub trait JobQueue: Send + Sync {
 
     /// What is fixed with a job: whose it is, its shape. `None` for an unknown one.
     async fn facts(&self, job: JobId) -> Result<Option<Arc<JobFacts>>, BackendError>;
+
+    /// Where jobs stand, in the order of the ids, as far as readers are told: an end that is promised to nobody yet has
+    /// not come. `None` for an unknown one. One call whatever their number; the caller bounds it.
+    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<JobState>>, BackendError>;
 
     /// How much there is of what.
     async fn stats(&self) -> Result<Stats, BackendError>;

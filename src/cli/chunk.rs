@@ -1,5 +1,7 @@
 //! The chunks of `livedraft parse --chunks`: one JSON value a line.
 
+use crate::hex;
+
 /// The bytes of one chunk.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Chunk(pub(super) Vec<u8>);
@@ -17,9 +19,9 @@ impl Chunks {
         let line = line.trim();
         if line.starts_with('{') {
             let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).ok()?;
-            let hex = object.get("hex").filter(|_| object.len() == 1)?.as_str()?;
+            let digits = object.get("hex").filter(|_| object.len() == 1)?.as_str()?;
             let mut bytes = self.rest();
-            bytes.extend(unhex(hex)?);
+            bytes.extend(hex::decode(digits)?);
             return Some(Chunk(bytes));
         }
         // serde_json checks the grammar and, where a string is skipped, leaves surrogates alone.
@@ -92,20 +94,6 @@ fn unescape(escape: u8) -> char {
         b't' => '\t',
         other => char::from(other),
     }
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect();
-    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
-    Some(
-        digits
-            .chunks_exact(2)
-            .map(|pair| pair[0] << 4 | pair[1])
-            .collect(),
-    )
 }
 
 #[cfg(test)]

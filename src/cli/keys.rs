@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::failure::Failure;
 use super::paint::{Row, Tone};
 use super::screen::{Screen, Stream};
-use crate::access::{NewKey, Scope, Scopes, Token};
+use crate::access::{Expiry, NewKey, Scope, Scopes, Token};
 use crate::clock;
 
 /// Where commands that speak with a server find their key; never an argument, which others can see.
@@ -36,6 +36,9 @@ struct NewArgs {
     /// What it may do: submit, read, cancel, admin; without it, all of that.
     #[arg(long, value_name = "SCOPES", value_delimiter = ',')]
     scopes: Vec<Scope>,
+    /// From when on it is known no longer, such as 2027-01-31T00:00:00Z; without it, never.
+    #[arg(long, value_name = "DATE-TIME")]
+    expires: Option<Expiry>,
 }
 
 /// The exit code of `keys`.
@@ -46,7 +49,8 @@ pub(super) fn run(args: KeysArgs) -> Result<u8, Failure> {
         false => args.scopes.into_iter().collect(),
     };
     let random = clock::secret().map_err(|error| Failure::Serve(format!("no random bits: {error}")))?;
-    let key = NewKey::make(&args.id, &args.tenant, scopes, random).map_err(Failure::Usage)?;
+    let mut key = NewKey::make(&args.id, &args.tenant, scopes, random).map_err(Failure::Usage)?;
+    key.entry.expires = args.expires;
     // The key alone on stdout, so that it can go where it is kept without having been seen.
     let mut screen = Screen::new(Stream::Err);
     screen.line(&Row::of(
@@ -67,8 +71,13 @@ fn entry(key: &NewKey) -> String {
         .iter()
         .map(|scope| format!("\"{scope}\""))
         .collect();
+    let expires = key
+        .entry
+        .expires
+        .map(|expires| format!("expires = {expires}\n"))
+        .unwrap_or_default();
     format!(
-        "[keys.{}]\nsha256 = \"{}\"\ntenant = {}\nscopes = [{}]\n",
+        "[keys.{}]\nsha256 = \"{}\"\ntenant = {}\nscopes = [{}]\n{expires}",
         name(&key.entry.id),
         key.entry.sha256,
         serde_json::Value::from(key.entry.tenant.as_str()),

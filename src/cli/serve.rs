@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::log;
 use super::paint::{Row, Tone};
 use super::screen::{Screen, Stream};
-use super::signals::Signals;
+use super::signals::{HangUps, Signals};
 use crate::app::App;
 
 const KEYS_HELP: &str = "\
@@ -64,6 +64,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<u8, Failure> {
         tracing::info!(file = %file.display(), "configured");
     }
     let mut signals = Signals::listen()?;
+    let mut hang_ups = HangUps::listen()?;
     let app = App::start(loaded.config.parts)
         .await
         .map_err(|error| Failure::Serve(error.to_string()))?;
@@ -72,11 +73,36 @@ pub(super) async fn run(args: ServeArgs) -> Result<u8, Failure> {
     let row = Row::of(Tone::Bold, &format!("livedraft listens on http://{address}"))
         .with(Tone::Dim, &format!(" · models: {}", app.models().join(", ")));
     screen.line(&row);
-    signals.next().await;
+    loop {
+        tokio::select! {
+            () = signals.next() => break,
+            () = hang_ups.next() => read_keys_again(&args, &app).await,
+        }
+    }
     screen.line(&Row::of(Tone::Dim, "going down; once more to leave at once"));
     tokio::select! {
         () = app.stop() => Ok(0),
         () = signals.next() => Err(Failure::Forced),
+    }
+}
+
+/// Reads the configuration again and takes its API keys: all of it must be sound, or they stay as they are.
+async fn read_keys_again(args: &ServeArgs, app: &App) {
+    let args = args.clone();
+    let loaded = tokio::task::spawn_blocking(move || args.config.load(flags(&args))).await;
+    let Ok(loaded) = loaded else {
+        return tracing::error!("the configuration could not be read again; the keys stay as they were");
+    };
+    for fault in &loaded.faults {
+        tracing::error!(%fault, "the configuration is not sound");
+    }
+    if !loaded.faults.is_empty() {
+        return tracing::error!("the keys stay as they were");
+    }
+    let keys = &loaded.config.parts.server.keys;
+    match app.rekey(keys) {
+        Ok(()) => tracing::info!(keys = keys.len(), "the keys were read again"),
+        Err(error) => tracing::error!(%error, "the keys stay as they were"),
     }
 }
 

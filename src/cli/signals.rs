@@ -30,6 +30,42 @@ impl Signals {
     }
 }
 
+/// SIGHUP, by which a configuration is read again; nothing where there are no signals.
+#[derive(Debug)]
+pub(super) struct HangUps {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl HangUps {
+    pub(super) fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            signal: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns at the next one.
+    pub(super) async fn next(&mut self) {
+        if self.signal.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl HangUps {
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    /// Never returns.
+    pub(super) async fn next(&mut self) {
+        std::future::pending::<()>().await;
+    }
+}
+
 #[cfg(not(unix))]
 impl Signals {
     pub(super) fn listen() -> io::Result<Self> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::log::{self, LogFormat};
-use crate::access::KeyHash;
+use crate::access::{Expiry, KeyHash};
 use crate::llm::{MaxTokensField, Secret, base_url_fault};
 use crate::schema::dialect::Dialect;
 
@@ -23,6 +23,8 @@ pub(super) enum Given {
     Number(i64),
     /// A text.
     Text(String),
+    /// A date, a time, or both, as the file wrote it.
+    Moment(String),
     /// A list of texts.
     List(Vec<String>),
     /// A word of a variable or a flag: its type is what the key takes.
@@ -75,6 +77,7 @@ impl Given {
                 let more = if told.len() < text.len() { "…" } else { "" };
                 format!("{told:?}{more}")
             }
+            Self::Moment(moment) => moment.clone(),
             Self::List(_) => "a list".to_owned(),
             Self::Section => "a table".to_owned(),
             Self::Other(what) => (*what).to_owned(),
@@ -84,7 +87,12 @@ impl Given {
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) | Self::Word(text) => Some(text),
-            Self::Flag(_) | Self::Number(_) | Self::List(_) | Self::Section | Self::Other(_) => None,
+            Self::Flag(_)
+            | Self::Number(_)
+            | Self::Moment(_)
+            | Self::List(_)
+            | Self::Section
+            | Self::Other(_) => None,
         }
     }
 
@@ -93,7 +101,12 @@ impl Given {
             Self::Number(number) => u64::try_from(*number).ok(),
             // With `_` between digits, as the file may have them.
             Self::Word(word) => word.replace('_', "").parse().ok(),
-            Self::Flag(_) | Self::Text(_) | Self::List(_) | Self::Section | Self::Other(_) => None,
+            Self::Flag(_)
+            | Self::Text(_)
+            | Self::Moment(_)
+            | Self::List(_)
+            | Self::Section
+            | Self::Other(_) => None,
         }
     }
 }
@@ -281,6 +294,27 @@ impl Field for KeyHash {
         } else {
             json!(self.to_string())
         }
+    }
+}
+
+/// A moment or nothing.
+impl Field for Option<Expiry> {
+    fn takes(&self, _: Bounds) -> String {
+        "a date-time with its offset, as `2027-01-31T00:00:00Z`".to_owned()
+    }
+
+    fn put(&mut self, given: &Given, bounds: Bounds) -> Result<(), String> {
+        let text = match given {
+            Given::Moment(moment) => Some(moment.as_str()),
+            other => other.text(),
+        };
+        let moment = text.and_then(|text| text.parse().ok());
+        *self = Some(moment.ok_or_else(|| expected(&self.takes(bounds), given))?);
+        Ok(())
+    }
+
+    fn tell(&self) -> Json {
+        self.map_or(Json::Null, |moment| json!(moment.to_string()))
     }
 }
 

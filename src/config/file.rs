@@ -97,6 +97,6 @@ fn given(value: &Spanned<DeValue<'_>>) -> Given {
         }
         DeValue::Table(_) => Given::Section,
         DeValue::Float(_) => Given::Other("a number with a fraction or an exponent"),
-        DeValue::Datetime(_) => Given::Other("a date or a time"),
+        DeValue::Datetime(moment) => Given::Moment(moment.to_string()),
     }
 }

@@ -116,8 +116,12 @@ keys! {
         "How long the head of a request may take to come.";
     "server.connections_max", "connections", number(1, 1_000_000), [server.connections_max],
         "Sockets and event streams that may be open.";
+    "server.short_connections_max", "connections", number(16, 1_000_000), [server.short_connections_max],
+        "Connections beyond those, for requests that come and go.";
+    "server.accept_backlog", "connections", number(1, 65_535), [server.accept_backlog],
+        "Connections that may wait to be accepted; the system may let fewer.";
     "server.connections_per_address_max", "connections", number(1, 1_000_000), [server.connections_per_address_max],
-        "Those of them that one address may have open: an IPv4 address, or 64 bits of IPv6.";
+        "Sockets and event streams that one address may have open: an IPv4 address, or 64 bits of IPv6.";
     "server.upgrades_per_second_per_address", "connections", number(1, 1_000_000), [server.upgrades_per_second_per_address],
         "Sockets and event streams that one address may open a second, and keys that it may try in vain, as a mean; twice as many in a burst.";
     "server.limit_loopback", "", TYPE, [server.limit_loopback],
@@ -134,6 +138,10 @@ keys! {
         "Pings and pongs of one socket a second, as a mean; twice as many in a burst.";
     "server.take_bytes", "bytes", number(KIB, 16 * MIB), [server.take_bytes],
         "About how much a connection is given in one turn, and how much may wait in the kernel to be sent.";
+    "server.retry_after_ms", "ms", number(1, 600_000), [server.retry_after_ms],
+        "When to ask again where the engine could not be asked or there was no room, as clients are told it.";
+    "server.ready_timeout_ms", "ms", number(10, 60_000), [server.ready_timeout_ms],
+        "How long the engine may take to say how much it holds before `/readyz` takes it for silent.";
     "server.sse_comment_ms", "ms", number(100, HOUR), [server.sse_comment_ms],
         "How long an event stream is silent before a comment keeps it alive.";
     "server.tenant", "", Bounds::Text(128), [server.tenant],
@@ -145,6 +153,8 @@ keys! {
         "Whose jobs it submits and sees.";
     "keys.*.scopes", "", TYPE, [key.scopes],
         "What it may do; `admin` is for what speaks of the whole server.";
+    "keys.*.expires", "", TYPE, [key.expires],
+        "From when on it is known no longer; without it, never.";
 
     "limits.message_bytes_max", "bytes", number(KIB, 64 * MIB), [server.limits.message_bytes_max],
         "One message to the server, fragments together.";
@@ -204,6 +214,14 @@ keys! {
         "How many ended jobs are kept.";
     "archive.page_max", "jobs", number(1, 1_000), [archive.page_max],
         "Jobs in one page of a list, at most.";
+    "archive.looked_max", "jobs", number(1, 100_000), [archive.looked_max],
+        "Jobs that have not ended which one page looks at, at most, where only those in one state are asked for.";
+    "archive.outbox_ms", "ms", number(10, 60_000), [archive.outbox_ms],
+        "How often what has happened to jobs is moved into the archive; a list has it moved, too.";
+    "archive.forget_ms", "ms", number(100, HOUR), [archive.forget_ms],
+        "How often what is past its retention is dropped.";
+    "archive.batch_max", "jobs", number(1, 100_000), [archive.batch_max],
+        "How many are moved, or dropped, in one transaction.";
 
     "engine.queued_max", "jobs", number(1, 10_000_000), [engine.queued_max],
         "Jobs that may wait, in line or for their time.";
@@ -226,6 +244,16 @@ keys! {
         "Jobs worked on at a time.";
     "worker.reap_tick_ms", "ms", number(10, 60_000), [worker.reap_tick],
         "How often leases that ran out are looked for.";
+    "worker.reap_max", "jobs", number(1, 100_000), [worker.reap_max],
+        "Jobs that are taken back, or put in line again, in one step.";
+    "worker.resend_ms", "ms", number(1, 60_000), [worker.resend],
+        "The longest wait before a step that the engine did not answer is sent again.";
+    "worker.tail_bytes", "bytes", number(256, 64 * MIB), [worker.tail_bytes],
+        "A running job's state is stored when its log has outgrown this, and half the draft.";
+    "worker.note_bytes_max", "bytes", number(0, 16 * MIB), [worker.note_bytes_max],
+        "Notes that are gathered in one window, prose beside calls, and text behind the value; more is dropped, not of the value.";
+    "worker.refusal_bytes_max", "bytes", number(0, 16 * MIB), [worker.refusal_bytes_max],
+        "How much of a model's refusal is kept.";
     "worker.job_seconds", "s", number(1, 86_400), [worker.job_seconds],
         "Time of work of a job that asks for no bound of its own; at most `admission.seconds_max`.";
     "worker.rate_limit_wait_ms", "ms", number(10, 600_000), [worker.rate_limit_wait],
@@ -325,6 +353,10 @@ keys! {
         "An answer that is not streamed.";
     "providers.*.body_error_bytes_max", "bytes", number(256, MIB), [provider.body_error_bytes_max],
         "How much of an error's body is read.";
+    "providers.*.calls_max", "calls", number(1, 1_024), [provider.calls_max],
+        "Parallel tool calls of one answer: under `wrap: iterable`, the items of the list.";
+    "providers.*.after_finish_ms", "ms", number(0, 600_000), [provider.after_finish_ms],
+        "How long usage may follow an answer's finish; later it is not waited for.";
     "providers.*.pool_idle_ms", "ms", number(0, 600_000), [provider.pool_idle_ms],
         "How long an unused connection is kept; keep it below the provider's own keep-alive.";
 

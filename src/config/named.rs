@@ -103,6 +103,7 @@ impl Config {
                 sha256: KeyHash::NONE,
                 tenant: String::new(),
                 scopes: Scopes::default(),
+                expires: None,
             });
             all.len() - 1
         });

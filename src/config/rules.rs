@@ -39,7 +39,21 @@ pub(super) fn broken(loaded: &Loaded) -> Vec<Fault> {
         .iter()
         .filter_map(|one| provider(loaded, one));
     let keys = parts.server.keys.iter().flat_map(|one| key(loaded, one));
-    among.chain(keys).chain(providers).collect()
+    among
+        .chain(keys)
+        .chain(providers)
+        .chain(open_to_all(loaded))
+        .collect()
+}
+
+/// What the server itself would refuse, told before anything is started.
+fn open_to_all(loaded: &Loaded) -> Option<Fault> {
+    let error = loaded.config.parts.server.check().err()?;
+    Some(Fault::new(
+        setter(loaded, &["server.bind"]),
+        "server.bind",
+        error.to_string(),
+    ))
 }
 
 /// Who set the first of these keys that is not as it was.

@@ -19,5 +19,5 @@ pub use lineage::{LINEAGE_MAX, Lineage, Opening, Resume};
 pub use patch::PatchWriter;
 pub use places::Places;
 pub use position::{BadPosition, Epoch, Position};
-pub use record::{Ended, Record};
+pub use record::{Ended, LogEnd, Record};
 pub use snapshot::{Fold, Unfoldable};

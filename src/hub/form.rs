@@ -7,11 +7,12 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::event::{End, Entry, Event, Fold, PatchWriter, Places, Position, Unfoldable, patch};
-use crate::job::JobId;
+use crate::hex;
+use crate::job::{Attempt, JobId};
 use crate::partial::{Op, Shape, Value, parse_written, whole_paths};
 use crate::wire::{
-    Bigints, Deliver, JobEnd, JobEvent, JobPatch, JobSnapshot, JobStateNow, ServerMessage, Unseen,
-    snapshot_parts,
+    AttemptNow, Bigints, Deliver, JobAttempts, JobEnd, JobEvent, JobPatch, JobSnapshot, JobStateNow,
+    ServerMessage, Unseen, snapshot_parts,
 };
 
 /// A text frame, ready to send.
@@ -281,12 +282,8 @@ pub(super) fn value_or_hash(
     if text.len() <= bytes_max {
         return (Some(text), sha256.map(str::to_owned));
     }
-    let hash = sha256.map_or_else(|| hex(&Sha256::digest(text.as_bytes())), str::to_owned);
+    let hash = sha256.map_or_else(|| hex::encode(&Sha256::digest(text.as_bytes())), str::to_owned);
     (None, Some(hash))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) fn end(
@@ -352,6 +349,23 @@ pub(super) fn state(job: JobId, fold: &Fold, end: Option<(Position, &End)>) -> J
         best: end.and_then(|end| end.best.clone()).and_then(raw),
         usage: end.map(|end| end.usage),
         timings: end.map(|end| end.timings),
+    }
+}
+
+pub(super) fn attempts(job: JobId, fold: &Fold, end: Option<&End>) -> JobAttempts {
+    let costs = end.map(|end| &*end.attempts).unwrap_or_default();
+    let told = |attempt: &Attempt| {
+        let cost = costs.iter().find(|cost| cost.n == attempt.n);
+        AttemptNow {
+            attempt: attempt.clone(),
+            usage: cost.map(|cost| cost.usage),
+            repairs: cost.map(|cost| cost.repairs),
+        }
+    };
+    JobAttempts {
+        job_id: job.to_string(),
+        status: end.map_or(fold.status, |end| end.outcome.into()),
+        attempts: fold.attempts.iter().map(told).collect(),
     }
 }
 

@@ -14,17 +14,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 pub use self::form::Told;
 pub use self::replica::{Replica, Took};
 pub use self::viewer::Viewer;
 use self::watched::Watched;
-use crate::backend::{Backend, BackendError, JobFacts};
-use crate::event::Position;
+use crate::backend::{Backend, BackendError, JobFacts, Reading};
+use crate::event::{Entry, Position};
 use crate::job::JobId;
 use crate::metrics;
-use crate::wire::{Deliver, JobStateNow};
+use crate::wire::Deliver;
 
 /// Bounds of the fan-out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,15 +122,47 @@ impl Hub {
         }
     }
 
-    /// A job's state and value now: the replica's where it is not behind, else the log's.
-    pub async fn state(&self, job: JobId) -> Result<Option<JobStateNow>, BackendError> {
+    /// Makes a viewer of a job whose log is elsewhere, from a [copy](Self::copy) of it. Viewers of one job share one.
+    ///
+    /// # Errors
+    /// The engine cannot be asked, or this node watches as many jobs as it may.
+    pub async fn watch_copy(
+        self: &Arc<Self>,
+        copy: Replica,
+        held: Option<Position>,
+        deliver: Deliver,
+        wake: &Arc<Notify>,
+    ) -> Result<Option<Viewer>, WatchError> {
+        let live = self.backend.subscribe(copy.job()).await?;
+        let mut all = self.lock();
+        let watched = self.keep(&mut all, copy, live)?;
+        // Entered under the lock: until then nobody lets it go.
+        let ticket = watched.enter(wake);
+        drop(all);
+        Ok(ticket.map(|ticket| Viewer::new(watched, ticket, held, deliver)))
+    }
+
+    /// A copy of a job whose log is elsewhere.
+    ///
+    /// # Errors
+    /// The reading does not fold.
+    pub fn copy(&self, facts: Arc<JobFacts>, reading: &Reading) -> Result<Replica, BackendError> {
+        Replica::new(facts, self.options, reading).map_err(|error| unreadable(&error))
+    }
+
+    /// What there is to see of a job now: in the replica where it is not behind, else in the log. `None` for an unknown
+    /// job.
+    ///
+    /// # Errors
+    /// The engine cannot be asked.
+    pub async fn look<T>(&self, job: JobId, see: impl Fn(&Replica) -> T) -> Result<Option<T>, BackendError> {
         let known = self.lock().get(&job).cloned();
         if let Some(watched) = known {
             let positions = self.backend.positions(&[job]).await?;
             let last = positions.first().copied().flatten();
             let replica = watched.replica();
             if last == replica.held() && last.is_some() {
-                return Ok(Some(replica.state()));
+                return Ok(Some(see(&replica)));
             }
         }
         let Some(facts) = self.backend.facts(job).await? else {
@@ -139,8 +171,7 @@ impl Hub {
         let Some(reading) = self.backend.read(job, None).await? else {
             return Ok(None);
         };
-        let replica = Replica::new(facts, self.options, &reading).map_err(|error| unreadable(&error))?;
-        Ok(Some(replica.state()))
+        Ok(Some(see(&self.copy(facts, &reading)?)))
     }
 
     /// Brings every copy up to where its log stands, so that viewers can be told all that was written.
@@ -178,20 +209,29 @@ impl Hub {
         let Some(reading) = self.backend.read(job, None).await? else {
             return Ok(None);
         };
-        let replica = Replica::new(facts, self.options, &reading).map_err(|error| unreadable(&error))?;
-        let mut all = self.lock();
+        let replica = self.copy(facts, &reading)?;
+        self.keep(&mut self.lock(), replica, live).map(Some)
+    }
+
+    /// The watched job of this replica, if it is not there already.
+    fn keep(
+        self: &Arc<Self>,
+        all: &mut HashMap<JobId, Arc<Watched>>,
+        replica: Replica,
+        live: mpsc::Receiver<Arc<Entry>>,
+    ) -> Result<Arc<Watched>, WatchError> {
+        let job = replica.job();
         if let Some(watched) = all.get(&job) {
-            return Ok(Some(Arc::clone(watched)));
+            return Ok(Arc::clone(watched));
         }
         if all.len() >= self.options.watched_max {
             return Err(WatchError::Full(self.options.watched_max));
         }
         let (watched, follow) = Watched::new(replica, self.options.poll);
         all.insert(job, Arc::clone(&watched));
-        drop(all);
         metrics::all().watched_jobs.up();
         tokio::spawn(follow.run(Arc::clone(self), live));
-        Ok(Some(watched))
+        Ok(watched)
     }
 
     /// Lets a job go that nobody views; false if somebody has come.

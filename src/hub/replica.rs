@@ -9,7 +9,7 @@ use super::form::{self, Face, Frame, Look, Told};
 use crate::backend::{JobFacts, Reading, Start};
 use crate::event::{End, Entry, Event, Fold, Lineage, Position, Resume, Unfoldable};
 use crate::job::JobId;
-use crate::wire::{Bigints, JobStateNow};
+use crate::wire::{Bigints, JobAttempts, JobStateNow};
 
 /// The copy. Pure: entries and readings go in, frames come out.
 #[derive(Debug)]
@@ -275,6 +275,11 @@ impl Replica {
     /// A frame in a viewer's look; `None` for what it does not want.
     pub(super) fn told(&self, frame: &Frame, look: Look) -> Option<Told> {
         frame.told(self.job(), &self.facts.shape, look)
+    }
+
+    /// The attempts, with what each came to once the end has told that.
+    pub fn attempts(&self) -> JobAttempts {
+        form::attempts(self.job(), &self.fold, self.end.as_ref().map(|(_, end)| &**end))
     }
 
     /// State and value now, as `job.get` tells them.

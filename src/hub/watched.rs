@@ -13,7 +13,7 @@ use crate::event::{Entry, Position, Resume};
 use crate::job::JobId;
 use crate::metrics;
 
-/// Requests for a re-read that may wait; they are answered together.
+/// Requests for a re-read that may wait; they are answered together, and who comes later waits for room.
 const REREADS_MAX: usize = 64;
 
 /// A job that is watched on this node.

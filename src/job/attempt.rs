@@ -89,6 +89,9 @@ pub struct AttemptRecord {
     pub n: u32,
     /// How many of the attempts were re-asks.
     pub reasks: u32,
+    /// How often a provider was too busy to begin one: that burns no attempt.
+    #[serde(default)]
+    pub refusals: u32,
     /// What the conversation has grown by: invalid answers and what was said to them.
     pub conversation: Vec<Message>,
     /// The cost of the attempts that have ended.

@@ -19,7 +19,8 @@ pub struct Script {
     pub broken_attempts: u32,
     /// The first n attempts answer text that is not quite JSON: a comment, a comma too many.
     pub sloppy_attempts: u32,
-    /// The first n attempts are refused before the stream, as by a rate limit.
+    /// The first n attempts are refused before the stream, as by a rate limit; that burns none, so what is refused is
+    /// tried again, and counts here each time.
     pub rate_limited_attempts: u32,
     /// After n tokens the stream finishes with `length`.
     pub stop_by_length_after: Option<u64>,

@@ -25,6 +25,8 @@ pub struct Request {
     pub schema: Arc<serde_json::Value>,
     /// Number of the attempt, from 1.
     pub attempt: u32,
+    /// How often a provider was too busy to begin one of the job's attempts; only the scripted model reads it.
+    pub refusals: u32,
     /// Where the answer travels.
     pub carrier: Carrier,
     /// The answer is asked for in a Markdown fence.

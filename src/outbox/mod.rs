@@ -8,19 +8,15 @@ use crate::archive::Archive;
 use crate::clock;
 use crate::store::StoreError;
 
-/// How often the outbox is looked at.
-const PERIOD: Duration = Duration::from_millis(500);
-/// How often the archive lets go of what is past its retention.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
-
 /// Moves what the outbox holds until the sender of `working` is gone, and then once more: jobs still end while the
 /// server goes down.
 pub async fn run(archive: Archive, mut working: watch::Receiver<bool>) {
+    let options = *archive.options();
     let mut forget_at = clock::now();
     loop {
         let done = working.has_changed().is_err();
         if clock::now() >= forget_at {
-            forget_at = clock::now() + FORGET_EVERY;
+            forget_at = clock::now() + Duration::from_millis(options.forget_ms);
             told(until_done(|| archive.forget(clock::now_ms())).await);
         }
         told(until_done(|| archive.drain()).await);
@@ -29,7 +25,7 @@ pub async fn run(archive: Archive, mut working: watch::Receiver<bool>) {
         }
         tokio::select! {
             _ = working.changed() => {}
-            () = clock::sleep(PERIOD) => {}
+            () = clock::sleep(Duration::from_millis(options.outbox_ms)) => {}
         }
     }
 }

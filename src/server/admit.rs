@@ -14,6 +14,7 @@ use super::ask::{Refusal, refusal};
 use super::node::Node;
 use super::problem;
 use crate::access::{self, Identity, Scope};
+use crate::clock;
 use crate::wire::Code;
 
 /// The header in which proxies tell whom they speak for.
@@ -96,7 +97,7 @@ pub(super) fn origin(request: &HttpRequest, options: &ServerOptions) -> Result<(
 /// Who asks, where the request says so or everyone is the same; `None` where a key is wanted and none is shown.
 pub(super) fn shown(request: &HttpRequest, node: &Node) -> Result<Option<Arc<Identity>>, Refusal> {
     if let Some(anyone) = node.access.anyone() {
-        return Ok(Some(Arc::clone(anyone)));
+        return Ok(Some(anyone));
     }
     let Some(header) = request.headers().get(header::AUTHORIZATION) else {
         return Ok(None);
@@ -105,7 +106,7 @@ pub(super) fn shown(request: &HttpRequest, node: &Node) -> Result<Option<Arc<Ide
         let (scheme, token) = text.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    match node.access.check(token.unwrap_or_default()) {
+    match node.access.check(token.unwrap_or_default(), clock::now_ms()) {
         Ok(who) => Ok(Some(who)),
         Err(unknown) => {
             // Who tries keys is held to the pace of one who opens connections.

@@ -1,6 +1,7 @@
 //! What only the world knows, asked on the engine's runtime and with the rights of one tenant.
 //!
-//! A job of another tenant is answered exactly as an unknown one.
+//! A job of another tenant is answered exactly as an unknown one. One that the engine has let go of is told from the
+//! archive, by the same copy that viewers of any other see.
 
 use std::sync::Arc;
 
@@ -8,21 +9,19 @@ use tokio::sync::Notify;
 
 use super::node::Node;
 use crate::access::Identity;
-use crate::backend::{BackendError, Cancelled};
+use crate::archive::Recalled;
+use crate::backend::{BackendError, Cancelled, JobFacts, Reading, Start};
 use crate::clock;
-use crate::event::{Epoch, Position};
-use crate::hub::{Viewer, WatchError};
+use crate::event::{Entry, Epoch, Event, Lineage, Position};
+use crate::hub::{Replica, Viewer, WatchError};
 use crate::job::{JobId, JobSpec, JobState};
 use crate::metrics;
 use crate::session::Accepted;
 use crate::submit::Refused;
-use crate::wire::{Code, Deliver, ErrorMessage, JobStateNow, NO_SUCH_JOB};
+use crate::wire::{Code, Deliver, ErrorMessage, JobAttempts, JobStateNow, NO_SUCH_JOB};
 
 /// A refusal, as a socket tells it and as HTTP does.
 pub(super) type Refusal = Box<ErrorMessage>;
-
-/// When to ask again where the engine could not be asked, ms.
-const AGAIN_MS: u64 = 1_000;
 
 /// A refusal by its code.
 pub(super) fn refusal(code: Code, message: impl Into<String>) -> Refusal {
@@ -43,7 +42,7 @@ pub(super) fn not_found() -> Refusal {
 
 pub(super) fn draining(node: &Node) -> Refusal {
     Box::new(ErrorMessage {
-        retry_after_ms: Some(node.reconnect_after_ms().max(AGAIN_MS)),
+        retry_after_ms: Some(node.reconnect_after_ms().max(node.options.retry_after_ms)),
         ..*refusal(
             Code::Draining,
             "this server is going down: come again, another one will answer",
@@ -51,16 +50,16 @@ pub(super) fn draining(node: &Node) -> Refusal {
     })
 }
 
-pub(super) fn unavailable(message: String) -> Refusal {
+pub(super) fn unavailable(node: &Node, message: String) -> Refusal {
     Box::new(ErrorMessage {
-        retry_after_ms: Some(AGAIN_MS),
+        retry_after_ms: Some(node.options.retry_after_ms),
         ..*refusal(Code::Unavailable, message)
     })
 }
 
-fn backend(error: &BackendError) -> Refusal {
+pub(super) fn backend(node: &Node, error: &BackendError) -> Refusal {
     match error {
-        BackendError::Unavailable(_) => unavailable(error.to_string()),
+        BackendError::Unavailable(_) => unavailable(node, error.to_string()),
         BackendError::Corrupt(_) => {
             tracing::error!(%error, "the engine's answer cannot be read");
             refusal(Code::Internal, "the job cannot be read")
@@ -146,7 +145,7 @@ async fn last(node: &Node, job: JobId) -> Result<Position, Refusal> {
         .backend
         .positions(&[job])
         .await
-        .map_err(|error| backend(&error))?;
+        .map_err(|error| backend(node, &error))?;
     positions.into_iter().next().flatten().ok_or_else(|| {
         Box::new(ErrorMessage {
             job_id: Some(job.to_string()),
@@ -167,23 +166,32 @@ pub(super) async fn watch(
     deliver: Deliver,
     wake: &Arc<Notify>,
 ) -> Result<Viewer, Refusal> {
-    own(node, who, job).await?;
-    match node.parts.hub.watch(job, held, deliver, wake).await {
+    let hub = &node.parts.hub;
+    let viewer = match own(node, who, job).await? {
+        Found::Engine => hub.watch(job, held, deliver, wake).await,
+        Found::Archive(copy) => hub.watch_copy(*copy, held, deliver, wake).await,
+    };
+    match viewer {
         Ok(viewer) => viewer.ok_or_else(not_found),
-        Err(WatchError::Backend(error)) => Err(backend(&error)),
-        Err(WatchError::Full(_)) => Err(unavailable("this node watches as many jobs as it may".to_owned())),
+        Err(WatchError::Backend(error)) => Err(backend(node, &error)),
+        Err(WatchError::Full(_)) => Err(unavailable(
+            node,
+            "this node watches as many jobs as it may".to_owned(),
+        )),
     }
 }
 
 /// Asks for the end of a job of the tenant; the end it had already, if it had one.
 pub(super) async fn cancel(node: &Node, who: &Identity, job: JobId) -> Result<Option<JobState>, Refusal> {
-    own(node, who, job).await?;
+    if let Found::Archive(copy) = own(node, who, job).await? {
+        return Ok(copy.end().map(|(_, end)| end.outcome.into()));
+    }
     let cancelled = node
         .parts
         .backend
         .cancel(job, Epoch::new(clock::nonce()))
         .await
-        .map_err(|error| backend(&error))?;
+        .map_err(|error| backend(node, &error))?;
     match cancelled {
         None => Err(not_found()),
         Some(Cancelled::Now | Cancelled::Requested) => Ok(None),
@@ -193,14 +201,85 @@ pub(super) async fn cancel(node: &Node, who: &Identity, job: JobId) -> Result<Op
 
 /// The state and value of a job of the tenant now.
 pub(super) async fn state(node: &Node, who: &Identity, job: JobId) -> Result<Box<JobStateNow>, Refusal> {
-    own(node, who, job).await?;
-    let state = node.parts.hub.state(job).await.map_err(|error| backend(&error))?;
-    state.map(Box::new).ok_or_else(not_found)
+    look(node, who, job, Replica::state).await.map(Box::new)
+}
+
+/// The attempts of a job of the tenant: why each was made, and what it came to once that is known.
+pub(super) async fn attempts(node: &Node, who: &Identity, job: JobId) -> Result<JobAttempts, Refusal> {
+    look(node, who, job, Replica::attempts).await
+}
+
+async fn look<T>(node: &Node, who: &Identity, job: JobId, see: impl Fn(&Replica) -> T) -> Result<T, Refusal> {
+    if let Found::Archive(copy) = own(node, who, job).await? {
+        return Ok(see(&copy));
+    }
+    let seen = node.parts.hub.look(job, see).await;
+    seen.map_err(|error| backend(node, &error))?.ok_or_else(not_found)
+}
+
+/// Where a job of the tenant was found.
+enum Found {
+    /// The engine has it.
+    Engine,
+    /// The engine has let go of it; this is the copy that the archive kept.
+    Archive(Box<Replica>),
 }
 
 /// The one way to a job: nothing of it is read before this has said whose it is.
-async fn own(node: &Node, who: &Identity, job: JobId) -> Result<(), Refusal> {
-    let facts = node.parts.hub.facts(job).await.map_err(|error| backend(&error))?;
-    let owned = facts.is_some_and(|facts| facts.tenant == *who.tenant());
-    if owned { Ok(()) } else { Err(not_found()) }
+async fn own(node: &Node, who: &Identity, job: JobId) -> Result<Found, Refusal> {
+    let facts = node
+        .parts
+        .hub
+        .facts(job)
+        .await
+        .map_err(|error| backend(node, &error))?;
+    if facts.is_some_and(|facts| facts.tenant == *who.tenant()) {
+        return Ok(Found::Engine);
+    }
+    // Another tenant's is looked for like an unknown one: its refusal takes as long.
+    let Some(archive) = &node.parts.archive else {
+        return Err(not_found());
+    };
+    let recalled = archive.recall(who.tenant(), job).await;
+    let recalled = recalled.map_err(|error| unavailable(node, error.to_string()))?;
+    let (facts, reading) = as_read(recalled.ok_or_else(not_found)?);
+    let copy = node.parts.hub.copy(facts, &reading);
+    let copy = copy.map_err(|error| backend(node, &error))?;
+    Ok(Found::Archive(Box::new(copy)))
+}
+
+/// What the archive kept of a job, as the engine would have read it: the state before the end, and the end.
+fn as_read(recalled: Recalled) -> (Arc<JobFacts>, Reading) {
+    let Recalled {
+        job,
+        tenant,
+        shape,
+        before,
+        position,
+        end,
+    } = recalled;
+    let held = before.position;
+    let mut lineage = Lineage::default();
+    lineage.open(held.epoch, 0);
+    let opens = position.epoch != held.epoch;
+    if opens {
+        lineage.open(position.epoch, held.seq);
+    }
+    let end = Entry {
+        position,
+        opens: opens.then_some(Some(held.epoch)),
+        event: Event::End(Box::new(end)),
+    };
+    let reading = Reading {
+        lineage,
+        last: position,
+        start: Start::Snapshot(Arc::new(before)),
+        tail: vec![Arc::new(end)],
+    };
+    let facts = JobFacts {
+        id: job,
+        tenant,
+        shape,
+    };
+    (Arc::new(facts), reading)
 }

@@ -23,6 +23,7 @@ use crate::wire::{Code, decode_events_query};
 /// A stream of events and its viewer; dropping it drops the viewer.
 struct Events {
     node: Arc<Node>,
+    who: Arc<Identity>,
     viewer: Viewer,
     wake: Arc<Notify>,
     phases: watch::Receiver<Phase>,
@@ -64,10 +65,12 @@ async fn open(request: &HttpRequest, job: &str, node: &Arc<Node>) -> Result<Http
     let place = node.enter(address, "events")?;
     let wake = Arc::new(Notify::new());
     let woken = Arc::clone(&wake);
-    let watch = |node: Arc<Node>| async move { ask::watch(&node, &who, job, held, deliver, &woken).await };
+    let asks = Arc::clone(&who);
+    let watch = |node: Arc<Node>| async move { ask::watch(&node, &asks, job, held, deliver, &woken).await };
     let viewer = http::on_engine(node, watch).await?;
     let events = Events {
         node: Arc::clone(node),
+        who,
         viewer,
         wake,
         phases: node.phases(),
@@ -118,6 +121,11 @@ impl Events {
         let silent = Duration::from_millis(self.node.options.sse_comment_ms);
         let comment = clock::now() + silent;
         loop {
+            if !self.node.access.holds(&self.who, clock::now_ms()) {
+                // What it would be told when it comes again, it can be told then.
+                self.over = true;
+                return None;
+            }
             let told = self.viewer.take(clock::now_ms(), self.node.options.take_bytes);
             self.over = self.viewer.is_over();
             if !told.is_empty() {

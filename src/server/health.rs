@@ -14,9 +14,6 @@ use crate::backend::Stats;
 use crate::clock;
 use crate::metrics::{self, all};
 
-/// How long the engine may take to say how much it holds before it counts as silent.
-const ENGINE_WAIT: Duration = Duration::from_secs(1);
-
 /// What `/readyz` answers.
 #[derive(Serialize)]
 struct Readiness {
@@ -84,10 +81,11 @@ fn tell(stats: Stats) {
 
 /// What the engine holds; `None` where it does not say in time.
 async fn stats(node: &Arc<Node>) -> Option<Stats> {
+    let patience = Duration::from_millis(node.options.ready_timeout_ms);
     let asked = http::on_engine(node, |node| async move {
         Ok(tokio::select! {
             stats = node.parts.backend.stats() => stats.ok(),
-            () = clock::sleep(ENGINE_WAIT) => None,
+            () = clock::sleep(patience) => None,
         })
     });
     asked.await.ok().flatten()

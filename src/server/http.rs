@@ -56,6 +56,11 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(only("/v1/ws", "GET", web::get().to(gate::upgrade)))
         .service(only("/v1/jobs", "GET, HEAD, POST", web::post().to(create)).route(readable().to(list::list)))
         .service(only("/v1/jobs/{job}", "GET, HEAD", readable().to(state)))
+        .service(only(
+            "/v1/jobs/{job}/attempts",
+            "GET, HEAD",
+            readable().to(attempts),
+        ))
         .service(only("/v1/jobs/{job}/cancel", "POST", web::post().to(cancel)))
         .service(only(
             "/v1/jobs/{job}/events",
@@ -106,7 +111,7 @@ async fn created(
     }
     let who = admit::who(request, node, Scope::Submit)?;
     let body = body(request, payload, node).await?;
-    let (spec, key) = decode_request(&body).map_err(problem::bad)?;
+    let (spec, key) = decode_request(&body, node.options.limits.depth_max).map_err(problem::bad)?;
     let key = idempotency_key(request, key, node.options.limits.idempotency_key_bytes_max)?;
     let accepted = on_engine(
         node,
@@ -144,6 +149,18 @@ async fn state(request: HttpRequest, job: web::Path<String>, node: web::Data<Nod
     };
     match told.await {
         Ok(state) => HttpResponse::Ok().json(state),
+        Err(refusal) => problem::answer(&refusal),
+    }
+}
+
+async fn attempts(request: HttpRequest, job: web::Path<String>, node: web::Data<Node>) -> HttpResponse {
+    let told = async {
+        let who = admit::who(&request, &node, Scope::Read)?;
+        let job = job_id(&job)?;
+        on_engine(&node, |node| async move { ask::attempts(&node, &who, job).await }).await
+    };
+    match told.await {
+        Ok(attempts) => HttpResponse::Ok().json(attempts),
         Err(refusal) => problem::answer(&refusal),
     }
 }

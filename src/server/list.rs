@@ -5,12 +5,12 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
-use super::ask::{Refusal, refusal, unavailable};
+use super::ask::{self, Refusal, refusal, unavailable};
 use super::http::on_engine;
 use super::node::Node;
 use super::{admit, problem};
 use crate::access::Scope;
-use crate::archive::Query;
+use crate::archive::{Page, Query};
 use crate::job::{JobId, JobState};
 use crate::wire::Code;
 
@@ -37,14 +37,30 @@ pub(super) async fn list(request: HttpRequest, node: web::Data<Node>) -> HttpRes
 async fn listed(request: &HttpRequest, node: &Arc<Node>) -> Result<HttpResponse, Refusal> {
     let who = admit::who(request, node, Scope::Read)?;
     let query = query(request)?;
-    let page = on_engine(node, |node| async move {
-        let Some(archive) = &node.parts.archive else {
-            return Err(unavailable("this server keeps no list of jobs".to_owned()));
-        };
-        let listed = archive.list(who.tenant(), query).await;
-        listed.map_err(|error| unavailable(error.to_string()))
-    });
+    let page = on_engine(node, |node| async move { page(&node, who.tenant(), query).await });
     Ok(HttpResponse::Ok().json(page.await?))
+}
+
+/// What the archive knows, and where jobs stand that have not ended, by one question to the engine.
+async fn page(node: &Node, tenant: &str, query: Query) -> Result<Page, Refusal> {
+    let Some(archive) = &node.parts.archive else {
+        return Err(unavailable(node, "this server keeps no list of jobs".to_owned()));
+    };
+    // Who has been told of a submission or an end finds it in the list.
+    if let Err(error) = archive.drain().await {
+        // The outbox's own turns warn; anybody can ask for lists.
+        tracing::debug!(%error, "a list may lack what has happened last");
+    }
+    let page = archive
+        .list(tenant, query)
+        .await
+        .map_err(|error| unavailable(node, error.to_string()))?;
+    let unended = page.unended();
+    if unended.is_empty() {
+        return Ok(page);
+    }
+    let now = node.parts.backend.states(&unended).await;
+    Ok(page.stand(&now.map_err(|error| ask::backend(node, &error))?))
 }
 
 fn query(request: &HttpRequest) -> Result<Query, Refusal> {

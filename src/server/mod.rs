@@ -11,6 +11,8 @@ mod cors;
 mod echo;
 mod events;
 mod frame;
+#[cfg(test)]
+mod fuzzed;
 mod gate;
 mod health;
 mod http;
@@ -35,7 +37,7 @@ use tokio::sync::oneshot;
 
 pub use self::echo::{Echo, echo};
 use self::node::{Node, Phase};
-use crate::access::{ApiKey, KeyFault, Network};
+use crate::access::{ApiKey, KeyFault, Network, Unchanged};
 use crate::archive::Archive;
 use crate::backend::Backend;
 use crate::clock;
@@ -45,10 +47,6 @@ use crate::wire::Limits;
 
 /// How long actix waits for requests that are still open when it stops, s: by then sockets and streams are closed.
 const STOP_SECONDS: u64 = 2;
-/// Connections that may wait to be accepted.
-const ACCEPT_BACKLOG: u32 = 2_048;
-/// Connections beyond the long ones, for requests that come and go.
-const SHORT_CONNECTIONS: usize = 1_024;
 
 /// How the server listens, and what it allows.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -90,7 +88,11 @@ pub struct ServerOptions {
     pub head_timeout_ms: u64,
     /// Sockets and event streams that may be open. Default: 20,000.
     pub connections_max: usize,
-    /// Those of them that one address may have open: an IPv4 address, or 64 bits of IPv6. Default: 1,024.
+    /// Connections beyond those, for requests that come and go. Default: 1,024.
+    pub short_connections_max: usize,
+    /// Connections that may wait to be accepted. Default: 2,048.
+    pub accept_backlog: u32,
+    /// Those of the sockets and event streams that one address may have open: an IPv4 address, or 64 bits of IPv6. Default: 1,024.
     pub connections_per_address_max: usize,
     /// Sockets and event streams that one address may open a second, as a mean, and keys that it may try in vain;
     /// twice as many in a burst. Default: 50.
@@ -110,6 +112,11 @@ pub struct ServerOptions {
     pub control_frames_per_second_max: u32,
     /// About how many bytes a connection is given in one turn, and how many may wait in the kernel to be sent. Default: 64 KiB.
     pub take_bytes: usize,
+    /// When to ask again where the engine could not be asked or there was no room, as clients are told it, ms.
+    /// Default: 1,000.
+    pub retry_after_ms: u64,
+    /// How long the engine may take to say how much it holds before `/readyz` takes it for silent, ms. Default: 1,000.
+    pub ready_timeout_ms: u64,
     /// How long an event stream is silent before a comment keeps it alive, ms. Default: 15,000.
     pub sse_comment_ms: u64,
     /// Whose jobs the clients' are, as long as no keys tell them apart. Default: `default`.
@@ -136,6 +143,8 @@ impl Default for ServerOptions {
             body_timeout_ms: 30_000,
             head_timeout_ms: 5_000,
             connections_max: 20_000,
+            short_connections_max: 1_024,
+            accept_backlog: 2_048,
             connections_per_address_max: 1_024,
             upgrades_per_second_per_address: 50,
             limit_loopback: false,
@@ -145,6 +154,8 @@ impl Default for ServerOptions {
             fragments_max: 4_096,
             control_frames_per_second_max: 50,
             take_bytes: 64 * 1024,
+            retry_after_ms: 1_000,
+            ready_timeout_ms: 1_000,
             sse_comment_ms: 15_000,
             tenant: "default".to_owned(),
         }
@@ -250,7 +261,7 @@ impl ServerOptions {
 
     /// Connections that are served at a time, short ones included.
     pub const fn connections(&self) -> usize {
-        self.connections_max + SHORT_CONNECTIONS
+        self.connections_max + self.short_connections_max
     }
 }
 
@@ -315,7 +326,7 @@ where
     let server = HttpServer::new(app)
         .workers(options.http_workers)
         .max_connections(options.connections())
-        .backlog(ACCEPT_BACKLOG)
+        .backlog(options.accept_backlog)
         .client_request_timeout(Duration::from_millis(options.head_timeout_ms))
         .tcp_nodelay(true)
         // We linger ourselves, where something may be unread; actix would read on from every closed socket.
@@ -370,6 +381,14 @@ impl Running {
     /// Everything behind the server runs: `/readyz` says so.
     pub fn ready(&self) {
         self.node.go_on(Phase::Serving);
+    }
+
+    /// Puts these keys in the place of those there are; sockets and streams of keys that are gone end.
+    ///
+    /// # Errors
+    /// An entry that cannot be, or none at all: then nothing has changed.
+    pub fn rekey(&self, keys: &[ApiKey]) -> Result<(), Unchanged> {
+        self.node.access.replace(keys)
     }
 
     /// From now on nothing new is taken: jobs, sockets and event streams are refused with `draining`, `/readyz` is 503.

@@ -15,9 +15,6 @@ use crate::clock;
 use crate::metrics;
 use crate::wire::{Code, ErrorMessage};
 
-/// When to ask for a connection again where there is no room, ms.
-const ROOM_AGAIN_MS: u64 = 1_000;
-
 /// Where the node stands between its start and its end; it only goes on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Phase {
@@ -93,7 +90,7 @@ impl Node {
         };
         let no_room = |code, message: String| {
             Box::new(ErrorMessage {
-                retry_after_ms: Some(ROOM_AGAIN_MS),
+                retry_after_ms: Some(self.options.retry_after_ms),
                 ..*refusal(code, message)
             })
         };

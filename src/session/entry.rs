@@ -5,8 +5,11 @@ use std::sync::Arc;
 use crate::access::{Access, Identity, Scope, Unknown};
 use crate::wire::ClientMessage;
 
-/// Bytes of a message of one who is not known yet: an `auth` and no more.
+/// Bytes of a message of one who is not known yet: an `auth` and no more (`proto/PROTOCOL.md` §2).
 pub const FIRST_MESSAGE_BYTES_MAX: u64 = 4_096;
+
+/// How deep an `auth` nests.
+const AUTH_DEPTH: u32 = 1;
 
 /// The first message was something else.
 pub(super) const NOT_AUTH: &str = "keys are asked for here: the first message is `auth` with one, or the upgrade \
@@ -43,27 +46,41 @@ impl Entry {
         self.who.as_ref()
     }
 
-    /// When one who is not known yet is turned away, ms.
+    /// When one who is not known yet, or whose key's time is over, is turned away, ms.
     pub(super) fn deadline_ms(&self) -> Option<u64> {
-        self.who.is_none().then_some(self.until_ms)
+        self.who
+            .as_ref()
+            .map_or(Some(self.until_ms), |who| who.expires_ms())
+    }
+
+    /// Whether no `auth` came in time.
+    pub(super) const fn is_late(&self, now_ms: u64) -> bool {
+        self.who.is_none() && self.until_ms <= now_ms
+    }
+
+    /// Whether the key that the client came by is known no longer.
+    pub(super) fn has_lapsed(&self, now_ms: u64) -> bool {
+        self.who
+            .as_ref()
+            .is_some_and(|who| !self.access.holds(who, now_ms))
     }
 
     /// Reads the first message of one who is not known yet.
-    pub(super) fn first(&mut self, text: &str) -> Result<(), &'static str> {
+    pub(super) fn first(&mut self, text: &str, now_ms: u64) -> Result<(), &'static str> {
         // The limit of frames holds this too; here it is for who feeds a session by other means.
         if text.len() as u64 > FIRST_MESSAGE_BYTES_MAX {
             return Err(NOT_AUTH);
         }
-        let Ok(ClientMessage::Auth(auth)) = ClientMessage::decode(text) else {
+        let Ok(ClientMessage::Auth(auth)) = ClientMessage::decode(text, AUTH_DEPTH) else {
             return Err(NOT_AUTH);
         };
-        self.who = Some(self.access.check(&auth.token).map_err(|_| UNKNOWN)?);
+        self.who = Some(self.access.check(&auth.token, now_ms).map_err(|_| UNKNOWN)?);
         Ok(())
     }
 
     /// Whether a token of one who is known names the key it came by.
-    pub(super) fn again(&self, token: &str) -> Result<bool, Unknown> {
-        let shown = self.access.check(token)?;
+    pub(super) fn again(&self, token: &str, now_ms: u64) -> Result<bool, Unknown> {
+        let shown = self.access.check(token, now_ms)?;
         Ok(self.who.as_ref().is_some_and(|who| who.key() == shown.key()))
     }
 

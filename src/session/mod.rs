@@ -72,6 +72,9 @@ impl Session {
         if self.closed {
             return Vec::new();
         }
+        if self.entry.has_lapsed(now_ms) {
+            return self.turn_away(entry::UNKNOWN.to_owned(), None);
+        }
         match input {
             // One who has not said who it is hears nothing.
             Input::Opened if self.who().is_none() => Vec::new(),
@@ -146,7 +149,7 @@ impl Session {
     }
 
     fn tick(&mut self, now_ms: u64) -> Vec<Output> {
-        if self.entry.deadline_ms().is_some_and(|late| late <= now_ms) {
+        if self.entry.is_late(now_ms) {
             return self.turn_away(entry::too_late(self.options.auth_timeout_ms), None);
         }
         match self.heartbeat.tick(now_ms) {
@@ -187,14 +190,15 @@ impl Session {
     fn text(&mut self, text: &str, now_ms: u64) -> Vec<Output> {
         self.heartbeat.heard(now_ms);
         if self.who().is_none() {
-            return self.first(text);
+            return self.first(text, now_ms);
         }
         if let Err(retry_after_ms) = self.pace.take(now_ms) {
             let mean = self.options.limits.messages_per_second_max;
             let what = format!("more than {mean} messages a second");
             return self.strike(too_fast(&what, retry_after_ms, None), now_ms);
         }
-        match ClientMessage::decode(text).and_then(|message| self.check(message)) {
+        let message = ClientMessage::decode(text, self.options.limits.depth_max);
+        match message.and_then(|message| self.check(message)) {
             Ok(message) => self.message(message, now_ms),
             Err(BadMessage {
                 code,
@@ -211,16 +215,16 @@ impl Session {
     }
 
     /// The first message of one who is not known yet: an `auth`, which is answered by the welcome.
-    fn first(&mut self, text: &str) -> Vec<Output> {
-        match self.entry.first(text) {
+    fn first(&mut self, text: &str, now_ms: u64) -> Vec<Output> {
+        match self.entry.first(text, now_ms) {
             Ok(()) => vec![self.welcome()],
             Err(fault) => self.turn_away(fault.to_owned(), None),
         }
     }
 
     /// A token of one who is known already: a socket speaks for one key as long as it lives.
-    fn auth(&mut self, token: &str) -> Vec<Output> {
-        match self.entry.again(token) {
+    fn auth(&mut self, token: &str, now_ms: u64) -> Vec<Output> {
+        match self.entry.again(token, now_ms) {
             Ok(true) => Vec::new(),
             Ok(false) => vec![refuse(Code::Forbidden, entry::OTHER_KEY.to_owned(), None, None)],
             Err(_) => self.turn_away(entry::UNKNOWN.to_owned(), None),
@@ -265,7 +269,7 @@ impl Session {
             return vec![refuse(Code::Forbidden, missing, None, reference)];
         }
         match message {
-            ClientMessage::Auth(auth) => self.auth(&auth.token),
+            ClientMessage::Auth(auth) => self.auth(&auth.token, now_ms),
             ClientMessage::Ping => vec![send(ServerMessage::Pong)],
             ClientMessage::Create(create) => self.create(*create),
             ClientMessage::Attach(attach) => self.attach(attach, now_ms),

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-/// Messages that cannot be taken within the window before the socket is closed.
+/// Messages that cannot be taken within the window before the socket is closed: `proto/PROTOCOL.md` §12 says so, as it
+/// does of the two below.
 const BAD_MAX: usize = 10;
 /// The window, ms.
 const BAD_WINDOW_MS: u64 = 10_000;

@@ -52,6 +52,8 @@ pub struct ArchiveRow {
     pub usage: UsageColumns,
     /// How long things took, JSON.
     pub timings: String,
+    /// How its log ended, JSON; `None` until then, and of jobs from before that was kept.
+    pub log_end: Option<String>,
 }
 
 /// One attempt in the archive.
@@ -70,7 +72,7 @@ pub struct AttemptRow {
 pub struct ListFilter {
     /// Whose jobs.
     pub tenant: String,
-    /// Only these states; none for all.
+    /// Only with this word, `queued` for those that have not ended; none for all.
     pub status: Option<String>,
     /// Only this model's.
     pub model: Option<String>,
@@ -82,6 +84,20 @@ pub struct ListFilter {
     pub before: Option<String>,
     /// How many at most.
     pub limit: i64,
+}
+
+/// A page of a list. Values are not told there, and may have megabytes.
+macro_rules! list {
+    ($status:literal) => {
+        concat!(
+            "SELECT id, tenant, model, metadata, status, submitted_ms, ended_ms, error_code, error, NULL AS value, \
+             sha256, NULL AS best, input_tokens, output_tokens, reasoning_tokens, cached_input_tokens, estimated, \
+             timings, NULL AS log_end FROM jobs WHERE tenant = $1 AND ",
+            $status,
+            " AND ($3 IS NULL OR model = $3) AND ($4 IS NULL OR submitted_ms >= $4) \
+             AND ($5 IS NULL OR submitted_ms < $5) AND ($6 IS NULL OR id < $6) ORDER BY id DESC LIMIT $7"
+        )
+    };
 }
 
 impl Store {
@@ -130,26 +146,40 @@ impl Store {
         Self::end(transaction, written).await
     }
 
-    /// Jobs of a tenant, newest first.
+    /// Jobs of a tenant, newest first, without their values and what else only one alone is asked for.
     ///
     /// # Errors
     /// The database cannot be read.
     pub async fn list(&self, filter: &ListFilter) -> Result<Vec<ArchiveRow>, StoreError> {
-        let rows: Vec<ArchiveRow> = sqlx::query_as(
-            "SELECT * FROM jobs WHERE tenant = $1 AND ($2 IS NULL OR status = $2) AND ($3 IS NULL OR model = $3) \
-             AND ($4 IS NULL OR submitted_ms >= $4) AND ($5 IS NULL OR submitted_ms < $5) \
-             AND ($6 IS NULL OR id < $6) ORDER BY id DESC LIMIT $7",
-        )
-        .bind(&filter.tenant)
-        .bind(&filter.status)
-        .bind(&filter.model)
-        .bind(filter.since_ms)
-        .bind(filter.until_ms)
-        .bind(&filter.before)
-        .bind(filter.limit)
-        .fetch_all(&self.readers)
-        .await?;
+        // Each has its index: few of one status may lie among many of another.
+        let list = match &filter.status {
+            Some(_) => list!("status = $2"),
+            None => list!("$2 IS NULL"),
+        };
+        let rows: Vec<ArchiveRow> = sqlx::query_as(list)
+            .bind(&filter.tenant)
+            .bind(&filter.status)
+            .bind(&filter.model)
+            .bind(filter.since_ms)
+            .bind(filter.until_ms)
+            .bind(&filter.before)
+            .bind(filter.limit)
+            .fetch_all(&self.readers)
+            .await?;
         Ok(rows)
+    }
+
+    /// A job of a tenant that has ended, and the end of whose log is kept.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn archived(&self, tenant: &str, job: &str) -> Result<Option<ArchiveRow>, StoreError> {
+        let row = sqlx::query_as("SELECT * FROM jobs WHERE id = $1 AND tenant = $2 AND log_end IS NOT NULL")
+            .bind(job)
+            .bind(tenant)
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(row)
     }
 
     /// The attempts of a job.
@@ -212,6 +242,7 @@ impl FromRow<'_, SqliteRow> for ArchiveRow {
             best: row.try_get("best")?,
             usage: UsageColumns::from_row(row)?,
             timings: row.try_get("timings")?,
+            log_end: row.try_get("log_end")?,
         })
     }
 }
@@ -266,8 +297,9 @@ async fn drop_jobs(
 async fn write_job(to: &mut SqliteConnection, job: &ArchiveRow) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT OR REPLACE INTO jobs (id, tenant, model, metadata, status, submitted_ms, ended_ms, error_code, error, \
-         value, sha256, best, input_tokens, output_tokens, reasoning_tokens, cached_input_tokens, estimated, timings) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+         value, sha256, best, input_tokens, output_tokens, reasoning_tokens, cached_input_tokens, estimated, timings, \
+         log_end) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
     )
     .bind(&job.id)
     .bind(&job.tenant)
@@ -287,6 +319,7 @@ async fn write_job(to: &mut SqliteConnection, job: &ArchiveRow) -> Result<(), St
     .bind(job.usage.cached)
     .bind(job.usage.estimated)
     .bind(&job.timings)
+    .bind(&job.log_end)
     .execute(to)
     .await?;
     Ok(())

@@ -12,6 +12,11 @@ use super::error::StoreError;
 const STEPS: &[(i64, &str, &str)] = &[
     (1, "engine", include_str!("../../migrations/0001_engine.sql")),
     (2, "archive", include_str!("../../migrations/0002_archive.sql")),
+    (
+        3,
+        "late_viewers",
+        include_str!("../../migrations/0003_late_viewers.sql"),
+    ),
 ];
 
 pub(super) async fn run(writer: &SqlitePool, place: &Path) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@
 //! `FULL` also that of the machine (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
 
 pub mod archive;
+pub mod column;
 pub mod engine;
 mod error;
 mod folder;
@@ -119,11 +120,6 @@ impl Store {
             folder,
             place,
         })
-    }
-
-    /// Whether what is written outlives the process.
-    pub const fn is_durable(&self) -> bool {
-        self.folder.is_some()
     }
 
     /// What it holds cannot be: the file is not what was written.

@@ -179,9 +179,12 @@ const TYPES: [&str; 7] = [
 ];
 
 impl ClientMessage {
-    /// Reads a text frame.
-    pub fn decode(text: &str) -> Result<Self, BadMessage> {
-        let mut members = object(text)?;
+    /// Reads a text frame that nests at most `depth_max` deep.
+    ///
+    /// # Errors
+    /// What is no message, and where.
+    pub fn decode(text: &str, depth_max: u32) -> Result<Self, BadMessage> {
+        let mut members = object(text, depth_max)?;
         let reference = members.get("ref").and_then(Json::as_str).map(str::to_owned);
         let kind = match members.remove("type") {
             Some(Json::String(kind)) => kind,
@@ -245,9 +248,13 @@ impl ClientMessage {
     }
 }
 
-/// Reads a body of `POST /v1/jobs`: a request, optionally with its `idempotency_key` beside its fields.
-pub fn decode_request(text: &str) -> Result<(JobSpec, Option<String>), BadMessage> {
-    let mut members = object(text)?;
+/// Reads a body of `POST /v1/jobs`: a request, optionally with its `idempotency_key` beside its fields;
+/// it nests at most `depth_max` deep.
+///
+/// # Errors
+/// What is no such body, and where.
+pub fn decode_request(text: &str, depth_max: u32) -> Result<(JobSpec, Option<String>), BadMessage> {
+    let mut members = object(text, depth_max)?;
     let key = match members.remove("idempotency_key") {
         None | Some(Json::Null) => None,
         Some(Json::String(key)) => Some(key),
@@ -256,30 +263,48 @@ pub fn decode_request(text: &str) -> Result<(JobSpec, Option<String>), BadMessag
     Ok((read(members)?, key))
 }
 
-fn object(text: &str) -> Result<Map<String, Json>, BadMessage> {
+fn object(text: &str, depth_max: u32) -> Result<Map<String, Json>, BadMessage> {
     let no_object = |code, told: String| BadMessage {
         code,
         path: None,
         message: format!("a message is one JSON object: {told}"),
         reference: None,
     };
+    let depth_max = depth_max.min(DEPTH_MAX);
+    if let Some(before) = up_to_depth(text, depth_max) {
+        let line = before.matches('\n').count() + 1;
+        let column = before.len() - before.rfind('\n').map_or(0, |end| end + 1) + 1;
+        let told = format!(
+            "it nests more than {depth_max} deep at line {line} column {column}: put inner parts beside each other"
+        );
+        return Err(no_object(Code::TooDeep, told));
+    }
     match serde_json::from_str(text) {
         Ok(Plain(Json::Object(members))) => Ok(members),
         Ok(Plain(_)) => Err(no_object(
             Code::BadJson,
             "this is JSON of another type".to_owned(),
         )),
-        Err(error) => {
-            if error.is_syntax() && error.to_string().starts_with("recursion limit") {
-                let (line, column) = (error.line(), error.column());
-                let told = format!(
-                    "it nests more than {DEPTH_MAX} deep at line {line} column {column}: put inner parts beside each other"
-                );
-                return Err(no_object(Code::TooDeep, told));
-            }
-            Err(no_object(Code::BadJson, error.to_string()))
+        Err(error) => Err(no_object(Code::BadJson, error.to_string())),
+    }
+}
+
+/// What stands before the first bracket that opens too deep; `None` where there is none. Looked for before anything
+/// recurses over the text; whether it is JSON at all is the reader's to say.
+fn up_to_depth(text: &str, depth_max: u32) -> Option<&str> {
+    let (mut depth, mut in_string, mut escaped) = (0_u32, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string && depth == depth_max => return text.get(..at),
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
         }
     }
+    None
 }
 
 fn read<T: for<'de> Deserialize<'de>>(members: Map<String, Json>) -> Result<T, BadMessage> {

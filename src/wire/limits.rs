@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The deepest that a message may nest: what the JSON reader takes.
-pub(super) const DEPTH_MAX: u32 = 127;
+/// The deepest that a message may be let nest: what the JSON reader takes.
+pub const DEPTH_MAX: u32 = 127;
 
 /// What a client must keep to, and what it is kept to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

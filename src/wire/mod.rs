@@ -1,5 +1,6 @@
 //! The protocol: client and server messages, codes, limits. `proto/PROTOCOL.md` is its home.
 
+mod attempts;
 mod client;
 mod code;
 mod limits;
@@ -9,12 +10,13 @@ mod server;
 mod snapshot;
 mod strict;
 
+pub use attempts::{AttemptNow, JobAttempts};
 pub use client::{
     Auth, BadMessage, Bigints, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen,
     decode_request,
 };
 pub use code::{Close, Code, NO_SUCH_JOB};
-pub use limits::Limits;
+pub use limits::{DEPTH_MAX, Limits};
 pub use query::decode_events_query;
 pub use server::{
     ErrorMessage, Goodbye, JobAccepted, JobAttached, JobCancelling, JobDetached, JobEnd, JobEvent, JobPatch,

@@ -16,11 +16,20 @@ use crate::llm::{Carrier, Chunk, Finish, LlmError, Stream};
 use crate::partial::{self, Draft, End, Turn};
 use crate::schema::Closing;
 
-/// Bytes of notes that are gathered in one window at the most; more is dropped from the log, not from the draft.
-const NOTE_BYTES_MAX: usize = 16 * 1024;
-
-/// Bytes of a refusal that are kept.
-const REFUSAL_BYTES_MAX: usize = 4 * 1024;
+/// What an attempt keeps to.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    /// Where the answer travels.
+    pub(super) carrier: Carrier,
+    /// In which changes are gathered.
+    pub(super) window: Duration,
+    /// When the job's time is over.
+    pub(super) deadline: Instant,
+    /// Bytes of notes in one window, of prose beside calls, and of text behind the value.
+    pub(super) note_bytes_max: usize,
+    /// Bytes of a refusal.
+    pub(super) refusal_bytes_max: usize,
+}
 
 /// How the stream ended.
 #[derive(Debug)]
@@ -74,9 +83,7 @@ pub(super) struct Call {
 pub(super) struct Attempt<'a> {
     journal: &'a mut Journal,
     signal: &'a mut watch::Receiver<Signal>,
-    carrier: Carrier,
-    window: Duration,
-    deadline: Instant,
+    terms: Terms,
     answer: Answer,
     notes: Notes,
     /// When the next flush may be.
@@ -113,9 +120,7 @@ impl<'a> Attempt<'a> {
         signal: &'a mut watch::Receiver<Signal>,
         draft: Draft,
         closing: Arc<Closing>,
-        carrier: Carrier,
-        window: Duration,
-        deadline: Instant,
+        terms: Terms,
     ) -> Self {
         let answer = Answer {
             stopped: Stopped::Deadline,
@@ -133,9 +138,7 @@ impl<'a> Attempt<'a> {
         Self {
             journal,
             signal,
-            carrier,
-            window,
-            deadline,
+            terms,
             answer,
             notes: Notes::default(),
             flush_at: clock::now(),
@@ -188,7 +191,7 @@ impl<'a> Attempt<'a> {
                 return closed(settled);
             }
             () = clock::sleep_until(self.flush_at), if self.dirty && free => self.flush(),
-            () = clock::sleep_until(self.deadline) => return Ok(Some(Stopped::Deadline)),
+            () = clock::sleep_until(self.terms.deadline) => return Ok(Some(Stopped::Deadline)),
             chunk = stream.next() => return Ok(match chunk {
                 Some(Ok(chunk)) => self.take(chunk),
                 Some(Err(error)) => Some(Stopped::Provider(error)),
@@ -203,10 +206,10 @@ impl<'a> Attempt<'a> {
 
     fn take(&mut self, chunk: Chunk) -> Option<Stopped> {
         match chunk {
-            Chunk::Text(text) if self.carrier == Carrier::Text => self.text(&text),
+            Chunk::Text(text) if self.terms.carrier == Carrier::Text => self.text(&text),
             Chunk::Text(text) => {
                 self.answer.bytes += text.len();
-                push_up_to(&mut self.answer.said, &text, NOTE_BYTES_MAX);
+                push_up_to(&mut self.answer.said, &text, self.terms.note_bytes_max);
                 self.note(NoteKind::Text, &text);
             }
             Chunk::Call {
@@ -221,7 +224,7 @@ impl<'a> Attempt<'a> {
             }
             Chunk::Refusal(text) => {
                 self.answer.bytes += text.len();
-                push_up_to(&mut self.answer.refusal, &text, REFUSAL_BYTES_MAX);
+                push_up_to(&mut self.answer.refusal, &text, self.terms.refusal_bytes_max);
             }
             Chunk::Usage(usage) => self.answer.usage = Some(usage),
             Chunk::Finish(finish) => return Some(Stopped::Finish(finish)),
@@ -230,7 +233,8 @@ impl<'a> Attempt<'a> {
     }
 
     fn note(&mut self, kind: NoteKind, text: &str) {
-        self.notes.push(kind, text, self.changed);
+        self.notes
+            .push(kind, text, self.changed, self.terms.note_bytes_max);
         self.dirty = true;
     }
 
@@ -239,7 +243,7 @@ impl<'a> Attempt<'a> {
         // The value has its own limit; what a model goes on to say behind it has not.
         if self.answer.draft.is_closed() {
             let closed_at = *self.closed_at.get_or_insert(self.answer.raw.len());
-            push_up_to(&mut self.answer.raw, text, closed_at + NOTE_BYTES_MAX);
+            push_up_to(&mut self.answer.raw, text, closed_at + self.terms.note_bytes_max);
         } else {
             self.answer.raw.push_str(text);
         }
@@ -311,7 +315,7 @@ impl<'a> Attempt<'a> {
         }
         // A flush that had nothing to tell opens no window: the first change goes at once.
         if std::mem::take(&mut self.noted) || self.in_flight.is_some() {
-            self.flush_at = clock::now() + self.window;
+            self.flush_at = clock::now() + self.terms.window;
         }
     }
 
@@ -340,10 +344,10 @@ impl<'a> Attempt<'a> {
 }
 
 impl Notes {
-    /// Takes a note in; `behind` where changes of the draft wait that came before it. What is over the bound is
-    /// dropped.
-    fn push(&mut self, kind: NoteKind, text: &str, behind: bool) {
-        let room = NOTE_BYTES_MAX.saturating_sub(self.bytes);
+    /// Takes a note in; `behind` where changes of the draft wait that came before it. What is over the bound of
+    /// `bytes_max` is dropped.
+    fn push(&mut self, kind: NoteKind, text: &str, behind: bool, bytes_max: usize) {
+        let room = bytes_max.saturating_sub(self.bytes);
         let text = &text[..text.floor_char_boundary(room)];
         if text.is_empty() {
             return;

@@ -4,16 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::WorkerOptions;
 use crate::backend::{Append, Appended, Backend, BackendError, Claim, Deferral, Failure, Fenced, Write};
 use crate::clock;
 use crate::event::{AttemptBegins, End, Epoch, Event, Fold, Note, PatchWriter, Position, StatusChange};
 use crate::job::{AttemptRecord, JobId, JobState, LeaseToken, Outcome, Reason};
 use crate::partial::{Draft, Value};
-
-/// A snapshot is stored when the tail has outgrown this many bytes, or half the draft.
-const TAIL_BYTES: usize = 16 * 1024;
-/// The longest wait between two sends of a step that the engine did not answer.
-const RESEND: Duration = Duration::from_millis(500);
 
 /// Why the journal takes no more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -29,6 +25,8 @@ pub(super) enum Closed {
 /// The writer.
 pub(super) struct Journal {
     backend: Arc<dyn Backend>,
+    tail_bytes_max: usize,
+    resend: Duration,
     pub(super) job: JobId,
     token: LeaseToken,
     /// The state as the log has it, but for what the draft holds: the value, the open places, the cursor.
@@ -52,8 +50,10 @@ pub(super) type InFlight = std::pin::Pin<Box<dyn Future<Output = (Append, Append
 
 impl Journal {
     /// Goes on from a claim.
-    pub(super) fn new(backend: Arc<dyn Backend>, claim: &Claim) -> Self {
+    pub(super) fn new(backend: Arc<dyn Backend>, claim: &Claim, options: &WorkerOptions) -> Self {
         Self {
+            tail_bytes_max: options.tail_bytes,
+            resend: options.resend,
             backend,
             job: claim.id,
             token: claim.token(),
@@ -70,6 +70,19 @@ impl Journal {
             tail_bytes: 0,
             raw: claim.checkpoint.raw.clone(),
             record: claim.checkpoint.record.clone(),
+        }
+    }
+
+    /// Sends an append byte for byte until it is answered; the lease bounds how long that can matter.
+    fn send(&self, append: Append) -> impl Future<Output = (Append, Appended)> + Send + use<> {
+        let (backend, job, token, resend) = (Arc::clone(&self.backend), self.job, self.token, self.resend);
+        async move {
+            loop {
+                match backend.append(job, token, &append).await {
+                    Ok(answer) => return (append, answer),
+                    Err(error) => wait_to_resend(job, &error, resend).await,
+                }
+            }
         }
     }
 
@@ -101,7 +114,7 @@ impl Journal {
             record: Some(self.record.clone()),
             ..self.append(Event::Attempt(begins), String::new(), None)
         };
-        let (append, answer) = send(Arc::clone(&self.backend), self.job, self.token, append).await;
+        let (append, answer) = self.send(append).await;
         self.settle(append, answer, &mut None).await
     }
 
@@ -123,7 +136,7 @@ impl Journal {
         self.tail_bytes += event.bytes();
         let snapshot = (!self.told).then(|| self.due_snapshot(None)).flatten();
         let append = self.append(event, String::new(), snapshot);
-        Box::pin(send(Arc::clone(&self.backend), self.job, self.token, append))
+        Box::pin(self.send(append))
     }
 
     /// Writes what has changed in the draft since the flush before; `raw` is the text it came from. `None` when
@@ -149,17 +162,12 @@ impl Journal {
             raw_anew,
             ..self.append(Event::Patch(frame), delta, snapshot)
         };
-        Some(Box::pin(send(
-            Arc::clone(&self.backend),
-            self.job,
-            self.token,
-            append,
-        )))
+        Some(Box::pin(self.send(append)))
     }
 
     /// The folded state, where the tail has outgrown its bound.
     fn due_snapshot(&mut self, draft: Option<&Draft>) -> Option<Arc<Fold>> {
-        if self.tail_bytes <= TAIL_BYTES.max(self.raw.len() / 2) {
+        if self.tail_bytes <= self.tail_bytes_max.max(self.raw.len() / 2) {
             return None;
         }
         self.tail_bytes = 0;
@@ -241,10 +249,7 @@ impl Journal {
                 record: Some(self.record.clone()),
                 snapshot: Some(Arc::new(state)),
             };
-            match send(Arc::clone(&self.backend), self.job, self.token, append)
-                .await
-                .1
-            {
+            match self.send(append).await.1 {
                 Appended::Ok | Appended::Dup => {
                     self.fold.position = position;
                     self.tail_bytes = 0;
@@ -326,30 +331,15 @@ impl Journal {
                     }
                     Err(closed) => return Err(closed),
                 },
-                Err(error) => wait_to_resend(self.job, &error).await,
+                Err(error) => wait_to_resend(self.job, &error, self.resend).await,
             }
         }
     }
 }
 
-/// Sends an append byte for byte until it is answered; the lease bounds how long that can matter.
-async fn send(
-    backend: Arc<dyn Backend>,
-    job: JobId,
-    token: LeaseToken,
-    append: Append,
-) -> (Append, Appended) {
-    loop {
-        match backend.append(job, token, &append).await {
-            Ok(answer) => return (append, answer),
-            Err(error) => wait_to_resend(job, &error).await,
-        }
-    }
-}
-
-async fn wait_to_resend(job: JobId, error: &BackendError) {
+async fn wait_to_resend(job: JobId, error: &BackendError, longest: Duration) {
     tracing::warn!(%job, %error, "a write was not answered and is sent again");
-    clock::sleep(clock::jitter(RESEND)).await;
+    clock::sleep(clock::jitter(longest)).await;
 }
 
 fn is_cancelled(event: &Event) -> bool {
@@ -423,7 +413,11 @@ mod tests {
         let claim = engine.claim(1, Epoch::new(clock::nonce())).await?;
         let claim = claim.ok_or("ready")?;
         Ok((
-            Journal::new(Arc::clone(engine) as Arc<dyn Backend>, &claim),
+            Journal::new(
+                Arc::clone(engine) as Arc<dyn Backend>,
+                &claim,
+                &WorkerOptions::default(),
+            ),
             claim,
         ))
     }

@@ -42,6 +42,17 @@ pub struct WorkerOptions {
     pub rate_limit_wait_max: Duration,
     /// How long running jobs may go on once the worker goes down.
     pub drain: Duration,
+    /// Jobs that are taken back, or put in line again, in one step.
+    pub reap_max: usize,
+    /// The longest wait before a step that the engine did not answer is sent again.
+    pub resend: Duration,
+    /// A running job's state is stored when its log has outgrown this many bytes, and half the draft.
+    pub tail_bytes: usize,
+    /// Bytes of notes that are gathered in one window, of prose beside calls, and of text behind the value; more is
+    /// dropped from the log, not from the draft.
+    pub note_bytes_max: usize,
+    /// Bytes of a refusal that are kept.
+    pub refusal_bytes_max: usize,
     /// How much an answer may ask of the parser, unless the job says less or more.
     pub draft: partial::Limits,
 }
@@ -56,6 +67,11 @@ impl Default for WorkerOptions {
             rate_limit_wait: Duration::from_secs(2),
             rate_limit_wait_max: Duration::from_secs(60),
             drain: Duration::from_secs(20),
+            reap_max: 100,
+            resend: Duration::from_millis(500),
+            tail_bytes: 16 * 1024,
+            note_bytes_max: 16 * 1024,
+            refusal_bytes_max: 4 * 1024,
             draft: partial::Limits::default(),
         }
     }
@@ -113,7 +129,7 @@ impl Worker {
             Arc::clone(&self.leases),
             self.backend.cancels(),
         ));
-        background.spawn(reaper::reap(Arc::clone(&self.backend), self.options.reap_tick));
+        background.spawn(reaper::reap(Arc::clone(&self.backend), self.options.clone()));
         let slots = Arc::new(Semaphore::new(self.options.slots));
         let mut deliveries = JoinSet::new();
         // A claim that was sent is always awaited: dropped, it could hold a job that nobody works on.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::compiler::{CompileError, Compiler};
-use crate::job::{JobSpec, LenientChoice, Message, ModeChoice, Role};
+use crate::job::{AttemptRecord, JobSpec, LenientChoice, Message, ModeChoice, Role};
 use crate::llm::{Carrier, Provider, Providers, Request, Sampling};
 use crate::partial::{Draft, DraftOptions, Lenient, Limits, Mode};
 use crate::schema::dialect::{self, Dialect};
@@ -101,6 +101,7 @@ fn request(spec: &JobSpec, schema: &Schema, dialect: Dialect) -> Request {
         script: spec.script.clone().unwrap_or_default(),
         schema: Arc::new(schema.source().clone()),
         attempt: 1,
+        refusals: 0,
         carrier: match dialect {
             Dialect::Tools => Carrier::Tools,
             Dialect::ParallelTools => Carrier::ParallelTools,
@@ -148,11 +149,12 @@ impl From<LenientChoice> for Lenient {
 }
 
 impl Prepared {
-    /// The request of attempt `n`, with what the conversation has grown by.
-    pub(super) fn request(&self, n: u32, conversation: &[Message]) -> Request {
+    /// The request of the attempt behind those of the record, with what the conversation has grown by.
+    pub(super) fn request(&self, record: &AttemptRecord) -> Request {
         let mut request = self.request.clone();
-        request.attempt = n;
-        request.messages.extend_from_slice(conversation);
+        request.attempt = record.n + 1;
+        request.refusals = record.refusals;
+        request.messages.extend_from_slice(&record.conversation);
         request
     }
 

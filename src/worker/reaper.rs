@@ -1,27 +1,25 @@
 //! The reaper and the promoter: every worker takes back what others lost, and wakes what has waited long enough.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::WorkerOptions;
 use crate::backend::Backend;
 use crate::clock;
 use crate::event::Epoch;
 
-/// Jobs handled in one step.
-const BATCH_MAX: usize = 100;
-
-/// Reaps and promotes about once in `tick`, for ever. No leader: the steps are idempotent.
-pub(super) async fn reap(backend: Arc<dyn Backend>, tick: Duration) {
+/// Reaps and promotes about once in a tick, for ever. No leader: the steps are idempotent.
+pub(super) async fn reap(backend: Arc<dyn Backend>, options: WorkerOptions) {
+    let tick = options.reap_tick;
     loop {
         clock::sleep(tick / 2 + clock::jitter(tick)).await;
-        while turn(&*backend).await {}
+        while turn(&*backend, options.reap_max).await {}
     }
 }
 
 /// One step of each; whether there may be more to do at once.
-async fn turn(backend: &dyn Backend) -> bool {
+async fn turn(backend: &dyn Backend, limit: usize) -> bool {
     let mut epoch = || Epoch::new(clock::nonce());
-    let reaped = match backend.reap(BATCH_MAX, &mut epoch).await {
+    let reaped = match backend.reap(limit, &mut epoch).await {
         Ok(reaped) => reaped.recovering + reaped.ended,
         Err(error) => {
             tracing::warn!(%error, "leases cannot be reaped");
@@ -31,12 +29,12 @@ async fn turn(backend: &dyn Backend) -> bool {
     if reaped > 0 {
         tracing::warn!(jobs = reaped, "leases ran out");
     }
-    let promoted = match backend.promote(BATCH_MAX, &mut epoch).await {
+    let promoted = match backend.promote(limit, &mut epoch).await {
         Ok(promoted) => promoted,
         Err(error) => {
             tracing::warn!(%error, "waiting jobs cannot be promoted");
             0
         }
     };
-    reaped.max(promoted) >= BATCH_MAX
+    reaped.max(promoted) >= limit
 }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::attempt::{Answer, Attempt, Stopped};
+use super::attempt::{Answer, Attempt, Stopped, Terms};
 use super::call::Call;
 use super::conversation::Fault;
 use super::journal::{Closed, Journal};
@@ -18,6 +18,7 @@ use super::{Worker, WorkerOptions};
 use crate::backend::Claim;
 use crate::clock;
 use crate::event::{End, EndError, Timings};
+use crate::hex;
 use crate::job::{AttemptUsage, JobSpec, Outcome, Reason, Usage};
 use crate::llm::{LlmError, LlmErrorKind, Request, Stream};
 use crate::partial::Value;
@@ -87,13 +88,14 @@ async fn see_through(worker: &Worker, claim: Claim, signal: watch::Receiver<Sign
 impl Delivery {
     fn new(worker: &Worker, claim: &Claim, signal: watch::Receiver<Signal>) -> Self {
         let options = worker.options.clone();
+        let journal = Journal::new(Arc::clone(&worker.backend), claim, &options);
         let seconds = claim.spec.limits.seconds.unwrap_or(options.job_seconds);
         let ends_ms = claim.claimed_ms + u64::from(seconds) * 1_000;
         let left = Duration::from_millis(ends_ms.saturating_sub(clock::now_ms()));
         Self {
             options,
             spec: Arc::clone(&claim.spec),
-            journal: Journal::new(Arc::clone(&worker.backend), claim),
+            journal,
             signal,
             submitted_ms: claim.submitted_ms,
             claimed_ms: claim.claimed_ms,
@@ -114,8 +116,7 @@ impl Delivery {
 
     /// Asks the model once and judges what it says.
     async fn attempt(&mut self, prepared: &Prepared) -> Result<Next, Closed> {
-        let record = &self.journal.record;
-        let request = prepared.request(record.n + 1, &record.conversation);
+        let request = prepared.request(&self.journal.record);
         let mut call = Call::new(prepared.provider.name());
         let stream = match self.open(prepared, &request, &mut call).await? {
             Ok(stream) => stream,
@@ -124,17 +125,15 @@ impl Delivery {
         let reason = self.reason();
         self.journal.begin(reason).await?;
         self.began = true;
-        let window = Duration::from_millis(u64::from(self.spec.flush_ms));
+        let terms = Terms {
+            carrier: request.carrier,
+            window: Duration::from_millis(u64::from(self.spec.flush_ms)),
+            deadline: self.deadline,
+            note_bytes_max: self.options.note_bytes_max,
+            refusal_bytes_max: self.options.refusal_bytes_max,
+        };
         let (draft, closing) = prepared.draft();
-        let attempt = Attempt::new(
-            &mut self.journal,
-            &mut self.signal,
-            draft,
-            closing,
-            request.carrier,
-            window,
-            self.deadline,
-        );
+        let attempt = Attempt::new(&mut self.journal, &mut self.signal, draft, closing, terms);
         let answer = attempt.run(stream).await;
         call.stopped(
             answer
@@ -187,13 +186,14 @@ impl Delivery {
     }
 
     /// The provider did not begin: too busy puts the job back, anything else ends it.
-    fn refused(&self, error: &LlmError) -> Next {
+    fn refused(&mut self, error: &LlmError) -> Next {
         let busy = matches!(error.kind, LlmErrorKind::RateLimited | LlmErrorKind::Overloaded);
         let wait = error
             .retry_after
             .unwrap_or(self.options.rate_limit_wait)
             .min(self.options.rate_limit_wait_max);
         if busy && clock::now() + wait < self.deadline {
+            self.journal.record.refusals += 1;
             let until = clock::now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             return Next::Defer("rate_limited", until);
         }
@@ -283,10 +283,7 @@ impl Delivery {
 
     fn end(&self, outcome: Outcome, error: Option<EndError>, value: Option<&Value>) -> End {
         let record = &self.journal.record;
-        let hash = |value: &Value| {
-            let digest = Sha256::digest(value.to_json().as_bytes());
-            digest.iter().map(|byte| format!("{byte:02x}")).collect()
-        };
+        let hash = |value: &Value| hex::encode(&Sha256::digest(value.to_json().as_bytes()));
         End {
             outcome,
             error,

@@ -201,7 +201,6 @@ fn routes() -> Vec<Row> {
             400,
             fault_at("/starting_after", "<epoch>.<seq>"),
         ),
-        // Found by actix before it asks us: the status is right, there is no body.
     ]
 }
 
@@ -234,6 +233,7 @@ fn heads() -> Vec<Row> {
     ]
 }
 
+/// Found by actix before it asks us, and it lets nobody have a say: the status is right, there is no body.
 fn bare(what: &'static str, request: String, status: u16) -> Row {
     Row {
         what,

@@ -159,6 +159,7 @@ pub(crate) fn request() -> Request {
         script: Script::default(),
         schema: Arc::new(json!({})),
         attempt: 1,
+        refusals: 0,
         carrier: Carrier::Text,
         fenced: false,
     }

@@ -3,6 +3,9 @@
 //! An input of the draft engine's targets is [`HEAD_BYTES`] that choose the options and the cuts, then the text.
 
 pub mod draft;
+// Nobody outside the server reads frames: `src/server/fuzzed.rs` replays these.
+#[cfg(not(test))]
+pub mod frame;
 pub mod http;
 pub mod lenient;
 pub mod md_json;

@@ -3,7 +3,7 @@
 
 use super::super::event::{self, Position, patch};
 use super::super::partial::{Op, OpEncoder, parse_ops};
-use super::super::wire::{ClientMessage, ServerMessage};
+use super::super::wire::{ClientMessage, DEPTH_MAX, ServerMessage};
 
 /// Bytes of a client's own words that a refusal may repeat, and what stands around them.
 const REFUSAL_BYTES: usize = 1_024;
@@ -30,10 +30,14 @@ pub fn check(data: &[u8]) {
 }
 
 fn client(text: &str) {
-    match ClientMessage::decode(text) {
+    match ClientMessage::decode(text, DEPTH_MAX) {
         Ok(message) => {
             let written = message.encode().expect("what was read can be written");
-            assert_eq!(ClientMessage::decode(&written), Ok(message), "{written}");
+            assert_eq!(
+                ClientMessage::decode(&written, DEPTH_MAX),
+                Ok(message),
+                "{written}"
+            );
         }
         Err(fault) => {
             assert!(

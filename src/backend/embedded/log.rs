@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::backend::{Reading, Start, Write};
 use crate::event::{End, Entry, Epoch, Event, Fold, Lineage, Position, Resume};
+use crate::job::JobState;
 
 /// A log. Cloning it is what a lagging replica has.
 #[derive(Clone, Debug)]
@@ -83,6 +84,17 @@ impl JobLog {
     /// The last entry is not to be told before it is stored.
     pub(super) const fn withhold(&mut self) {
         self.withheld = true;
+    }
+
+    /// Where the job stood before an end that is not told yet; `None` where all is told.
+    pub(super) fn untold_since(&self) -> Option<JobState> {
+        let status = |entry: &Arc<Entry>| match &entry.event {
+            Event::Status(change) => Some(change.status),
+            Event::State(fold) => Some(fold.status),
+            Event::Patch(_) | Event::Attempt(_) | Event::Note(_) | Event::End(_) => None,
+        };
+        let told = || self.tail.iter().rev().find_map(status);
+        self.withheld.then(|| told().unwrap_or(self.snapshot.status))
     }
 
     /// The last entry may be told; `None` where nothing was withheld.
@@ -175,8 +187,17 @@ impl JobLog {
 
     /// fold(snapshot, tail). An entry that does not fold leaves the state before it: a worker then starts over.
     pub(super) fn fold(&self) -> Fold {
+        self.fold_of(self.tail.len())
+    }
+
+    /// The state that the end, the last entry, was written behind.
+    pub(super) fn fold_before_end(&self) -> Fold {
+        self.fold_of(self.tail.len().saturating_sub(1))
+    }
+
+    fn fold_of(&self, entries: usize) -> Fold {
         let mut fold = (*self.snapshot).clone();
-        for entry in &self.tail {
+        for entry in self.tail.iter().take(entries) {
             if fold.apply(entry).is_err() {
                 return Fold {
                     position: self.last,

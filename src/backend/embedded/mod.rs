@@ -34,7 +34,7 @@ use super::{
 };
 use crate::clock;
 use crate::event::{Entry, Epoch, Position};
-use crate::job::{JobId, LeaseToken};
+use crate::job::{JobId, JobState, LeaseToken};
 use crate::store::{Store, StoreError};
 
 /// Entries a slow reader may be behind before it misses some, and repairs by reading.
@@ -391,6 +391,11 @@ impl JobQueue for Embedded {
 
     async fn facts(&self, job: JobId) -> Result<Option<Arc<JobFacts>>, BackendError> {
         Ok(self.lock().state.facts(job))
+    }
+
+    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<JobState>>, BackendError> {
+        let inner = self.lock();
+        Ok(jobs.iter().map(|job| inner.state.stands(*job)).collect())
     }
 
     async fn stats(&self) -> Result<Stats, BackendError> {

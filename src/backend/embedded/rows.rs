@@ -7,8 +7,10 @@ use super::log::JobLog;
 use super::row::JobRow;
 use super::saving::{Stored, Unsaved};
 use crate::backend::JobFacts;
-use crate::event::{self, Ended, Entry, Epoch, Fold, Position, Record};
+use crate::event::{self, Ended, Entry, Epoch, Fold, LogEnd, Position, Record};
+use crate::hex;
 use crate::job::{JobId, JobState};
+use crate::store::column::{count, number, small};
 use crate::store::engine::{self as rows, EntryRow, JobChange, RawChange, RawRow, RunRow, StoredJob};
 
 /// What changes in the store.
@@ -54,11 +56,18 @@ pub(super) fn record(unsaved: &Unsaved) -> Option<Record> {
 }
 
 fn ended(unsaved: &Unsaved) -> Option<Ended> {
-    let end = unsaved.log().end()?;
+    let log = unsaved.log();
+    let end = log.end()?;
+    let mut before = log.fold_before_end();
     Some(Ended {
         at_ms: unsaved.row.ended_ms?,
         end: end.clone(),
-        value: unsaved.log().fold().value.map(|value| value.to_json()),
+        value: before.value.take().map(|value| value.to_json()),
+        log: Some(LogEnd {
+            position: log.last(),
+            before,
+            shape: Arc::clone(&unsaved.row.facts.shape),
+        }),
     })
 }
 
@@ -74,7 +83,7 @@ fn fixed(unsaved: &Unsaved) -> Result<rows::JobRow, serde_json::Error> {
         key: row
             .key
             .as_ref()
-            .map(|(_, key)| (key.to_string(), hex(&row.request))),
+            .map(|(_, key)| (key.to_string(), hex::encode(&row.request))),
         submitted_ms: number(row.submitted_ms),
     })
 }
@@ -142,7 +151,7 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
     let request = fixed
         .key
         .as_ref()
-        .map(|(_, request)| unhex(request))
+        .map(|(_, request)| hash(request))
         .unwrap_or_default();
     Ok((
         id,
@@ -254,31 +263,8 @@ fn state(word: &str) -> Result<JobState, serde_json::Error> {
     serde_json::from_value(serde_json::Value::from(word))
 }
 
-/// Times and seqs stay far below this bound.
-fn number(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-fn count(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
-}
-
-fn small(number: i64) -> u32 {
-    u32::try_from(number).unwrap_or_default()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// What is no hash names no request: a key with it conflicts with every other.
-fn unhex(text: &str) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    for (byte, at) in bytes.iter_mut().zip((0..text.len()).step_by(2)) {
-        *byte = text
-            .get(at..at + 2)
-            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-            .unwrap_or_default();
-    }
-    bytes
+fn hash(text: &str) -> [u8; 32] {
+    let bytes = hex::decode(text).and_then(|bytes| bytes.try_into().ok());
+    bytes.unwrap_or_default()
 }

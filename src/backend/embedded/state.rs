@@ -293,6 +293,7 @@ impl State {
         let Event::End(end) = &write.event else {
             return Fenced::Lost;
         };
+        let stored = self.is_stored();
         let Some(row) = self.jobs.get_mut(&id) else {
             return Fenced::Lost;
         };
@@ -314,7 +315,7 @@ impl State {
         row.ended_ms = Some(now);
         let end = row.log.write(write);
         let bytes = row.put_to_rest();
-        if self.touched.is_some() {
+        if stored {
             row.log.withhold();
         } else {
             row.spec = None;
@@ -501,6 +502,12 @@ impl State {
 
     pub(super) fn facts(&self, id: JobId) -> Option<Arc<JobFacts>> {
         self.jobs.get(&id).map(|row| Arc::clone(&row.facts))
+    }
+
+    /// Where a job stands for readers: an end that is not told yet has not come for them.
+    pub(super) fn stands(&self, id: JobId) -> Option<JobState> {
+        let row = self.jobs.get(&id)?;
+        Some(row.log.untold_since().unwrap_or(row.state))
     }
 
     pub(super) fn stats(&self) -> Stats {

@@ -9,12 +9,10 @@ use super::text::{Growing, LoneSurrogate};
 use crate::job::Usage;
 use crate::llm::chunk::{Chunk, Finish, LlmError, LlmErrorKind};
 
-/// Parallel tool calls of one answer.
-const CALLS_MAX: u32 = 128;
-
 /// What was read of one answer.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
+    calls_max: u32,
     text: Growing,
     reasoning: Growing,
     refusal: Growing,
@@ -32,6 +30,14 @@ struct Call {
 }
 
 impl Decoder {
+    /// A decoder of an answer of at most so many tool calls.
+    pub(super) fn new(calls_max: u32) -> Self {
+        Self {
+            calls_max,
+            ..Self::default()
+        }
+    }
+
     /// Whether the finish frame was seen; usage may still follow.
     pub(super) fn finished(&self) -> bool {
         self.finish.is_some()
@@ -113,8 +119,8 @@ impl Decoder {
     }
 
     fn call(&mut self, index: u32, call: &ToolCall<'_>, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
-        if index >= CALLS_MAX {
-            return Err(bad(format!("more than {CALLS_MAX} parallel tool calls")));
+        if index >= self.calls_max {
+            return Err(bad(format!("more than {} parallel tool calls", self.calls_max)));
         }
         let known = self.calls.entry(index).or_default();
         let function = call.function.as_ref();

@@ -9,7 +9,7 @@ use super::frame::Frame;
 use crate::clock;
 use crate::llm::chunk::{LlmError, LlmErrorKind};
 
-/// Characters of a provider's message that are kept.
+/// Characters of a provider's message that are kept: it is told to clients, on one line.
 const MESSAGE_CHARS_MAX: usize = 400;
 /// What providers call a quota that is used up; some say it with the status of a rate limit.
 const QUOTA_CODES: &[&str] = &[
@@ -19,7 +19,7 @@ const QUOTA_CODES: &[&str] = &[
     "insufficient_balance",
     "insufficient_credits",
 ];
-/// No advice makes us wait longer.
+/// No advice is read as more; how long a job waits at the most is `worker.rate_limit_wait_max_ms`.
 const RETRY_MAX: Duration = Duration::from_secs(86_400);
 
 /// The error behind a status other than 200.

@@ -33,6 +33,10 @@ pub struct OpenAiOptions {
     pub body_bytes_max: usize,
     /// Bytes read of an error's body; the rest is not read. Default 16 KiB.
     pub body_error_bytes_max: usize,
+    /// Parallel tool calls of one answer: items of a list under `wrap: iterable`. Default 128.
+    pub calls_max: u32,
+    /// Milliseconds that usage may follow the finish frame; later it is not waited for. Default 2,000.
+    pub after_finish_ms: u64,
     /// Milliseconds an unused connection is kept; below the provider's own keep-alive. Default 20,000.
     pub pool_idle_ms: u64,
 }
@@ -54,6 +58,8 @@ impl OpenAiOptions {
             line_bytes_max: 4 << 20,
             body_bytes_max: 16 << 20,
             body_error_bytes_max: 16 << 10,
+            calls_max: 128,
+            after_finish_ms: 2_000,
             pool_idle_ms: 20_000,
         }
     }

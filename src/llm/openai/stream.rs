@@ -13,9 +13,6 @@ use crate::clock;
 use crate::llm::chunk::{Chunk, LlmError, LlmErrorKind};
 use crate::llm::sse;
 
-/// How long usage and `[DONE]` may follow the finish frame; later they are not waited for.
-const AFTER_FINISH: Duration = Duration::from_secs(2);
-
 /// An answer over HTTP.
 #[derive(Debug)]
 pub(in crate::llm) struct OpenAiStream {
@@ -29,6 +26,8 @@ pub(in crate::llm) struct OpenAiStream {
     /// Silence until then is an error.
     deadline: Instant,
     idle: Duration,
+    /// How long usage and `[DONE]` may follow the finish frame.
+    after_finish: Duration,
     first_byte_seen: bool,
 }
 
@@ -42,11 +41,12 @@ impl OpenAiStream {
                 line_bytes: options.line_bytes_max,
                 event_bytes: options.event_bytes_max,
             }),
-            decoder: Decoder::default(),
+            decoder: Decoder::new(options.calls_max),
             ready: VecDeque::new(),
             failure: None,
             deadline,
             idle: Duration::from_millis(options.idle_ms),
+            after_finish: Duration::from_millis(options.after_finish_ms),
             first_byte_seen: false,
         }
     }
@@ -110,7 +110,7 @@ impl OpenAiStream {
             self.deadline = clock::now() + self.idle;
         } else if !finished_before {
             // Once: comments that keep coming do not keep the answer open.
-            self.deadline = clock::now() + AFTER_FINISH;
+            self.deadline = clock::now() + self.after_finish;
         }
     }
 

@@ -38,7 +38,9 @@ impl Scripted {
 
     /// Its value may have megabytes, so it is written on the blocking pool; who drops the future does not wait for it.
     pub(super) async fn open(&self, request: &Request) -> Result<ScriptedStream, LlmError> {
-        if request.attempt <= request.script.rate_limited_attempts {
+        // A refusal burns no attempt, but it is one that was tried.
+        let tried = request.refusals + request.attempt;
+        if tried <= request.script.rate_limited_attempts {
             return Err(LlmError {
                 retry_after: Some(RETRY_AFTER),
                 status: Some(429),
