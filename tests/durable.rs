@@ -24,16 +24,16 @@ use crate::harness::frame;
 use serde_json::json;
 
 /// A folder of its own below the system's, taken away at the end.
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("livedraft-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         Self(path)
     }
 
-    fn options(&self) -> StoreOptions {
+    pub(crate) fn options(&self) -> StoreOptions {
         StoreOptions {
             folder: self.0.to_str().unwrap().to_owned(),
             reserve_bytes: 64 * 1024,
@@ -41,12 +41,12 @@ impl Folder {
         }
     }
 
-    async fn engine(&self) -> Embedded {
+    pub(crate) async fn engine(&self) -> Embedded {
         let store = Arc::new(Store::open(&self.options()).await.unwrap());
         Embedded::open(EngineOptions::default(), store).await.unwrap()
     }
 
-    fn database(&self) -> PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.0.join("livedraft.db")
     }
 }
@@ -61,7 +61,7 @@ fn epoch() -> Epoch {
     Epoch::new(clock::nonce())
 }
 
-fn submission(key: Option<&str>) -> Submission {
+pub(crate) fn submission(key: Option<&str>) -> Submission {
     let spec = json!({"model": "scripted", "input": "x", "schema": {"type": "number", "minimum": 0.1}, "metadata": {"a": "b"}});
     Submission {
         id: JobId::new(clock::job_uuid()),
@@ -76,14 +76,14 @@ fn submission(key: Option<&str>) -> Submission {
     }
 }
 
-fn next(position: Position) -> Position {
+pub(crate) fn next(position: Position) -> Position {
     Position {
         seq: position.seq + 1,
         ..position
     }
 }
 
-fn patch(claim: &Claim, position: Position, ops: &str, raw: &str) -> Append {
+pub(crate) fn patch(claim: &Claim, position: Position, ops: &str, raw: &str) -> Append {
     Append {
         write: Write {
             position,
@@ -97,7 +97,7 @@ fn patch(claim: &Claim, position: Position, ops: &str, raw: &str) -> Append {
     }
 }
 
-fn end(position: Position) -> Write {
+pub(crate) fn end(position: Position) -> Write {
     let end = End {
         outcome: Outcome::Completed,
         error: None,
@@ -115,7 +115,7 @@ fn end(position: Position) -> Write {
     }
 }
 
-async fn claimed(engine: &Embedded) -> Claim {
+pub(crate) async fn claimed(engine: &Embedded) -> Claim {
     engine.claim(clock::nonce(), epoch()).await.unwrap().unwrap()
 }
 

@@ -137,7 +137,7 @@ keys! {
     "server.control_frames_per_second_max", "frames", number(1, 1_000_000), [server.control_frames_per_second_max],
         "Pings and pongs of one socket a second, as a mean; twice as many in a burst.";
     "server.take_bytes", "bytes", number(KIB, 16 * MIB), [server.take_bytes],
-        "About how much a connection is given in one turn.";
+        "About how much a connection is given in one turn, and how much may wait in the kernel to be sent.";
     "server.retry_after_ms", "ms", number(1, 600_000), [server.retry_after_ms],
         "When to ask again where the engine could not be asked or there was no room, as clients are told it.";
     "server.ready_timeout_ms", "ms", number(10, 60_000), [server.ready_timeout_ms],
@@ -200,7 +200,7 @@ keys! {
     "store.sync_full", "", TYPE, [store.sync_full],
         "Let each commit wait for the disk, so that it survives the loss of power, too.";
     "store.reserve_bytes", "bytes", number(0, GIB), [store.reserve_bytes],
-        "A file that is given up when the disk is full, so that jobs can still end.";
+        "A file that is given up when the disk is full, so that jobs can still end; without it no jobs are taken.";
     "store.bytes_max", "bytes", number(0, 1_024 * GIB), [store.bytes_max],
         "What the database may take; 0 for as much as there is.";
     "store.busy_timeout_ms", "ms", number(1, 600_000), [store.busy_timeout_ms],

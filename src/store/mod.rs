@@ -13,20 +13,22 @@ mod error;
 mod folder;
 mod migrate;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{Sqlite, SqlitePool};
 
 pub use self::error::StoreError;
 use self::folder::Folder;
 
 /// The database's file in the data folder.
 const FILE: &str = "livedraft.db";
+const BEGIN: &str = "BEGIN IMMEDIATE";
 /// Bytes of one of its pages.
 const PAGE_BYTES: u64 = 4_096;
 
@@ -80,6 +82,8 @@ pub struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
     folder: Option<Folder>,
+    /// The database's file, for words.
+    place: PathBuf,
 }
 
 impl Store {
@@ -109,11 +113,21 @@ impl Store {
                 .map_err(|error| StoreError::open(place, &error))?,
             None => writer.clone(),
         };
+        let place = place.to_owned();
         Ok(Self {
             writer,
             readers,
             folder,
+            place,
         })
+    }
+
+    /// What it holds cannot be: the file is not what was written.
+    pub fn damaged(&self, what: String) -> StoreError {
+        StoreError::Damaged {
+            file: self.place.clone(),
+            what,
+        }
     }
 
     /// Gives up the reserve, so that a full disk has room for the ends of jobs; false if there is none any more.
@@ -121,11 +135,42 @@ impl Store {
         self.folder.as_ref().is_some_and(Folder::free_reserve)
     }
 
-    /// Takes the reserve again where there is room for it.
-    pub fn restore_reserve(&self) {
-        if let Some(folder) = &self.folder {
-            folder.restore_reserve();
+    /// Whether the reserve is there, or was taken again just now; while it is not, what room there is belongs to the
+    /// ends of jobs.
+    pub fn has_reserve(&self) -> bool {
+        self.folder.as_ref().is_none_or(Folder::has_reserve)
+    }
+
+    /// Begins a transaction on the writer's connection; [`end`](Self::end) must follow.
+    async fn begin(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        let mut connection = self.writer.acquire().await?;
+        let begun = sqlx::query(BEGIN).execute(&mut *connection).await;
+        if begun.is_err() {
+            // One that was left in the middle, because whoever waited for it went.
+            sqlx::query("ROLLBACK").execute(&mut *connection).await?;
+            sqlx::query(BEGIN).execute(&mut *connection).await?;
         }
+        Ok(connection)
+    }
+
+    /// Ends a transaction: what went well is committed, all else is as if it had not been.
+    ///
+    /// sqlx's own transactions count how deep they are; where SQLite rolls back by itself, as it may when the disk is
+    /// full (<https://www.sqlite.org/lang_transaction.html>, section 3), that count stays wrong for good.
+    async fn end<T>(
+        mut connection: PoolConnection<Sqlite>,
+        done: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let done = match done {
+            Ok(done) => match sqlx::query("COMMIT").execute(&mut *connection).await {
+                Ok(_) => return Ok(done),
+                Err(error) => Err(error.into()),
+            },
+            Err(error) => Err(error),
+        };
+        // There may be nothing left to roll back.
+        let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
+        done
     }
 
     /// Closes the database in order: what its log holds is moved into its file.

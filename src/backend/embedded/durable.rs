@@ -99,9 +99,14 @@ async fn store(
     forgotten: Vec<JobId>,
     outbox_next: &mut i64,
 ) {
-    let error = match try_to_write(&writing.store, &unsaved, &forgotten, outbox_next).await {
-        Ok(()) => return settle(engine, &unsaved),
-        Err(error) => error,
+    // What room there is without the reserve is for ends alone.
+    let error = if writing.store.has_reserve() {
+        match try_to_write(&writing.store, &unsaved, &forgotten, outbox_next).await {
+            Ok(()) => return settle(engine, &unsaved),
+            Err(error) => error,
+        }
+    } else {
+        StoreError::Full
     };
     tracing::error!(%error, jobs = unsaved.len(), "jobs cannot be stored");
     // New jobs are refused; of those that are here the ends come first.
@@ -119,12 +124,13 @@ async fn store(
 }
 
 async fn write_ends(store: &Store, ending: &[Unsaved], outbox_next: &mut i64) -> bool {
-    if ending.is_empty() {
+    if ending.is_empty() || try_to_write(store, ending, &[], outbox_next).await.is_ok() {
         return true;
     }
-    if store.free_reserve() {
-        tracing::warn!("the reserve of the data folder is given up, so that jobs can end");
+    if !store.free_reserve() {
+        return false;
     }
+    tracing::warn!("the reserve of the data folder is given up, so that jobs can end");
     try_to_write(store, ending, &[], outbox_next).await.is_ok()
 }
 
@@ -139,10 +145,7 @@ async fn try_to_write(
     let mut tries = 1;
     loop {
         match store.write(&batch).await {
-            Ok(()) => {
-                store.restore_reserve();
-                return Ok(());
-            }
+            Ok(()) => return Ok(()),
             Err(StoreError::Failed(_)) if tries < TRIES => {
                 tries += 1;
                 clock::sleep(PAUSE).await;
