@@ -110,6 +110,10 @@ keys! {
         "Clients that are sent away come back after a random time below this.";
     "server.body_bytes_max", "bytes", number(KIB, 64 * MIB), [server.body_bytes_max],
         "A request's body over HTTP.";
+    "server.inline_bytes_max", "bytes", number(0, 64 * MIB), [server.inline_bytes_max],
+        "Up to here a body or a message is read by the thread that serves its connection, and with it others; a longer one is read beside.";
+    "server.readings_max", "texts", number(1, 256), [server.readings_max],
+        "Those longer ones that are read at a time.";
     "server.body_timeout_ms", "ms", number(100, HOUR), [server.body_timeout_ms],
         "How long a request's body may take to come.";
     "server.head_timeout_ms", "ms", number(100, HOUR), [server.head_timeout_ms],
@@ -160,6 +164,8 @@ keys! {
         "One message to the server, fragments together.";
     "limits.depth_max", "containers", number(8, 127), [server.limits.depth_max],
         "How deep a message to the server may nest.";
+    "limits.values_max", "values", number(256, 10_000_000), [server.limits.values_max],
+        "Values in a message to the server, or in a body; each costs some ten times its bytes to read.";
     "limits.viewers_max", "jobs", number(1, 10_000), [server.limits.viewers_max],
         "Jobs that one socket watches at a time.";
     "limits.pending_max", "requests", number(1, 10_000), [server.limits.pending_max],

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::ask::{self, Refusal, refusal};
 use super::node::Node;
-use super::{admit, events, gate, health, list, problem};
+use super::{admit, events, gate, health, list, problem, reading};
 use crate::access::Scope;
 use crate::clock;
 use crate::event::Epoch;
@@ -111,7 +111,10 @@ async fn created(
     }
     let who = admit::who(request, node, Scope::Submit)?;
     let body = body(request, payload, node).await?;
-    let (spec, key) = decode_request(&body, node.options.limits.depth_max).map_err(problem::bad)?;
+    ask::may_submit(node, &who)?;
+    let limits = node.options.limits;
+    let read = reading::read(node, body, move |body| decode_request(body, &limits)).await?;
+    let (spec, key) = read.map_err(problem::bad)?;
     let key = idempotency_key(request, key, node.options.limits.idempotency_key_bytes_max)?;
     let accepted = on_engine(
         node,

@@ -20,6 +20,7 @@ mod link;
 mod list;
 mod node;
 mod problem;
+mod reading;
 mod socket;
 mod watching;
 
@@ -82,6 +83,11 @@ pub struct ServerOptions {
     pub drain_spread_ms: u64,
     /// Bytes of a request's body. Default: 1 MiB.
     pub body_bytes_max: usize,
+    /// Bytes up to which a body or a message is read by the thread that serves its connection, and with it others; a
+    /// longer one is read beside. Default: 16 KiB.
+    pub inline_bytes_max: usize,
+    /// Those longer ones that are read at a time. Default: 2.
+    pub readings_max: usize,
     /// How long a request's body may take to come, ms. Default: 30,000.
     pub body_timeout_ms: u64,
     /// How long the head of a request may take to come, ms. Default: 5,000.
@@ -140,6 +146,8 @@ impl Default for ServerOptions {
             close_timeout_ms: 1_000,
             drain_spread_ms: 2_000,
             body_bytes_max: 1024 * 1024,
+            inline_bytes_max: 16 * 1024,
+            readings_max: 2,
             body_timeout_ms: 30_000,
             head_timeout_ms: 5_000,
             connections_max: 20_000,

@@ -22,7 +22,8 @@ use crate::event::Position;
 use crate::job::JobId;
 use crate::wire::{
     BadMessage, ClientMessage, Close, Code, Deliver, ErrorMessage, Goodbye, JobAccepted, JobAttach,
-    JobAttached, JobCancelling, JobCreate, JobDetached, NO_SUCH_JOB, Named, ServerMessage, Unseen, Welcome,
+    JobAttached, JobCancelling, JobCreate, JobDetached, Limits, NO_SUCH_JOB, Named, ServerMessage, Unseen,
+    Welcome,
 };
 
 /// One client's conversation.
@@ -80,6 +81,7 @@ impl Session {
             Input::Opened if self.who().is_none() => Vec::new(),
             Input::Opened => vec![self.welcome()],
             Input::Text(text) => self.text(&text, now_ms),
+            Input::Read(read) => self.read(now_ms, |_| *read),
             Input::Binary => self.binary(now_ms),
             Input::Heard => {
                 self.heartbeat.heard(now_ms);
@@ -192,13 +194,21 @@ impl Session {
         if self.who().is_none() {
             return self.first(text, now_ms);
         }
+        self.read(now_ms, |limits| ClientMessage::decode(text, limits))
+    }
+
+    /// One message of a client that is known, within its pace.
+    fn read(
+        &mut self,
+        now_ms: u64,
+        read: impl FnOnce(&Limits) -> Result<ClientMessage, BadMessage>,
+    ) -> Vec<Output> {
         if let Err(retry_after_ms) = self.pace.take(now_ms) {
             let mean = self.options.limits.messages_per_second_max;
             let what = format!("more than {mean} messages a second");
             return self.strike(too_fast(&what, retry_after_ms, None), now_ms);
         }
-        let message = ClientMessage::decode(text, self.options.limits.depth_max);
-        match message.and_then(|message| self.check(message)) {
+        match read(&self.options.limits).and_then(|message| self.check(message)) {
             Ok(message) => self.message(message, now_ms),
             Err(BadMessage {
                 code,
