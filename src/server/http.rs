@@ -17,7 +17,7 @@ use crate::clock;
 use crate::event::Epoch;
 use crate::job::{JobId, JobState};
 use crate::session::Accepted;
-use crate::wire::{Code, ErrorMessage, decode_request};
+use crate::wire::{Code, EMPTY_KEY, ErrorMessage, decode_request};
 
 /// What `POST /v1/jobs` answers.
 #[derive(Serialize)]
@@ -282,6 +282,9 @@ fn idempotency_key(
         }
         (header, body) => header.or(body),
     };
+    if key.as_ref().is_some_and(String::is_empty) {
+        return Err(bad(EMPTY_KEY.to_owned()));
+    }
     if key.as_ref().is_some_and(|key| key.len() > bytes_max as usize) {
         return Err(bad(format!("longer than {bytes_max} bytes")));
     }

@@ -165,6 +165,9 @@ pub struct BadMessage {
     pub reference: Option<String>,
 }
 
+/// What one is told who gives an empty idempotency key: all who do would share one job.
+pub const EMPTY_KEY: &str = "an idempotency key is not empty: give one, or leave it out";
+
 /// How much of a client's own words a refusal repeats, in bytes.
 const TOLD_BYTES_MAX: usize = 512;
 
