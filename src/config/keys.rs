@@ -142,6 +142,8 @@ keys! {
         "Pings and pongs of one socket a second, as a mean; twice as many in a burst.";
     "server.take_bytes", "bytes", number(KIB, 16 * MIB), [server.take_bytes],
         "About how much a connection is given in one turn, and how much may wait in the kernel to be sent.";
+    "server.lists_max", "lists", number(1, 10_000), [server.lists_max],
+        "Lists of jobs that are made at a time.";
     "server.retry_after_ms", "ms", number(1, 600_000), [server.retry_after_ms],
         "When to ask again where the engine could not be asked or there was no room, as clients are told it.";
     "server.ready_timeout_ms", "ms", number(10, 60_000), [server.ready_timeout_ms],
@@ -211,6 +213,8 @@ keys! {
         "What the database may take; 0 for as much as there is.";
     "store.busy_timeout_ms", "ms", number(1, 600_000), [store.busy_timeout_ms],
         "How long a statement waits for a lock of another program.";
+    "store.acquire_timeout_ms", "ms", number(10, 600_000), [store.acquire_timeout_ms],
+        "How long a statement waits for a connection.";
     "store.readers", "connections", number(1, 64), [store.readers],
         "Connections that read beside the writer.";
 
@@ -227,7 +231,11 @@ keys! {
     "archive.forget_ms", "ms", number(100, HOUR), [archive.forget_ms],
         "How often what is past its retention is dropped.";
     "archive.batch_max", "jobs", number(1, 100_000), [archive.batch_max],
-        "How many are moved, or dropped, in one transaction.";
+        "How many are moved in one transaction.";
+    "archive.forget_max", "jobs", number(1, 100_000), [archive.forget_max],
+        "How many are dropped in one transaction.";
+    "archive.shrink_pages_max", "pages", number(0, 1_000_000), [archive.shrink_pages_max],
+        "Free pages of 4 KiB that are given back to the disk each time that jobs are dropped.";
 
     "engine.queued_max", "jobs", number(1, 10_000_000), [engine.queued_max],
         "Jobs that may wait, in line or for their time.";

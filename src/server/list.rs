@@ -42,7 +42,19 @@ pub(super) async fn list(request: HttpRequest, node: web::Data<Node>) -> HttpRes
 async fn listed(request: &HttpRequest, node: &Arc<Node>) -> Result<HttpResponse, Refusal> {
     let who = admit::who(request, node, Scope::Read)?;
     let query = query(request)?;
-    let page = on_engine(node, |node| async move { page(&node, who.tenant(), query).await });
+    let turn = Arc::clone(&node.lists).try_acquire_owned();
+    let turn = turn.map_err(|_| {
+        let most = node.options.lists_max;
+        unavailable(
+            node,
+            format!("{most} lists are being made, as many as may: come again later"),
+        )
+    })?;
+    let page = on_engine(node, |node| async move {
+        // Held as long as the list is made, also where nobody waits for it any more.
+        let _turn = turn;
+        page(&node, who.tenant(), query).await
+    });
     Ok(HttpResponse::Ok().json(page.await?))
 }
 

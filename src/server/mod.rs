@@ -118,6 +118,8 @@ pub struct ServerOptions {
     pub control_frames_per_second_max: u32,
     /// About how many bytes a connection is given in one turn, and how many may wait in the kernel to be sent. Default: 64 KiB.
     pub take_bytes: usize,
+    /// Lists of jobs that are made at a time. Default: 16.
+    pub lists_max: usize,
     /// When to ask again where the engine could not be asked or there was no room, as clients are told it, ms.
     /// Default: 1,000.
     pub retry_after_ms: u64,
@@ -162,6 +164,7 @@ impl Default for ServerOptions {
             fragments_max: 4_096,
             control_frames_per_second_max: 50,
             take_bytes: 64 * 1024,
+            lists_max: 16,
             retry_after_ms: 1_000,
             ready_timeout_ms: 1_000,
             sse_comment_ms: 15_000,

@@ -43,6 +43,8 @@ pub(super) struct Node {
     submits: Mutex<Paces<Arc<str>>>,
     /// Turns to read a long text.
     pub(super) readings: Arc<Semaphore>,
+    /// Turns to make a list.
+    pub(super) lists: Arc<Semaphore>,
     left: Notify,
 }
 
@@ -72,6 +74,7 @@ impl Node {
             arrivals: Mutex::new(Paces::new(options.upgrades_per_second_per_address, tracked)),
             submits: Mutex::new(Paces::new(options.submits_per_second_per_tenant, tracked)),
             readings: Arc::new(Semaphore::new(options.readings_max.max(1))),
+            lists: Arc::new(Semaphore::new(options.lists_max.max(1))),
             left: Notify::new(),
             options,
         }))
