@@ -269,7 +269,7 @@ keys! {
     "worker.refusal_bytes_max", "bytes", number(0, 16 * MIB), [worker.refusal_bytes_max],
         "How much of a model's refusal is kept.";
     "worker.job_seconds", "s", number(1, 86_400), [worker.job_seconds],
-        "Time of work of a job that asks for no bound of its own; at most `admission.seconds_max`.";
+        "Time of a job that asks for no bound of its own, from its first claim to its end, outages and waits included; at most `admission.seconds_max`.";
     "worker.rate_limit_wait_ms", "ms", number(10, 600_000), [worker.rate_limit_wait],
         "How long a job waits when a provider is busy and does not say how long.";
     "worker.rate_limit_wait_max_ms", "ms", number(10, HOUR), [worker.rate_limit_wait_max],
@@ -305,7 +305,7 @@ keys! {
     "admission.answer_bytes_max", "bytes", number(KIB, 256 * MIB), [admission.spec.answer_bytes_max],
         "An answer, where the job asks for a bound of its own.";
     "admission.seconds_max", "s", number(1, 86_400), [admission.spec.seconds_max],
-        "Time of work, where the job asks for a bound of its own.";
+        "Time from a job's first claim to its end, outages and waits included, where the job asks for a bound of its own.";
     "admission.metadata_max", "entries", number(0, 1_024), [admission.spec.metadata_max],
         "Entries of `metadata`.";
     "admission.metadata_bytes_max", "bytes", number(1, 64 * KIB), [admission.spec.metadata_bytes_max],
