@@ -44,25 +44,24 @@ impl Folder {
         make(path).map_err(unusable)?;
         let lock = private().create(true).truncate(false).open(path.join(LOCK));
         let lock = locked(path, lock.map_err(unusable)?)?;
-        let folder = Self {
+        Ok(Self {
             path: path.to_owned(),
             reserve_bytes,
             reserve: Mutex::new(Reserve::Missing(clock::now())),
             _lock: lock,
-        };
-        if !folder.has_reserve() {
-            tracing::warn!("there is no room for the reserve of the data folder: no jobs are taken");
-        }
-        Ok(folder)
+        })
     }
 
     /// The path of a file of the folder, which is made, empty and its owner's alone, where it is not there.
     pub(super) fn file(&self, name: &str) -> Result<PathBuf, StoreError> {
         let file = self.path.join(name);
         let made = private().create(true).truncate(false).open(&file);
-        made.map_err(|error| StoreError::Unusable {
-            place: file.display().to_string(),
-            what: error.to_string(),
+        made.map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull => StoreError::Full,
+            _ => StoreError::Unusable {
+                place: file.display().to_string(),
+                what: error.to_string(),
+            },
         })?;
         Ok(file)
     }
@@ -72,11 +71,16 @@ impl Folder {
         fs::remove_file(self.path.join(RESERVE)).is_ok()
     }
 
+    /// Whether it is there, without a look at the disk.
+    pub(super) fn holds_reserve(&self) -> bool {
+        let reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
+        self.reserve_bytes == 0 || matches!(*reserve, Reserve::Held)
+    }
+
     /// Takes it again where it is missing and there is room.
     pub(super) fn has_reserve(&self) -> bool {
         let mut reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
         match *reserve {
-            _ if self.reserve_bytes == 0 => true,
             Reserve::Held => true,
             Reserve::Missing(again) if clock::now() < again => false,
             Reserve::Missing(_) => {
