@@ -89,6 +89,7 @@ fn other(key: &Key) -> String {
         ("log.level", _) => "debug".to_owned(),
         ("log.format", _) => "json".to_owned(),
         ("store.folder", _) => "elsewhere".to_owned(),
+        ("providers.*.kind", _) => "responses".to_owned(),
         ("providers.*.base_url", _) => "http://localhost/v1".to_owned(),
         ("providers.*.models", _) => "a,b".to_owned(),
         ("providers.*.dialect", _) => "tools".to_owned(),
@@ -159,7 +160,7 @@ fn every_option_is_a_key() {
     assert_eq!(
         unmoved,
         [
-            "Config.parts.providers.openai.OpenAiOptions.name: \"openai\",",
+            "Config.parts.providers.remote.RemoteOptions.name: \"openai\",",
             "Config.parts.server.keys.ApiKey.id: \"openai\",",
             // Not to be shown, whatever it is.
             "Config.parts.server.keys.ApiKey.sha256: KeyHash([redacted]),",
@@ -319,7 +320,7 @@ fn providers_stand_in_the_order_of_their_naming() {
     ];
     let all = loaded("order", file, &variables, &[]);
     assert_eq!(told(&all), Vec::<String>::new());
-    let providers = &all.config.parts.providers.openai;
+    let providers = &all.config.parts.providers.remote;
     let names: Vec<_> = providers.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, ["Zeta-1", "alpha", "openai"]);
     assert_eq!(providers[0].idle_ms, 500);
@@ -346,7 +347,7 @@ fn a_secret_may_be_held_in_a_file() {
             (json!("[redacted]"), format!("{variable}, held in {held}"))
         );
         assert_eq!(
-            all.config.parts.providers.openai[0].key,
+            all.config.parts.providers.remote[0].key,
             Some(livedraft::llm::Secret::new(SECRET))
         );
     }
@@ -491,19 +492,19 @@ const FAULTS: &[Case] = &[
         "[providers.groq]",
         NONE,
         NONE,
-        "c.toml:1: providers.groq.base_url: is missing: only `openai` has one of its own",
+        "c.toml:1: providers.groq.base_url: is missing: of kind `openai`, only the provider `openai` has one of its own",
     ),
     (
         "",
         ("LIVEDRAFT_PROVIDERS__GROQ__KEY", "k"),
         NONE,
-        "LIVEDRAFT_PROVIDERS__GROQ__KEY: providers.groq.base_url: is missing: only `openai` has one of its own",
+        "LIVEDRAFT_PROVIDERS__GROQ__KEY: providers.groq.base_url: is missing: of kind `openai`, only the provider `openai` has one of its own",
     ),
     (
         "providers.openai.dialect = \"parallel_tools\"",
         NONE,
         NONE,
-        "c.toml:1: providers.openai.dialect: takes one of `tools`, `json_schema`, `json`, `md_json`, not \"parallel_tools\"",
+        "c.toml:1: providers.openai.dialect: takes one of `by_host`, `tools`, `json_schema`, `json`, `md_json`, not \"parallel_tools\"",
     ),
     (
         "providers.openai.models = [1]",
@@ -750,7 +751,7 @@ fn there_is_a_bound_on_providers() {
         told(&loaded),
         ["c.toml:65: providers.p64: is one too many: there may be 64 `providers.*`"]
     );
-    assert_eq!(loaded.config.parts.providers.openai.len(), 64);
+    assert_eq!(loaded.config.parts.providers.remote.len(), 64);
 }
 
 #[test]

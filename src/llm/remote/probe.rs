@@ -2,11 +2,13 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use reqwest::header::{AUTHORIZATION, DATE};
+use reqwest::header::DATE;
 
-use super::{OpenAiOptions, Voice, authorization, below, client, late, reason};
+use super::client::{client, headers, reason};
+use super::{RemoteOptions, Voice, below, late};
 use crate::clock;
 use crate::llm::chunk::{LlmError, LlmErrorKind};
+use crate::llm::kind::Kind;
 
 /// How a provider answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,23 +24,22 @@ pub struct Probe {
 ///
 /// # Errors
 /// No answer, or options of which no provider can be made.
-pub async fn probe(options: &OpenAiOptions) -> Result<Probe, LlmError> {
-    let voice = Voice {
-        name: options.name.clone(),
-        key: options.key.clone(),
-    };
+pub async fn probe(options: &RemoteOptions) -> Result<Probe, LlmError> {
+    let voice = Voice::of(options);
     ask(options).await.map_err(|error| voice.speak(error))
 }
 
-async fn ask(options: &OpenAiOptions) -> Result<Probe, LlmError> {
+async fn ask(options: &RemoteOptions) -> Result<Probe, LlmError> {
     let unfit = |error: &dyn ToString| LlmError::new(LlmErrorKind::Connect, error.to_string());
-    let url = below(options, "models").map_err(|error| unfit(&error))?;
-    let authorization = authorization(options).map_err(|error| unfit(&error))?;
+    let path = match options.kind {
+        Kind::Ollama => "tags",
+        Kind::OpenAi | Kind::Anthropic | Kind::Gemini | Kind::Responses => "models",
+    };
+    let base = options.base().map_err(|error| unfit(&error))?;
+    let url = below(&base, path);
+    let headers = headers(options, &base).map_err(|error| unfit(&error))?;
     let client = client(options, &url).map_err(|error| unfit(&reason(error)))?;
-    let mut get = client.get(url);
-    if let Some(authorization) = authorization {
-        get = get.header(AUTHORIZATION, authorization);
-    }
+    let get = client.get(url).headers(headers);
     let answer = tokio::select! {
         biased;
         answer = get.send() => answer.map_err(|error| unfit(&reason(error)))?,

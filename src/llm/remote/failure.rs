@@ -5,55 +5,39 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-use super::frame::Frame;
 use crate::clock;
 use crate::llm::chunk::{LlmError, LlmErrorKind};
+use crate::llm::complaint::{Complaint, bounded, wait};
 
 /// Characters of a provider's message that are kept: it is told to clients, on one line.
 const MESSAGE_CHARS_MAX: usize = 400;
-/// What providers call a quota that is used up; some say it with the status of a rate limit.
-const QUOTA_CODES: &[&str] = &[
-    "insufficient_quota",
-    "billing_hard_limit_reached",
-    "billing_not_active",
-    "insufficient_balance",
-    "insufficient_credits",
-];
-/// No advice is read as more; how long a job waits at the most is `worker.rate_limit_wait_max_ms`.
-const RETRY_MAX: Duration = Duration::from_secs(86_400);
-
 /// The error behind a status other than 200.
 pub(super) fn from_status(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> LlmError {
-    let text = String::from_utf8_lossy(body);
-    let complaint = Frame::read(&text).ok().and_then(|frame| frame.complaint());
-    let code = complaint.as_ref().and_then(|complaint| complaint.code.as_deref());
-    let kind = kind(status, code);
-    let said = complaint
-        .as_ref()
-        .map(|complaint| complaint.message.trim())
-        .filter(|said| !said.is_empty());
+    let complaint = Complaint::in_body(&String::from_utf8_lossy(body)).unwrap_or_default();
+    let said = complaint.message.trim();
     let message = match (said, status.is_redirection()) {
-        (Some(said), _) => format!("HTTP {}: {said}", status.as_u16()),
-        (None, true) => format!("HTTP {}: redirects are not followed", status.as_u16()),
-        (None, false) => format!("HTTP {}", status.as_u16()),
+        ("", true) => format!("HTTP {}: redirects are not followed", status.as_u16()),
+        ("", false) => format!("HTTP {}", status.as_u16()),
+        (said, _) => format!("HTTP {}: {said}", status.as_u16()),
     };
     LlmError {
-        retry_after: retry_after(headers, clock::now_ms()),
+        retry_after: retry_after(headers, clock::now_ms()).or(complaint.retry_after),
         status: Some(status.as_u16()),
-        ..LlmError::new(kind, message)
+        ..LlmError::new(kind(status, &complaint), message)
     }
 }
 
-fn kind(status: StatusCode, code: Option<&str>) -> LlmErrorKind {
+fn kind(status: StatusCode, complaint: &Complaint) -> LlmErrorKind {
     match status.as_u16() {
         402 => LlmErrorKind::Quota,
-        429 if code.is_some_and(|code| QUOTA_CODES.contains(&code)) => LlmErrorKind::Quota,
+        429 if complaint.is_quota() => LlmErrorKind::Quota,
         401 | 403 => LlmErrorKind::Unauthorized,
+        400 if complaint.bad_key => LlmErrorKind::Unauthorized,
         404 => LlmErrorKind::UnknownModel,
         429 => LlmErrorKind::RateLimited,
         503 | 529 => LlmErrorKind::Overloaded,
         408 | 500.. => LlmErrorKind::Server,
-        _ if code == Some("model_not_found") => LlmErrorKind::UnknownModel,
+        _ if complaint.code.as_deref() == Some("model_not_found") => LlmErrorKind::UnknownModel,
         _ => LlmErrorKind::BadRequest,
     }
 }
@@ -74,21 +58,20 @@ pub(super) fn shortened(message: &str) -> String {
 /// `retry-after-ms`, or `Retry-After` in seconds or as a date (RFC 9110 §10.2.3). `now_ms` is since 1970.
 fn retry_after(headers: &HeaderMap, now_ms: u64) -> Option<Duration> {
     let text = |value: &reqwest::header::HeaderValue| value.to_str().ok().map(|text| text.trim().to_owned());
-    let seconds = |text: &str, unit: f64| {
-        let value: f64 = text.parse().ok()?;
-        (value.is_finite() && value >= 0.0)
-            .then(|| Duration::from_secs_f64((value * unit).min(RETRY_MAX.as_secs_f64())))
-    };
-    if let Some(wait) = headers
+    if let Some(asked) = headers
         .get("retry-after-ms")
         .and_then(text)
-        .and_then(|text| seconds(&text, 0.001))
+        .and_then(|text| wait(&text, 0.001))
     {
-        return Some(wait);
+        return Some(asked);
     }
     let text = headers.get(RETRY_AFTER).and_then(text)?;
-    let by_date = || Some(Duration::from_millis(date_ms(&text)?.saturating_sub(now_ms)).min(RETRY_MAX));
-    seconds(&text, 1.0).or_else(by_date)
+    let by_date = || {
+        Some(bounded(Duration::from_millis(
+            date_ms(&text)?.saturating_sub(now_ms),
+        )))
+    };
+    wait(&text, 1.0).or_else(by_date)
 }
 
 /// Milliseconds since 1970 of an IMF-fixdate, such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
@@ -162,7 +145,10 @@ mod tests {
             advice("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT"),
             Some(Duration::ZERO)
         );
-        assert_eq!(advice("retry-after", "99999999999999"), Some(RETRY_MAX));
+        assert_eq!(
+            advice("retry-after", "99999999999999"),
+            Some(Duration::from_secs(86_400))
+        );
         assert_eq!(advice("retry-after", "-3"), None);
         assert_eq!(advice("retry-after", "NaN"), None);
     }

@@ -1,24 +1,29 @@
-//! What can be set for one OpenAI-compatible provider.
+//! What can be set for one provider over HTTP.
 
+use crate::llm::kind::Kind;
 use crate::llm::secret::Secret;
 use crate::schema::dialect::Dialect;
 
-/// One OpenAI-compatible provider, as configured.
+/// One provider over HTTP, as configured.
 #[derive(Clone, Debug)]
-pub struct OpenAiOptions {
+pub struct RemoteOptions {
     /// The provider's name among ours: letters, digits, `-`, `_`.
     pub name: String,
-    /// Where `/chat/completions` is appended, such as `https://api.openai.com/v1`. Only configuration sets it,
-    /// never a job; redirects are not followed.
+    /// How it is spoken with. Default: OpenAI's chat completions.
+    pub kind: Kind,
+    /// Where the paths of its API are appended, such as `https://api.openai.com/v1`; empty for the kind's own. Only
+    /// configuration sets it, never a job; redirects are not followed.
     pub base_url: String,
-    /// Sent as `Authorization: Bearer`; none for local servers.
+    /// Sent in the header that the kind and the host want; none for local servers.
     pub key: Option<Secret>,
     /// Which models may be asked for.
     pub models: Models,
-    /// What mode `auto` means for this provider. Default `json_schema`.
-    pub dialect: Dialect,
-    /// How the limit on output tokens is called. Default: by host.
+    /// What mode `auto` means for this provider. Default: by kind and host.
+    pub dialect: DialectChoice,
+    /// How the limit on output tokens is called by the kind `openai`. Default: by host.
     pub max_tokens_field: MaxTokensField,
+    /// Output tokens of an attempt of a job that names no limit, where the kind demands one (Anthropic). Default 8,192.
+    pub output_tokens: u32,
     /// Milliseconds for name, TCP and TLS. Default 5,000.
     pub connect_ms: u64,
     /// Milliseconds from sending the request to the first byte of the answer's body. Default 60,000.
@@ -41,16 +46,18 @@ pub struct OpenAiOptions {
     pub pool_idle_ms: u64,
 }
 
-impl OpenAiOptions {
+impl RemoteOptions {
     /// A provider with every default.
     pub fn new(name: impl Into<String>, base_url: impl Into<String>) -> Self {
         Self {
             name: name.into(),
+            kind: Kind::OpenAi,
             base_url: base_url.into(),
             key: None,
             models: Models::Any,
-            dialect: Dialect::JsonSchema,
+            dialect: DialectChoice::ByHost,
             max_tokens_field: MaxTokensField::ByHost,
+            output_tokens: 8_192,
             connect_ms: 5_000,
             first_byte_ms: 60_000,
             idle_ms: 30_000,
@@ -63,6 +70,19 @@ impl OpenAiOptions {
             pool_idle_ms: 20_000,
         }
     }
+
+    /// The base URL, the kind's own where none is given; empty where it has none.
+    pub fn base_url(&self) -> &str {
+        match self.kind {
+            _ if !self.base_url.is_empty() => &self.base_url,
+            // Whom this kind asks differs too much to guess.
+            Kind::OpenAi => "",
+            Kind::Anthropic => "https://api.anthropic.com/v1",
+            Kind::Gemini => "https://generativelanguage.googleapis.com/v1beta",
+            Kind::Ollama => "http://127.0.0.1:11434/api",
+            Kind::Responses => "https://api.openai.com/v1",
+        }
+    }
 }
 
 /// Which models of a provider may be asked for.
@@ -72,6 +92,15 @@ pub enum Models {
     Any,
     /// Only these.
     Only(Vec<String>),
+}
+
+/// What mode `auto` means for a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialectChoice {
+    /// What its kind, and its host, do best.
+    ByHost,
+    /// This.
+    Always(Dialect),
 }
 
 /// How the limit on output tokens is called in the request's body.

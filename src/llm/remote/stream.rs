@@ -1,4 +1,4 @@
-//! An answer on the wire: bytes → events → chunks, under the time limits.
+//! An answer on the wire: bytes → chunks, under the time limits.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,41 +7,42 @@ use bytes::Bytes;
 use reqwest::Response;
 use tokio::time::Instant;
 
-use super::decode::Decoder;
-use super::{Voice, options::OpenAiOptions};
+use super::Voice;
+use super::client::reason;
+use super::options::RemoteOptions;
 use crate::clock;
 use crate::llm::chunk::{Chunk, LlmError, LlmErrorKind};
-use crate::llm::sse;
+use crate::llm::reader::{Reader, ReaderLimits};
 
 /// An answer over HTTP.
 #[derive(Debug)]
-pub(in crate::llm) struct OpenAiStream {
+pub(in crate::llm) struct RemoteStream {
     /// None once the stream is over: the connection is closed or back in the pool.
     response: Option<Response>,
     voice: Voice,
-    sse: sse::Decoder,
-    decoder: Decoder,
+    reader: Reader,
     ready: VecDeque<Chunk>,
     failure: Option<LlmError>,
     /// Silence until then is an error.
     deadline: Instant,
     idle: Duration,
-    /// How long usage and `[DONE]` may follow the finish frame.
+    /// How long usage and the end may follow the finish frame.
     after_finish: Duration,
     first_byte_seen: bool,
 }
 
-impl OpenAiStream {
+impl RemoteStream {
     /// A stream whose first byte must come before `deadline`.
-    pub(super) fn new(response: Response, voice: Voice, options: &OpenAiOptions, deadline: Instant) -> Self {
+    pub(super) fn new(response: Response, voice: Voice, options: &RemoteOptions, deadline: Instant) -> Self {
+        let limits = ReaderLimits {
+            line_bytes: options.line_bytes_max,
+            event_bytes: options.event_bytes_max,
+            calls: options.calls_max,
+        };
         Self {
             response: Some(response),
             voice,
-            sse: sse::Decoder::new(sse::Limits {
-                line_bytes: options.line_bytes_max,
-                event_bytes: options.event_bytes_max,
-            }),
-            decoder: Decoder::new(options.calls_max),
+            reader: Reader::new(options.kind, limits),
             ready: VecDeque::new(),
             failure: None,
             deadline,
@@ -52,12 +53,10 @@ impl OpenAiStream {
     }
 
     /// A stream that is already over: a server that did not stream sent `body`.
-    pub(super) fn whole(body: &str, voice: Voice, options: &OpenAiOptions, response: Response) -> Self {
+    pub(super) fn whole(body: &str, voice: Voice, options: &RemoteOptions, response: Response) -> Self {
         let mut stream = Self::new(response, voice, options, clock::now());
-        match stream.decoder.frame(body, &mut stream.ready) {
-            Ok(()) => stream.end(),
-            Err(error) => stream.fail(error),
-        }
+        let read = stream.reader.whole(body, &mut stream.ready);
+        stream.over(read);
         stream
     }
 
@@ -73,16 +72,19 @@ impl OpenAiStream {
             let response = self.response.as_mut()?;
             let read = tokio::select! {
                 biased;
-                () = clock::sleep_until(self.deadline), if self.decoder.finished() => None,
+                () = clock::sleep_until(self.deadline), if self.reader.finished() => None,
                 read = response.chunk() => Some(read),
                 () = clock::sleep_until(self.deadline) => None,
             };
             match read {
                 Some(Ok(Some(bytes))) => self.bytes(&bytes),
-                Some(Ok(None)) => self.last_event(),
-                _ if self.decoder.finished() => self.end(),
+                Some(Ok(None)) => {
+                    let read = self.reader.finish(&mut self.ready);
+                    self.over(read);
+                }
+                _ if self.reader.finished() => self.end(),
                 Some(Err(error)) => {
-                    let reason = super::reason(error);
+                    let reason = reason(error);
                     self.fail(LlmError::new(
                         LlmErrorKind::Cut,
                         format!("the stream broke: {reason}"),
@@ -95,56 +97,18 @@ impl OpenAiStream {
 
     fn bytes(&mut self, bytes: &Bytes) {
         self.first_byte_seen = true;
-        let finished_before = self.decoder.finished();
-        let mut events = Vec::new();
-        let fed = self.sse.feed(bytes, |event| events.push(event));
-        for event in events {
-            if !self.event(&event.data) {
-                return;
-            }
+        let finished_before = self.reader.finished();
+        match self.reader.feed(bytes, &mut self.ready) {
+            // The client reads the end of the body by itself where it came in the same packet.
+            Ok(true) => return self.end(),
+            Ok(false) => {}
+            Err(error) => return self.fail(error),
         }
-        if let Err(error) = fed {
-            self.fail(LlmError::new(LlmErrorKind::BadStream, error.to_string()));
-        }
-        if !self.decoder.finished() {
+        if !self.reader.finished() {
             self.deadline = clock::now() + self.idle;
         } else if !finished_before {
             // Once: comments that keep coming do not keep the answer open.
             self.deadline = clock::now() + self.after_finish;
-        }
-    }
-
-    /// The bytes are over. What the server left without a blank line counts if it is whole.
-    fn last_event(&mut self) {
-        match self.sse.finish() {
-            Ok(Some(event)) => {
-                self.event(&event.data);
-                if self.response.is_some() {
-                    self.end();
-                }
-            }
-            Ok(None) => self.end(),
-            Err(error) => self.fail(LlmError::new(LlmErrorKind::BadStream, error.to_string())),
-        }
-    }
-
-    /// Whether the stream goes on after this event.
-    fn event(&mut self, data: &str) -> bool {
-        let data = data.trim();
-        if data == "[DONE]" {
-            // The client reads the end of the body by itself where it came in the same packet.
-            self.end();
-            return false;
-        }
-        if data.is_empty() {
-            return true;
-        }
-        match self.decoder.frame(data, &mut self.ready) {
-            Ok(()) => true,
-            Err(error) => {
-                self.fail(error);
-                false
-            }
         }
     }
 
@@ -158,8 +122,13 @@ impl OpenAiStream {
     }
 
     fn end(&mut self) {
+        let read = self.reader.end(&mut self.ready);
+        self.over(read);
+    }
+
+    fn over(&mut self, read: Result<(), LlmError>) {
         self.response = None;
-        if let Err(error) = self.decoder.end(&mut self.ready) {
+        if let Err(error) = read {
             self.fail(error);
         }
     }

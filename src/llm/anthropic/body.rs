@@ -1,0 +1,131 @@
+//! The body of a request to Messages.
+
+use serde_json::{Value, json};
+
+use crate::job::{Message, Role};
+use crate::llm::body::Body;
+use crate::llm::chunk::LlmError;
+use crate::llm::request::Request;
+use crate::llm::turns::{self, Form, Must, Part, ToolCall};
+
+/// The body; `output_tokens` is the limit where the request has none, for one is demanded.
+pub(in crate::llm) fn body(request: &Request, model: &str, output_tokens: u32) -> Result<Value, LlmError> {
+    let sampling = &request.sampling;
+    let mut body = Body::default();
+    body.set("model", model);
+    body.set("max_tokens", sampling.max_output_tokens.unwrap_or(output_tokens));
+    body.set("stream", true);
+    body.put("system", system(request)?);
+    body.set("messages", messages(request)?);
+    body.put("tools", tools(request));
+    body.put("tool_choice", tool_choice(request));
+    if let Form::Schema(_, schema) = turns::form(request) {
+        body.set(
+            "output_config",
+            json!({ "format": { "type": "json_schema", "schema": schema } }),
+        );
+    }
+    body.put("temperature", sampling.temperature);
+    body.put("top_p", sampling.top_p);
+    body.put(
+        "stop_sequences",
+        (!sampling.stop.is_empty()).then(|| json!(sampling.stop)),
+    );
+    Ok(body.done())
+}
+
+fn system(request: &Request) -> Result<Option<Value>, LlmError> {
+    let texts = request
+        .messages
+        .iter()
+        .filter(|message| turns::instructs(message));
+    let texts = texts.map(turns::text).collect::<Result<Vec<_>, _>>()?;
+    let said = texts.iter().filter(|text| !text.is_empty());
+    let blocks: Vec<Value> = said.map(|text| text_block(text)).collect();
+    Ok((!blocks.is_empty()).then_some(Value::Array(blocks)))
+}
+
+/// Turns alternate here, and the answers to all calls of a turn stand in one message behind it.
+fn messages(request: &Request) -> Result<Value, LlmError> {
+    let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
+    let mut made = Vec::new();
+    for message in request
+        .messages
+        .iter()
+        .filter(|message| !turns::instructs(message))
+    {
+        let role = match message.role {
+            Role::Assistant => "assistant",
+            Role::System | Role::Developer | Role::User | Role::Tool => "user",
+        };
+        let blocks = blocks(request, message, &mut made)?;
+        match turns.last_mut() {
+            _ if blocks.is_empty() => {}
+            Some((last, said)) if *last == role => said.extend(blocks),
+            _ => turns.push((role, blocks)),
+        }
+    }
+    let turns = turns.into_iter();
+    Ok(turns
+        .map(|(role, content)| json!({ "role": role, "content": content }))
+        .collect())
+}
+
+fn blocks(request: &Request, message: &Message, made: &mut Vec<ToolCall>) -> Result<Vec<Value>, LlmError> {
+    let parts = turns::parts(message)?;
+    let mut blocks: Vec<Value> = parts.iter().map(block).collect();
+    if message.role == Role::Tool {
+        let call = turns::answered(message, made)?;
+        let mut result = Body::default();
+        result.set("type", "tool_result");
+        result.set("tool_use_id", call.id.as_str());
+        result.set("content", blocks);
+        result.put("is_error", turns::is_fault(request, call).then_some(true));
+        return Ok(vec![result.done()]);
+    }
+    for call in turns::calls(message)? {
+        blocks.push(json!({
+            "type": "tool_use", "id": call.id, "name": call.name, "input": call.object()?,
+        }));
+        made.push(call);
+    }
+    Ok(blocks)
+}
+
+fn block(part: &Part<'_>) -> Value {
+    match part {
+        Part::Text(text) => text_block(text),
+        Part::Image { media, data } => {
+            json!({ "type": "image", "source": { "type": "base64", "media_type": media, "data": data } })
+        }
+        Part::ImageUrl(url) => json!({ "type": "image", "source": { "type": "url", "url": url } }),
+        Part::Own(own) => (*own).clone(),
+    }
+}
+
+fn text_block(text: &str) -> Value {
+    json!({ "type": "text", "text": text })
+}
+
+/// Eager, or long arguments would come in bursts; what is no JSON then is found here.
+fn tools(request: &Request) -> Option<Value> {
+    request.tools.as_ref()?;
+    let tools = turns::tools(request).into_iter().map(|tool| {
+        let mut said = Body::default();
+        said.set("name", tool.name);
+        said.put("description", tool.description);
+        said.put("input_schema", tool.parameters.cloned());
+        said.set("eager_input_streaming", true);
+        said.done()
+    });
+    Some(tools.collect())
+}
+
+fn tool_choice(request: &Request) -> Option<Value> {
+    match turns::must(request) {
+        Must::Choose => None,
+        Must::CallAny => Some(json!({ "type": "any" })),
+        // One value is wanted, so one call.
+        Must::Call(name) => Some(json!({ "type": "tool", "name": name, "disable_parallel_tool_use": true })),
+    }
+}
