@@ -138,9 +138,38 @@ pub(super) fn is_fault(request: &Request, call: &ToolCall) -> bool {
     request.attempt > 1 && offered.iter().any(|tool| tool.name == call.name)
 }
 
-/// Whether a message instructs, which many providers take apart from the conversation.
-pub(super) fn instructs(message: &Message) -> bool {
+/// What instructs, which many providers take apart from the conversation; nothing empty.
+pub(super) fn instructions(request: &Request) -> Result<Vec<String>, LlmError> {
+    let texts = request.messages.iter().filter(|message| instructs(message));
+    let texts = texts.map(text).collect::<Result<Vec<_>, _>>()?;
+    Ok(texts.into_iter().filter(|text| !text.is_empty()).collect())
+}
+
+fn instructs(message: &Message) -> bool {
     matches!(message.role, Role::System | Role::Developer)
+}
+
+/// The rest, in turns of those who have two roles only: by role, what `tell` makes of its messages. The answers to all
+/// calls of a turn stand in one behind it.
+pub(super) fn alternating(
+    request: &Request,
+    model_role: &'static str,
+    mut tell: impl FnMut(&Message) -> Result<Vec<Value>, LlmError>,
+) -> Result<Vec<(&'static str, Vec<Value>)>, LlmError> {
+    let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
+    for message in request.messages.iter().filter(|message| !instructs(message)) {
+        let role = match message.role {
+            Role::Assistant => model_role,
+            Role::System | Role::Developer | Role::User | Role::Tool => "user",
+        };
+        let told = tell(message)?;
+        match turns.last_mut() {
+            _ if told.is_empty() => {}
+            Some((last, before)) if *last == role => before.extend(told),
+            _ => turns.push((role, told)),
+        }
+    }
+    Ok(turns)
 }
 
 /// A tool that is offered.

@@ -97,6 +97,26 @@ async fn messages_of_anthropic() {
     assert_eq!(body.to_string(), expected.to_string());
 }
 
+/// Some models answer a demand with an error; they are told in words.
+#[tokio::test]
+async fn models_that_cannot_be_made_to_call_are_told_to() {
+    let mut request = request();
+    tools(&mut request);
+    request.model = "test/claude-opus-5-5".to_owned();
+    let (_, body) = asked(Kind::Anthropic, &request).await;
+    assert_eq!(
+        body["tool_choice"],
+        json!({"type": "auto", "disable_parallel_tool_use": true})
+    );
+    assert_eq!(
+        body["system"][0]["text"],
+        "Answer by one call of the tool `User`."
+    );
+    request.tool_choice = Some(json!("required"));
+    let (_, body) = asked(Kind::Anthropic, &request).await;
+    assert_eq!(body["tool_choice"], json!({"type": "auto"}));
+}
+
 #[tokio::test]
 async fn contents_of_gemini() {
     let mut request = conversation();

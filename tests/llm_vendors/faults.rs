@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
-use livedraft::llm::{Chunk, Finish, Kind, LlmError, LlmErrorKind};
+use livedraft::llm::{Chunk, Finish, Kind, LlmError, LlmErrorKind, RemoteOptions};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use super::fixtures::{answer as fixture, tell, told};
 use super::{head, options_of, provider_of, stream_of};
-use crate::llm_openai::server::{Act, KEY, Seen, Server, answer, provider, request, rest};
+use crate::llm_openai::server::{Act, KEY, Seen, Server, answer, options, provider, request, rest};
 
 async fn played(kind: Kind, act: Act) -> Result<Vec<Result<Chunk, LlmError>>, LlmError> {
     let server = Server::start(vec![act]).await;
@@ -155,7 +158,7 @@ async fn faults_inside_a_stream_come_behind_what_was_told() {
     }
 }
 
-/// Cut by a reset or by a close: with chunks announced, a close is a fault of HTTP itself.
+/// With chunks announced, a close is a fault of HTTP itself.
 #[tokio::test]
 async fn a_connection_cut_at_every_byte_is_a_cut() {
     for kind in Kind::ALL {
@@ -189,6 +192,33 @@ async fn a_connection_cut_at_every_byte_is_a_cut() {
             }
         }
         assert!(cuts > 100, "{kind:?}: {cuts}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_reset_is_a_cut() {
+    for kind in Kind::ALL {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let options = RemoteOptions {
+            kind,
+            ..options(&format!("http://{}/v1", listener.local_addr().unwrap()))
+        };
+        let (reset, to_be_reset) = oneshot::channel::<()>();
+        let body = fixture(kind, "length");
+        let half = body[..body.len() / 2].to_vec();
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 64 << 10];
+            let _ = socket.read(&mut asked).await.unwrap();
+            socket.write_all(head(kind).as_bytes()).await.unwrap();
+            socket.write_all(&half).await.unwrap();
+            let _ = to_be_reset.await;
+            socket.set_zero_linger().unwrap();
+        });
+        let mut stream = provider(options).open(&request()).await.unwrap();
+        drop(reset);
+        let last = rest(&mut stream).await.pop().unwrap();
+        assert_eq!(last.unwrap_err().kind, LlmErrorKind::Cut, "{kind:?}");
     }
 }
 

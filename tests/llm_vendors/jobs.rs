@@ -105,6 +105,33 @@ async fn a_fault_is_told_by_its_own_code_and_what_was_reached_is_kept() {
 }
 
 #[tokio::test]
+async fn a_provider_that_is_busy_is_asked_again_without_an_attempt() {
+    for kind in Kind::ALL {
+        for status in ["429 Too Many Requests", "529 Overloaded"] {
+            let acts = vec![answer(status, "retry-after: 0\r\n", ""), aged(kind, "text", "41")];
+            let (server, watching) = watched(kind, acts, "json_schema").await;
+            let end = watching.end();
+            assert_eq!(end.outcome, Outcome::Completed, "{kind:?} {status}: {end:?}");
+            assert_eq!(end.attempts.len(), 1, "{kind:?} {status}");
+            assert_eq!(server.requests.lock().unwrap().len(), 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn usage_that_is_not_told_is_estimated() {
+    for kind in Kind::ALL {
+        for (name, is_estimated) in [("text", false), ("no_usage", true)] {
+            let (_server, watching) = watched(kind, vec![aged(kind, name, "41")], "json_schema").await;
+            let end = watching.end();
+            assert_eq!(end.outcome, Outcome::Completed, "{kind:?} {name}: {end:?}");
+            assert_eq!(end.usage.estimated, is_estimated, "{kind:?} {name}");
+            assert!(end.usage.output_tokens > 0, "{kind:?} {name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_is_no_value() {
     for (kind, codes) in [
         (Kind::OpenAi, "refused"),

@@ -8,6 +8,9 @@ use crate::llm::chunk::LlmError;
 use crate::llm::request::Request;
 use crate::llm::turns::{self, Form, Must, Part, ToolCall};
 
+/// Models, by what their names hold, that refuse to be made to call a tool: they are told to, in words.
+const UNFORCED: [&str; 2] = ["claude-opus-5-5", "claude-fable-5-1"];
+
 /// The body; `output_tokens` is the limit where the request has none, for one is demanded.
 pub(in crate::llm) fn body(request: &Request, model: &str, output_tokens: u32) -> Result<Value, LlmError> {
     let sampling = &request.sampling;
@@ -15,10 +18,11 @@ pub(in crate::llm) fn body(request: &Request, model: &str, output_tokens: u32) -
     body.set("model", model);
     body.set("max_tokens", sampling.max_output_tokens.unwrap_or(output_tokens));
     body.set("stream", true);
-    body.put("system", system(request)?);
+    let is_forced = !UNFORCED.iter().any(|name| model.contains(name));
+    body.put("system", system(request, is_forced)?);
     body.set("messages", messages(request)?);
     body.put("tools", tools(request));
-    body.put("tool_choice", tool_choice(request));
+    body.put("tool_choice", tool_choice(request, is_forced));
     if let Form::Schema(_, schema) = turns::form(request) {
         body.set(
             "output_config",
@@ -34,41 +38,24 @@ pub(in crate::llm) fn body(request: &Request, model: &str, output_tokens: u32) -
     Ok(body.done())
 }
 
-fn system(request: &Request) -> Result<Option<Value>, LlmError> {
-    let texts = request
-        .messages
-        .iter()
-        .filter(|message| turns::instructs(message));
-    let texts = texts.map(turns::text).collect::<Result<Vec<_>, _>>()?;
-    let said = texts.iter().filter(|text| !text.is_empty());
-    let blocks: Vec<Value> = said.map(|text| text_block(text)).collect();
+fn system(request: &Request, is_forced: bool) -> Result<Option<Value>, LlmError> {
+    let mut texts = turns::instructions(request)?;
+    match turns::must(request) {
+        Must::Call(name) if !is_forced => texts.push(format!("Answer by one call of the tool `{name}`.")),
+        Must::CallAny if !is_forced => texts.push("Answer by calls of the tools alone.".to_owned()),
+        Must::Choose | Must::CallAny | Must::Call(_) => {}
+    }
+    let blocks: Vec<Value> = texts.iter().map(|text| text_block(text)).collect();
     Ok((!blocks.is_empty()).then_some(Value::Array(blocks)))
 }
 
-/// Turns alternate here, and the answers to all calls of a turn stand in one message behind it.
 fn messages(request: &Request) -> Result<Value, LlmError> {
-    let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
     let mut made = Vec::new();
-    for message in request
-        .messages
-        .iter()
-        .filter(|message| !turns::instructs(message))
-    {
-        let role = match message.role {
-            Role::Assistant => "assistant",
-            Role::System | Role::Developer | Role::User | Role::Tool => "user",
-        };
-        let blocks = blocks(request, message, &mut made)?;
-        match turns.last_mut() {
-            _ if blocks.is_empty() => {}
-            Some((last, said)) if *last == role => said.extend(blocks),
-            _ => turns.push((role, blocks)),
-        }
-    }
-    let turns = turns.into_iter();
-    Ok(turns
-        .map(|(role, content)| json!({ "role": role, "content": content }))
-        .collect())
+    let turns = turns::alternating(request, "assistant", |message| {
+        blocks(request, message, &mut made)
+    })?;
+    let told = |(role, content)| json!({ "role": role, "content": content });
+    Ok(turns.into_iter().map(told).collect())
 }
 
 fn blocks(request: &Request, message: &Message, made: &mut Vec<ToolCall>) -> Result<Vec<Value>, LlmError> {
@@ -121,11 +108,19 @@ fn tools(request: &Request) -> Option<Value> {
     Some(tools.collect())
 }
 
-fn tool_choice(request: &Request) -> Option<Value> {
+fn tool_choice(request: &Request, is_forced: bool) -> Option<Value> {
+    let mut choice = Body::default();
     match turns::must(request) {
-        Must::Choose => None,
-        Must::CallAny => Some(json!({ "type": "any" })),
-        // One value is wanted, so one call.
-        Must::Call(name) => Some(json!({ "type": "tool", "name": name, "disable_parallel_tool_use": true })),
+        Must::Choose => return None,
+        Must::CallAny | Must::Call(_) if !is_forced => choice.set("type", "auto"),
+        Must::CallAny => choice.set("type", "any"),
+        Must::Call(name) => {
+            choice.set("type", "tool");
+            choice.set("name", name);
+        }
     }
+    // One value is wanted, so one call.
+    let is_one = matches!(turns::must(request), Must::Call(_));
+    choice.put("disable_parallel_tool_use", is_one.then_some(true));
+    choice.any()
 }

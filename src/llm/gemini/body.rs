@@ -36,40 +36,18 @@ pub(in crate::llm) fn body(request: &Request, model: &str) -> Result<Value, LlmE
 }
 
 fn instruction(request: &Request) -> Result<Option<Value>, LlmError> {
-    let texts = request
-        .messages
-        .iter()
-        .filter(|message| turns::instructs(message));
-    let texts = texts.map(turns::text).collect::<Result<Vec<_>, _>>()?;
-    let said = texts.iter().filter(|text| !text.is_empty());
-    let parts: Vec<Value> = said.map(|text| json!({ "text": text })).collect();
+    let texts = turns::instructions(request)?;
+    let parts: Vec<Value> = texts.iter().map(|text| json!({ "text": text })).collect();
     Ok((!parts.is_empty()).then(|| json!({ "parts": parts })))
 }
 
-/// The answers to all calls of a turn stand in one content behind it.
 fn contents(request: &Request, model: &str) -> Result<Value, LlmError> {
-    let mut contents: Vec<(&str, Vec<Value>)> = Vec::new();
     let mut made = Vec::new();
-    for message in request
-        .messages
-        .iter()
-        .filter(|message| !turns::instructs(message))
-    {
-        let role = match message.role {
-            Role::Assistant => "model",
-            Role::System | Role::Developer | Role::User | Role::Tool => "user",
-        };
-        let parts = parts(request, message, model, &mut made)?;
-        match contents.last_mut() {
-            _ if parts.is_empty() => {}
-            Some((last, said)) if *last == role => said.extend(parts),
-            _ => contents.push((role, parts)),
-        }
-    }
-    let contents = contents.into_iter();
-    Ok(contents
-        .map(|(role, parts)| json!({ "role": role, "parts": parts }))
-        .collect())
+    let turns = turns::alternating(request, "model", |message| {
+        parts(request, message, model, &mut made)
+    })?;
+    let told = |(role, parts)| json!({ "role": role, "parts": parts });
+    Ok(turns.into_iter().map(told).collect())
 }
 
 fn parts(
