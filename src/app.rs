@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 
 use crate::access::{ApiKey, Unchanged};
 use crate::archive::{Archive, ArchiveOptions};
+use crate::backend::Backend;
 use crate::backend::embedded::{Embedded, EngineOptions};
-use crate::backend::{Backend, BackendError};
 use crate::compiler::{Compiler, CompilerOptions};
 use crate::hub::{Hub, HubOptions};
 use crate::llm::{Providers, ProvidersError, ProvidersOptions};
@@ -53,9 +53,6 @@ pub enum StartError {
     /// The data folder cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What the data folder holds cannot be taken up.
-    #[error("the jobs of the data folder cannot be taken up: {0}")]
-    Backend(#[from] BackendError),
     /// The server cannot listen.
     #[error(transparent)]
     Server(#[from] server::StartError),

@@ -23,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("metrics", &["event", "job"]),
     ("compiler", &["recent", "schema", "clock", "metrics"]),
-    ("store", &[]),
+    ("store", &["clock"]),
     (
         "backend",
         &["job", "event", "hex", "partial", "store", "clock", "metrics"],

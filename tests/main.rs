@@ -17,6 +17,7 @@ mod conversations;
 mod delivery;
 mod drain;
 mod durable;
+mod durable_faults;
 mod fold_vectors;
 mod fuzz_corpus;
 mod harness;

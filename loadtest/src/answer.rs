@@ -15,8 +15,12 @@ const WORDS: [&str; 16] = [
 /// One answer of the model, the same for every job of a scenario.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
-    /// One string of tokens that each say when they were written.
-    Stamped { tokens: usize, every: Duration },
+    /// One string of tokens that each say when they were written, and are `padding` bytes longer than that.
+    Stamped {
+        tokens: usize,
+        every: Duration,
+        padding: usize,
+    },
     /// A document in tokens of four bytes; without `every` as fast as they are taken.
     Document { text: String, every: Option<Duration> },
 }
@@ -56,9 +60,9 @@ impl Answer {
     /// The token at `index`, written at `now` microseconds; `None` behind the last.
     pub(crate) fn token(&self, index: usize, now: u64) -> Option<String> {
         match self {
-            Self::Stamped { tokens, .. } => match index {
+            Self::Stamped { tokens, padding, .. } => match index {
                 0 => Some(r#"{"text":""#.to_owned()),
-                _ if index <= *tokens => Some(stamp(now)),
+                _ if index <= *tokens => Some(stamp(now, *padding)),
                 _ => (index == tokens + 1).then(|| r#""}"#.to_owned()),
             },
             Self::Document { text, .. } => {
@@ -70,15 +74,16 @@ impl Answer {
     }
 }
 
-fn stamp(now: u64) -> String {
-    format!("{now:0STAMP_DIGITS$} ")
+fn stamp(now: u64, padding: usize) -> String {
+    format!("{now:0STAMP_DIGITS$}{:.<padding$} ", "")
 }
 
 /// The stamps of `text` in order; what is left of it is a stamp not whole yet.
 pub(crate) fn take_stamps(text: &mut String, mut each: impl FnMut(u64)) {
     let Some(end) = text.rfind(' ') else { return };
     for stamp in text[..end].split(' ') {
-        each(stamp.parse().unwrap_or(0));
+        let digits = stamp.trim_end_matches('.');
+        each(digits.parse().unwrap_or(0));
     }
     text.drain(..=end);
 }
@@ -116,8 +121,13 @@ mod tests {
     #[test]
     fn stamped_tokens_are_one_string() {
         let every = Duration::from_millis(1);
-        let text = whole(&Answer::Stamped { tokens: 2, every });
-        assert_eq!(text, r#"{"text":"000000000007 000000000007 "}"#);
+        let stamped = |padding| Answer::Stamped {
+            tokens: 2,
+            every,
+            padding,
+        };
+        assert_eq!(whole(&stamped(0)), r#"{"text":"000000000007 000000000007 "}"#);
+        assert_eq!(whole(&stamped(2)), r#"{"text":"000000000007.. 000000000007.. "}"#);
     }
 
     #[test]
@@ -136,7 +146,7 @@ mod tests {
 
     #[test]
     fn stamps_are_taken_when_whole() {
-        let (mut text, mut stamps) = ("000000000012 000000000034 0000".to_owned(), Vec::new());
+        let (mut text, mut stamps) = ("000000000012 000000000034.. 0000".to_owned(), Vec::new());
         take_stamps(&mut text, |stamp| stamps.push(stamp));
         assert_eq!((stamps, text.as_str()), (vec![12, 34], "0000"));
     }

@@ -8,9 +8,14 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 /// Microseconds since the first call.
 pub(crate) fn micros() -> u64 {
+    micros_at(Instant::now())
+}
+
+/// The microsecond of an instant; 0 before the first call.
+pub(crate) fn micros_at(instant: Instant) -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
-    let passed = START.get_or_init(Instant::now).elapsed();
-    u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
+    let start = *START.get_or_init(Instant::now);
+    u64::try_from(instant.saturating_duration_since(start).as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Seconds since 1970, to date a result.

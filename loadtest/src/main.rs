@@ -3,11 +3,14 @@
 
 mod answer;
 mod clock;
+mod folder;
+mod http;
 mod model;
 mod process;
 mod report;
 mod scenario;
 mod server;
+mod submitter;
 mod viewer;
 
 use std::error::Error;
@@ -15,6 +18,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::report::Table;
 use crate::scenario::Plan;
@@ -34,10 +38,10 @@ enum Command {
 struct RunArgs {
     /// What is measured.
     scenario: Scenario,
-    /// How long tokens flow, or sockets stay idle, in each case.
+    /// How long tokens flow, jobs are submitted, or sockets stay idle, in each case.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// Sockets of `idle` and `fanout` instead of the usual numbers.
+    /// Sockets of `idle` and `fanout`, readers of `stalled`, instead of the usual numbers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     sockets: Option<u32>,
     /// Jobs of `latency` instead of the usual numbers.
@@ -61,6 +65,12 @@ enum Scenario {
     Fanout,
     /// CPU and bytes of whole documents.
     Document,
+    /// From a submission to its acceptance, with and without a data folder.
+    Accepted,
+    /// Time to come back with 10,000 stored jobs.
+    Restart,
+    /// Readers that stop reading beside one that does not.
+    Stalled,
     /// All of them.
     All,
 }
@@ -74,12 +84,19 @@ async fn main() -> Outcome<()> {
             Scenario::Idle,
             Scenario::Fanout,
             Scenario::Document,
+            Scenario::Accepted,
+            Scenario::Restart,
+            Scenario::Stalled,
         ],
         one => vec![one],
     };
     let mut tables = Vec::new();
     for scenario in wanted {
-        tables.push(run(scenario, &args).await?);
+        // Dropping what runs ends its server too.
+        tokio::select! {
+            table = run(scenario, &args) => tables.push(table?),
+            () = told_to_stop() => return Err("told to stop".into()),
+        }
     }
     let name = args
         .scenario
@@ -87,6 +104,17 @@ async fn main() -> Outcome<()> {
         .ok_or("a scenario without a name")?;
     let file = format!("loadtest/results/{}.json", name.get_name());
     report::tell(&tables, &about(&args), &args.out.unwrap_or_else(|| file.into()))
+}
+
+/// Returns at SIGTERM, as `timeout` sends it, or SIGINT.
+async fn told_to_stop() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
 }
 
 async fn run(scenario: Scenario, args: &RunArgs) -> Outcome<Table> {
@@ -102,18 +130,37 @@ async fn run(scenario: Scenario, args: &RunArgs) -> Outcome<Table> {
         Scenario::Latency | Scenario::All => (
             "latency",
             "none yet for the embedded engine; through Redis: p50 < 1 ms, p99 < 3 ms with one job",
-            scenario::latency(&plan).await?,
+            scenario::latency::run(&plan).await?,
         ),
-        Scenario::Idle => ("idle", "18 KiB per socket at most", scenario::idle(&plan).await?),
+        Scenario::Idle => (
+            "idle",
+            "18 KiB per socket at most, and flat",
+            scenario::idle::run(&plan).await?,
+        ),
         Scenario::Fanout => (
             "fanout",
             "p99 < 50 ms with 1,000 sockets, 99 % unconflated",
-            scenario::fanout(&plan).await?,
+            scenario::fanout::run(&plan).await?,
         ),
         Scenario::Document => (
             "document",
             "20 KB < 0.2 s CPU; 200 KB at most 10.5 times that; bytes at most 10 times at one token a frame, 4 times at four",
-            scenario::documents(&plan).await?,
+            scenario::document::run(&plan).await?,
+        ),
+        Scenario::Accepted => (
+            "accepted",
+            "p99 < 10 ms at 200 submits/s with a data folder",
+            scenario::accepted::run(&plan).await?,
+        ),
+        Scenario::Restart => (
+            "restart",
+            "10,000 stored jobs: ready within 2,000 ms",
+            scenario::restart::run(&plan).await?,
+        ),
+        Scenario::Stalled => (
+            "stalled",
+            "memory flat and bounded; the good viewer's delays as without them",
+            scenario::stalled::run(&plan).await?,
         ),
     };
     let load_after = process::load_average();

@@ -28,6 +28,16 @@ pub(crate) fn cpu_seconds(pid: u32) -> Outcome<f64> {
     Ok(std::time::Duration::from_nanos(nanoseconds).as_secs_f64())
 }
 
+/// Bytes the kernel holds for all TCP sockets of the machine, in both directions (`sockstat`, in pages of 4 KiB).
+pub(crate) fn tcp_bytes() -> Outcome<u64> {
+    let sockets = read_to_string("/proc/net/sockstat")?;
+    let line = sockets.lines().find_map(|line| line.strip_prefix("TCP:"));
+    let pages = line
+        .and_then(|line| line.split_whitespace().last())
+        .ok_or("no TCP")?;
+    Ok(pages.parse::<u64>()? * 4_096)
+}
+
 /// How many files this process may have open.
 pub(crate) fn open_files_max() -> Outcome<usize> {
     let limits = read_to_string("/proc/self/limits")?;
@@ -66,7 +76,7 @@ fn word_after<'a>(text: &'a str, label: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{cpu_seconds, open_files_max, resident_bytes, word_after};
+    use super::{cpu_seconds, open_files_max, resident_bytes, tcp_bytes, word_after};
 
     #[test]
     fn this_process_has_memory_files_and_spent_time() {
@@ -74,6 +84,7 @@ mod tests {
         assert!(resident_bytes(pid).unwrap() > 100_000);
         assert!(cpu_seconds(pid).unwrap() > 0.0);
         assert!(open_files_max().unwrap() > 10);
+        tcp_bytes().unwrap();
     }
 
     #[test]

@@ -2,16 +2,40 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::Outcome;
 use crate::process;
 
-/// Jobs the server may work on at a time; above what any scenario submits.
-const SLOTS: &str = "512";
+/// Jobs the server may work on at a time, unless a case says otherwise; above what the others submit.
+const SLOTS: u32 = 512;
 
-/// A running server; it is ended when dropped.
+/// How a case wants its server.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    /// The model server; without one the scripted model answers.
+    pub(crate) base_url: Option<String>,
+    /// The data folder; without one nothing is kept.
+    pub(crate) data: Option<PathBuf>,
+    /// Jobs worked on at a time.
+    pub(crate) slots: u32,
+    /// Further settings, as `--set` takes them.
+    pub(crate) set: &'static [&'static str],
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            base_url: None,
+            data: None,
+            slots: SLOTS,
+            set: &[],
+        }
+    }
+}
+
+/// A running server; it is killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
@@ -20,19 +44,21 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts the binary on a free port of the loopback, and waits for the line that tells its address.
-    pub(crate) fn start(binary: &Path, base_url: &str) -> Outcome<Self> {
-        let mut child = Command::new(binary)
-            .args([
-                "serve",
-                "--ephemeral",
-                "--bind",
-                "127.0.0.1:0",
-                "--log",
-                "error",
-                "--slots",
-                SLOTS,
-            ])
-            .args(["--base-url", base_url])
+    pub(crate) fn start(binary: &Path, setup: &Setup) -> Outcome<Self> {
+        let mut command = Command::new(binary);
+        command.args(["serve", "--bind", "127.0.0.1:0", "--log", "error"]);
+        command.args(["--slots", &setup.slots.to_string()]);
+        match &setup.data {
+            Some(folder) => command.arg("--data").arg(folder),
+            None => command.arg("--ephemeral"),
+        };
+        if let Some(base_url) = &setup.base_url {
+            command.args(["--base-url", base_url]);
+        }
+        for setting in setup.set {
+            command.args(["--set", setting]);
+        }
+        let mut child = command
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

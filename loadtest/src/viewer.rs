@@ -39,7 +39,17 @@ pub(crate) struct Seen {
 impl Viewer {
     /// Connects from `source` and waits for the welcome.
     pub(crate) async fn connect(source: [u8; 4], server: SocketAddr) -> Outcome<Self> {
+        Self::connect_over(TcpSocket::new_v4()?, source, server).await
+    }
+
+    /// The same with about `bytes` of room in the kernel for what has come and was not read.
+    pub(crate) async fn connect_narrow(source: [u8; 4], server: SocketAddr, bytes: u32) -> Outcome<Self> {
         let tcp = TcpSocket::new_v4()?;
+        tcp.set_recv_buffer_size(bytes)?;
+        Self::connect_over(tcp, source, server).await
+    }
+
+    async fn connect_over(tcp: TcpSocket, source: [u8; 4], server: SocketAddr) -> Outcome<Self> {
         tcp.bind((source, 0).into())?;
         let tcp = tcp.connect(server).await?;
         tcp.set_nodelay(true)?;
@@ -89,8 +99,13 @@ impl Viewer {
         }
     }
 
+    /// Sends a message without waiting for what it brings.
+    pub(crate) async fn send(&mut self, message: &Value) -> Outcome<()> {
+        Ok(self.socket.send(Message::text(message.to_string())).await?)
+    }
+
     async fn ask(&mut self, message: Value) -> Outcome<(String, Seen)> {
-        self.socket.send(Message::text(message.to_string())).await?;
+        self.send(&message).await?;
         let text = self.text().await?;
         let answer: Value = serde_json::from_str(&text)?;
         let Some(job_id) = answer["job_id"].as_str().filter(|_| answer["type"] != "error") else {
@@ -101,7 +116,8 @@ impl Viewer {
         Ok((job_id.to_owned(), seen))
     }
 
-    async fn text(&mut self) -> Outcome<Utf8Bytes> {
+    /// The next message. May be dropped and called again without losing one.
+    pub(crate) async fn text(&mut self) -> Outcome<Utf8Bytes> {
         while let Some(message) = self.socket.next().await {
             if let Message::Text(text) = message? {
                 return Ok(text);

@@ -137,7 +137,7 @@ keys! {
     "server.control_frames_per_second_max", "frames", number(1, 1_000_000), [server.control_frames_per_second_max],
         "Pings and pongs of one socket a second, as a mean; twice as many in a burst.";
     "server.take_bytes", "bytes", number(KIB, 16 * MIB), [server.take_bytes],
-        "About how much a connection is given in one turn.";
+        "About how much a connection is given in one turn, and how much may wait in the kernel to be sent.";
     "server.retry_after_ms", "ms", number(1, 600_000), [server.retry_after_ms],
         "When to ask again where the engine could not be asked or there was no room, as clients are told it.";
     "server.ready_timeout_ms", "ms", number(10, 60_000), [server.ready_timeout_ms],
@@ -200,7 +200,7 @@ keys! {
     "store.sync_full", "", TYPE, [store.sync_full],
         "Let each commit wait for the disk, so that it survives the loss of power, too.";
     "store.reserve_bytes", "bytes", number(0, GIB), [store.reserve_bytes],
-        "A file that is given up when the disk is full, so that jobs can still end.";
+        "A file that is given up when the disk is full, so that jobs can still end; without it no jobs are taken.";
     "store.bytes_max", "bytes", number(0, 1_024 * GIB), [store.bytes_max],
         "What the database may take; 0 for as much as there is.";
     "store.busy_timeout_ms", "ms", number(1, 600_000), [store.busy_timeout_ms],
@@ -225,6 +225,10 @@ keys! {
 
     "engine.queued_max", "jobs", number(1, 10_000_000), [engine.queued_max],
         "Jobs that may wait, in line or for their time.";
+    "engine.asked_bytes_max", "bytes", number(MIB, 1_024 * GIB), [engine.asked_bytes_max],
+        "About how much the requests of jobs that have not ended may take.";
+    "engine.wait_max_ms", "ms", number(1_000, 8_760 * HOUR), [engine.wait_max_ms],
+        "How long a job that was put back may still wait at the start; more is so by a clock that was set back.";
     "engine.deliveries_max", "deliveries", number(1, 1_000), [engine.deliveries_max],
         "Deliveries of a job that may fail before it ends.";
     "engine.restarts_max", "ends", number(1, 1_000), [engine.restarts_max],

@@ -110,7 +110,7 @@ pub struct ServerOptions {
     pub fragments_max: u32,
     /// Pings and pongs of one socket a second, as a mean; twice as many in a burst. Default: 50.
     pub control_frames_per_second_max: u32,
-    /// About how many bytes a connection is given in one turn. Default: 64 KiB.
+    /// About how many bytes a connection is given in one turn, and how many may wait in the kernel to be sent. Default: 64 KiB.
     pub take_bytes: usize,
     /// When to ask again where the engine could not be asked or there was no room, as clients are told it, ms.
     /// Default: 1,000.
@@ -314,6 +314,7 @@ where
     let address = options.bind;
     // Later than a socket gives up, so that a reader who wakes up in between is told why.
     let patience = Duration::from_millis(options.send_timeout_ms.saturating_mul(2));
+    let unsent = options.take_bytes;
     let app = move || {
         App::new()
             // The last is the first to be asked.
@@ -330,7 +331,7 @@ where
         .tcp_nodelay(true)
         // We linger ourselves, where something may be unread; actix would read on from every closed socket.
         .client_disconnect_timeout(Duration::ZERO)
-        .on_connect(move |connection, _| give_up_after(connection, patience))
+        .on_connect(move |connection, _| bound(connection, patience, unsent))
         .shutdown_timeout(STOP_SECONDS)
         .disable_signals()
         .bind(address);
@@ -350,15 +351,24 @@ where
     }
 }
 
-/// Has the kernel end a connection whose peer takes nothing for this long (TCP_USER_TIMEOUT, RFC 5482): actix waits
-/// for room to write without end, also where the one who wrote has gone.
-fn give_up_after(connection: &dyn Any, patience: Duration) {
+/// Has the kernel end a connection whose peer takes nothing for `patience` (TCP_USER_TIMEOUT, RFC 5482): actix waits
+/// for room to write without end, also where the one who wrote has gone. And has it take no more than about `unsent`
+/// bytes that it cannot send yet (TCP_NOTSENT_LOWAT): else it takes megabytes for a reader that does not read, and what
+/// a slow one gets is old before it is sent, where a snapshot of now would do.
+fn bound(connection: &dyn Any, patience: Duration, unsent: usize) {
     let Some(stream) = connection.downcast_ref::<TcpStream>() else {
         return;
     };
     #[cfg(target_os = "linux")]
-    if let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(patience)) {
-        tracing::warn!(%error, "a connection has no limit of time to write");
+    {
+        let socket = socket2::SockRef::from(stream);
+        if let Err(error) = socket.set_tcp_user_timeout(Some(patience)) {
+            tracing::warn!(%error, "a connection has no limit of time to write");
+        }
+        let unsent = u32::try_from(unsent).unwrap_or(u32::MAX);
+        if let Err(error) = socket.set_tcp_notsent_lowat(unsent) {
+            tracing::warn!(%error, "a connection has no limit of bytes that wait to be sent");
+        }
     }
 }
 

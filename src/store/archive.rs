@@ -141,21 +141,9 @@ impl Store {
         jobs: &[(ArchiveRow, Vec<AttemptRow>)],
         done: &[i64],
     ) -> Result<(), StoreError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        for (job, attempts) in jobs {
-            write_job(&mut transaction, job).await?;
-            for attempt in attempts {
-                write_attempt(&mut transaction, &job.id, attempt).await?;
-            }
-        }
-        for id in done {
-            sqlx::query("DELETE FROM engine_outbox WHERE id = $1")
-                .bind(id)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        transaction.commit().await?;
-        Ok(())
+        let mut transaction = self.begin().await?;
+        let written = write_jobs(&mut transaction, jobs, done).await;
+        Self::end(transaction, written).await
     }
 
     /// Jobs of a tenant, newest first, without their values and what else only one alone is asked for.
@@ -219,30 +207,9 @@ impl Store {
     /// # Errors
     /// The database cannot be used; then nothing was dropped.
     pub async fn forget_archived(&self, before_ms: i64, keep: i64, limit: i64) -> Result<u64, StoreError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let due: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM jobs WHERE ended_ms IS NOT NULL AND (ended_ms < $1 OR id NOT IN \
-             (SELECT id FROM jobs WHERE ended_ms IS NOT NULL ORDER BY ended_ms DESC LIMIT $2)) \
-             ORDER BY ended_ms LIMIT $3",
-        )
-        .bind(before_ms)
-        .bind(keep)
-        .bind(limit)
-        .fetch_all(&mut *transaction)
-        .await?;
-        for job in &due {
-            for statement in [
-                "DELETE FROM attempts WHERE job = $1",
-                "DELETE FROM jobs WHERE id = $1",
-            ] {
-                sqlx::query(statement)
-                    .bind(job)
-                    .execute(&mut *transaction)
-                    .await?;
-            }
-        }
-        transaction.commit().await?;
-        Ok(due.len() as u64)
+        let mut transaction = self.begin().await?;
+        let dropped = drop_jobs(&mut transaction, before_ms, keep, limit).await;
+        Self::end(transaction, dropped).await
     }
 }
 
@@ -278,6 +245,53 @@ impl FromRow<'_, SqliteRow> for ArchiveRow {
             log_end: row.try_get("log_end")?,
         })
     }
+}
+
+async fn write_jobs(
+    to: &mut SqliteConnection,
+    jobs: &[(ArchiveRow, Vec<AttemptRow>)],
+    done: &[i64],
+) -> Result<(), StoreError> {
+    for (job, attempts) in jobs {
+        write_job(to, job).await?;
+        for attempt in attempts {
+            write_attempt(to, &job.id, attempt).await?;
+        }
+    }
+    for id in done {
+        sqlx::query("DELETE FROM engine_outbox WHERE id = $1")
+            .bind(id)
+            .execute(&mut *to)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn drop_jobs(
+    from: &mut SqliteConnection,
+    before_ms: i64,
+    keep: i64,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let due: Vec<String> = sqlx::query_scalar(
+        "SELECT id FROM jobs WHERE ended_ms IS NOT NULL AND (ended_ms < $1 OR id NOT IN \
+         (SELECT id FROM jobs WHERE ended_ms IS NOT NULL ORDER BY ended_ms DESC LIMIT $2)) \
+         ORDER BY ended_ms LIMIT $3",
+    )
+    .bind(before_ms)
+    .bind(keep)
+    .bind(limit)
+    .fetch_all(&mut *from)
+    .await?;
+    for job in &due {
+        for statement in [
+            "DELETE FROM attempts WHERE job = $1",
+            "DELETE FROM jobs WHERE id = $1",
+        ] {
+            sqlx::query(statement).bind(job).execute(&mut *from).await?;
+        }
+    }
+    Ok(due.len() as u64)
 }
 
 async fn write_job(to: &mut SqliteConnection, job: &ArchiveRow) -> Result<(), StoreError> {

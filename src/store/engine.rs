@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row as _, SqliteConnection};
+use sqlx::{FromRow, QueryBuilder, Row as _, SqliteConnection};
 
 use super::{Store, StoreError};
+
+/// Entries of a log in one statement, at most; each number of them is a statement that is kept prepared.
+const ENTRIES_AT_ONCE: usize = 16;
 
 /// What is fixed with a job.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,6 +82,15 @@ pub struct RawChange {
     pub text: String,
 }
 
+/// A stored piece of raw text.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RawRow {
+    /// Its place behind the others.
+    pub part: i64,
+    /// The text.
+    pub text: String,
+}
+
 /// What has changed of a job since it was last stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JobChange {
@@ -131,8 +143,8 @@ pub struct StoredJob {
     pub snapshot: String,
     /// The tail behind it.
     pub entries: Vec<EntryRow>,
-    /// The raw text of the running attempt, and in how many pieces it lies.
-    pub raw: (String, i64),
+    /// The raw text of the running attempt, in its pieces.
+    pub raw: Vec<RawRow>,
 }
 
 impl Store {
@@ -141,54 +153,50 @@ impl Store {
     /// # Errors
     /// The disk is full, or the database cannot be used; then nothing was written.
     pub async fn write(&self, batch: &Batch) -> Result<(), StoreError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        for change in &batch.changes {
-            write_change(&mut transaction, change).await?;
-        }
-        for row in &batch.outbox {
-            sqlx::query("INSERT INTO engine_outbox (id, job, record) VALUES ($1, $2, $3)")
-                .bind(row.id)
-                .bind(&row.job)
-                .bind(&row.record)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        for job in &batch.forgotten {
-            forget(&mut transaction, job).await?;
-        }
-        transaction.commit().await?;
-        Ok(())
+        let mut transaction = self.begin().await?;
+        let written = write_batch(&mut transaction, batch).await;
+        Self::end(transaction, written).await
     }
 
     /// Everything the engine had stored, in the order of submission.
     ///
     /// # Errors
-    /// The database cannot be read.
+    /// The database cannot be read, or holds parts of a job and not the others.
     pub async fn jobs(&self) -> Result<Vec<StoredJob>, StoreError> {
-        let mut entries = self.entries().await?;
-        let mut raw = self.raw().await?;
+        let unreadable = |error| StoreError::open(&self.place, &error);
+        let mut entries = self.entries().await.map_err(unreadable)?;
+        let mut raw = self.raw().await.map_err(unreadable)?;
         let rows = sqlx::query(
-            "SELECT j.id, j.tenant, j.spec, j.shape, j.idempotency_key, j.request_sha256, j.submitted_ms, r.*, s.fold \
-             FROM engine_jobs j JOIN engine_runs r ON r.job = j.id JOIN engine_snapshots s ON s.job = j.id \
+            "SELECT j.id, j.tenant, j.spec, j.shape, j.idempotency_key, j.request_sha256, j.submitted_ms, r.*, s.fold, \
+             r.job IS NULL OR s.job IS NULL AS partial \
+             FROM engine_jobs j LEFT JOIN engine_runs r ON r.job = j.id LEFT JOIN engine_snapshots s ON s.job = j.id \
              ORDER BY j.submitted_ms, j.id",
         )
         .fetch_all(&self.readers)
-        .await?;
-        let stored = rows.iter().map(|row| {
-            let job: String = row.try_get("id")?;
-            Ok(StoredJob {
-                fixed: JobRow::from_row(row)?,
-                run: RunRow::from_row(row)?,
-                snapshot: row.try_get("fold")?,
+        .await
+        .map_err(unreadable)?;
+        let mut stored = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let job: String = row.try_get("id").map_err(unreadable)?;
+            if row.try_get("partial").map_err(unreadable)? {
+                return Err(self.damaged(format!("job {job}: parts of it are gone")));
+            }
+            stored.push(StoredJob {
+                fixed: JobRow::from_row(row).map_err(unreadable)?,
+                run: RunRow::from_row(row).map_err(unreadable)?,
+                snapshot: row.try_get("fold").map_err(unreadable)?,
                 entries: entries.remove(&job).unwrap_or_default(),
                 raw: raw.remove(&job).unwrap_or_default(),
                 job,
-            })
-        });
-        stored.collect()
+            });
+        }
+        match entries.keys().chain(raw.keys()).next() {
+            Some(job) => Err(self.damaged(format!("job {job}: parts of it are there, and it is not"))),
+            None => Ok(stored),
+        }
     }
 
-    async fn entries(&self) -> Result<HashMap<String, Vec<EntryRow>>, StoreError> {
+    async fn entries(&self) -> Result<HashMap<String, Vec<EntryRow>>, sqlx::Error> {
         let rows = sqlx::query("SELECT * FROM engine_entries ORDER BY job, seq")
             .fetch_all(&self.readers)
             .await?;
@@ -206,15 +214,17 @@ impl Store {
         Ok(found)
     }
 
-    async fn raw(&self) -> Result<HashMap<String, (String, i64)>, StoreError> {
-        let rows = sqlx::query("SELECT job, text FROM engine_raw ORDER BY job, part")
+    async fn raw(&self) -> Result<HashMap<String, Vec<RawRow>>, sqlx::Error> {
+        let rows = sqlx::query("SELECT job, part, text FROM engine_raw ORDER BY job, part")
             .fetch_all(&self.readers)
             .await?;
-        let mut found: HashMap<String, (String, i64)> = HashMap::new();
+        let mut found: HashMap<String, Vec<RawRow>> = HashMap::new();
         for row in rows {
-            let (text, parts) = found.entry(row.try_get("job")?).or_default();
-            text.push_str(row.try_get("text")?);
-            *parts += 1;
+            let piece = RawRow {
+                part: row.try_get("part")?,
+                text: row.try_get("text")?,
+            };
+            found.entry(row.try_get("job")?).or_default().push(piece);
         }
         Ok(found)
     }
@@ -254,6 +264,24 @@ impl FromRow<'_, SqliteRow> for RunRow {
     }
 }
 
+async fn write_batch(to: &mut SqliteConnection, batch: &Batch) -> Result<(), StoreError> {
+    for change in &batch.changes {
+        write_change(to, change).await?;
+    }
+    for row in &batch.outbox {
+        sqlx::query("INSERT INTO engine_outbox (id, job, record) VALUES ($1, $2, $3)")
+            .bind(row.id)
+            .bind(&row.job)
+            .bind(&row.record)
+            .execute(&mut *to)
+            .await?;
+    }
+    for job in &batch.forgotten {
+        forget(to, job).await?;
+    }
+    Ok(())
+}
+
 async fn write_change(to: &mut SqliteConnection, change: &JobChange) -> Result<(), StoreError> {
     if let Some(fixed) = &change.fixed {
         write_fixed(to, &change.job, fixed).await?;
@@ -268,25 +296,16 @@ async fn write_change(to: &mut SqliteConnection, change: &JobChange) -> Result<(
         .bind(fold)
         .execute(&mut *to)
         .await?;
-        sqlx::query("DELETE FROM engine_entries WHERE job = $1 AND seq <= $2")
-            .bind(&change.job)
-            .bind(seq)
-            .execute(&mut *to)
-            .await?;
+        // What is new has no tail yet.
+        if change.fixed.is_none() {
+            sqlx::query("DELETE FROM engine_entries WHERE job = $1 AND seq <= $2")
+                .bind(&change.job)
+                .bind(seq)
+                .execute(&mut *to)
+                .await?;
+        }
     }
-    for entry in &change.entries {
-        sqlx::query(
-            "INSERT INTO engine_entries (job, seq, epoch, opens, kind, payload) VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(&change.job)
-        .bind(entry.seq)
-        .bind(&entry.epoch)
-        .bind(&entry.opens)
-        .bind(&entry.kind)
-        .bind(&entry.payload)
-        .execute(&mut *to)
-        .await?;
-    }
+    write_entries(to, &change.job, &change.entries).await?;
     write_raw(to, &change.job, &change.raw).await?;
     if change.run.ended_ms.is_some() {
         sqlx::query("UPDATE engine_jobs SET spec = '' WHERE id = $1")
@@ -337,6 +356,24 @@ async fn write_run(to: &mut SqliteConnection, job: &str, run: &RunRow) -> Result
     .bind(run.seq)
     .execute(to)
     .await?;
+    Ok(())
+}
+
+/// Several in one statement: each statement is a way to the database's thread and back, which is most of its cost.
+async fn write_entries(to: &mut SqliteConnection, job: &str, entries: &[EntryRow]) -> Result<(), StoreError> {
+    for some in entries.chunks(ENTRIES_AT_ONCE) {
+        let mut statement =
+            QueryBuilder::new("INSERT INTO engine_entries (job, seq, epoch, opens, kind, payload) ");
+        statement.push_values(some, |mut row, entry| {
+            row.push_bind(job)
+                .push_bind(entry.seq)
+                .push_bind(&entry.epoch)
+                .push_bind(&entry.opens)
+                .push_bind(&entry.kind)
+                .push_bind(&entry.payload);
+        });
+        statement.build().execute(&mut *to).await?;
+    }
     Ok(())
 }
 

@@ -13,20 +13,23 @@ mod error;
 mod folder;
 mod migrate;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{Sqlite, SqlitePool};
 
 pub use self::error::StoreError;
 use self::folder::Folder;
 
 /// The database's file in the data folder.
 const FILE: &str = "livedraft.db";
+const BEGIN: &str = "BEGIN IMMEDIATE";
 /// Bytes of one of its pages.
 const PAGE_BYTES: u64 = 4_096;
 
@@ -79,7 +82,9 @@ pub struct Store {
     /// One connection: writes come one behind the other.
     writer: SqlitePool,
     readers: SqlitePool,
-    folder: Option<Folder>,
+    folder: Option<Arc<Folder>>,
+    /// The database's file, for words.
+    place: PathBuf,
 }
 
 impl Store {
@@ -92,7 +97,25 @@ impl Store {
             true => None,
             false => Some(Folder::take(Path::new(&options.folder), options.reserve_bytes)?),
         };
-        let file = folder.as_ref().map(|folder| folder.path().join(FILE));
+        let store = match (Self::open_in(options, folder.as_ref()).await, &folder) {
+            // The reserve of the process before may be all the room that there is.
+            (Err(StoreError::Full), Some(taken)) if taken.free_reserve() => {
+                Self::open_in(options, folder.as_ref()).await?
+            }
+            (opened, _) => opened?,
+        };
+        let store = Self {
+            folder: folder.map(Arc::new),
+            ..store
+        };
+        if !store.has_reserve().await {
+            tracing::warn!("there is no room for the reserve of the data folder: no jobs are taken");
+        }
+        Ok(store)
+    }
+
+    async fn open_in(options: &StoreOptions, folder: Option<&Folder>) -> Result<Self, StoreError> {
+        let file = folder.map(|folder| folder.path().join(FILE));
         let place = file.as_deref().unwrap_or_else(|| Path::new(":memory:"));
         let connect = connect_options(options, file.as_deref())?;
         let writer = pool(1)
@@ -112,20 +135,67 @@ impl Store {
         Ok(Self {
             writer,
             readers,
-            folder,
+            folder: None,
+            place: place.to_owned(),
         })
+    }
+
+    /// What it holds cannot be: the file is not what was written.
+    pub fn damaged(&self, what: String) -> StoreError {
+        StoreError::Damaged {
+            file: self.place.clone(),
+            what,
+        }
     }
 
     /// Gives up the reserve, so that a full disk has room for the ends of jobs; false if there is none any more.
     pub fn free_reserve(&self) -> bool {
-        self.folder.as_ref().is_some_and(Folder::free_reserve)
+        self.folder.as_ref().is_some_and(|folder| folder.free_reserve())
     }
 
-    /// Takes the reserve again where there is room for it.
-    pub fn restore_reserve(&self) {
-        if let Some(folder) = &self.folder {
-            folder.restore_reserve();
+    /// Whether the reserve is there, or was taken again just now; while it is not, what room there is belongs to the
+    /// ends of jobs.
+    pub async fn has_reserve(&self) -> bool {
+        let Some(folder) = self.folder.as_ref().filter(|folder| !folder.holds_reserve()) else {
+            return true;
+        };
+        let folder = Arc::clone(folder);
+        // A file of megabytes is written for it.
+        tokio::task::spawn_blocking(move || folder.has_reserve())
+            .await
+            .unwrap_or(false)
+    }
+
+    /// Begins a transaction on the writer's connection; [`end`](Self::end) must follow.
+    async fn begin(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        let mut connection = self.writer.acquire().await?;
+        let begun = sqlx::query(BEGIN).execute(&mut *connection).await;
+        if begun.is_err() {
+            // One that was left in the middle, because whoever waited for it went.
+            sqlx::query("ROLLBACK").execute(&mut *connection).await?;
+            sqlx::query(BEGIN).execute(&mut *connection).await?;
         }
+        Ok(connection)
+    }
+
+    /// Ends a transaction: what went well is committed, all else is as if it had not been.
+    ///
+    /// sqlx's own transactions count how deep they are; where SQLite rolls back by itself, as it may when the disk is
+    /// full (<https://www.sqlite.org/lang_transaction.html>, section 3), that count stays wrong for good.
+    async fn end<T>(
+        mut connection: PoolConnection<Sqlite>,
+        done: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let done = match done {
+            Ok(done) => match sqlx::query("COMMIT").execute(&mut *connection).await {
+                Ok(_) => return Ok(done),
+                Err(error) => Err(error.into()),
+            },
+            Err(error) => Err(error),
+        };
+        // There may be nothing left to roll back.
+        let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
+        done
     }
 
     /// Closes the database in order: what its log holds is moved into its file.

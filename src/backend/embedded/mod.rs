@@ -87,12 +87,12 @@ impl Embedded {
     /// process ended are put back in line.
     ///
     /// # Errors
-    /// The store cannot be read, or holds something that this version cannot read.
-    pub async fn open(options: EngineOptions, store: Arc<Store>) -> Result<Self, BackendError> {
-        let unavailable = |error: StoreError| BackendError::Unavailable(error.to_string());
-        let jobs = store.jobs().await.map_err(unavailable)?;
-        let outbox_next = store.outbox_last().await.map_err(unavailable)? + 1;
-        let jobs: Vec<_> = jobs.into_iter().map(rows::read).collect::<Result<_, _>>()?;
+    /// The store cannot be read, or holds what cannot be a job.
+    pub async fn open(options: EngineOptions, store: Arc<Store>) -> Result<Self, StoreError> {
+        let jobs = store.jobs().await?;
+        let outbox_next = store.outbox_last().await? + 1;
+        let jobs: Result<Vec<_>, _> = jobs.into_iter().map(rows::read).collect();
+        let jobs = jobs.map_err(|what| store.damaged(what))?;
         let state = State::restart(options, jobs, clock::now_ms(), &mut || Epoch::new(clock::nonce()));
         let shared = Shared::new(state);
         let writing = Arc::new(Writing {
@@ -227,6 +227,12 @@ impl Inner {
         let answer = step(&mut self.state, clock::now_ms(), written);
         self.publish_all(written);
         answer
+    }
+
+    /// Tells those who wait for a job what became of it in the round that is being written.
+    fn tell(&mut self, job: JobId, answer: &Result<(), BackendError>) {
+        let round = self.state.told(job);
+        self.waiters.answer(job, round, answer);
     }
 
     fn publish_all(&mut self, written: &Written) {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::log::JobLog;
 use super::row::JobRow;
 use super::saving::{Stored, Unsaved};
-use crate::backend::{BackendError, JobFacts};
+use crate::backend::JobFacts;
 use crate::event::{self, Ended, Entry, Epoch, Fold, LogEnd, Position, Record};
 use crate::hex;
 use crate::job::{JobId, JobState};
 use crate::store::column::{count, number, small};
-use crate::store::engine::{self as rows, EntryRow, JobChange, RawChange, RunRow, StoredJob};
+use crate::store::engine::{self as rows, EntryRow, JobChange, RawChange, RawRow, RunRow, StoredJob};
 
 /// What changes in the store.
 pub(super) fn change(unsaved: &Unsaved) -> Result<JobChange, serde_json::Error> {
@@ -119,10 +119,10 @@ fn entry_row(entry: &Entry) -> Result<EntryRow, serde_json::Error> {
     })
 }
 
-/// A job as it was stored.
-pub(super) fn read(job: StoredJob) -> Result<(JobId, JobRow), BackendError> {
+/// A job as it was stored; what cannot be one is told in words.
+pub(super) fn read(job: StoredJob) -> Result<(JobId, JobRow), String> {
     let what = job.job.clone();
-    read_job(job).map_err(|error| BackendError::Corrupt(format!("job {what}: {error}")))
+    read_job(job).map_err(|error| format!("job {what}: {error}"))
 }
 
 type Unreadable = Box<dyn std::error::Error + Send + Sync>;
@@ -143,14 +143,11 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
         tenant: Arc::clone(&tenant),
         shape: Arc::new(serde_json::from_str(&fixed.shape)?),
     });
-    let fold: Fold = serde_json::from_str(&snapshot)?;
-    let at = fold.position;
-    let tail: Vec<Entry> = entries.iter().map(read_entry).collect::<Result<_, _>>()?;
-    let last = Position {
-        epoch: run.epoch.parse()?,
-        seq: count(run.seq),
-    };
-    let log = JobLog::stored(serde_json::from_str(&run.lineage)?, last, fold, tail);
+    let log = read_log(&snapshot, &entries, &run)?;
+    let state = state(&run.state)?;
+    agrees(state, &log, &fixed.spec)?;
+    let raw_parts = raw.len();
+    let raw = read_raw(&raw)?;
     let request = fixed
         .key
         .as_ref()
@@ -166,7 +163,8 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
             },
             key: fixed.key.map(|(key, _)| (tenant, key.into())),
             request,
-            state: state(&run.state)?,
+            asked_bytes: 0,
+            state,
             token: None,
             until_ms: count(run.until_ms),
             claims: small(run.claims),
@@ -181,18 +179,72 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
             record: serde_json::from_str(&run.record)?,
             stored: Stored {
                 fixed: true,
-                seq: last.seq,
-                snapshot: Some(at),
-                raw_len: raw.0.len(),
-                raw_parts: raw.1,
+                seq: log.last().seq,
+                snapshot: Some(log.snapshot().position),
+                raw_len: raw.len(),
+                raw_parts: i64::try_from(raw_parts)?,
                 raw_restarts: false,
                 end: run.ended_ms.is_some(),
                 behind_bytes: 0,
             },
             log,
-            raw: raw.0,
+            raw,
         },
     ))
+}
+
+fn read_log(snapshot: &str, entries: &[EntryRow], run: &RunRow) -> Result<JobLog, Unreadable> {
+    let fold: Fold = serde_json::from_str(snapshot)?;
+    let tail: Vec<Entry> = entries.iter().map(read_entry).collect::<Result<_, _>>()?;
+    let last = Position {
+        epoch: run.epoch.parse()?,
+        seq: count(run.seq),
+    };
+    follows(fold.position, &tail, last)?;
+    Ok(JobLog::stored(
+        serde_json::from_str(&run.lineage)?,
+        last,
+        fold,
+        tail,
+    ))
+}
+
+/// Whether the parts of a job are of one moment.
+fn agrees(state: JobState, log: &JobLog, spec: &str) -> Result<(), String> {
+    if state.is_end() != log.end().is_some() {
+        return Err(format!("it is {state}, and its log says otherwise"));
+    }
+    if !state.is_end() && spec.is_empty() {
+        return Err("it has not ended, and what it asks for is gone".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether a tail goes from where it begins to where the log ends, without a hole.
+fn follows(from: Position, tail: &[Entry], last: Position) -> Result<(), String> {
+    let mut at = from;
+    for entry in tail {
+        if entry.position.seq != at.seq + 1 {
+            return Err(format!("its log has a hole behind seq {}", at.seq));
+        }
+        at = entry.position;
+    }
+    if at == last {
+        Ok(())
+    } else {
+        Err(format!("its log ends at {at}, and should at {last}"))
+    }
+}
+
+fn read_raw(pieces: &[RawRow]) -> Result<String, String> {
+    let mut raw = String::new();
+    for (at, piece) in pieces.iter().enumerate() {
+        if i64::try_from(at) != Ok(piece.part) {
+            return Err(format!("piece {at} of its raw text is gone"));
+        }
+        raw.push_str(&piece.text);
+    }
+    Ok(raw)
 }
 
 fn read_entry(row: &EntryRow) -> Result<Entry, Unreadable> {

@@ -1,0 +1,63 @@
+//! What sockets that say nothing hold.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::{Plan, connect, mib};
+use crate::folder::Folder;
+use crate::report::{Row, rounded, row};
+use crate::server::{Server, Setup};
+use crate::{Outcome, clock};
+
+/// Sockets, unless others are asked for.
+const SOCKETS: usize = 10_000;
+
+/// Sockets that were welcomed and then say nothing: with a data folder, and with none.
+pub(crate) async fn run(plan: &Plan) -> Outcome<Vec<Row>> {
+    let folder = Folder::new()?;
+    let durable = Setup {
+        data: Some(folder.path().to_owned()),
+        ..Setup::default()
+    };
+    Ok(vec![
+        case(plan, "data folder", &durable).await?,
+        case(plan, "memory", &Setup::default()).await?,
+    ])
+}
+
+async fn case(plan: &Plan, store: &str, setup: &Setup) -> Outcome<Row> {
+    let sockets = plan.sockets.unwrap_or(SOCKETS);
+    let server = Server::start(&plan.server, setup)?;
+    let before = server.resident_bytes()?;
+    let spent = server.cpu_seconds()?;
+    let viewers = connect(sockets, server.address()).await?;
+    let handshakes = server.cpu_seconds()? - spent;
+    let mut reading = JoinSet::new();
+    for viewer in viewers {
+        reading.spawn(viewer.idle());
+    }
+    let connected = server.resident_bytes()?;
+    let spent = server.cpu_seconds()?;
+    clock::sleep(Duration::from_secs(plan.seconds)).await;
+    let after = server.resident_bytes()?;
+    let idle = server.cpu_seconds()? - spent;
+    let lost = std::iter::from_fn(|| reading.try_join_next()).count();
+    let growth = after.saturating_sub(before) as f64;
+    Ok(row([
+        ("store", json!(store)),
+        ("sockets", json!(sockets)),
+        ("RSS before MiB", mib(before)),
+        ("RSS connected MiB", mib(connected)),
+        ("idle s", json!(plan.seconds)),
+        ("RSS after MiB", mib(after)),
+        ("KiB per socket", rounded(growth / 1_024.0 / sockets as f64, 2)),
+        (
+            "server CPU us per handshake",
+            rounded(handshakes * 1e6 / sockets as f64, 1),
+        ),
+        ("server CPU s while idle", rounded(idle, 3)),
+        ("sockets lost", json!(lost)),
+    ]))
+}
