@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use livedraft::app::{App, Options};
 use livedraft::client::Client;
 use livedraft::config::{Config, Fault, KEYS, Key, Layers, Loaded, SECTIONS, init, load};
-use livedraft::llm::Models;
+use livedraft::llm::{Models, RemoteOptions};
 use serde_json::{Value as Json, json};
 
 const PAGE: &str = include_str!("../docs/configuration.md");
@@ -308,6 +308,36 @@ fn the_names_that_others_know_go_on_working() {
     assert_eq!(
         value(&key, "providers.openai.base_url").0,
         "https://api.openai.com/v1"
+    );
+}
+
+#[test]
+fn kinds_of_providers_know_where_they_are() {
+    let file = "[providers.claude]\nkind = \"anthropic\"\n[providers.google]\nkind = \"gemini\"\n[providers.local]\nkind = \"ollama\"\n[providers.new]\nkind = \"responses\"\n";
+    let all = loaded("kinds", file, &[], &[]);
+    assert_eq!(told(&all), Vec::<String>::new());
+    let providers = &all.config.parts.providers.remote;
+    let urls: Vec<_> = providers.iter().map(RemoteOptions::base_url).collect();
+    assert_eq!(
+        urls,
+        [
+            "https://api.anthropic.com/v1",
+            "https://generativelanguage.googleapis.com/v1beta",
+            "http://127.0.0.1:11434/api",
+            "https://api.openai.com/v1"
+        ]
+    );
+    let wrong = loaded(
+        "kind",
+        "[providers.a]\nkind = \"gemnii\"\nbase_url = \"http://a/v1\"\n",
+        &[],
+        &[],
+    );
+    assert_eq!(
+        told(&wrong),
+        [
+            "c.toml:2: providers.a.kind: takes one of `openai`, `anthropic`, `gemini`, `ollama`, `responses`, not \"gemnii\""
+        ]
     );
 }
 

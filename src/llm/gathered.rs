@@ -158,7 +158,13 @@ impl Gathered {
 
     /// The end of the answer: usage and finish, in this order.
     pub(super) fn end(&mut self, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
-        out.extend(self.usage.take().map(Chunk::Usage));
+        let is_counted = self.finish.is_some();
+        // What was counted of an answer that was cut is not all of it.
+        let usage = self.usage.take().map(|usage| Usage {
+            estimated: !is_counted,
+            ..usage
+        });
+        out.extend(usage.map(Chunk::Usage));
         let Some(finish) = self.finish.take() else {
             return Err(LlmError::new(
                 LlmErrorKind::Cut,

@@ -297,6 +297,23 @@ async fn cancelling_closes_the_connection_at_each_stage() {
     }
 }
 
+/// Older models of Gemini tell their finish with every piece; the answer is over with the connection.
+#[tokio::test]
+async fn a_finish_that_more_follows_is_none() {
+    let kind = Kind::Gemini;
+    let body = fixture(kind, "stop_each");
+    let mut act = stream_of(kind, b"");
+    let text = String::from_utf8(body).unwrap();
+    act.pieces
+        .extend(text.split_inclusive("\r\n\r\n").map(|piece| piece.into()));
+    let server = Server::start(vec![act]).await;
+    let mut options = options_of(kind, &server);
+    options.after_finish_ms = 0;
+    let mut stream = provider(options).open(&request()).await.unwrap();
+    let lines: Vec<String> = rest(&mut stream).await.iter().map(tell).collect();
+    assert_eq!(lines, told(kind, "stop_each"));
+}
+
 /// What says that it is over is not waited for: the connection goes back to the pool.
 #[tokio::test]
 async fn the_last_frame_ends_the_answer() {

@@ -74,7 +74,6 @@ impl Decoder {
             .or(known.cache_creation_input_tokens);
         known.cache_read_input_tokens = newer.cache_read_input_tokens.or(known.cache_read_input_tokens);
         known.output_tokens = newer.output_tokens.or(known.output_tokens);
-        self.gathered.usage = Some(Usage::from(&*known));
     }
 }
 
@@ -94,6 +93,9 @@ impl Decode for Decoder {
             ("content_block_start", Some(block), _) => self.block(frame.index, block, out)?,
             ("content_block_delta", _, Some(delta)) => self.delta(frame.index, delta, out)?,
             ("message_delta", _, Some(delta)) => {
+                // The output of before is not counted, only begun.
+                let has_counts = self.counts.output_tokens.is_some();
+                self.gathered.usage = has_counts.then(|| Usage::from(&self.counts));
                 let reason = delta.stop_reason.as_deref().map(finish);
                 self.stop_reason = reason.or_else(|| self.stop_reason.take());
             }

@@ -25,6 +25,8 @@ impl Decoder {
     fn candidate(&mut self, candidate: &Candidate<'_>, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
         for part in candidate.content.iter().flat_map(|content| &content.parts) {
             self.part(part, out)?;
+            // A finish that more of the answer follows was none: older models tell one with every piece.
+            self.gathered.finish = None;
         }
         if let Some(reason) = candidate.finish_reason.as_deref() {
             self.gathered.finish = Some(self.finish(reason));

@@ -12,6 +12,7 @@ use super::client::reason;
 use super::options::RemoteOptions;
 use crate::clock;
 use crate::llm::chunk::{Chunk, LlmError, LlmErrorKind};
+use crate::llm::kind::Kind;
 use crate::llm::reader::{Reader, ReaderLimits};
 
 /// An answer over HTTP.
@@ -47,7 +48,11 @@ impl RemoteStream {
             failure: None,
             deadline,
             idle: Duration::from_millis(options.idle_ms),
-            after_finish: Duration::from_millis(options.after_finish_ms),
+            after_finish: Duration::from_millis(match options.kind {
+                // Older models tell their finish with every piece, so more of the answer may follow it.
+                Kind::Gemini => options.idle_ms.max(options.after_finish_ms),
+                Kind::OpenAi | Kind::Anthropic | Kind::Ollama | Kind::Responses => options.after_finish_ms,
+            }),
             first_byte_seen: false,
         }
     }
@@ -97,7 +102,7 @@ impl RemoteStream {
 
     fn bytes(&mut self, bytes: &Bytes) {
         self.first_byte_seen = true;
-        let finished_before = self.reader.finished();
+        let (finished_before, told_before) = (self.reader.finished(), self.ready.len());
         match self.reader.feed(bytes, &mut self.ready) {
             // The client reads the end of the body by itself where it came in the same packet.
             Ok(true) => return self.end(),
@@ -106,8 +111,8 @@ impl RemoteStream {
         }
         if !self.reader.finished() {
             self.deadline = clock::now() + self.idle;
-        } else if !finished_before {
-            // Once: comments that keep coming do not keep the answer open.
+        } else if !finished_before || self.ready.len() > told_before {
+            // Comments that keep coming do not keep the answer open.
             self.deadline = clock::now() + self.after_finish;
         }
     }
