@@ -1,6 +1,10 @@
 //! The readers of models' answers, without the HTTP around them.
 
-#![allow(dead_code, unused_imports, reason = "what providers are asked is not read here")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "what providers are asked is not read here"
+)]
 
 #[path = "../../src/llm/anthropic/mod.rs"]
 mod anthropic;

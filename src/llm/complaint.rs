@@ -78,6 +78,14 @@ impl Complaint {
         serde_json::from_str::<Outer<'_>>(text).ok()?.complaint()
     }
 
+    /// Of one who says only that something failed.
+    pub(super) fn without_words() -> Self {
+        Self {
+            message: "the provider does not say which".to_owned(),
+            ..Self::default()
+        }
+    }
+
     /// The complaint that is an `error` member, an object or a text.
     pub(super) fn of(error: &RawValue) -> Self {
         let Ok(inner) = serde_json::from_str::<Inner<'_>>(error.get()) else {

@@ -102,6 +102,9 @@ impl Decode for Decoder {
         let mut frame: Frame<'_> = self.gathered.read(text)?;
         let failed = frame.response.as_ref().and_then(|response| response.error);
         if let Some(error) = frame.error.or(failed) {
+            // What failed was paid for, too.
+            let usage = frame.response.take().and_then(|response| response.usage);
+            out.extend(usage.map(|usage| Chunk::Usage(usage.into())));
             return Err(Complaint::of(error).in_stream());
         }
         let index = frame.output_index;
@@ -122,7 +125,7 @@ impl Decode for Decoder {
             "response.completed" | "response.incomplete" | "response.cancelled" => {
                 return self.over(&frame.kind, frame.response.take());
             }
-            "response.failed" => return Err(Complaint::default().in_stream()),
+            "response.failed" => return Err(Complaint::without_words().in_stream()),
             // The error is the event itself.
             "error" => {
                 let error: &RawValue = self.gathered.read(text)?;
