@@ -76,6 +76,13 @@ def conversations():
     yield b"\x81\xfe\0\x05"
 
 
+def answers():
+    """Answers of models, behind the number of their kind and a seed for the cuts."""
+    for number, kind in enumerate(("openai", "anthropic", "gemini", "ollama", "responses")):
+        for file in sorted(pathlib.Path("tests/golden/llm", kind).glob("*.txt")):
+            yield bytes((number, number, len(file.stem))) + file.read_bytes()
+
+
 def seeds(target):
     if target == "frame":
         # The limits of the first message and of fragments, and a seed for the cuts.
@@ -86,6 +93,8 @@ def seeds(target):
             for part in (value, value.get("ops"), value.get("o")) if {"type", "j"} & value.keys() else ():
                 if part is not None:
                     yield json.dumps(part, separators=(",", ":")).encode()
+    elif target == "vendors":
+        yield from answers()
     elif target == "http":
         for value in vectors():
             if {"model", "schema"} <= value.keys():

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use livedraft::app::{App, Options};
 use livedraft::client::Client;
 use livedraft::config::{Config, Fault, KEYS, Key, Layers, Loaded, SECTIONS, init, load};
-use livedraft::llm::Models;
+use livedraft::llm::{Models, RemoteOptions};
 use serde_json::{Value as Json, json};
 
 const PAGE: &str = include_str!("../docs/configuration.md");
@@ -89,6 +89,7 @@ fn other(key: &Key) -> String {
         ("log.level", _) => "debug".to_owned(),
         ("log.format", _) => "json".to_owned(),
         ("store.folder", _) => "elsewhere".to_owned(),
+        ("providers.*.kind", _) => "responses".to_owned(),
         ("providers.*.base_url", _) => "http://localhost/v1".to_owned(),
         ("providers.*.models", _) => "a,b".to_owned(),
         ("providers.*.dialect", _) => "tools".to_owned(),
@@ -159,7 +160,7 @@ fn every_option_is_a_key() {
     assert_eq!(
         unmoved,
         [
-            "Config.parts.providers.openai.OpenAiOptions.name: \"openai\",",
+            "Config.parts.providers.remote.RemoteOptions.name: \"openai\",",
             "Config.parts.server.keys.ApiKey.id: \"openai\",",
             // Not to be shown, whatever it is.
             "Config.parts.server.keys.ApiKey.sha256: KeyHash([redacted]),",
@@ -311,6 +312,36 @@ fn the_names_that_others_know_go_on_working() {
 }
 
 #[test]
+fn kinds_of_providers_know_where_they_are() {
+    let file = "[providers.claude]\nkind = \"anthropic\"\n[providers.google]\nkind = \"gemini\"\n[providers.local]\nkind = \"ollama\"\n[providers.new]\nkind = \"responses\"\n";
+    let all = loaded("kinds", file, &[], &[]);
+    assert_eq!(told(&all), Vec::<String>::new());
+    let providers = &all.config.parts.providers.remote;
+    let urls: Vec<_> = providers.iter().map(RemoteOptions::base_url).collect();
+    assert_eq!(
+        urls,
+        [
+            "https://api.anthropic.com/v1",
+            "https://generativelanguage.googleapis.com/v1beta",
+            "http://127.0.0.1:11434/api",
+            "https://api.openai.com/v1"
+        ]
+    );
+    let wrong = loaded(
+        "kind",
+        "[providers.a]\nkind = \"gemnii\"\nbase_url = \"http://a/v1\"\n",
+        &[],
+        &[],
+    );
+    assert_eq!(
+        told(&wrong),
+        [
+            "c.toml:2: providers.a.kind: takes one of `openai`, `anthropic`, `gemini`, `ollama`, `responses`, not \"gemnii\""
+        ]
+    );
+}
+
+#[test]
 fn providers_stand_in_the_order_of_their_naming() {
     let file = "[providers.Zeta-1]\nbase_url = \"http://z/v1\"\n[providers.alpha]\nbase_url = \"http://a/v1\"\nmodels = [\"m\", \"n\"]\n";
     let variables = [
@@ -319,7 +350,7 @@ fn providers_stand_in_the_order_of_their_naming() {
     ];
     let all = loaded("order", file, &variables, &[]);
     assert_eq!(told(&all), Vec::<String>::new());
-    let providers = &all.config.parts.providers.openai;
+    let providers = &all.config.parts.providers.remote;
     let names: Vec<_> = providers.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, ["Zeta-1", "alpha", "openai"]);
     assert_eq!(providers[0].idle_ms, 500);
@@ -346,7 +377,7 @@ fn a_secret_may_be_held_in_a_file() {
             (json!("[redacted]"), format!("{variable}, held in {held}"))
         );
         assert_eq!(
-            all.config.parts.providers.openai[0].key,
+            all.config.parts.providers.remote[0].key,
             Some(livedraft::llm::Secret::new(SECRET))
         );
     }
@@ -491,19 +522,19 @@ const FAULTS: &[Case] = &[
         "[providers.groq]",
         NONE,
         NONE,
-        "c.toml:1: providers.groq.base_url: is missing: only `openai` has one of its own",
+        "c.toml:1: providers.groq.base_url: is missing: of kind `openai`, only the provider `openai` has one of its own",
     ),
     (
         "",
         ("LIVEDRAFT_PROVIDERS__GROQ__KEY", "k"),
         NONE,
-        "LIVEDRAFT_PROVIDERS__GROQ__KEY: providers.groq.base_url: is missing: only `openai` has one of its own",
+        "LIVEDRAFT_PROVIDERS__GROQ__KEY: providers.groq.base_url: is missing: of kind `openai`, only the provider `openai` has one of its own",
     ),
     (
         "providers.openai.dialect = \"parallel_tools\"",
         NONE,
         NONE,
-        "c.toml:1: providers.openai.dialect: takes one of `tools`, `json_schema`, `json`, `md_json`, not \"parallel_tools\"",
+        "c.toml:1: providers.openai.dialect: takes one of `by_host`, `tools`, `json_schema`, `json`, `md_json`, not \"parallel_tools\"",
     ),
     (
         "providers.openai.models = [1]",
@@ -750,7 +781,7 @@ fn there_is_a_bound_on_providers() {
         told(&loaded),
         ["c.toml:65: providers.p64: is one too many: there may be 64 `providers.*`"]
     );
-    assert_eq!(loaded.config.parts.providers.openai.len(), 64);
+    assert_eq!(loaded.config.parts.providers.remote.len(), 64);
 }
 
 #[test]

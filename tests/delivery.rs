@@ -222,7 +222,7 @@ async fn asked(body: String, model: &str) -> (Bench, JobId, Server, End) {
     let server = Server::start(vec![act]).await;
     let bench = Bench::start(ProvidersOptions {
         scripted: false,
-        openai: vec![options(&server.base)],
+        remote: vec![options(&server.base)],
     });
     let (job, mut live) = bench.submit(tools(model)).await;
     let end = end(&mut live).await;
@@ -305,7 +305,7 @@ async fn words_in_place_of_a_call_are_kept_in_the_conversation() {
     let server = Server::start(acts.to_vec()).await;
     let bench = Bench::start(ProvidersOptions {
         scripted: false,
-        openai: vec![options(&server.base)],
+        remote: vec![options(&server.base)],
     });
     let mut spec = tools("m");
     spec["max_reasks"] = json!(1);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use livedraft::{event, job, partial, wire};
+use livedraft::{event, job, llm, partial, wire};
 
 #[path = "../fuzz/src/checks/mod.rs"]
 #[allow(unreachable_pub, reason = "public in the crate of the fuzz targets")]
@@ -57,4 +57,9 @@ fn kept_messages_are_read_and_written_again() {
 #[test]
 fn kept_bodies_and_queries_are_taken_or_refused_within_bounds() {
     replay("http", checks::http::check);
+}
+
+#[test]
+fn kept_answers_of_models_do_not_depend_on_cuts() {
+    replay("vendors", checks::vendors::check);
 }

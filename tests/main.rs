@@ -29,6 +29,7 @@ mod keys;
 mod llm_openai;
 mod llm_scripted;
 mod llm_sse;
+mod llm_vendors;
 mod log_model;
 mod logs;
 mod operations;

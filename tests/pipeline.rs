@@ -285,7 +285,7 @@ async fn numbers_reach_the_end_with_the_digits_that_the_model_wrote() {
     body += "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
     let server = Server::start(vec![stream_of(&body)]).await;
     let node = Node::start_with(ProvidersOptions {
-        openai: vec![options(&server.base)],
+        remote: vec![options(&server.base)],
         ..ProvidersOptions::default()
     });
     let request = json!({

@@ -1,7 +1,7 @@
 //! Wrappers, tool calls and repairs through the whole pipeline: what the model is asked, and what viewers are told.
 
 use livedraft::job::{JobSpec, Outcome};
-use livedraft::llm::{OpenAiOptions, ProvidersOptions};
+use livedraft::llm::{ProvidersOptions, RemoteOptions};
 use livedraft::wire::Deliver;
 use serde_json::{Value as Json, json};
 
@@ -222,7 +222,7 @@ async fn model(answers: &[(&[Json], &str)]) -> (Server, Node) {
     let server = Server::start(acts.collect()).await;
     let node = Node::start_with(ProvidersOptions {
         scripted: false,
-        openai: vec![OpenAiOptions {
+        remote: vec![RemoteOptions {
             name: "fake".to_owned(),
             ..options(&server.base)
         }],

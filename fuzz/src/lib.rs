@@ -1,5 +1,5 @@
-//! The draft engine and the protocol alone, built from their own folders (the pure modules of the house), and what must
-//! hold of them.
+//! The draft engine, the protocol and the readers of models' answers alone, built from their own folders (the pure modules
+//! of the house), and what must hold of them.
 
 #[path = "../../src/event/mod.rs"]
 pub mod event;
@@ -8,6 +8,7 @@ pub mod event;
 pub(crate) mod frame;
 #[path = "../../src/job/mod.rs"]
 pub mod job;
+pub mod llm;
 #[path = "../../src/nearest.rs"]
 pub mod nearest;
 #[path = "../../src/partial/mod.rs"]

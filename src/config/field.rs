@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::log::{self, LogFormat};
 use crate::access::{Expiry, KeyHash};
-use crate::llm::{MaxTokensField, Secret, base_url_fault};
+use crate::llm::{DialectChoice, Kind, MaxTokensField, Secret, base_url_fault};
 use crate::schema::dialect::Dialect;
 
 /// How much of a wrong value is told, in characters.
@@ -323,12 +323,23 @@ trait Choice: Copy + PartialEq + 'static {
     const WORDS: &'static [(&'static str, Self)];
 }
 
-impl Choice for Dialect {
+impl Choice for DialectChoice {
     const WORDS: &'static [(&'static str, Self)] = &[
-        ("tools", Self::Tools),
-        ("json_schema", Self::JsonSchema),
-        ("json", Self::Json),
-        ("md_json", Self::MdJson),
+        ("by_host", Self::ByHost),
+        ("tools", Self::Always(Dialect::Tools)),
+        ("json_schema", Self::Always(Dialect::JsonSchema)),
+        ("json", Self::Always(Dialect::Json)),
+        ("md_json", Self::Always(Dialect::MdJson)),
+    ];
+}
+
+impl Choice for Kind {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        (Self::OpenAi.word(), Self::OpenAi),
+        (Self::Anthropic.word(), Self::Anthropic),
+        (Self::Gemini.word(), Self::Gemini),
+        (Self::Ollama.word(), Self::Ollama),
+        (Self::Responses.word(), Self::Responses),
     ];
 }
 

@@ -36,7 +36,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("providers", "The models."),
     (
         "providers.*",
-        "An OpenAI-compatible provider, by its name; they are asked in the order in which they are first named.",
+        "A provider over HTTP, by its name; they are asked in the order in which they are first named.",
     ),
     ("log", "What is logged, on stderr."),
 ];
@@ -347,16 +347,20 @@ keys! {
 
     "providers.scripted", "", TYPE, [providers.scripted],
         "Offer the built-in model `scripted` beside others; where there are none, it is always offered.";
+    "providers.*.kind", "", TYPE, [provider.kind],
+        "What it speaks: OpenAI's chat completions, as most do, Anthropic's Messages, Gemini's `streamGenerateContent`, Ollama's own chat, or OpenAI's Responses.";
     "providers.*.base_url", "", URL, [provider.base_url],
-        "Where `/chat/completions` is appended. That of `openai` is `https://api.openai.com/v1`; any other must be given.";
+        "Where the paths of its API are appended, as `/chat/completions`. Kinds other than `openai` have one of their own, and so has the provider `openai`: `https://api.openai.com/v1`; any other must be given.";
     "providers.*.key", "", SECRET, [provider.key],
-        "Sent as `Authorization: Bearer`; without it, nothing is. `key_file` names a file that holds it.";
+        "Sent in the header that its kind and host want, mostly as `Authorization: Bearer`; without it, nothing is. `key_file` names a file that holds it.";
     "providers.*.models", "", TYPE, [provider.models],
         "Which of its models may be asked for; an empty list: any.";
     "providers.*.dialect", "", TYPE, [provider.dialect],
-        "What mode `auto` means for it.";
+        "What mode `auto` means for it; by host, it is what its kind and its host do best.";
     "providers.*.max_tokens_field", "", TYPE, [provider.max_tokens_field],
-        "How the limit on output tokens is called in its requests; by host, it is what OpenAI and Azure want, or else `max_tokens`.";
+        "How the limit on output tokens is called in its requests, of kind `openai`; by host, it is what OpenAI and Azure want, or else `max_tokens`.";
+    "providers.*.output_tokens", "tokens", number(1, 10_000_000), [provider.output_tokens],
+        "Output tokens of an attempt, where the job names no limit and the kind demands one (`anthropic`).";
     "providers.*.connect_ms", "ms", number(10, 600_000), [provider.connect_ms],
         "Time for name, TCP and TLS.";
     "providers.*.first_byte_ms", "ms", number(10, HOUR), [provider.first_byte_ms],

@@ -3,7 +3,7 @@
 use super::Config;
 use crate::access::{ApiKey, KeyHash, Scopes};
 use crate::job::SCRIPTED;
-use crate::llm::OpenAiOptions;
+use crate::llm::RemoteOptions;
 
 /// Where OpenAI itself is.
 const OPENAI: (&str, &str) = ("openai", "https://api.openai.com/v1");
@@ -57,7 +57,7 @@ pub(super) const NAMED: &[Named] = &[
             config
                 .parts
                 .providers
-                .openai
+                .remote
                 .iter()
                 .map(|one| one.name.clone())
                 .collect()
@@ -111,11 +111,11 @@ impl Config {
     }
 
     /// The provider of this name, made with every default if it is not there.
-    pub(super) fn provider(&mut self, name: &str) -> &mut OpenAiOptions {
-        let all = &mut self.parts.providers.openai;
+    pub(super) fn provider(&mut self, name: &str) -> &mut RemoteOptions {
+        let all = &mut self.parts.providers.remote;
         let at = all.iter().position(|one| one.name == name).unwrap_or_else(|| {
             let base_url = if name == OPENAI.0 { OPENAI.1 } else { "" };
-            all.push(OpenAiOptions::new(name, base_url));
+            all.push(RemoteOptions::new(name, base_url));
             all.len() - 1
         });
         &mut all[at]

@@ -3,7 +3,7 @@
 use super::fault::{Fault, Source};
 use super::layers::Loaded;
 use crate::access::{ApiKey, KeyHash};
-use crate::llm::OpenAiOptions;
+use crate::llm::RemoteOptions;
 
 /// The rules that are broken, each told of the key that somebody set.
 pub(super) fn broken(loaded: &Loaded) -> Vec<Fault> {
@@ -35,7 +35,7 @@ pub(super) fn broken(loaded: &Loaded) -> Vec<Fault> {
     let among = kept.map(|(_, keys, message)| Fault::new(setter(loaded, &keys), keys[0], message));
     let providers = parts
         .providers
-        .openai
+        .remote
         .iter()
         .filter_map(|one| provider(loaded, one));
     let keys = parts.server.keys.iter().flat_map(|one| key(loaded, one));
@@ -81,17 +81,17 @@ fn key(loaded: &Loaded, entry: &ApiKey) -> Vec<Fault> {
         .collect()
 }
 
-fn provider(loaded: &Loaded, options: &OpenAiOptions) -> Option<Fault> {
+fn provider(loaded: &Loaded, options: &RemoteOptions) -> Option<Fault> {
     let part = format!("providers.{}", options.name);
     let (url, key) = (format!("{part}.base_url"), format!("{part}.key"));
-    if options.base_url.is_empty() {
+    if options.base_url().is_empty() {
         // A fault of the URL itself has been told.
         let is_told = loaded.faults.iter().any(|fault| fault.key == url);
         let missing = || {
             Fault::new(
                 loaded.namer(&part),
                 &url,
-                "is missing: only `openai` has one of its own",
+                "is missing: of kind `openai`, only the provider `openai` has one of its own",
             )
         };
         return (!is_told).then(missing);

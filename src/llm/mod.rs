@@ -2,18 +2,38 @@
 //!
 //! One [`Request`] goes in, a [`Stream`] of [`Chunk`]s comes out, whoever answers. Dropping the stream (or the
 //! future of [`Provider::open`]) closes the provider's connection: that is how an attempt is cancelled.
+//!
+//! What is spoken is a [`Kind`]: each has a module with its body (the conversation, in its shape) and its decoder
+//! (frames in, chunks out), both pure. `remote` is the HTTP they share, [`Reader`] the way from bytes to chunks.
 
+mod anthropic;
+mod body;
 mod chunk;
+mod complaint;
+mod gathered;
+mod gemini;
+mod kind;
+mod lines;
+mod ollama;
 mod openai;
 mod provider;
+mod reader;
+mod remote;
 mod request;
+mod responses;
 mod scripted;
 mod secret;
 pub mod sse;
+mod text;
+mod turns;
 
 pub use chunk::{Chunk, Finish, LlmError, LlmErrorKind};
-pub use openai::{MaxTokensField, Models, OpenAi, OpenAiOptions, Probe, base_url_fault, probe};
+pub use kind::Kind;
 pub use provider::{Provider, Providers, ProvidersError, ProvidersOptions, Stream, UnknownModel};
+pub use reader::{Reader, ReaderLimits};
+pub use remote::{
+    DialectChoice, MaxTokensField, Models, Probe, Remote, RemoteOptions, base_url_fault, probe,
+};
 pub use request::{Carrier, Request, Sampling};
 pub use scripted::Scripted;
 pub use secret::Secret;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::chunk::{Chunk, LlmError};
-use super::openai::{Models, OpenAi, OpenAiOptions, OpenAiStream};
+use super::remote::{Models, Remote, RemoteOptions, RemoteStream};
 use super::request::Request;
 use super::scripted::{Scripted, ScriptedStream};
 use crate::nearest::nearest;
@@ -17,15 +17,15 @@ const SCRIPTED: &str = "scripted";
 pub struct ProvidersOptions {
     /// Offer the scripted model beside real providers; without any provider it is always offered. Default: true.
     pub scripted: bool,
-    /// OpenAI-compatible providers, in order of preference.
-    pub openai: Vec<OpenAiOptions>,
+    /// Providers over HTTP, in order of preference.
+    pub remote: Vec<RemoteOptions>,
 }
 
 impl Default for ProvidersOptions {
     fn default() -> Self {
         Self {
             scripted: true,
-            openai: Vec::new(),
+            remote: Vec::new(),
         }
     }
 }
@@ -75,7 +75,7 @@ fn hint(nearest: Option<&str>) -> String {
 #[derive(Debug)]
 pub struct Providers {
     scripted: Option<Arc<Provider>>,
-    openai: Vec<Arc<Provider>>,
+    remote: Vec<Arc<Provider>>,
 }
 
 impl Providers {
@@ -84,26 +84,26 @@ impl Providers {
     /// # Errors
     /// A name that is taken, a base URL or key that cannot be used, an HTTP client that cannot be made.
     pub fn new(options: ProvidersOptions) -> Result<Self, ProvidersError> {
-        let scripted = options.scripted || options.openai.is_empty();
+        let scripted = options.scripted || options.remote.is_empty();
         let mut names = vec![String::new(), SCRIPTED.to_owned()];
-        let mut openai = Vec::new();
-        for one in options.openai {
+        let mut remote = Vec::new();
+        for one in options.remote {
             if names.contains(&one.name) {
                 return Err(ProvidersError::Name(one.name));
             }
             names.push(one.name.clone());
-            openai.push(Arc::new(Provider::OpenAi(Box::new(OpenAi::new(one)?))));
+            remote.push(Arc::new(Provider::Remote(Box::new(Remote::new(one)?))));
         }
         Ok(Self {
             scripted: scripted.then(|| Arc::new(Provider::Scripted(Scripted::new()))),
-            openai,
+            remote,
         })
     }
 
     /// The offered names. A provider that takes any model is listed as `name/*`.
     pub fn models(&self) -> Vec<String> {
         let mut names: Vec<String> = self.scripted.iter().map(|_| SCRIPTED.to_owned()).collect();
-        for provider in self.openai.iter().filter_map(|provider| provider.openai()) {
+        for provider in self.remote.iter().filter_map(|provider| provider.remote()) {
             match provider.models() {
                 Models::Any => names.push(format!("{}/*", provider.name())),
                 Models::Only(models) => {
@@ -127,11 +127,11 @@ impl Providers {
         if let (SCRIPTED, Some(provider)) = (model, &self.scripted) {
             return Ok(Arc::clone(provider));
         }
-        let by = |rule: &dyn Fn(&OpenAi) -> bool| {
+        let by = |rule: &dyn Fn(&Remote) -> bool| {
             let found = self
-                .openai
+                .remote
                 .iter()
-                .find(|provider| provider.openai().is_some_and(rule));
+                .find(|provider| provider.remote().is_some_and(rule));
             found.map(Arc::clone)
         };
         by(&|one| one.lists(model))
@@ -149,8 +149,8 @@ impl Providers {
 /// Someone who answers: a closed set.
 #[derive(Debug)]
 pub enum Provider {
-    /// Speaks OpenAI's chat completions over HTTP.
-    OpenAi(Box<OpenAi>),
+    /// A model asked over HTTP, by any of the [kinds](super::Kind) of speech.
+    Remote(Box<Remote>),
     /// The built-in model for demos, tests and load.
     Scripted(Scripted),
 }
@@ -159,7 +159,7 @@ impl Provider {
     /// The provider's name in the configuration; `scripted` for the scripted model.
     pub fn name(&self) -> &str {
         match self {
-            Self::OpenAi(provider) => provider.name(),
+            Self::Remote(provider) => provider.name(),
             Self::Scripted(_) => SCRIPTED,
         }
     }
@@ -167,7 +167,7 @@ impl Provider {
     /// The name of an offered model at the provider itself: `provider/model` loses its first half.
     pub fn model_name<'a>(&self, offered: &'a str) -> &'a str {
         match self {
-            Self::OpenAi(provider) => provider.model_name(offered),
+            Self::Remote(provider) => provider.model_name(offered),
             Self::Scripted(_) => offered,
         }
     }
@@ -175,7 +175,7 @@ impl Provider {
     /// What mode `auto` means here, before the schema's root is looked at (`schema::dialect::fitting`).
     pub fn native_dialect(&self) -> Dialect {
         match self {
-            Self::OpenAi(provider) => provider.dialect(),
+            Self::Remote(provider) => provider.dialect(),
             Self::Scripted(_) => Dialect::JsonSchema,
         }
     }
@@ -186,14 +186,14 @@ impl Provider {
     /// The request was not answered with a stream: connection, status, time, content type.
     pub async fn open(&self, request: &Request) -> Result<Stream, LlmError> {
         Ok(Stream(match self {
-            Self::OpenAi(provider) => Source::OpenAi(Box::new(provider.open(request).await?)),
+            Self::Remote(provider) => Source::Remote(Box::new(provider.open(request).await?)),
             Self::Scripted(provider) => Source::Scripted(Box::new(provider.open(request).await?)),
         }))
     }
 
-    fn openai(&self) -> Option<&OpenAi> {
+    fn remote(&self) -> Option<&Remote> {
         match self {
-            Self::OpenAi(provider) => Some(provider),
+            Self::Remote(provider) => Some(provider),
             Self::Scripted(_) => None,
         }
     }
@@ -205,7 +205,7 @@ pub struct Stream(Source);
 
 #[derive(Debug)]
 enum Source {
-    OpenAi(Box<OpenAiStream>),
+    Remote(Box<RemoteStream>),
     Scripted(Box<ScriptedStream>),
 }
 
@@ -219,7 +219,7 @@ impl Stream {
     /// The stream broke; it is over then. An end without the finish frame is [`super::LlmErrorKind::Cut`].
     pub async fn next(&mut self) -> Option<Result<Chunk, LlmError>> {
         match &mut self.0 {
-            Source::OpenAi(stream) => stream.next().await,
+            Source::Remote(stream) => stream.next().await,
             Source::Scripted(stream) => stream.next().await,
         }
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use livedraft::job::{Message, Role, Script};
 use livedraft::llm::{
-    Carrier, Chunk, LlmError, OpenAiOptions, Provider, Providers, ProvidersOptions, Request, Sampling,
+    Carrier, Chunk, LlmError, Provider, Providers, ProvidersOptions, RemoteOptions, Request, Sampling,
     Secret, Stream,
 };
 use serde_json::{Value, json};
@@ -133,17 +133,17 @@ pub(crate) fn answer(status: &str, headers: &str, body: &str) -> Act {
     }
 }
 
-pub(crate) fn options(base: &str) -> OpenAiOptions {
-    OpenAiOptions {
+pub(crate) fn options(base: &str) -> RemoteOptions {
+    RemoteOptions {
         key: Some(Secret::new(KEY)),
-        ..OpenAiOptions::new("test", base)
+        ..RemoteOptions::new("test", base)
     }
 }
 
-pub(crate) fn provider(options: OpenAiOptions) -> Arc<Provider> {
+pub(crate) fn provider(options: RemoteOptions) -> Arc<Provider> {
     let providers = Providers::new(ProvidersOptions {
         scripted: false,
-        openai: vec![options],
+        remote: vec![options],
     });
     providers.unwrap().resolve("test/m").unwrap()
 }

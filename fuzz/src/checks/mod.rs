@@ -9,6 +9,7 @@ pub mod frame;
 pub mod http;
 pub mod lenient;
 pub mod md_json;
+pub mod vendors;
 pub mod wire;
 
 use std::sync::Arc;

@@ -2,34 +2,41 @@
 
 use super::Finding;
 use crate::clock;
-use crate::llm::{OpenAiOptions, Probe, ProvidersOptions, probe};
+use crate::llm::{Probe, ProvidersOptions, RemoteOptions, probe};
 
 /// How far the provider's clock and ours may be apart, ms.
 const SKEW_MAX_MS: u64 = 30_000;
 /// Hosts that answer nobody without a key.
-const ASKS_FOR_A_KEY: &str = "https://api.openai.com/";
+const ASKS_FOR_A_KEY: &[&str] = &[
+    "https://api.openai.com/",
+    "https://api.anthropic.com/",
+    "https://generativelanguage.googleapis.com/",
+];
 
 /// One finding for each provider, and for its clock where that is far off.
 pub(super) async fn providers(options: &ProvidersOptions, online: bool) -> Vec<Finding> {
-    if options.openai.is_empty() {
+    if options.remote.is_empty() {
         return vec![Finding::ok(
             "models",
             "only `scripted`: no provider is configured, nothing leaves this machine",
         )];
     }
     let mut findings = Vec::new();
-    for one in &options.openai {
+    for one in &options.remote {
         findings.extend(provider(one, online).await);
     }
     findings
 }
 
-async fn provider(options: &OpenAiOptions, online: bool) -> Vec<Finding> {
+async fn provider(options: &RemoteOptions, online: bool) -> Vec<Finding> {
     let name = format!("provider {}", options.name);
     let variable = options.name.to_ascii_uppercase().replace('-', "_");
     let give_key = format!("give it by LIVEDRAFT_PROVIDERS__{variable}__KEY or …__KEY_FILE");
     let key = if options.key.is_some() { "a key" } else { "no key" };
-    if options.key.is_none() && options.base_url.starts_with(ASKS_FOR_A_KEY) {
+    let asks = ASKS_FOR_A_KEY
+        .iter()
+        .any(|host| options.base_url().starts_with(host));
+    if options.key.is_none() && asks {
         return vec![Finding::fail(
             &name,
             "no key, and it answers nobody without one",

@@ -1,30 +1,42 @@
 //! The body of a request for a chat completion.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use crate::llm::body::Body;
 use crate::llm::request::Request;
 
-/// The body; `max_tokens` is how this provider calls the limit on output tokens.
-pub(super) fn body(request: &Request, model: &str, max_tokens: &str) -> Value {
-    let messages: Vec<Value> = request.messages.iter().map(|message| json!(message)).collect();
-    let mut body = Map::new();
-    let mut put = |key: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            body.insert(key.to_owned(), value);
-        }
-    };
+/// What a server of this kind wants said differently from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::llm) struct Manner {
+    /// How the limit on output tokens is called.
+    pub(in crate::llm) max_tokens: &'static str,
+    /// How the seed is called.
+    pub(in crate::llm) seed: &'static str,
+    /// Whether usage is only told when it is asked for.
+    pub(in crate::llm) asks_usage: bool,
+    /// Whether it hands the request on, and must be told to choose only those who heed all of it.
+    pub(in crate::llm) hands_on: bool,
+}
+
+/// The body.
+pub(in crate::llm) fn body(request: &Request, model: &str, manner: Manner) -> Value {
     let sampling = &request.sampling;
-    put("model", Some(json!(model)));
-    put("messages", Some(Value::Array(messages)));
-    put("stream", Some(json!(true)));
-    put("stream_options", Some(json!({ "include_usage": true })));
-    put("tools", request.tools.clone());
-    put("tool_choice", request.tool_choice.clone());
-    put("response_format", request.response_format.clone());
-    put("temperature", sampling.temperature.map(|value| json!(value)));
-    put("top_p", sampling.top_p.map(|value| json!(value)));
-    put("seed", sampling.seed.map(|value| json!(value)));
-    put(max_tokens, sampling.max_output_tokens.map(|value| json!(value)));
-    put("stop", (!sampling.stop.is_empty()).then(|| json!(sampling.stop)));
-    Value::Object(body)
+    let mut body = Body::default();
+    body.set("model", model);
+    body.set("messages", json!(request.messages));
+    body.set("stream", true);
+    let usage = json!({ "include_usage": true });
+    body.put("stream_options", manner.asks_usage.then_some(usage));
+    body.put("tools", request.tools.clone());
+    body.put("tool_choice", request.tool_choice.clone());
+    body.put("response_format", request.response_format.clone());
+    let is_bound = request.tools.is_some() || request.response_format.is_some();
+    let heeding = json!({ "require_parameters": true });
+    body.put("provider", (manner.hands_on && is_bound).then_some(heeding));
+    body.put("temperature", sampling.temperature);
+    body.put("top_p", sampling.top_p);
+    body.put(manner.seed, sampling.seed);
+    body.put(manner.max_tokens, sampling.max_output_tokens);
+    body.put("stop", (!sampling.stop.is_empty()).then(|| json!(sampling.stop)));
+    body.done()
 }

@@ -13,11 +13,9 @@ pub(super) struct Frame<'a> {
     #[serde(default)]
     pub(super) usage: Option<UsageFrame>,
     #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
+    pub(super) error: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    object: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    message: Option<&'a RawValue>,
+    pub(super) object: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -89,56 +87,4 @@ pub(super) struct PromptDetails {
 #[serde(default)]
 pub(super) struct CompletionDetails {
     pub(super) reasoning_tokens: Option<u64>,
-}
-
-/// What an error object says.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Complaint {
-    pub(super) message: String,
-    pub(super) code: Option<String>,
-}
-
-impl<'a> Frame<'a> {
-    pub(super) fn read(text: &'a str) -> serde_json::Result<Self> {
-        serde_json::from_str(text)
-    }
-
-    /// The error it carries: `{"error": …}`, or an object that calls itself one (older vLLM).
-    pub(super) fn complaint(&self) -> Option<Complaint> {
-        if let Some(error) = self.error {
-            return Some(complaint_of(error.get()));
-        }
-        let is_error = self.object.is_some_and(|object| object.get() == r#""error""#);
-        is_error.then(|| Complaint {
-            message: self.message.map(|raw| plain(raw.get())).unwrap_or_default(),
-            code: None,
-        })
-    }
-}
-
-fn complaint_of(raw: &str) -> Complaint {
-    #[derive(Deserialize)]
-    struct Inner<'a> {
-        #[serde(borrow, default)]
-        message: Option<&'a RawValue>,
-        #[serde(borrow, default)]
-        code: Option<&'a RawValue>,
-        #[serde(borrow, default, rename = "type")]
-        kind: Option<&'a RawValue>,
-    }
-    match serde_json::from_str::<Inner<'_>>(raw) {
-        Ok(inner) => Complaint {
-            message: inner.message.map(|raw| plain(raw.get())).unwrap_or_default(),
-            code: inner.code.or(inner.kind).map(|raw| plain(raw.get())),
-        },
-        Err(_) => Complaint {
-            message: plain(raw),
-            code: None,
-        },
-    }
-}
-
-/// A string without its quotes; everything else as it is written.
-fn plain(raw: &str) -> String {
-    serde_json::from_str(raw).unwrap_or_else(|_| raw.to_owned())
 }

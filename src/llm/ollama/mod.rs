@@ -1,0 +1,8 @@
+//! Ollama's own chat.
+
+mod body;
+mod decode;
+mod frame;
+
+pub(super) use self::body::body;
+pub(super) use self::decode::Decoder;

@@ -1,0 +1,155 @@
+//! How a provider says no: statuses, `Retry-After`, messages that are safe to show.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+use crate::clock;
+use crate::llm::chunk::{LlmError, LlmErrorKind};
+use crate::llm::complaint::{Complaint, bounded, wait};
+
+/// Characters of a provider's message that are kept: it is told to clients, on one line.
+const MESSAGE_CHARS_MAX: usize = 400;
+/// The error behind a status other than 200.
+pub(super) fn from_status(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> LlmError {
+    let complaint = Complaint::in_body(&String::from_utf8_lossy(body)).unwrap_or_default();
+    let said = complaint.message.trim();
+    let message = match (said, status.is_redirection()) {
+        ("", true) => format!("HTTP {}: redirects are not followed", status.as_u16()),
+        ("", false) => format!("HTTP {}", status.as_u16()),
+        (said, _) => format!("HTTP {}: {said}", status.as_u16()),
+    };
+    LlmError {
+        retry_after: retry_after(headers, clock::now_ms()).or(complaint.retry_after),
+        status: Some(status.as_u16()),
+        ..LlmError::new(kind(status, &complaint), message)
+    }
+}
+
+fn kind(status: StatusCode, complaint: &Complaint) -> LlmErrorKind {
+    match status.as_u16() {
+        402 => LlmErrorKind::Quota,
+        429 if complaint.is_quota() => LlmErrorKind::Quota,
+        401 | 403 => LlmErrorKind::Unauthorized,
+        400 if complaint.bad_key => LlmErrorKind::Unauthorized,
+        404 => LlmErrorKind::UnknownModel,
+        429 => LlmErrorKind::RateLimited,
+        503 | 529 => LlmErrorKind::Overloaded,
+        408 | 500.. => LlmErrorKind::Server,
+        _ if complaint.code.as_deref() == Some("model_not_found") => LlmErrorKind::UnknownModel,
+        _ => LlmErrorKind::BadRequest,
+    }
+}
+
+/// One line of at most 400 characters.
+pub(super) fn shortened(message: &str) -> String {
+    let mut clean: String = message
+        .chars()
+        .take(MESSAGE_CHARS_MAX)
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
+    if message.chars().nth(MESSAGE_CHARS_MAX).is_some() {
+        clean.push('…');
+    }
+    clean
+}
+
+/// `retry-after-ms`, or `Retry-After` in seconds or as a date (RFC 9110 §10.2.3). `now_ms` is since 1970.
+fn retry_after(headers: &HeaderMap, now_ms: u64) -> Option<Duration> {
+    let text = |value: &reqwest::header::HeaderValue| value.to_str().ok().map(|text| text.trim().to_owned());
+    if let Some(asked) = headers
+        .get("retry-after-ms")
+        .and_then(text)
+        .and_then(|text| wait(&text, 0.001))
+    {
+        return Some(asked);
+    }
+    let text = headers.get(RETRY_AFTER).and_then(text)?;
+    let by_date = || {
+        Some(bounded(Duration::from_millis(
+            date_ms(&text)?.saturating_sub(now_ms),
+        )))
+    };
+    wait(&text, 1.0).or_else(by_date)
+}
+
+/// Milliseconds since 1970 of an IMF-fixdate, such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
+fn date_ms(text: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let (_, text) = text.split_once(", ")?;
+    let mut parts = text.strip_suffix(" GMT")?.split([' ', ':']);
+    let mut number = |limit: u64| parts.next()?.parse::<u64>().ok().filter(|number| *number < limit);
+    let day = number(32)?;
+    let month = {
+        let name = text.split(' ').nth(1)?;
+        1 + MONTHS.iter().position(|month| *month == name)? as u64
+    };
+    // The month's own place among the parts.
+    let _ = number(0);
+    let (year, hours, minutes, seconds) = (number(10_000)?, number(24)?, number(60)?, number(61)?);
+    let days = days_since_1970(year, month, day)?;
+    Some((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1_000)
+}
+
+/// Days of the Gregorian calendar, counted from March so that the leap day comes last in its year.
+fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year.checked_sub(1)?, month + 9)
+    };
+    let of_years = year * 365 + year / 4 - year / 100 + year / 400;
+    let of_months = (month * 153 + 2) / 5;
+    (of_years + of_months + day).checked_sub(719_469)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_of_rfc_9110() {
+        assert_eq!(date_ms("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
+        assert_eq!(date_ms("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777_000));
+        assert_eq!(date_ms("Tue, 29 Feb 2000 23:59:59 GMT"), Some(951_868_799_000));
+        assert_eq!(date_ms("Sat, 21 Nov 2026 04:00:00 GMT"), Some(1_795_233_600_000));
+        for bad in [
+            "",
+            "soon",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 06 Foo 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 GMT",
+        ] {
+            assert_eq!(date_ms(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn advice_in_every_form() {
+        let advice = |name: &'static str, value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, reqwest::header::HeaderValue::from_static(value));
+            retry_after(&headers, 784_111_770_000)
+        };
+        assert_eq!(advice("retry-after", "7"), Some(Duration::from_secs(7)));
+        assert_eq!(advice("retry-after", "0.5"), Some(Duration::from_millis(500)));
+        assert_eq!(advice("retry-after-ms", "250"), Some(Duration::from_millis(250)));
+        assert_eq!(
+            advice("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(Duration::from_secs(7))
+        );
+        assert_eq!(
+            advice("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT"),
+            Some(Duration::ZERO)
+        );
+        assert_eq!(
+            advice("retry-after", "99999999999999"),
+            Some(Duration::from_secs(86_400))
+        );
+        assert_eq!(advice("retry-after", "-3"), None);
+        assert_eq!(advice("retry-after", "NaN"), None);
+    }
+}

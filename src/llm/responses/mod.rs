@@ -1,0 +1,8 @@
+//! OpenAI's Responses, in the foreground.
+
+mod body;
+mod decode;
+mod frame;
+
+pub(super) use self::body::body;
+pub(super) use self::decode::Decoder;
