@@ -34,6 +34,7 @@ mod operations;
 mod partial_allocations;
 mod partial_calls;
 mod partial_golden;
+mod partial_graft;
 mod partial_instructor;
 mod partial_properties;
 mod pipeline;

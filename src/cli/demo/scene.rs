@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::job::{JobLimits, JobSpec, LenientChoice, ModeChoice, Sampling, Script};
+use crate::job::{JobLimits, JobSpec, LenientChoice, ModeChoice, ReaskChoice, Sampling, Script};
 use crate::wire::{Deliver, Unseen};
 
 /// One job and how its viewers look at it.
@@ -177,6 +177,7 @@ impl Scene {
             mode: self.mode,
             wrap: None,
             lenient: LenientChoice::default(),
+            reask: ReaskChoice::default(),
             max_reasks: 2,
             flush_ms: 33,
             sampling: Sampling::default(),
