@@ -47,6 +47,8 @@ mod server_socket;
 mod serving;
 mod session;
 mod simulation;
+mod splice;
+mod splice_socket;
 mod wire_docs;
 mod wire_refusals;
 mod wire_roundtrip;
