@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use livedraft::backend::embedded::{Embedded, EngineOptions};
 use livedraft::backend::*;
-use livedraft::client::{Client, Patience};
+use livedraft::client::{Client, Following, Patience};
 use livedraft::clock;
 use livedraft::event::*;
 use livedraft::job::*;
@@ -334,10 +334,11 @@ struct Served {
 }
 
 impl Served {
-    fn start(folder: &Path) -> Self {
+    fn start(folder: &Path, settings: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_livedraft"))
             .args(["serve", "--bind", "127.0.0.1:0", "--log", "off", "--data"])
             .arg(folder)
+            .args(settings.iter().flat_map(|setting| ["--set", *setting]))
             .env_clear()
             .stderr(Stdio::piped())
             .spawn()
@@ -367,15 +368,31 @@ fn create(tokens_per_second: u32) -> JobCreate {
     serde_json::from_value(request).unwrap()
 }
 
+/// Settings by turns: what they are when nothing is said, and those that let most happen while something is written.
+const SETTINGS: [&[&str]; 2] = [&[], &["store.sync_full=true", "engine.checkpoint_bytes=1"]];
+
+/// Reads until the job ends or the server is gone; gives what was told of the end.
+async fn told_of(mut job: Following) -> Option<(String, Position)> {
+    while let Ok(Some(_)) = job.next().await {}
+    let follower = job.follower();
+    let is_durable = follower.end().is_some_and(|end| end.durable);
+    let end = follower.position().filter(|_| is_durable);
+    Some((follower.job_id()?.to_owned(), end?))
+}
+
 /// Kills at random moments: `DURABLE_KILLS` of them, by default a few.
 #[tokio::test]
 async fn no_accepted_job_is_lost_to_a_kill() {
     let kills: u64 = std::env::var("DURABLE_KILLS").map_or(6, |kills| kills.parse().unwrap());
     let folder = Folder::new("kills");
-    let mut accepted = Vec::new();
+    let (mut accepted, mut ends) = (Vec::new(), Vec::new());
     for round in 0..kills {
-        let served = Served::start(&folder.0);
-        let client = Client::new(served.url.clone());
+        let served = Served::start(&folder.0, SETTINGS[round as usize % SETTINGS.len()]);
+        // Who was cut off stays so: the server is gone.
+        let client = Client::new(served.url.clone()).patience(Patience {
+            tries_max: 0,
+            ..Patience::default()
+        });
         let until = clock::now() + Duration::from_millis(clock::nonce() % 400);
         let mut following = Vec::new();
         while clock::now() < until {
@@ -388,11 +405,14 @@ async fn no_accepted_job_is_lost_to_a_kill() {
                 job.next().await.unwrap().unwrap();
             }
             accepted.push(job.follower().job_id().unwrap().to_owned());
-            following.push(job);
+            following.push(tokio::spawn(told_of(job)));
         }
         served.kill();
+        for one in following {
+            ends.extend(one.await.unwrap());
+        }
     }
-    let served = Served::start(&folder.0);
+    let served = Served::start(&folder.0, &[]);
     let client = Client::new(served.url.clone()).patience(Patience::default());
     assert!(!accepted.is_empty());
     for job in &accepted {
@@ -403,11 +423,20 @@ async fn no_accepted_job_is_lost_to_a_kill() {
         assert_eq!(end.outcome, Outcome::Completed, "{job}: {:?}", end.error);
         assert!(end.durable);
         assert_eq!(follower.tally().duplicated, 0);
+        let told = ends.iter().find(|(told, _)| told == job).map(|(_, at)| *at);
+        assert!(
+            told.is_none() || told == follower.position(),
+            "{job}: its end was told at {told:?}"
+        );
     }
     served.kill();
     let store = Store::open(&folder.options()).await.unwrap();
     let stored = store.jobs().await.unwrap();
     assert_eq!(stored.len(), accepted.len());
     assert!(stored.iter().all(|job| job.run.state == "completed"));
-    println!("{kills} kills, {} jobs accepted, none lost", accepted.len());
+    println!(
+        "{kills} kills, {} jobs accepted, none lost; {} ends told before a kill, each there behind it",
+        accepted.len(),
+        ends.len()
+    );
 }

@@ -38,6 +38,9 @@ pub enum BackendError {
     /// The engine cannot be reached now.
     #[error("the engine cannot be reached: {0}")]
     Unavailable(String),
+    /// The engine cannot keep it, and has not: what was asked for has not happened.
+    #[error("nothing can be kept now: {0}")]
+    NoRoom(String),
     /// The engine holds something this version cannot read.
     #[error("the engine holds something unreadable: {0}")]
     Corrupt(String),

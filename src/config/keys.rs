@@ -225,6 +225,10 @@ keys! {
 
     "engine.queued_max", "jobs", number(1, 10_000_000), [engine.queued_max],
         "Jobs that may wait, in line or for their time.";
+    "engine.asked_bytes_max", "bytes", number(MIB, 1_024 * GIB), [engine.asked_bytes_max],
+        "About how much the requests of jobs that have not ended may take.";
+    "engine.wait_max_ms", "ms", number(1_000, 8_760 * HOUR), [engine.wait_max_ms],
+        "How long a job that was put back may still wait at the start; more is so by a clock that was set back.";
     "engine.deliveries_max", "deliveries", number(1, 1_000), [engine.deliveries_max],
         "Deliveries of a job that may fail before it ends.";
     "engine.restarts_max", "ends", number(1, 1_000), [engine.restarts_max],

@@ -271,6 +271,16 @@ impl JobSpec {
         messages + self.input.as_ref().map_or(0, String::len)
     }
 
+    /// About how many bytes it takes while it is kept.
+    pub fn bytes(&self) -> usize {
+        let metadata: usize = self
+            .metadata
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
+        self.prompt_bytes() + content_bytes(&self.schema) + metadata
+    }
+
     /// Checks every field against the server's bounds; the first fault is told.
     pub fn check(&self, limits: &SpecLimits) -> Result<(), SpecError> {
         self.check_prompt(limits)?;

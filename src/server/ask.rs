@@ -59,7 +59,7 @@ pub(super) fn unavailable(node: &Node, message: String) -> Refusal {
 
 pub(super) fn backend(node: &Node, error: &BackendError) -> Refusal {
     match error {
-        BackendError::Unavailable(_) => unavailable(node, error.to_string()),
+        BackendError::Unavailable(_) | BackendError::NoRoom(_) => unavailable(node, error.to_string()),
         BackendError::Corrupt(_) => {
             tracing::error!(%error, "the engine's answer cannot be read");
             refusal(Code::Internal, "the job cannot be read")

@@ -40,12 +40,17 @@ pub enum StoreError {
     /// The disk is full.
     #[error("the disk of the data folder is full")]
     Full,
+    /// Another program holds the database.
+    #[error("another program holds the database of the data folder")]
+    Busy,
     /// A statement failed in another way.
     #[error("the database cannot be used now: {0}")]
     Failed(String),
 }
 
 /// SQLite's own numbers (<https://www.sqlite.org/rescode.html>), without the extended part.
+const SQLITE_BUSY: u32 = 5;
+const SQLITE_LOCKED: u32 = 6;
 const SQLITE_CORRUPT: u32 = 11;
 const SQLITE_FULL: u32 = 13;
 const SQLITE_NOTADB: u32 = 26;
@@ -57,6 +62,7 @@ impl StoreError {
                 file: place.to_owned(),
                 what: error.to_string(),
             },
+            Some(SQLITE_FULL) => Self::Full,
             _ => Self::Unusable {
                 place: place.display().to_string(),
                 what: error.to_string(),
@@ -69,6 +75,7 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match number(&error) {
             Some(SQLITE_FULL) => Self::Full,
+            Some(SQLITE_BUSY | SQLITE_LOCKED) => Self::Busy,
             _ => Self::Failed(error.to_string()),
         }
     }

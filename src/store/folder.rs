@@ -54,16 +54,12 @@ impl Folder {
             },
             fs::TryLockError::Error(error) => unusable(error),
         })?;
-        let folder = Self {
+        Ok(Self {
             path: path.to_owned(),
             reserve_bytes,
             reserve: Mutex::new(Reserve::Missing(clock::now())),
             _lock: lock,
-        };
-        if !folder.has_reserve() {
-            tracing::warn!("there is no room for the reserve of the data folder: no jobs are taken");
-        }
-        Ok(folder)
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -75,11 +71,16 @@ impl Folder {
         fs::remove_file(self.path.join(RESERVE)).is_ok()
     }
 
+    /// Whether it is there, without a look at the disk.
+    pub(super) fn holds_reserve(&self) -> bool {
+        let reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
+        self.reserve_bytes == 0 || matches!(*reserve, Reserve::Held)
+    }
+
     /// Takes it again where it is missing and there is room.
     pub(super) fn has_reserve(&self) -> bool {
         let mut reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
         match *reserve {
-            _ if self.reserve_bytes == 0 => true,
             Reserve::Held => true,
             Reserve::Missing(again) if clock::now() < again => false,
             Reserve::Missing(_) => {

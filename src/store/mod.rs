@@ -15,6 +15,7 @@ mod migrate;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -81,7 +82,7 @@ pub struct Store {
     /// One connection: writes come one behind the other.
     writer: SqlitePool,
     readers: SqlitePool,
-    folder: Option<Folder>,
+    folder: Option<Arc<Folder>>,
     /// The database's file, for words.
     place: PathBuf,
 }
@@ -96,7 +97,25 @@ impl Store {
             true => None,
             false => Some(Folder::take(Path::new(&options.folder), options.reserve_bytes)?),
         };
-        let file = folder.as_ref().map(|folder| folder.path().join(FILE));
+        let store = match (Self::open_in(options, folder.as_ref()).await, &folder) {
+            // The reserve of the process before may be all the room that there is.
+            (Err(StoreError::Full), Some(taken)) if taken.free_reserve() => {
+                Self::open_in(options, folder.as_ref()).await?
+            }
+            (opened, _) => opened?,
+        };
+        let store = Self {
+            folder: folder.map(Arc::new),
+            ..store
+        };
+        if !store.has_reserve().await {
+            tracing::warn!("there is no room for the reserve of the data folder: no jobs are taken");
+        }
+        Ok(store)
+    }
+
+    async fn open_in(options: &StoreOptions, folder: Option<&Folder>) -> Result<Self, StoreError> {
+        let file = folder.map(|folder| folder.path().join(FILE));
         let place = file.as_deref().unwrap_or_else(|| Path::new(":memory:"));
         let connect = connect_options(options, file.as_deref())?;
         let writer = pool(1)
@@ -113,12 +132,11 @@ impl Store {
                 .map_err(|error| StoreError::open(place, &error))?,
             None => writer.clone(),
         };
-        let place = place.to_owned();
         Ok(Self {
             writer,
             readers,
-            folder,
-            place,
+            folder: None,
+            place: place.to_owned(),
         })
     }
 
@@ -132,13 +150,20 @@ impl Store {
 
     /// Gives up the reserve, so that a full disk has room for the ends of jobs; false if there is none any more.
     pub fn free_reserve(&self) -> bool {
-        self.folder.as_ref().is_some_and(Folder::free_reserve)
+        self.folder.as_ref().is_some_and(|folder| folder.free_reserve())
     }
 
     /// Whether the reserve is there, or was taken again just now; while it is not, what room there is belongs to the
     /// ends of jobs.
-    pub fn has_reserve(&self) -> bool {
-        self.folder.as_ref().is_none_or(Folder::has_reserve)
+    pub async fn has_reserve(&self) -> bool {
+        let Some(folder) = self.folder.as_ref().filter(|folder| !folder.holds_reserve()) else {
+            return true;
+        };
+        let folder = Arc::clone(folder);
+        // A file of megabytes is written for it.
+        tokio::task::spawn_blocking(move || folder.has_reserve())
+            .await
+            .unwrap_or(false)
     }
 
     /// Begins a transaction on the writer's connection; [`end`](Self::end) must follow.

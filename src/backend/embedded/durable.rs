@@ -36,7 +36,7 @@ impl Waiters {
     }
 
     /// Answers those who wait for a round up to this one.
-    fn answer(&mut self, job: JobId, round: u64, answer: &Result<(), BackendError>) {
+    pub(super) fn answer(&mut self, job: JobId, round: u64, answer: &Result<(), BackendError>) {
         let Some(waiting) = self.0.remove(&job) else {
             return;
         };
@@ -85,7 +85,6 @@ pub(super) async fn write(shared: Weak<Shared>, writing: Arc<Writing>, mut outbo
         if !unsaved.is_empty() || !forgotten.is_empty() {
             store(&engine, &writing, unsaved, forgotten, &mut outbox_next).await;
         }
-        engine.lock().state.end_round();
         if closing {
             return;
         }
@@ -100,7 +99,7 @@ async fn store(
     outbox_next: &mut i64,
 ) {
     // What room there is without the reserve is for ends alone.
-    let error = if writing.store.has_reserve() {
+    let error = if writing.store.has_reserve().await {
         match try_to_write(&writing.store, &unsaved, &forgotten, outbox_next).await {
             Ok(()) => return settle(engine, &unsaved),
             Err(error) => error,
@@ -113,7 +112,8 @@ async fn store(
     let (arriving, rest): (Vec<_>, Vec<_>) = unsaved.into_iter().partition(Unsaved::arrives);
     refuse(engine, &arriving, &error);
     let (ending, running): (Vec<_>, Vec<_>) = rest.into_iter().partition(Unsaved::ends);
-    if write_ends(&writing.store, &ending, outbox_next).await {
+    // Who waited for another program once, as long as that may take, does not wait again for the same.
+    if error != StoreError::Busy && write_ends(&writing.store, &ending, outbox_next).await {
         settle(engine, &ending);
     } else {
         give_up(engine, &ending);
@@ -180,14 +180,13 @@ fn batch(unsaved: &[Unsaved], forgotten: &[JobId], outbox_next: &mut i64) -> Res
 
 fn settle(engine: &Shared, unsaved: &[Unsaved]) {
     let mut inner = engine.lock();
-    let round = inner.state.round();
     let mut written = Vec::new();
     for job in unsaved {
         inner.state.saved(job, &mut written);
     }
     inner.publish_all(&written);
     for job in unsaved {
-        inner.waiters.answer(job.id, round, &Ok(()));
+        inner.tell(job.id, &Ok(()));
     }
     drop(inner);
     witness_all(&written);
@@ -195,20 +194,19 @@ fn settle(engine: &Shared, unsaved: &[Unsaved]) {
 }
 
 fn refuse(engine: &Shared, arriving: &[Unsaved], error: &StoreError) {
-    let refused = Err(BackendError::Unavailable(error.to_string()));
+    let refused = Err(BackendError::NoRoom(error.to_string()));
     let mut inner = engine.lock();
-    // Whoever waits for a job that is not kept waits in vain, whatever for.
-    let round = u64::MAX;
     for job in arriving {
         inner.state.withdraw(job.id);
-        inner.waiters.answer(job.id, round, &refused);
+        inner.state.told(job.id);
+        // Whoever waits for a job that is not kept waits in vain, whatever for.
+        inner.waiters.answer(job.id, u64::MAX, &refused);
     }
 }
 
 /// Ends that cannot be stored are told all the same.
 fn give_up(engine: &Shared, ending: &[Unsaved]) {
     let mut inner = engine.lock();
-    let round = inner.state.round();
     let mut written = Vec::new();
     for job in ending {
         inner.state.tell_unstored_end(job.id, &mut written);
@@ -216,7 +214,7 @@ fn give_up(engine: &Shared, ending: &[Unsaved]) {
     }
     inner.publish_all(&written);
     for job in ending {
-        inner.waiters.answer(job.id, round, &Ok(()));
+        inner.tell(job.id, &Ok(()));
     }
     drop(inner);
     witness_all(&written);
@@ -224,10 +222,9 @@ fn give_up(engine: &Shared, ending: &[Unsaved]) {
 
 fn put_off(engine: &Shared, running: &[Unsaved], forgotten: Vec<JobId>) {
     let mut inner = engine.lock();
-    let round = inner.state.round();
     for job in running {
         inner.state.put_off(job);
-        inner.waiters.answer(job.id, round, &Ok(()));
+        inner.tell(job.id, &Ok(()));
     }
     inner.state.put_off_forgotten(forgotten);
 }

@@ -229,6 +229,12 @@ impl Inner {
         answer
     }
 
+    /// Tells those who wait for a job what became of it in the round that is being written.
+    fn tell(&mut self, job: JobId, answer: &Result<(), BackendError>) {
+        let round = self.state.told(job);
+        self.waiters.answer(job, round, answer);
+    }
+
     fn publish_all(&mut self, written: &Written) {
         for (job, entry) in written {
             self.publish(*job, entry);

@@ -9,6 +9,10 @@ pub struct EngineOptions {
     pub lease: LeaseTimes,
     /// Jobs that may wait, in line or for their time.
     pub queued_max: usize,
+    /// About how many bytes the requests of jobs that have not ended may take.
+    pub asked_bytes_max: usize,
+    /// How long a job that was put back may still wait at the start, ms: more is so by a clock that was set back.
+    pub wait_max_ms: u64,
     /// How often in a row the process may end while a job runs, without progress, before the job ends.
     pub restarts_max: u32,
     /// Deliveries of a job that may fail before it ends.
@@ -31,6 +35,8 @@ impl Default for EngineOptions {
         Self {
             lease: LeaseTimes::default(),
             queued_max: 10_000,
+            asked_bytes_max: 512 * 1024 * 1024,
+            wait_max_ms: 60 * 60 * 1_000,
             restarts_max: 10,
             deliveries_max: 5,
             retention_ms: 60 * 60 * 1_000,

@@ -19,14 +19,14 @@ impl State {
     ) -> Self {
         let mut state = Self::new(options);
         state.keep_touched();
-        let mut interrupted = Vec::new();
+        let (mut interrupted, mut recovering) = (Vec::new(), Vec::new());
         let mut ended = Vec::new();
-        for (id, row) in jobs {
+        for (id, mut row) in jobs {
             match row.state {
                 JobState::Running => interrupted.push(id),
-                JobState::Recovering => state.ready.push_front(id),
+                JobState::Recovering => recovering.push(id),
                 JobState::Queued => state.ready.push_back(id),
-                JobState::Waiting => state.wait_again(row.until_ms, id),
+                JobState::Waiting => state.wait_again(now, id, &mut row),
                 JobState::Completed | JobState::Failed | JobState::Cancelled | JobState::Incomplete => {
                     ended.push((row.ended_ms.unwrap_or(row.submitted_ms), id, row.bytes()));
                 }
@@ -37,13 +37,20 @@ impl State {
         for (at_ms, id, bytes) in ended {
             state.rest(at_ms, id, bytes);
         }
+        for id in recovering.into_iter().rev() {
+            state.ready.push_front(id);
+        }
         for id in interrupted.into_iter().rev() {
             state.interrupted(now, id, epoch());
         }
         state
     }
 
-    fn take_up(&mut self, id: JobId, row: JobRow) {
+    fn take_up(&mut self, id: JobId, mut row: JobRow) {
+        if row.ended_ms.is_none() {
+            row.asked_bytes = row.spec.as_ref().map_or(0, |spec| spec.bytes());
+            self.asked_bytes += row.asked_bytes;
+        }
         if let Some(name) = &row.key {
             let key = KeyRow {
                 job: id,

@@ -18,6 +18,8 @@ pub(super) struct JobRow {
     /// The idempotency key that names it: known for as long as the job is; and the hash of the request it named.
     pub(super) key: Option<KeyName>,
     pub(super) request: [u8; 32],
+    /// About how many bytes its request takes, until it has ended.
+    pub(super) asked_bytes: usize,
     pub(super) state: JobState,
     /// The token of the running delivery, or of the last one.
     pub(super) token: Option<LeaseToken>,
@@ -54,6 +56,7 @@ impl JobRow {
             spec: Some(spec),
             key,
             request: [0; 32],
+            asked_bytes: 0,
             state: JobState::Queued,
             token: None,
             until_ms: 0,

@@ -163,6 +163,7 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
             },
             key: fixed.key.map(|(key, _)| (tenant, key.into())),
             request,
+            asked_bytes: 0,
             state,
             token: None,
             until_ms: count(run.until_ms),

@@ -147,15 +147,16 @@ impl State {
     }
 
     /// The round that is being written, or was last.
-    pub(super) fn round(&self) -> u64 {
+    fn round(&self) -> u64 {
         self.touched.as_ref().map_or(0, |touched| touched.round)
     }
 
-    /// The round is over.
-    pub(super) fn end_round(&mut self) {
+    /// What became of a job in this round is told to those who wait for it: nobody waits for the round any more.
+    pub(super) fn told(&mut self, id: JobId) -> u64 {
         if let Some(touched) = &mut self.touched {
-            touched.taken.clear();
+            touched.taken.remove(&id);
         }
+        self.round()
     }
 
     /// What is to be stored: what is urgent, or all.
@@ -221,13 +222,17 @@ impl State {
         if unsaved.arrives() {
             self.let_in(unsaved.id, written);
         }
-        self.tell_end(unsaved.id, written);
+        // An end that came while this was being written is not in it.
+        if unsaved.row.ended_ms.is_some() {
+            self.tell_end(unsaved.id, written);
+        }
     }
 
     /// A job was not stored: it is as if it had not been submitted.
     pub(super) fn withdraw(&mut self, id: JobId) {
         let Some(row) = self.jobs.remove(&id) else { return };
         self.arriving -= 1;
+        self.asked_bytes -= row.asked_bytes;
         if let Some(key) = row.key {
             self.keys.remove(&key);
         }
@@ -272,5 +277,118 @@ impl State {
     fn tell_end(&mut self, id: JobId, written: &mut Written) {
         let end = self.jobs.get_mut(&id).and_then(|row| row.log.release());
         written.extend(end.map(|entry| (id, entry)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::backend::embedded::EngineOptions;
+    use crate::backend::{Submission, Write};
+    use crate::event::{End, Epoch, Event, Timings};
+    use crate::job::{LeaseToken, Outcome, Usage};
+
+    fn end(position: Position) -> Write {
+        let end = End {
+            outcome: Outcome::Completed,
+            error: None,
+            sha256: None,
+            best: None,
+            usage: Usage::default(),
+            attempts: Vec::new(),
+            timings: Timings::default(),
+            durable: true,
+        };
+        Write {
+            position,
+            opens: false,
+            event: Event::End(Box::new(end)),
+        }
+    }
+
+    /// A running job of a state that is stored, and its token.
+    fn running(state: &mut State) -> Result<(JobId, LeaseToken), Box<dyn std::error::Error>> {
+        let id = JobId::new(crate::clock::job_uuid());
+        let spec = serde_json::from_str(r#"{"model":"scripted","input":"x","schema":{}}"#)?;
+        let submission = Submission {
+            id,
+            epoch: Epoch::new(1),
+            tenant: "one".into(),
+            spec: Arc::new(spec),
+            shape: Arc::default(),
+            idempotency: None,
+        };
+        let mut written = Vec::new();
+        state.submit(0, submission, &mut written);
+        for unsaved in state.unsaved(true).0 {
+            state.saved(&unsaved, &mut written);
+        }
+        let claim = state.claim(0, 7, Epoch::new(2), &mut written).ok_or("ready")?;
+        Ok((id, claim.lease.token))
+    }
+
+    #[test]
+    fn an_end_that_comes_while_an_older_state_is_written_waits_for_its_own_turn()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let mut state = State::new(EngineOptions::default());
+        state.keep_touched();
+        let (id, token) = running(&mut state)?;
+        let (older, _) = state.unsaved(true);
+        let last = state.log(id).ok_or("a log")?.last();
+        let next = Position {
+            seq: last.seq + 1,
+            ..last
+        };
+        let mut written = Vec::new();
+        state.finish(0, id, token, end(next), &mut written);
+        for unsaved in &older {
+            state.saved(unsaved, &mut written);
+        }
+        assert!(written.is_empty(), "{written:?}");
+        let (newer, _) = state.unsaved(false);
+        for unsaved in &newer {
+            state.saved(unsaved, &mut written);
+        }
+        assert!(matches!(&written[..], [(job, entry)] if *job == id && matches!(entry.event, Event::End(_))));
+        Ok(())
+    }
+
+    #[test]
+    fn nobody_waits_for_a_round_whose_outcome_was_told() -> Result<(), Box<dyn std::error::Error>> {
+        let mut state = State::new(EngineOptions::default());
+        state.keep_touched();
+        let (id, token) = running(&mut state)?;
+        let last = state.log(id).ok_or("a log")?.last();
+        let next = Position {
+            seq: last.seq + 1,
+            ..last
+        };
+        state.finish(0, id, token, end(next), &mut Vec::new());
+        let waited = state.round_of(id).ok_or("it is urgent")?;
+        state.unsaved(false);
+        assert_eq!(state.round_of(id), Some(waited));
+        assert_eq!(state.told(id), waited);
+        assert_eq!(state.round_of(id), None);
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_asked_for_counts_until_the_job_has_ended() -> Result<(), Box<dyn std::error::Error>> {
+        let mut state = State::new(EngineOptions::default());
+        state.keep_touched();
+        let (id, token) = running(&mut state)?;
+        state.options.asked_bytes_max = state.asked_bytes;
+        assert!(running(&mut state).is_err(), "there is no room for a second");
+        let last = state.log(id).ok_or("a log")?.last();
+        let next = Position {
+            seq: last.seq + 1,
+            ..last
+        };
+        state.finish(0, id, token, end(next), &mut Vec::new());
+        assert_eq!(state.asked_bytes, 0);
+        assert!(running(&mut state).is_ok());
+        Ok(())
     }
 }

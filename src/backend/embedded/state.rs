@@ -29,6 +29,8 @@ pub struct State {
     pub(super) keys: HashMap<KeyName, KeyRow>,
     /// Jobs that are not stored yet, and so not in line.
     pub(super) arriving: usize,
+    /// About how many bytes the requests of jobs take that have not ended.
+    pub(super) asked_bytes: usize,
     /// What a store lacks; `None` where there is none.
     pub(super) touched: Option<Touched>,
 }
@@ -65,6 +67,7 @@ impl State {
             ended_bytes: 0,
             keys: HashMap::new(),
             arriving: 0,
+            asked_bytes: 0,
             touched: None,
         }
     }
@@ -74,7 +77,9 @@ impl State {
             return known;
         }
         // Those that were put back count too: a provider that is busy for long would otherwise let in any number.
-        if self.ready.len() + self.waiting.len() + self.arriving >= self.options.queued_max {
+        let many = self.ready.len() + self.waiting.len() + self.arriving >= self.options.queued_max;
+        let asked_bytes = submission.spec.bytes();
+        if many || self.asked_bytes + asked_bytes > self.options.asked_bytes_max {
             return Submitted::Full {
                 retry_after_ms: 1_000,
             };
@@ -96,8 +101,10 @@ impl State {
         let (log, entry) = JobLog::begin(epoch, status(JobState::Queued, None, None));
         let position = log.last();
         let facts = Arc::new(JobFacts { id, tenant, shape });
+        self.asked_bytes += asked_bytes;
         let row = JobRow {
             request,
+            asked_bytes,
             ..JobRow::new(facts, spec, key, now, log)
         };
         self.jobs.insert(id, row);
@@ -313,6 +320,7 @@ impl State {
         }
         row.state = state;
         row.ended_ms = Some(now);
+        self.asked_bytes -= std::mem::take(&mut row.asked_bytes);
         let end = row.log.write(write);
         let bytes = row.put_to_rest();
         if stored {
@@ -333,9 +341,10 @@ impl State {
         self.ended.push_back(Ended { at_ms, job, bytes });
     }
 
-    /// A job waits for its time.
-    pub(super) fn wait_again(&mut self, until_ms: u64, job: JobId) {
-        self.waiting.insert((until_ms, job));
+    /// A job waits for its time, as before; not longer than any may.
+    pub(super) fn wait_again(&mut self, now: u64, job: JobId, row: &mut JobRow) {
+        row.until_ms = row.until_ms.min(now + self.options.wait_max_ms);
+        self.waiting.insert((row.until_ms, job));
     }
 
     pub(super) fn cancel(
