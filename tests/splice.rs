@@ -643,7 +643,8 @@ async fn repairs_of_a_splice_are_told_by_their_place() {
     assert_eq!((begun.len(), &value["mail"]), (2, &json!("a@b")));
 }
 
-/// The figure: one bad field of a report of 20 KB.
+/// The figure: one bad field of a report of 20 KB; `--nocapture` shows it.
+#[expect(clippy::print_stdout, reason = "a figure is to be seen")]
 #[tokio::test(start_paused = true)]
 async fn one_bad_field_costs_a_tenth_of_the_whole_at_most() {
     let house = House::start();

@@ -41,14 +41,11 @@ impl Graft {
     /// A graft of as many members as there are places. Each is one that is there in the base, or a member that its
     /// object lacks; none is the root or lies in another. Anything else gives `None`.
     pub fn new(base: Value, places: &[String]) -> Option<Self> {
-        let within = |one: &str, other: &str| {
-            other
-                .strip_prefix(one)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
         let apart = places.iter().enumerate().all(|(index, one)| {
             let others = places.iter().enumerate().filter(|(other, _)| *other != index);
-            others.map(|(_, other)| other).all(|other| !within(one, other))
+            others
+                .map(|(_, other)| other)
+                .all(|other| !path::is_within(other, one))
         });
         if !apart {
             return None;

@@ -38,7 +38,7 @@ impl Schema {
             let pointer = self.known_place(value, healed_at(violation)?)?;
             if let Some(outer) = places
                 .iter_mut()
-                .find(|place| is_within(&pointer, &place.pointer))
+                .find(|place| path::is_within(&pointer, &place.pointer))
             {
                 outer.violations.push(violation.clone());
                 continue;
@@ -48,7 +48,7 @@ impl Schema {
                 violations: Vec::new(),
             };
             // What lies within is replaced with it; the order of what is left stays.
-            let taken = places.extract_if(.., |inner| is_within(&inner.pointer, &place.pointer));
+            let taken = places.extract_if(.., |inner| path::is_within(&inner.pointer, &place.pointer));
             place.violations = taken.flat_map(|inner| inner.violations).collect();
             place.violations.push(violation.clone());
             places.push(place);
@@ -63,15 +63,19 @@ impl Schema {
     }
 
     /// The schema of an object that has for each of these places of `value` a member with what is to stand there, named
-    /// as [`Graft`] reads it; `None` where nothing sure is known of one.
+    /// as [`Graft`] reads it; `None` where nothing sure is known of one, or they would be longer than a schema may be.
     pub fn part(&self, value: &Value, places: &[String]) -> Option<Json> {
         let graph = Graph::read(&self.source, &self.limits).ok()?;
         let part = Part::new(&self.source, &graph);
         let mut properties = JsonMap::new();
+        // Several places may have the same large schema.
+        let mut room = self.limits.bytes_max;
         for (index, pointer) in places.iter().enumerate() {
             let sure = self.subschemas_at(value, pointer)?;
             let schemas: Option<Vec<Json>> = sure.iter().map(|id| part.subschema(*id)).collect();
-            properties.insert(Graft::member(index), described(pointer, schemas?));
+            let schema = described(pointer, schemas?);
+            room = room.checked_sub(schema.to_string().len())?;
+            properties.insert(Graft::member(index), schema);
         }
         let required: Vec<String> = properties.keys().cloned().collect();
         let mut schema = JsonMap::new();
@@ -146,12 +150,6 @@ fn healed_at(violation: &Violation) -> Option<&str> {
 
 fn around(pointer: &str) -> Option<&str> {
     pointer.rsplit_once('/').map(|(parent, _)| parent)
-}
-
-fn is_within(inner: &str, outer: &str) -> bool {
-    inner
-        .strip_prefix(outer)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What the subschemas say together, and which place is meant.
