@@ -28,7 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "backend",
         &["job", "event", "hex", "partial", "store", "clock", "metrics"],
     ),
-    ("archive", &["job", "event", "partial", "store"]),
+    ("archive", &["job", "event", "partial", "store", "clock"]),
     (
         "hub",
         &[

@@ -375,7 +375,7 @@ async fn a_job_that_the_engine_does_not_know_is_in_no_state() {
     // One that never ended, and one that ended before the ends of logs were kept.
     let (lost, old) = (row("queued", None), row("completed", Some(2)));
     let rows = [(lost.clone(), Vec::new()), (old.clone(), Vec::new())];
-    store.archive(&rows, &[]).await.unwrap();
+    store.archive(&rows, &[], &[]).await.unwrap();
     // One that waited in the outbox while the server was made newer.
     let waited = JobId::new(clock::job_uuid());
     let usage = json!({"input_tokens": 0, "output_tokens": 0});

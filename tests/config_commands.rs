@@ -223,6 +223,16 @@ fn the_doctor_looks_the_machine_over() {
     assert_eq!(status(&out, "round trip"), "ok", "{out}");
     let (code, out, _) = run(&folder, &["doctor"], &variables);
     assert!(code == 0 && out.contains("0 failed"), "{out}");
+    let data = folder.0.join("livedraft-data");
+    assert!(!data.exists(), "the doctor made a data folder");
+    #[cfg(unix)]
+    for (mode, warned) in [(0o755, true), (0o700, false)] {
+        use std::os::unix::fs::PermissionsExt as _;
+        let _ = std::fs::create_dir(&data);
+        std::fs::set_permissions(&data, std::fs::Permissions::from_mode(mode)).unwrap();
+        let (_, out, _) = run(&folder, &["doctor"], &variables);
+        assert_eq!(out.contains("chmod 700 livedraft-data"), warned, "{out}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use livedraft::job::{JobSpec, Outcome, SpecLimits};
-use livedraft::wire::{Code, DEPTH_MAX, Limits, decode_request};
+use livedraft::wire::{Code, Limits, decode_request};
 use serde_json::{Value as Json, json};
 
 use crate::harness::{House, archived_house, options, request};
@@ -211,7 +211,7 @@ fn bodies() -> Vec<(Json, bool)> {
 fn what_is_taken_is_what_is_described() {
     let validator = component("request");
     for (body, taken) in bodies() {
-        let checked = decode_request(&body.to_string(), DEPTH_MAX)
+        let checked = decode_request(&body.to_string(), &Limits::default())
             .is_ok_and(|(spec, _)| spec.check(&SpecLimits::default()).is_ok());
         assert_eq!(checked, taken, "by the code: {body}");
         assert_eq!(validator.is_valid(&body), taken, "by the page: {body}");

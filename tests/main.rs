@@ -3,6 +3,7 @@
 
 mod architecture;
 mod archive;
+mod archive_folder;
 mod backend_contract;
 mod bad_input;
 mod cli;

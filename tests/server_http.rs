@@ -496,3 +496,77 @@ async fn a_stream_that_nobody_reads_is_ended() {
         hands.patch(&format!(r#"["",{{"name":"{text}"}},0]"#)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_has_no_body() {
+    let house = house();
+    for (body, status) in [
+        ("Content-Length: 5\r\n\r\nhello", 400),
+        ("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 400),
+        ("Content-Length: 0\r\n\r\n", 101),
+    ] {
+        let mut stream = TcpStream::connect(house.running.addr()).await.unwrap();
+        let head = "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        stream
+            .write_all(format!("{head}{body}").as_bytes())
+            .await
+            .unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        let told = String::from_utf8_lossy(&answer).into_owned();
+        assert_eq!(told, format!("HTTP/1.1 {status}"), "{body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_idempotency_key_names_no_job() {
+    let house = house();
+    let request = || json!({"model": "scripted", "schema": {}, "input": "x"});
+    let mut in_body = request();
+    in_body["idempotency_key"] = json!("");
+    let post = || client().post(house.url("/v1/jobs"));
+    for asked in [
+        post().header("Idempotency-Key", "").body(request().to_string()),
+        post().body(in_body.to_string()),
+    ] {
+        let refused = asked.send().await.unwrap();
+        assert_eq!(refused.status(), 400);
+        let told: Json = refused.json().await.unwrap();
+        assert_eq!(
+            [&told["code"], &told["path"]],
+            ["bad_request", "/idempotency_key"]
+        );
+        assert!(
+            told["message"].as_str().unwrap().contains("leave it out"),
+            "{told}"
+        );
+    }
+    let mut socket = house.client().await;
+    socket
+        .send(json!({"type": "job.create", "ref": "r", "idempotency_key": "", "request": request()}))
+        .await;
+    let told = socket.expect("error").await;
+    assert_eq!([&told["path"], &told["ref"]], ["/idempotency_key", "r"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_s_query_is_refused_by_field_bound_and_what_came() {
+    let house = house();
+    for (query, field, words) in [
+        ("limit=0", "/limit", ["\"0\"", "from 1 to"]),
+        ("limit=-1", "/limit", ["\"-1\"", "from 1 to"]),
+        ("limit=99999999999", "/limit", ["99999999999", "to 4294967295"]),
+        ("since_ms=soon", "/since_ms", ["soon", "from 0 to"]),
+        ("until_ms=1.5", "/until_ms", ["1.5", "from 0 to"]),
+        ("status=done", "/status", ["done", "`completed`"]),
+        ("cursor=x", "/cursor", ["\"x\"", "`next`"]),
+    ] {
+        let refused = get(&house, &format!("/v1/jobs?{query}")).await;
+        assert_eq!(refused.status(), 400, "{query}");
+        let told: Json = refused.json().await.unwrap();
+        assert_eq!(told["path"], field, "{told}");
+        let message = told["message"].as_str().unwrap();
+        assert!(words.iter().all(|word| message.contains(word)), "{told}");
+    }
+}

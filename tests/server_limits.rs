@@ -310,6 +310,40 @@ async fn listed_pages_may_read(house: &House) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_has_as_many_values_as_the_limit_says_read_here_or_beside() {
+    for inline_bytes_max in [0, 16 * 1024] {
+        let options = ServerOptions {
+            limits: Limits {
+                values_max: 1_000,
+                ..Limits::default()
+            },
+            inline_bytes_max,
+            readings_max: 1,
+            ..options()
+        };
+        let house = house_with(options, HubOptions::default());
+        let mut client = house.client().await;
+        // The object, the type, the list and what is in it; what stands in a string is none.
+        for (ones, told) in [(997, "unknown member"), (998, "more than 1000 values")] {
+            let text = format!(r#"{{"type":"ping","[,,{{":[{}1]}}"#, "1,".repeat(ones - 1));
+            client.text(text.clone()).await;
+            let error = client.expect("error").await;
+            assert_eq!(error["code"], "bad_request");
+            assert!(error["message"].as_str().unwrap().contains(told), "{error}");
+            let post = http().post(house.url("/v1/jobs")).body(text);
+            let answer: Json =
+                serde_json::from_str(&post.send().await.unwrap().text().await.unwrap()).unwrap();
+            assert_eq!(answer["code"], "bad_request");
+            assert!(answer["message"].as_str().unwrap().contains(told), "{answer}");
+        }
+        let mut long = create("s");
+        long["request"]["input"] = json!("x".repeat(100_000));
+        client.send(long).await;
+        client.expect("job.accepted").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_nests_as_deep_as_the_limit_says_and_no_deeper() {
     for limit in [8, Limits::default().depth_max] {
         let options = ServerOptions {

@@ -7,7 +7,7 @@ use livedraft::clock;
 use livedraft::event::{Epoch, Position};
 use livedraft::job::JobId;
 use livedraft::session::{Accepted, Ask, Input, Output, Session, SessionOptions, Watched};
-use livedraft::wire::{Close, Deliver, Limits, ServerMessage};
+use livedraft::wire::{Close, Deliver, ErrorMessage, Limits, ServerMessage};
 use serde_json::json;
 
 fn session() -> Session {
@@ -292,4 +292,67 @@ fn a_key_over_its_limit_is_refused_under_the_reference_of_its_message() {
         }
         other => panic!("an error, not {other:?}"),
     }
+}
+
+#[test]
+fn what_is_under_way_counts_among_what_a_socket_watches() {
+    let access = Access::new(&[], "default").expect("no keys");
+    let mut session = Session::new(
+        SessionOptions {
+            connection_id: "one".to_owned(),
+            limits: Limits {
+                viewers_max: 2,
+                ..Limits::default()
+            },
+            heartbeat_ms: 20_000,
+            models: Vec::new(),
+            who: access.anyone(),
+            access: Arc::new(access),
+            auth_timeout_ms: 10_000,
+            attaches_per_second_max: 32,
+            control_frames_per_second_max: 50,
+        },
+        0,
+    );
+    let create = || {
+        let request = json!({"model": "scripted", "schema": {}, "input": "x"});
+        Input::Text(json!({"type": "job.create", "request": request}).to_string())
+    };
+    let attach =
+        |job: JobId| Input::Text(json!({"type": "job.attach", "job_id": job.to_string()}).to_string());
+    let is_asked = |outputs: Vec<Output>| match &outputs[..] {
+        [Output::Ask(_)] => true,
+        [Output::Send(ServerMessage::Error(error))] if error.code == "too_many_viewers" => false,
+        other => panic!("{other:?}"),
+    };
+    let [job, other] = [(); 2].map(|()| JobId::new(clock::job_uuid()));
+    assert!(is_asked(session.handle(create(), 0)));
+    assert!(is_asked(session.handle(attach(job), 0)));
+    // Two are under way. The same job again is no third; any other is.
+    assert!(is_asked(session.handle(attach(job), 0)));
+    assert!(!is_asked(session.handle(create(), 0)));
+    assert!(!is_asked(session.handle(attach(other), 0)));
+    // A submission that is refused gives its place back.
+    let refused = session.handle(
+        Input::Submitted {
+            reference: None,
+            deliver: Deliver::default(),
+            answer: Err(refusal()),
+        },
+        0,
+    );
+    assert_eq!(refused.len(), 1);
+    assert!(is_asked(session.handle(attach(other), 0)));
+    assert!(!is_asked(session.handle(create(), 0)));
+}
+
+fn refusal() -> Box<ErrorMessage> {
+    Box::new(ErrorMessage {
+        reference: None,
+        job_id: None,
+        code: "queue_full".to_owned(),
+        message: "as many jobs wait as may".to_owned(),
+        path: None,
+        retry_after_ms: None,
+    })
 }

@@ -8,7 +8,7 @@ use livedraft::job::{JobSpec, JobState, Outcome, Script, SpecLimits, Transition,
 use livedraft::llm::LlmErrorKind;
 use livedraft::partial::parse;
 use livedraft::server::ServerOptions;
-use livedraft::wire::{ClientMessage, Close, Code, DEPTH_MAX, Limits, ServerMessage};
+use livedraft::wire::{ClientMessage, Close, Code, Limits, ServerMessage};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -260,8 +260,8 @@ fn the_transitions_are_the_transitions() {
 fn every_client_example_is_taken() {
     let mut types = BTreeSet::new();
     for text in examples("client") {
-        let message =
-            ClientMessage::decode(&text, DEPTH_MAX).unwrap_or_else(|fault| panic!("{fault}: {text}"));
+        let message = ClientMessage::decode(&text, &Limits::default())
+            .unwrap_or_else(|fault| panic!("{fault}: {text}"));
         types.insert(client_type(&message));
     }
     assert_eq!(types, CLIENT_TYPES.iter().copied().collect());

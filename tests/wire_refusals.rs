@@ -2,11 +2,11 @@
 //! library; and how much of it comes back.
 
 use livedraft::job::{JobSpec, Message, Role, SpecLimits, Usage};
-use livedraft::wire::{BadMessage, ClientMessage, Code, DEPTH_MAX, decode_request};
+use livedraft::wire::{BadMessage, ClientMessage, Code, Limits, decode_request};
 use serde_json::{Value as Json, json};
 
 fn refusal(text: &str) -> BadMessage {
-    match ClientMessage::decode(text, DEPTH_MAX) {
+    match ClientMessage::decode(text, &Limits::default()) {
         Ok(message) => panic!("taken: {text}: {message:?}"),
         Err(fault) => fault,
     }
@@ -17,7 +17,7 @@ fn create(request: &str) -> String {
 }
 
 fn request(text: &str) -> JobSpec {
-    match ClientMessage::decode(&create(text), DEPTH_MAX) {
+    match ClientMessage::decode(&create(text), &Limits::default()) {
         Ok(ClientMessage::Create(create)) => create.request,
         other => panic!("{text}: {other:?}"),
     }
@@ -44,7 +44,10 @@ fn a_name_told_twice_is_bad_json_wherever_it_stands() {
         assert!(fault.message.contains("line 1 column"), "{}", fault.message);
     }
     let body = r#"{"model":"m","schema":{},"idempotency_key":"a","idempotency_key":"b"}"#;
-    assert_eq!(decode_request(body, DEPTH_MAX).unwrap_err().code, Code::BadJson);
+    assert_eq!(
+        decode_request(body, &Limits::default()).unwrap_err().code,
+        Code::BadJson
+    );
     // The same name in two objects is no repetition.
     let spec =
         request(r#"{"model":"m","schema":{"properties":{"a":{"properties":{"a":{}}},"b":{"title":"a"}}}}"#);
@@ -105,7 +108,7 @@ fn only_the_shapes_of_the_protocol_are_taken() {
         );
     }
     let attach = format!(r#"{{"type":"job.attach","job_id":"a","position":{position}}}"#);
-    assert!(ClientMessage::decode(&attach, DEPTH_MAX).is_ok());
+    assert!(ClientMessage::decode(&attach, &Limits::default()).is_ok());
 }
 
 /// The name under which `serde_json` carries raw text between its own types.
@@ -129,7 +132,7 @@ fn no_name_means_more_than_itself() {
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     let told = ClientMessage::decode(
         &create(&json!({ "model": "m", "schema": { CARRIER: deep } }).to_string()),
-        DEPTH_MAX,
+        &Limits::default(),
     );
     let Ok(ClientMessage::Create(told)) = told else {
         panic!("{told:?}")

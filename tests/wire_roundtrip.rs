@@ -6,7 +6,7 @@ use livedraft::event::{Epoch, Fold, Position};
 use livedraft::job::JobId;
 use livedraft::partial::Value;
 use livedraft::wire::proto::{decode_client, decode_server, encode_client, encode_server};
-use livedraft::wire::{Assembly, ClientMessage, DEPTH_MAX, ServerMessage, UnknownMessage, snapshot_parts};
+use livedraft::wire::{Assembly, ClientMessage, Limits, ServerMessage, UnknownMessage, snapshot_parts};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
@@ -17,7 +17,7 @@ use crate::wire_strategies::{client_message, server_message};
 fn client_survives(message: &ClientMessage) {
     let text = message.encode().expect("encodes");
     assert_eq!(
-        &ClientMessage::decode(&text, DEPTH_MAX).expect("decodes"),
+        &ClientMessage::decode(&text, &Limits::default()).expect("decodes"),
         message,
         "{text}"
     );
@@ -128,12 +128,13 @@ fn a_number_of_a_schema_is_its_nearest_double() {
         "2.7392320368547758e20",
         "0.30000000000000004",
     ] {
-        let Ok(ClientMessage::Create(read)) = ClientMessage::decode(&create(number), DEPTH_MAX) else {
+        let Ok(ClientMessage::Create(read)) = ClientMessage::decode(&create(number), &Limits::default())
+        else {
             panic!("{number} is a number");
         };
         assert_eq!(read.request.schema["const"].as_f64(), number.parse().ok());
         let written = ClientMessage::Create(read).encode().expect("encodes");
-        let again = ClientMessage::decode(&written, DEPTH_MAX).expect("decodes");
+        let again = ClientMessage::decode(&written, &Limits::default()).expect("decodes");
         assert_eq!(again.encode().expect("encodes"), written);
     }
 }
@@ -163,7 +164,7 @@ fn protobuf_fills_in_the_defaults() {
     let bare = r#"{"type":"job.create","request":{"model":"m","schema":{}}}"#;
     assert_eq!(
         decode_client(&bytes).expect("decodes"),
-        ClientMessage::decode(bare, DEPTH_MAX).expect("decodes")
+        ClientMessage::decode(bare, &Limits::default()).expect("decodes")
     );
 }
 

@@ -1,6 +1,6 @@
 //! `proto/schema/*.json` take what the code writes, and refuse what it refuses.
 
-use livedraft::wire::{ClientMessage, DEPTH_MAX, ServerMessage};
+use livedraft::wire::{ClientMessage, Limits, ServerMessage};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use serde_json::{Value as Json, json};
@@ -133,13 +133,13 @@ fn what_the_server_refuses_its_schema_refuses() {
     for text in &refused {
         assert!(takes(&client, text).is_err(), "the schema takes {text}");
         assert!(
-            ClientMessage::decode(text, DEPTH_MAX).is_err(),
+            ClientMessage::decode(text, &Limits::default()).is_err(),
             "the server takes {text}"
         );
     }
     let taken = format!(r#"{{"type":"job.create","ref":null,"request":{request}}}"#);
     assert_eq!(takes(&client, &taken), Ok(()));
-    assert!(ClientMessage::decode(&taken, DEPTH_MAX).is_ok());
+    assert!(ClientMessage::decode(&taken, &Limits::default()).is_ok());
 }
 
 #[test]

@@ -313,9 +313,10 @@ pub(crate) fn client_message() -> impl Strategy<Value = ClientMessage> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (any::<[u64; 3]>(), any::<[u32; 6]>()).prop_map(|(wide, narrow)| Limits {
+    (any::<[u64; 3]>(), any::<[u32; 7]>()).prop_map(|(wide, narrow)| Limits {
         message_bytes_max: wide[0],
         depth_max: narrow[0],
+        values_max: narrow[6],
         viewers_max: narrow[1],
         pending_max: narrow[2],
         messages_per_second_max: narrow[3],

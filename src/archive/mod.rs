@@ -2,7 +2,7 @@
 //!
 //! The engine tells of a job twice, when it is kept and when it has ended, by rows of its outbox that are written in
 //! the same transaction as what they tell of. [`Archive::drain`] moves them here in another, so the hot path never
-//! waits for it and no end is lost on the way. Whoever asks of a job that has ended ([`Archive::recall`]) is told what the
+//! waits for it and no end is lost on the way: what cannot be read is set aside as it is. Whoever asks of a job that has ended ([`Archive::recall`]) is told what the
 //! engine would have told.
 
 mod list;
@@ -14,9 +14,10 @@ use tokio::sync::Mutex;
 
 pub use self::list::{Listed, Page, Query, UNKNOWN};
 pub use self::recall::Recalled;
+use crate::clock;
 use crate::event::Record;
 use crate::job::{AttemptUsage, JobState, Usage};
-use crate::store::archive::{ArchiveRow, AttemptRow, UsageColumns};
+use crate::store::archive::{ArchiveRow, Aside, AttemptRow, UsageColumns};
 use crate::store::column::number;
 use crate::store::{Store, StoreError};
 
@@ -36,8 +37,12 @@ pub struct ArchiveOptions {
     pub outbox_ms: u64,
     /// How often what is past its retention is dropped, ms. Default: 60,000.
     pub forget_ms: u64,
-    /// Rows that are moved, and jobs that are dropped, in one transaction. Default: 256.
+    /// Rows that are moved in one transaction. Default: 256.
     pub batch_max: u32,
+    /// Jobs that are dropped in one transaction. Default: 64.
+    pub forget_max: u32,
+    /// Free pages of 4 KiB that are given back to the disk each time that jobs are dropped. Default: 1,024.
+    pub shrink_pages_max: u32,
 }
 
 impl Default for ArchiveOptions {
@@ -50,6 +55,8 @@ impl Default for ArchiveOptions {
             outbox_ms: 500,
             forget_ms: 60_000,
             batch_max: 256,
+            forget_max: 64,
+            shrink_pages_max: 1_024,
         }
     }
 }
@@ -88,15 +95,22 @@ impl Archive {
         let rows = self.store.outbox(limit).await?;
         let done: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let mut jobs = Vec::with_capacity(rows.len());
-        for row in &rows {
+        let mut aside = Vec::new();
+        for row in rows {
             match serde_json::from_str::<Record>(&row.record) {
                 Ok(record) => jobs.push(archived(&record)),
                 // It would stop all that come behind it.
-                Err(error) => tracing::error!(job = row.job, %error, "a record cannot be archived"),
+                Err(error) => {
+                    tracing::error!(job = row.job, %error, "a record cannot be read: it is set aside");
+                    aside.push(Aside {
+                        row,
+                        at_ms: number(clock::now_ms()),
+                    });
+                }
             }
         }
         if !done.is_empty() {
-            self.store.archive(&jobs, &done).await?;
+            self.store.archive(&jobs, &done, &aside).await?;
         }
         Ok(i64::try_from(done.len()).is_ok_and(|moved| moved == limit))
     }
@@ -108,9 +122,18 @@ impl Archive {
     pub async fn forget(&self, now_ms: u64) -> Result<bool, StoreError> {
         let before = number(now_ms.saturating_sub(self.options.retention_ms));
         let keep = number(self.options.jobs_max);
-        let limit = i64::from(self.options.batch_max);
+        let limit = i64::from(self.options.forget_max);
         let dropped = self.store.forget_archived(before, keep, limit).await?;
         Ok(i64::try_from(dropped).is_ok_and(|dropped| dropped == limit))
+    }
+
+    /// Behind what was dropped: what was set aside is dropped past the same retention, and the file shrinks.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    pub async fn tidy(&self, now_ms: u64) -> Result<(), StoreError> {
+        let before = number(now_ms.saturating_sub(self.options.retention_ms));
+        self.store.tidy(before, self.options.shrink_pages_max).await
     }
 }
 

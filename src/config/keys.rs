@@ -110,6 +110,10 @@ keys! {
         "Clients that are sent away come back after a random time below this.";
     "server.body_bytes_max", "bytes", number(KIB, 64 * MIB), [server.body_bytes_max],
         "A request's body over HTTP.";
+    "server.inline_bytes_max", "bytes", number(0, 64 * MIB), [server.inline_bytes_max],
+        "Up to here a body or a message is read by the thread that serves its connection, and with it others; a longer one is read beside.";
+    "server.readings_max", "texts", number(1, 256), [server.readings_max],
+        "Those longer ones that are read at a time.";
     "server.body_timeout_ms", "ms", number(100, HOUR), [server.body_timeout_ms],
         "How long a request's body may take to come.";
     "server.head_timeout_ms", "ms", number(100, HOUR), [server.head_timeout_ms],
@@ -138,6 +142,8 @@ keys! {
         "Pings and pongs of one socket a second, as a mean; twice as many in a burst.";
     "server.take_bytes", "bytes", number(KIB, 16 * MIB), [server.take_bytes],
         "About how much a connection is given in one turn, and how much may wait in the kernel to be sent.";
+    "server.lists_max", "lists", number(1, 10_000), [server.lists_max],
+        "Lists of jobs that are made at a time.";
     "server.retry_after_ms", "ms", number(1, 600_000), [server.retry_after_ms],
         "When to ask again where the engine could not be asked or there was no room, as clients are told it.";
     "server.ready_timeout_ms", "ms", number(10, 60_000), [server.ready_timeout_ms],
@@ -160,6 +166,8 @@ keys! {
         "One message to the server, fragments together.";
     "limits.depth_max", "containers", number(8, 127), [server.limits.depth_max],
         "How deep a message to the server may nest.";
+    "limits.values_max", "values", number(256, 10_000_000), [server.limits.values_max],
+        "Values in a message to the server, or in a body; each costs some ten times its bytes to read.";
     "limits.viewers_max", "jobs", number(1, 10_000), [server.limits.viewers_max],
         "Jobs that one socket watches at a time.";
     "limits.pending_max", "requests", number(1, 10_000), [server.limits.pending_max],
@@ -205,6 +213,8 @@ keys! {
         "What the database may take; 0 for as much as there is.";
     "store.busy_timeout_ms", "ms", number(1, 600_000), [store.busy_timeout_ms],
         "How long a statement waits for a lock of another program.";
+    "store.acquire_timeout_ms", "ms", number(10, 600_000), [store.acquire_timeout_ms],
+        "How long a statement waits for a connection.";
     "store.readers", "connections", number(1, 64), [store.readers],
         "Connections that read beside the writer.";
 
@@ -221,7 +231,11 @@ keys! {
     "archive.forget_ms", "ms", number(100, HOUR), [archive.forget_ms],
         "How often what is past its retention is dropped.";
     "archive.batch_max", "jobs", number(1, 100_000), [archive.batch_max],
-        "How many are moved, or dropped, in one transaction.";
+        "How many are moved in one transaction.";
+    "archive.forget_max", "jobs", number(1, 100_000), [archive.forget_max],
+        "How many are dropped in one transaction.";
+    "archive.shrink_pages_max", "pages", number(0, 1_000_000), [archive.shrink_pages_max],
+        "Free pages of 4 KiB that are given back to the disk each time that jobs are dropped.";
 
     "engine.queued_max", "jobs", number(1, 10_000_000), [engine.queued_max],
         "Jobs that may wait, in line or for their time.";
@@ -261,7 +275,7 @@ keys! {
     "worker.refusal_bytes_max", "bytes", number(0, 16 * MIB), [worker.refusal_bytes_max],
         "How much of a model's refusal is kept.";
     "worker.job_seconds", "s", number(1, 86_400), [worker.job_seconds],
-        "Time of work of a job that asks for no bound of its own; at most `admission.seconds_max`.";
+        "Time of a job that asks for no bound of its own, from its first claim to its end, outages and waits included; at most `admission.seconds_max`.";
     "worker.rate_limit_wait_ms", "ms", number(10, 600_000), [worker.rate_limit_wait],
         "How long a job waits when a provider is busy and does not say how long.";
     "worker.rate_limit_wait_max_ms", "ms", number(10, HOUR), [worker.rate_limit_wait_max],
@@ -297,7 +311,7 @@ keys! {
     "admission.answer_bytes_max", "bytes", number(KIB, 256 * MIB), [admission.spec.answer_bytes_max],
         "An answer, where the job asks for a bound of its own.";
     "admission.seconds_max", "s", number(1, 86_400), [admission.spec.seconds_max],
-        "Time of work, where the job asks for a bound of its own.";
+        "Time from a job's first claim to its end, outages and waits included, where the job asks for a bound of its own.";
     "admission.metadata_max", "entries", number(0, 1_024), [admission.spec.metadata_max],
         "Entries of `metadata`.";
     "admission.metadata_bytes_max", "bytes", number(1, 64 * KIB), [admission.spec.metadata_bytes_max],

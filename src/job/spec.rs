@@ -169,7 +169,7 @@ pub struct JobLimits {
     /// Bytes of one answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// Seconds of work from the first claim to the end, all attempts together.
+    /// Seconds from the first claim to the end, all attempts together, outages and waits included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u32>,
 }

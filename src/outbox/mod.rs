@@ -18,6 +18,7 @@ pub async fn run(archive: Archive, mut working: watch::Receiver<bool>) {
         if clock::now() >= forget_at {
             forget_at = clock::now() + Duration::from_millis(options.forget_ms);
             told(until_done(|| archive.forget(clock::now_ms())).await);
+            told(archive.tidy(clock::now_ms()).await);
         }
         told(until_done(|| archive.drain()).await);
         if done {

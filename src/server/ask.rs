@@ -96,7 +96,16 @@ pub(super) fn too_fast(what: &str, per_second: u32, retry_after_ms: u64) -> Refu
     })
 }
 
-/// Keeps a job, or finds the one its key names. Paths in a refusal point into the request.
+/// Whether a tenant may submit now: asked before a body is read.
+pub(super) fn may_submit(node: &Node, who: &Identity) -> Result<(), Refusal> {
+    let may = match node.is_draining() {
+        true => Err(draining(node)),
+        false => node.may_submit(who),
+    };
+    may.inspect_err(|refusal| metrics::all().submits.one([&refusal.code]))
+}
+
+/// Keeps a job of a tenant that [may submit](may_submit), or finds the one its key names. Paths in a refusal point into the request.
 pub(super) async fn submit(
     node: &Node,
     who: &Identity,
@@ -116,10 +125,6 @@ pub(super) async fn submit(
 }
 
 async fn keep(node: &Node, who: &Identity, spec: JobSpec, key: Option<String>) -> Result<Accepted, Refusal> {
-    if node.is_draining() {
-        return Err(draining(node));
-    }
-    node.may_submit(who)?;
     let kept = node
         .parts
         .admission

@@ -11,13 +11,13 @@ use serde::Serialize;
 
 use super::ask::{self, Refusal, refusal};
 use super::node::Node;
-use super::{admit, events, gate, health, list, problem};
+use super::{admit, events, gate, health, list, problem, reading};
 use crate::access::Scope;
 use crate::clock;
 use crate::event::Epoch;
 use crate::job::{JobId, JobState};
 use crate::session::Accepted;
-use crate::wire::{Code, ErrorMessage, decode_request};
+use crate::wire::{Code, EMPTY_KEY, ErrorMessage, decode_request};
 
 /// What `POST /v1/jobs` answers.
 #[derive(Serialize)]
@@ -111,7 +111,10 @@ async fn created(
     }
     let who = admit::who(request, node, Scope::Submit)?;
     let body = body(request, payload, node).await?;
-    let (spec, key) = decode_request(&body, node.options.limits.depth_max).map_err(problem::bad)?;
+    ask::may_submit(node, &who)?;
+    let limits = node.options.limits;
+    let read = reading::read(node, body, move |body| decode_request(body, &limits)).await?;
+    let (spec, key) = read.map_err(problem::bad)?;
     let key = idempotency_key(request, key, node.options.limits.idempotency_key_bytes_max)?;
     let accepted = on_engine(
         node,
@@ -279,6 +282,9 @@ fn idempotency_key(
         }
         (header, body) => header.or(body),
     };
+    if key.as_ref().is_some_and(String::is_empty) {
+        return Err(bad(EMPTY_KEY.to_owned()));
+    }
     if key.as_ref().is_some_and(|key| key.len() > bytes_max as usize) {
         return Err(bad(format!("longer than {bytes_max} bytes")));
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::body::BodyStream;
 use actix_web::dev::Payload;
+use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
@@ -83,6 +84,7 @@ pub(super) async fn open(
     protocols: &[&str],
     limits: FrameLimits,
 ) -> actix_web::Result<Opened> {
+    no_body(request)?;
     // Only the handshake is theirs: reading and writing frames is ours, see `frame`.
     let nothing = web::Payload::from_request(request, &mut Payload::None).await?;
     let (response, _, _) = actix_ws::handle_with_protocols(request, nothing, protocols)?;
@@ -107,6 +109,19 @@ pub(super) async fn open(
         outgoing,
         last,
     })
+}
+
+/// What follows an upgrade are frames: a body between the two would be read as such.
+fn no_body(request: &HttpRequest) -> actix_web::Result<()> {
+    let headers = request.headers();
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH);
+    let is_empty = |length: &header::HeaderValue| length.to_str().is_ok_and(|text| text.trim() == "0");
+    if lengths.all(is_empty) && !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(());
+    }
+    Err(actix_web::error::ErrorBadRequest(
+        "an upgrade has no body: leave out Content-Length and Transfer-Encoding",
+    ))
 }
 
 impl Incoming {

@@ -20,6 +20,7 @@ mod link;
 mod list;
 mod node;
 mod problem;
+mod reading;
 mod socket;
 mod watching;
 
@@ -82,6 +83,11 @@ pub struct ServerOptions {
     pub drain_spread_ms: u64,
     /// Bytes of a request's body. Default: 1 MiB.
     pub body_bytes_max: usize,
+    /// Bytes up to which a body or a message is read by the thread that serves its connection, and with it others; a
+    /// longer one is read beside. Default: 16 KiB.
+    pub inline_bytes_max: usize,
+    /// Those longer ones that are read at a time. Default: 2.
+    pub readings_max: usize,
     /// How long a request's body may take to come, ms. Default: 30,000.
     pub body_timeout_ms: u64,
     /// How long the head of a request may take to come, ms. Default: 5,000.
@@ -112,6 +118,8 @@ pub struct ServerOptions {
     pub control_frames_per_second_max: u32,
     /// About how many bytes a connection is given in one turn, and how many may wait in the kernel to be sent. Default: 64 KiB.
     pub take_bytes: usize,
+    /// Lists of jobs that are made at a time. Default: 16.
+    pub lists_max: usize,
     /// When to ask again where the engine could not be asked or there was no room, as clients are told it, ms.
     /// Default: 1,000.
     pub retry_after_ms: u64,
@@ -140,6 +148,8 @@ impl Default for ServerOptions {
             close_timeout_ms: 1_000,
             drain_spread_ms: 2_000,
             body_bytes_max: 1024 * 1024,
+            inline_bytes_max: 16 * 1024,
+            readings_max: 2,
             body_timeout_ms: 30_000,
             head_timeout_ms: 5_000,
             connections_max: 20_000,
@@ -154,6 +164,7 @@ impl Default for ServerOptions {
             fragments_max: 4_096,
             control_frames_per_second_max: 50,
             take_bytes: 64 * 1024,
+            lists_max: 16,
             retry_after_ms: 1_000,
             ready_timeout_ms: 1_000,
             sse_comment_ms: 15_000,

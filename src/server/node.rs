@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use super::ask::{self, Refusal, refusal};
 use super::{Parts, ServerOptions};
@@ -41,6 +41,10 @@ pub(super) struct Node {
     arrivals: Mutex<Paces<IpAddr>>,
     /// What each tenant has submitted.
     submits: Mutex<Paces<Arc<str>>>,
+    /// Turns to read a long text.
+    pub(super) readings: Arc<Semaphore>,
+    /// Turns to make a list.
+    pub(super) lists: Arc<Semaphore>,
     left: Notify,
 }
 
@@ -69,6 +73,8 @@ impl Node {
             open_by: Mutex::default(),
             arrivals: Mutex::new(Paces::new(options.upgrades_per_second_per_address, tracked)),
             submits: Mutex::new(Paces::new(options.submits_per_second_per_tenant, tracked)),
+            readings: Arc::new(Semaphore::new(options.readings_max.max(1))),
+            lists: Arc::new(Semaphore::new(options.lists_max.max(1))),
             left: Notify::new(),
             options,
         }))

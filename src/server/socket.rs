@@ -18,6 +18,7 @@ use super::ask::{self, Refusal};
 use super::frame::{self, Message};
 use super::link::{Ending, Heard, Incoming, LastWords, Outgoing};
 use super::node::{Node, Phase, Place, reached};
+use super::reading;
 use super::watching::{Dropped, Watching};
 use crate::access::Identity;
 use crate::clock;
@@ -26,7 +27,7 @@ use crate::hub::Viewer;
 use crate::job::JobId;
 use crate::metrics;
 use crate::session::{Ask, Input, Output, Session, SessionOptions, Watched};
-use crate::wire::{Close, Deliver, ServerMessage};
+use crate::wire::{ClientMessage, Close, Deliver, ServerMessage};
 
 /// A socket and its conversation.
 pub(super) struct Socket {
@@ -45,6 +46,8 @@ pub(super) struct Socket {
     /// for what they bring.
     questions: VecDeque<Ask>,
     questioning: bool,
+    /// A long message is being read: those behind it wait.
+    reading: bool,
     phases: watch::Receiver<Phase>,
     /// Set once the client is to be sent away: until when the last things may still be told, ms.
     leaving_ms: Option<u64>,
@@ -57,6 +60,8 @@ pub(super) struct Socket {
 enum Answer {
     /// To the session.
     Input(Input),
+    /// A long message, read; not even that where it could not be.
+    Read(Result<Input, Refusal>),
     /// A viewer that was asked for.
     Viewer {
         reference: Option<String>,
@@ -119,6 +124,7 @@ impl Socket {
             answers: FuturesUnordered::new(),
             questions: VecDeque::new(),
             questioning: false,
+            reading: false,
             stuck_ms: None,
             _place: place,
         }
@@ -149,7 +155,7 @@ impl Socket {
         let writes = !self.outbox.is_empty() || self.watching.has_ready();
         let wait = Duration::from_millis(self.deadline_ms(now_ms).saturating_sub(now_ms));
         // Who does not read our answers is not listened to.
-        let listens = self.has_room();
+        let listens = self.has_room() && !self.reading;
         let stays = self.leaving_ms.is_none();
         // Who waits for nothing has nothing to see here once the node drains.
         let idle = self.watching.is_empty() && self.answers.is_empty() && self.questions.is_empty();
@@ -226,6 +232,10 @@ impl Socket {
 
     fn text(&mut self, text: String) -> Option<Ending> {
         let was_known = self.session.who().is_some();
+        if was_known && !reading::is_short(&self.node, &text) {
+            self.read(text);
+            return self.input(Input::Heard);
+        }
         let ending = self.input(Input::Text(text));
         if let Some(who) = self.session.who().filter(|_| !was_known) {
             tracing::debug!(connection = %self.id, key = who.key(), "a client is known");
@@ -233,6 +243,16 @@ impl Socket {
                 .take_messages_of(self.node.options.limits.message_bytes_max);
         }
         ending
+    }
+
+    fn read(&mut self, text: String) {
+        self.reading = true;
+        let node = Arc::clone(&self.node);
+        self.answers.push(self.node.parts.runtime.spawn(async move {
+            let limits = node.options.limits;
+            let read = reading::read(&node, text, move |text| ClientMessage::decode(text, &limits));
+            Answer::Read(read.await.map(|read| Input::Read(Box::new(read))))
+        }));
     }
 
     fn time(&mut self) -> Option<Ending> {
@@ -384,6 +404,13 @@ impl Socket {
                 self.questioning &= !matches!(input, Input::State { .. });
                 self.input(input)
             }
+            Answer::Read(read) => {
+                self.reading = false;
+                match read {
+                    Ok(input) => self.input(input),
+                    Err(_) => Some(Ending::Close(Close::Internal)),
+                }
+            }
             Answer::Viewer {
                 reference,
                 job,
@@ -443,9 +470,11 @@ async fn answer(node: Arc<Node>, who: Arc<Identity>, wake: Arc<Notify>, ask: Ask
             spec,
             deliver,
         } => {
-            let answer = ask::submit(&node, &who, *spec, idempotency_key)
-                .await
-                .map_err(|refusal| with_reference(in_message(refusal), reference.clone()));
+            let answer = match ask::may_submit(&node, &who) {
+                Ok(()) => ask::submit(&node, &who, *spec, idempotency_key).await,
+                Err(refusal) => Err(refusal),
+            };
+            let answer = answer.map_err(|refusal| with_reference(in_message(refusal), reference.clone()));
             Answer::Input(Input::Submitted {
                 reference,
                 deliver,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::access::{Access, Identity, Scope, Unknown};
-use crate::wire::ClientMessage;
+use crate::wire::{ClientMessage, Limits};
 
 /// Bytes of a message of one who is not known yet: an `auth` and no more (`proto/PROTOCOL.md` §2).
 pub const FIRST_MESSAGE_BYTES_MAX: u64 = 4_096;
@@ -71,7 +71,11 @@ impl Entry {
         if text.len() as u64 > FIRST_MESSAGE_BYTES_MAX {
             return Err(NOT_AUTH);
         }
-        let Ok(ClientMessage::Auth(auth)) = ClientMessage::decode(text, AUTH_DEPTH) else {
+        let bounds = Limits {
+            depth_max: AUTH_DEPTH,
+            ..Limits::default()
+        };
+        let Ok(ClientMessage::Auth(auth)) = ClientMessage::decode(text, &bounds) else {
             return Err(NOT_AUTH);
         };
         self.who = Some(self.access.check(&auth.token, now_ms).map_err(|_| UNKNOWN)?);

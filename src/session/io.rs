@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::access::{Access, Identity};
 use crate::event::Position;
 use crate::job::{JobId, JobSpec, JobState};
-use crate::wire::{Close, Deliver, ErrorMessage, JobStateNow, Limits, ServerMessage};
+use crate::wire::{
+    BadMessage, ClientMessage, Close, Deliver, ErrorMessage, JobStateNow, Limits, ServerMessage,
+};
 
 /// What a session is told at its beginning.
 #[derive(Clone, Debug)]
@@ -77,6 +79,8 @@ pub enum Input {
         /// What became of it, `ref` included.
         answer: Result<Box<JobStateNow>, Box<ErrorMessage>>,
     },
+    /// A message that was read beside, being long, or why it cannot be taken.
+    Read(Box<Result<ClientMessage, BadMessage>>),
     /// A viewer has told its end, or its job is gone.
     Over(JobId),
     /// The server goes down.

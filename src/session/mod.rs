@@ -21,8 +21,9 @@ use crate::access::{Identity, Pace};
 use crate::event::Position;
 use crate::job::JobId;
 use crate::wire::{
-    BadMessage, ClientMessage, Close, Code, Deliver, ErrorMessage, Goodbye, JobAccepted, JobAttach,
-    JobAttached, JobCancelling, JobCreate, JobDetached, NO_SUCH_JOB, Named, ServerMessage, Unseen, Welcome,
+    BadMessage, ClientMessage, Close, Code, Deliver, EMPTY_KEY, ErrorMessage, Goodbye, JobAccepted,
+    JobAttach, JobAttached, JobCancelling, JobCreate, JobDetached, Limits, NO_SUCH_JOB, Named, ServerMessage,
+    Unseen, Welcome,
 };
 
 /// One client's conversation.
@@ -33,6 +34,8 @@ pub struct Session {
     viewers: Viewers,
     /// Requests that wait for an answer of the world.
     pending: u32,
+    /// Those of them that submit: each may bring a viewer.
+    submitting: u32,
     pace: Pace,
     attaches: Pace,
     controls: Pace,
@@ -58,6 +61,7 @@ impl Session {
             entry,
             viewers: Viewers::default(),
             pending: 0,
+            submitting: 0,
             pace,
             attaches,
             controls,
@@ -80,6 +84,7 @@ impl Session {
             Input::Opened if self.who().is_none() => Vec::new(),
             Input::Opened => vec![self.welcome()],
             Input::Text(text) => self.text(&text, now_ms),
+            Input::Read(read) => self.read(now_ms, |_| *read),
             Input::Binary => self.binary(now_ms),
             Input::Heard => {
                 self.heartbeat.heard(now_ms);
@@ -192,13 +197,21 @@ impl Session {
         if self.who().is_none() {
             return self.first(text, now_ms);
         }
+        self.read(now_ms, |limits| ClientMessage::decode(text, limits))
+    }
+
+    /// One message of a client that is known, within its pace.
+    fn read(
+        &mut self,
+        now_ms: u64,
+        read: impl FnOnce(&Limits) -> Result<ClientMessage, BadMessage>,
+    ) -> Vec<Output> {
         if let Err(retry_after_ms) = self.pace.take(now_ms) {
             let mean = self.options.limits.messages_per_second_max;
             let what = format!("more than {mean} messages a second");
             return self.strike(too_fast(&what, retry_after_ms, None), now_ms);
         }
-        let message = ClientMessage::decode(text, self.options.limits.depth_max);
-        match message.and_then(|message| self.check(message)) {
+        match read(&self.options.limits).and_then(|message| self.check(message)) {
             Ok(message) => self.message(message, now_ms),
             Err(BadMessage {
                 code,
@@ -260,6 +273,12 @@ impl Session {
         if long(key, limits.idempotency_key_bytes_max) {
             return Err(fault("/idempotency_key", limits.idempotency_key_bytes_max));
         }
+        if key.is_some_and(str::is_empty) {
+            return Err(BadMessage {
+                message: EMPTY_KEY.to_owned(),
+                ..fault("/idempotency_key", 0)
+            });
+        }
         Ok(message)
     }
 
@@ -300,6 +319,7 @@ impl Session {
             return vec![full];
         }
         self.pending += 1;
+        self.submitting += 1;
         vec![Output::Ask(Ask::Submit {
             reference,
             idempotency_key,
@@ -372,11 +392,13 @@ impl Session {
     fn room_for_viewer(&self, job: Option<JobId>, reference: &Option<String>) -> Result<(), Output> {
         let limit = self.options.limits.viewers_max;
         let watched = job.is_some_and(|job| self.viewers.has(job));
-        if watched || self.viewers.len() < limit as usize {
+        let taken = self.viewers.len() + self.submitting as usize;
+        if watched || taken < limit as usize {
             return Ok(());
         }
-        let message =
-            format!("this socket watches {limit} jobs, as many as it may: detach one, or open another");
+        let message = format!(
+            "this socket watches {limit} jobs, or will, as many as it may: detach one, or open another"
+        );
         Err(refuse(Code::TooManyViewers, message, None, reference.clone()))
     }
 
@@ -396,6 +418,7 @@ impl Session {
         answer: Result<Accepted, Box<ErrorMessage>>,
     ) -> Vec<Output> {
         self.pending = self.pending.saturating_sub(1);
+        self.submitting = self.submitting.saturating_sub(1);
         let Accepted {
             job,
             position,

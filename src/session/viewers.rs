@@ -11,18 +11,27 @@ pub(super) struct Viewers {
 }
 
 impl Viewers {
+    /// Jobs that are watched, and those a viewer of which is asked for.
     pub(super) fn len(&self) -> usize {
-        self.watched.len()
+        let is_first = |at: usize, job: JobId| !self.asked[..at].iter().any(|(asked, _)| *asked == job);
+        let asked = self.asked.iter().enumerate();
+        let new = asked.filter(|(at, (job, _))| !self.watches(*job) && is_first(*at, *job));
+        self.watched.len() + new.count()
     }
 
-    pub(super) fn has(&self, job: JobId) -> bool {
+    fn watches(&self, job: JobId) -> bool {
         self.watched.iter().any(|(watched, _)| *watched == job)
+    }
+
+    /// Whether a job is watched, or a viewer of it is asked for.
+    pub(super) fn has(&self, job: JobId) -> bool {
+        self.watches(job) || self.asked.iter().any(|(asked, _)| *asked == job)
     }
 
     /// A viewer is asked for. Whether it may go on from a position: not where the socket was told something of the
     /// job, or is about to be; seq would fall.
     pub(super) fn ask(&mut self, job: JobId) -> bool {
-        let first = !self.has(job) && !self.asked.iter().any(|(asked, _)| *asked == job);
+        let first = !self.has(job);
         self.asked.push((job, false));
         first
     }

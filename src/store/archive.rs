@@ -67,6 +67,15 @@ pub struct AttemptRow {
     pub repairs: i64,
 }
 
+/// A row of the outbox that cannot be read, and when that was found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Aside {
+    /// The row.
+    pub row: OutboxRow,
+    /// When.
+    pub at_ms: i64,
+}
+
 /// What is listed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ListFilter {
@@ -88,14 +97,16 @@ pub struct ListFilter {
 
 /// A page of a list. Values are not told there, and may have megabytes.
 macro_rules! list {
-    ($status:literal) => {
+    ($status:literal, $model:literal) => {
         concat!(
             "SELECT id, tenant, model, metadata, status, submitted_ms, ended_ms, error_code, error, NULL AS value, \
              sha256, NULL AS best, input_tokens, output_tokens, reasoning_tokens, cached_input_tokens, estimated, \
              timings, NULL AS log_end FROM jobs WHERE tenant = $1 AND ",
             $status,
-            " AND ($3 IS NULL OR model = $3) AND ($4 IS NULL OR submitted_ms >= $4) \
-             AND ($5 IS NULL OR submitted_ms < $5) AND ($6 IS NULL OR id < $6) ORDER BY id DESC LIMIT $7"
+            " AND ",
+            $model,
+            " AND id < COALESCE($6, '~') AND ($4 IS NULL OR submitted_ms >= $4) \
+             AND ($5 IS NULL OR submitted_ms < $5) ORDER BY id DESC LIMIT $7"
         )
     };
 }
@@ -108,7 +119,7 @@ impl Store {
     pub async fn outbox(&self, limit: i64) -> Result<Vec<OutboxRow>, StoreError> {
         let rows = sqlx::query("SELECT id, job, record FROM engine_outbox ORDER BY id LIMIT $1")
             .bind(limit)
-            .fetch_all(&self.readers)
+            .fetch_all(&self.inner)
             .await?;
         let read = |row: &SqliteRow| -> Result<OutboxRow, sqlx::Error> {
             Ok(OutboxRow {
@@ -126,13 +137,13 @@ impl Store {
     /// The database cannot be read.
     pub async fn outbox_last(&self) -> Result<i64, StoreError> {
         let last: Option<i64> = sqlx::query_scalar("SELECT MAX(id) FROM engine_outbox")
-            .fetch_one(&self.readers)
+            .fetch_one(&self.inner)
             .await?;
         Ok(last.unwrap_or_default())
     }
 
     /// Writes jobs with their attempts into the archive and takes what told of them out of the outbox, in one
-    /// transaction. A job that is there is replaced.
+    /// transaction. A job that is there is replaced; what cannot be read is set aside as it is.
     ///
     /// # Errors
     /// The disk is full, or the database cannot be used; then nothing was written.
@@ -140,9 +151,10 @@ impl Store {
         &self,
         jobs: &[(ArchiveRow, Vec<AttemptRow>)],
         done: &[i64],
+        aside: &[Aside],
     ) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        let written = write_jobs(&mut transaction, jobs, done).await;
+        let written = write_jobs(&mut transaction, jobs, done, aside).await;
         Self::end(transaction, written).await
     }
 
@@ -151,10 +163,12 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub async fn list(&self, filter: &ListFilter) -> Result<Vec<ArchiveRow>, StoreError> {
-        // Each has its index: few of one status may lie among many of another.
-        let list = match &filter.status {
-            Some(_) => list!("status = $2"),
-            None => list!("$2 IS NULL"),
+        // Each has its index: few of one status or model may lie among many of another.
+        let list = match (&filter.status, &filter.model) {
+            (Some(_), Some(_)) => list!("status = $2", "model = $3"),
+            (Some(_), None) => list!("status = $2", "$3 IS NULL"),
+            (None, Some(_)) => list!("$2 IS NULL", "model = $3"),
+            (None, None) => list!("$2 IS NULL", "$3 IS NULL"),
         };
         let rows: Vec<ArchiveRow> = sqlx::query_as(list)
             .bind(&filter.tenant)
@@ -207,9 +221,47 @@ impl Store {
     /// # Errors
     /// The database cannot be used; then nothing was dropped.
     pub async fn forget_archived(&self, before_ms: i64, keep: i64, limit: i64) -> Result<u64, StoreError> {
-        let mut transaction = self.begin().await?;
-        let dropped = drop_jobs(&mut transaction, before_ms, keep, limit).await;
-        Self::end(transaction, dropped).await
+        let due = self.due(before_ms, keep, limit).await?;
+        if !due.is_empty() {
+            let mut transaction = self.begin().await?;
+            let dropped = drop_jobs(&mut transaction, &due).await;
+            Self::end(transaction, dropped).await?;
+        }
+        Ok(due.len() as u64)
+    }
+
+    /// Which jobs are to be dropped, oldest first: read beside the writer, by the index alone.
+    async fn due(&self, before_ms: i64, keep: i64, limit: i64) -> Result<Vec<String>, StoreError> {
+        let ended: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM jobs WHERE ended_ms IS NOT NULL")
+            .fetch_one(&self.inner)
+            .await?;
+        let over = ended.saturating_sub(keep);
+        let oldest: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT id, ended_ms FROM jobs WHERE ended_ms IS NOT NULL ORDER BY ended_ms LIMIT $1",
+        )
+        .bind(limit)
+        .fetch_all(&self.inner)
+        .await?;
+        let due = (0_i64..).zip(oldest);
+        let due = due.take_while(|(at, (_, ended_ms))| *at < over || *ended_ms < before_ms);
+        Ok(due.map(|(_, (job, _))| job).collect())
+    }
+
+    /// Drops what was set aside before a time, and gives at most `pages` free pages of the file back to the disk.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    pub async fn tidy(&self, before_ms: i64, pages: u32) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM archive_aside WHERE aside_ms < $1")
+            .bind(before_ms)
+            .execute(&self.writer)
+            .await?;
+        if pages > 0 {
+            // A pragma takes no parameters; this is a number.
+            let shrink = sqlx::AssertSqlSafe(format!("PRAGMA incremental_vacuum({pages})"));
+            sqlx::query(shrink).execute(&self.writer).await?;
+        }
+        Ok(())
     }
 }
 
@@ -251,7 +303,16 @@ async fn write_jobs(
     to: &mut SqliteConnection,
     jobs: &[(ArchiveRow, Vec<AttemptRow>)],
     done: &[i64],
+    aside: &[Aside],
 ) -> Result<(), StoreError> {
+    for Aside { row, at_ms } in aside {
+        sqlx::query("INSERT INTO archive_aside (job, record, aside_ms) VALUES ($1, $2, $3)")
+            .bind(&row.job)
+            .bind(&row.record)
+            .bind(at_ms)
+            .execute(&mut *to)
+            .await?;
+    }
     for (job, attempts) in jobs {
         write_job(to, job).await?;
         for attempt in attempts {
@@ -267,23 +328,8 @@ async fn write_jobs(
     Ok(())
 }
 
-async fn drop_jobs(
-    from: &mut SqliteConnection,
-    before_ms: i64,
-    keep: i64,
-    limit: i64,
-) -> Result<u64, StoreError> {
-    let due: Vec<String> = sqlx::query_scalar(
-        "SELECT id FROM jobs WHERE ended_ms IS NOT NULL AND (ended_ms < $1 OR id NOT IN \
-         (SELECT id FROM jobs WHERE ended_ms IS NOT NULL ORDER BY ended_ms DESC LIMIT $2)) \
-         ORDER BY ended_ms LIMIT $3",
-    )
-    .bind(before_ms)
-    .bind(keep)
-    .bind(limit)
-    .fetch_all(&mut *from)
-    .await?;
-    for job in &due {
+async fn drop_jobs(from: &mut SqliteConnection, due: &[String]) -> Result<(), StoreError> {
+    for job in due {
         for statement in [
             "DELETE FROM attempts WHERE job = $1",
             "DELETE FROM jobs WHERE id = $1",
@@ -291,7 +337,7 @@ async fn drop_jobs(
             sqlx::query(statement).bind(job).execute(&mut *from).await?;
         }
     }
-    Ok(due.len() as u64)
+    Ok(())
 }
 
 async fn write_job(to: &mut SqliteConnection, job: &ArchiveRow) -> Result<(), StoreError> {

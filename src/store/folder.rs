@@ -1,6 +1,6 @@
 //! The data folder: one process at a time, and a reserve for a disk that is full.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -41,19 +41,9 @@ impl Folder {
             place: path.display().to_string(),
             what: error.to_string(),
         };
-        fs::create_dir_all(path).map_err(unusable)?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path.join(LOCK))
-            .map_err(unusable)?;
-        lock.try_lock().map_err(|error| match error {
-            fs::TryLockError::WouldBlock => StoreError::InUse {
-                folder: path.to_owned(),
-            },
-            fs::TryLockError::Error(error) => unusable(error),
-        })?;
+        make(path).map_err(unusable)?;
+        let lock = private().create(true).truncate(false).open(path.join(LOCK));
+        let lock = locked(path, lock.map_err(unusable)?)?;
         Ok(Self {
             path: path.to_owned(),
             reserve_bytes,
@@ -62,8 +52,18 @@ impl Folder {
         })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// The path of a file of the folder, which is made, empty and its owner's alone, where it is not there.
+    pub(super) fn file(&self, name: &str) -> Result<PathBuf, StoreError> {
+        let file = self.path.join(name);
+        let made = private().create(true).truncate(false).open(&file);
+        made.map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull => StoreError::Full,
+            _ => StoreError::Unusable {
+                place: file.display().to_string(),
+                what: error.to_string(),
+            },
+        })?;
+        Ok(file)
     }
 
     pub(super) fn free_reserve(&self) -> bool {
@@ -110,9 +110,53 @@ impl Folder {
     }
 }
 
+/// The lock of a folder that has one, taken until it is dropped; nothing is made.
+pub(super) fn lock_if_there(folder: &Path) -> Result<Option<File>, StoreError> {
+    match private().open(folder.join(LOCK)) {
+        Ok(lock) => locked(folder, lock).map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+fn locked(folder: &Path, lock: File) -> Result<File, StoreError> {
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(fs::TryLockError::WouldBlock) => Err(StoreError::InUse {
+            folder: folder.to_owned(),
+        }),
+        Err(fs::TryLockError::Error(error)) => Err(StoreError::Unusable {
+            place: folder.display().to_string(),
+            what: error.to_string(),
+        }),
+    }
+}
+
+/// Makes the folder where it is not there, for its owner alone: prompts and answers lie in it.
+fn make(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// To write a file that, where it is made, is its owner's alone.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
 /// Real bytes, not a hole: a hole takes no room.
 fn write_reserve(file: &Path, bytes: u64) -> io::Result<()> {
-    let mut out = File::create(file)?;
+    let mut out = private().create(true).truncate(true).open(file)?;
     let chunk = [0xA5; CHUNK_BYTES];
     let mut left = bytes;
     while left > 0 {

@@ -17,10 +17,11 @@ const STEPS: &[(i64, &str, &str)] = &[
         "late_viewers",
         include_str!("../../migrations/0003_late_viewers.sql"),
     ),
+    (4, "lists", include_str!("../../migrations/0004_lists.sql")),
 ];
 
-pub(super) async fn run(writer: &SqlitePool, place: &Path) -> Result<(), StoreError> {
-    let migrations: Vec<Migration> = STEPS
+fn steps() -> Vec<Migration> {
+    STEPS
         .iter()
         .map(|(version, name, sql)| {
             Migration::new(
@@ -31,11 +32,39 @@ pub(super) async fn run(writer: &SqlitePool, place: &Path) -> Result<(), StoreEr
                 false,
             )
         })
-        .collect();
-    Migrator::with_migrations(migrations)
+        .collect()
+}
+
+pub(super) async fn run(writer: &SqlitePool, place: &Path) -> Result<(), StoreError> {
+    Migrator::with_migrations(steps())
         .run(writer)
         .await
         .map_err(|error| refused(place, &error))
+}
+
+/// Whether the tables could be brought forward; nothing is.
+pub(super) async fn look(database: &SqlitePool, place: &Path) -> Result<(), StoreError> {
+    let tables: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = '_sqlx_migrations'")
+            .fetch_one(database)
+            .await?;
+    if tables == 0 {
+        return Ok(());
+    }
+    let done: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(database)
+            .await?;
+    let steps = steps();
+    for (version, checksum) in done {
+        let Some(step) = steps.iter().find(|step| step.version == version) else {
+            return Err(refused(place, &MigrateError::VersionMissing(version)));
+        };
+        if *step.checksum != *checksum {
+            return Err(refused(place, &MigrateError::VersionMismatch(version)));
+        }
+    }
+    Ok(())
 }
 
 fn refused(place: &Path, error: &MigrateError) -> StoreError {

@@ -11,6 +11,7 @@ pub mod column;
 pub mod engine;
 mod error;
 mod folder;
+mod look;
 mod migrate;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use sqlx::{Sqlite, SqlitePool};
 
 pub use self::error::StoreError;
 use self::folder::Folder;
+pub use self::look::Look;
 
 /// The database's file in the data folder.
 const FILE: &str = "livedraft.db";
@@ -50,6 +52,8 @@ pub struct StoreOptions {
     pub busy_timeout_ms: u64,
     /// Connections that read beside the writer. Default: 2.
     pub readers: u32,
+    /// How long a statement waits for a connection, ms. Default: 30,000.
+    pub acquire_timeout_ms: u64,
 }
 
 impl Default for StoreOptions {
@@ -62,6 +66,7 @@ impl Default for StoreOptions {
             bytes_max: 0,
             busy_timeout_ms: 5_000,
             readers: 2,
+            acquire_timeout_ms: 30_000,
         }
     }
 }
@@ -82,6 +87,8 @@ pub struct Store {
     /// One connection: writes come one behind the other.
     writer: SqlitePool,
     readers: SqlitePool,
+    /// One connection for what the server reads of its own accord: no client's question is before it in line.
+    inner: SqlitePool,
     folder: Option<Arc<Folder>>,
     /// The database's file, for words.
     place: PathBuf,
@@ -115,26 +122,30 @@ impl Store {
     }
 
     async fn open_in(options: &StoreOptions, folder: Option<&Folder>) -> Result<Self, StoreError> {
-        let file = folder.map(|folder| folder.path().join(FILE));
+        let file = folder.map(|folder| folder.file(FILE)).transpose()?;
         let place = file.as_deref().unwrap_or_else(|| Path::new(":memory:"));
         let connect = connect_options(options, file.as_deref())?;
-        let writer = pool(1)
+        let writer = pool(1, options)
             .connect_with(connect.clone())
             .await
             .map_err(|error| StoreError::open(place, &error))?;
         check(&writer, place).await?;
         migrate::run(&writer, place).await?;
         // A database in memory is its connection's own.
-        let readers = match file {
-            Some(_) => pool(options.readers)
-                .connect_with(connect.pragma("query_only", "ON"))
-                .await
-                .map_err(|error| StoreError::open(place, &error))?,
-            None => writer.clone(),
+        let reading = connect.pragma("query_only", "ON");
+        let (readers, inner) = match file {
+            Some(_) => (
+                pool(options.readers, options).connect_with(reading.clone()).await,
+                pool(1, options).connect_with(reading).await,
+            ),
+            None => (Ok(writer.clone()), Ok(writer.clone())),
         };
+        let unusable = |error: sqlx::Error| StoreError::open(place, &error);
+        let (readers, inner) = (readers.map_err(unusable)?, inner.map_err(unusable)?);
         Ok(Self {
             writer,
             readers,
+            inner,
             folder: None,
             place: place.to_owned(),
         })
@@ -201,12 +212,14 @@ impl Store {
     /// Closes the database in order: what its log holds is moved into its file.
     pub async fn close(&self) {
         self.readers.close().await;
+        self.inner.close().await;
         self.writer.close().await;
     }
 }
 
-fn pool(connections: u32) -> SqlitePoolOptions {
+fn pool(connections: u32, options: &StoreOptions) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
+        .acquire_timeout(Duration::from_millis(options.acquire_timeout_ms))
         .max_connections(connections)
         .min_connections(1)
         .idle_timeout(None)
@@ -231,6 +244,8 @@ fn connect_options(options: &StoreOptions, file: Option<&Path>) -> Result<Sqlite
     Ok(connect
         .page_size(PAGE_BYTES as u32)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
+        // What is deleted is overwritten: a prompt does not outlive its job in free pages.
+        .pragma("secure_delete", "ON")
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(synchronous)
         .busy_timeout(Duration::from_millis(options.busy_timeout_ms)))

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::code::Code;
-use super::limits::DEPTH_MAX;
+use super::limits::{DEPTH_MAX, Limits};
 use super::strict::{self, Strict};
 use crate::event::Position;
 use crate::job::{JobSpec, Plain};
@@ -165,6 +165,9 @@ pub struct BadMessage {
     pub reference: Option<String>,
 }
 
+/// What one is told who gives an empty idempotency key: all who do would share one job.
+pub const EMPTY_KEY: &str = "an idempotency key is not empty: give one, or leave it out";
+
 /// How much of a client's own words a refusal repeats, in bytes.
 const TOLD_BYTES_MAX: usize = 512;
 
@@ -179,12 +182,12 @@ const TYPES: [&str; 7] = [
 ];
 
 impl ClientMessage {
-    /// Reads a text frame that nests at most `depth_max` deep.
+    /// Reads a text frame within the limits on depth and values.
     ///
     /// # Errors
     /// What is no message, and where.
-    pub fn decode(text: &str, depth_max: u32) -> Result<Self, BadMessage> {
-        let mut members = object(text, depth_max)?;
+    pub fn decode(text: &str, limits: &Limits) -> Result<Self, BadMessage> {
+        let mut members = object(text, limits)?;
         let reference = members.get("ref").and_then(Json::as_str).map(str::to_owned);
         let kind = match members.remove("type") {
             Some(Json::String(kind)) => kind,
@@ -249,12 +252,12 @@ impl ClientMessage {
 }
 
 /// Reads a body of `POST /v1/jobs`: a request, optionally with its `idempotency_key` beside its fields;
-/// it nests at most `depth_max` deep.
+/// within the limits on depth and values.
 ///
 /// # Errors
 /// What is no such body, and where.
-pub fn decode_request(text: &str, depth_max: u32) -> Result<(JobSpec, Option<String>), BadMessage> {
-    let mut members = object(text, depth_max)?;
+pub fn decode_request(text: &str, limits: &Limits) -> Result<(JobSpec, Option<String>), BadMessage> {
+    let mut members = object(text, limits)?;
     let key = match members.remove("idempotency_key") {
         None | Some(Json::Null) => None,
         Some(Json::String(key)) => Some(key),
@@ -263,21 +266,15 @@ pub fn decode_request(text: &str, depth_max: u32) -> Result<(JobSpec, Option<Str
     Ok((read(members)?, key))
 }
 
-fn object(text: &str, depth_max: u32) -> Result<Map<String, Json>, BadMessage> {
+fn object(text: &str, limits: &Limits) -> Result<Map<String, Json>, BadMessage> {
     let no_object = |code, told: String| BadMessage {
         code,
         path: None,
         message: format!("a message is one JSON object: {told}"),
         reference: None,
     };
-    let depth_max = depth_max.min(DEPTH_MAX);
-    if let Some(before) = up_to_depth(text, depth_max) {
-        let line = before.matches('\n').count() + 1;
-        let column = before.len() - before.rfind('\n').map_or(0, |end| end + 1) + 1;
-        let told = format!(
-            "it nests more than {depth_max} deep at line {line} column {column}: put inner parts beside each other"
-        );
-        return Err(no_object(Code::TooDeep, told));
+    if let Some((code, told)) = over(text, limits) {
+        return Err(no_object(code, told));
     }
     match serde_json::from_str(text) {
         Ok(Plain(Json::Object(members))) => Ok(members),
@@ -289,22 +286,49 @@ fn object(text: &str, depth_max: u32) -> Result<Map<String, Json>, BadMessage> {
     }
 }
 
-/// What stands before the first bracket that opens too deep; `None` where there is none. Looked for before anything
-/// recurses over the text; whether it is JSON at all is the reader's to say.
-fn up_to_depth(text: &str, depth_max: u32) -> Option<&str> {
+/// What of a text is more than may be: looked for before anything recurses over it or takes memory for its values, each
+/// of which costs some ten times its bytes. Whether it is JSON at all is the reader's to say.
+fn over(text: &str, limits: &Limits) -> Option<(Code, String)> {
+    let depth_max = limits.depth_max.min(DEPTH_MAX);
     let (mut depth, mut in_string, mut escaped) = (0_u32, false, false);
+    // Before each value stands a comma or a bracket that opens, except before the first.
+    let mut values = 1_u32;
     for (at, byte) in text.bytes().enumerate() {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = in_string,
             b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string && depth == depth_max => return text.get(..at),
-            b'[' | b'{' if !in_string => depth += 1,
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ if in_string => {}
+            b'[' | b'{' if depth == depth_max => {
+                let told = format!(
+                    "it nests more than {depth_max} deep at {}: put inner parts beside each other",
+                    place(text, at)
+                );
+                return Some((Code::TooDeep, told));
+            }
+            b'[' | b'{' => (depth, values) = (depth + 1, values + 1),
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b',' => values += 1,
             _ => {}
+        }
+        if values > limits.values_max {
+            let told = format!(
+                "it has more than {} values at {}: send less in one message",
+                limits.values_max,
+                place(text, at)
+            );
+            return Some((Code::BadRequest, told));
         }
     }
     None
+}
+
+/// Line and column of a byte, for words.
+fn place(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.len() - before.rfind('\n').map_or(0, |end| end + 1) + 1;
+    format!("line {line} column {column}")
 }
 
 fn read<T: for<'de> Deserialize<'de>>(members: Map<String, Json>) -> Result<T, BadMessage> {

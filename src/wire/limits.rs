@@ -12,6 +12,8 @@ pub struct Limits {
     pub message_bytes_max: u64,
     /// Depth of nesting of a message to the server.
     pub depth_max: u32,
+    /// Values in a message to the server; an empty list or object may count twice.
+    pub values_max: u32,
     /// Jobs that one socket watches at a time.
     pub viewers_max: u32,
     /// Requests of one socket that wait for an answer.
@@ -33,6 +35,7 @@ impl Default for Limits {
         Self {
             message_bytes_max: 1024 * 1024,
             depth_max: DEPTH_MAX,
+            values_max: 65_536,
             viewers_max: 64,
             pending_max: 32,
             messages_per_second_max: 50,

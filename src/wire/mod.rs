@@ -12,7 +12,7 @@ mod strict;
 
 pub use attempts::{AttemptNow, JobAttempts};
 pub use client::{
-    Auth, BadMessage, Bigints, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen,
+    Auth, BadMessage, Bigints, ClientMessage, Deliver, EMPTY_KEY, Form, JobAttach, JobCreate, Named, Unseen,
     decode_request,
 };
 pub use code::{Close, Code, NO_SUCH_JOB};

@@ -4,7 +4,7 @@
 //! The first byte of an input chooses: even, a body; odd, a query.
 
 use super::super::job::{JobSpec, SpecLimits};
-use super::super::wire::{DEPTH_MAX, decode_events_query, decode_request};
+use super::super::wire::{Limits, decode_events_query, decode_request};
 
 /// Bytes of a client's own words that a refusal may repeat, and what stands around them.
 const REFUSAL_BYTES: usize = 1_024;
@@ -29,7 +29,7 @@ pub fn check(data: &[u8]) {
 }
 
 fn body(text: &str) {
-    let (spec, key) = match decode_request(text, DEPTH_MAX) {
+    let (spec, key) = match decode_request(text, &Limits::default()) {
         Ok(taken) => taken,
         Err(fault) => {
             assert!(
@@ -48,7 +48,7 @@ fn body(text: &str) {
     }
     within(&spec, &limits);
     let written = serde_json::to_string(&spec).expect("what was read can be written");
-    let (again, _) = decode_request(&written, DEPTH_MAX).expect("what was written can be read");
+    let (again, _) = decode_request(&written, &Limits::default()).expect("what was written can be read");
     assert_eq!(again, spec, "{written}");
 }
 

@@ -3,7 +3,7 @@
 
 use super::super::event::{self, Position, patch};
 use super::super::partial::{Op, OpEncoder, parse_ops};
-use super::super::wire::{ClientMessage, DEPTH_MAX, ServerMessage};
+use super::super::wire::{ClientMessage, Limits, ServerMessage};
 
 /// Bytes of a client's own words that a refusal may repeat, and what stands around them.
 const REFUSAL_BYTES: usize = 1_024;
@@ -30,11 +30,11 @@ pub fn check(data: &[u8]) {
 }
 
 fn client(text: &str) {
-    match ClientMessage::decode(text, DEPTH_MAX) {
+    match ClientMessage::decode(text, &Limits::default()) {
         Ok(message) => {
             let written = message.encode().expect("what was read can be written");
             assert_eq!(
-                ClientMessage::decode(&written, DEPTH_MAX),
+                ClientMessage::decode(&written, &Limits::default()),
                 Ok(message),
                 "{written}"
             );

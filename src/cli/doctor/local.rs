@@ -13,7 +13,7 @@ use crate::config::Loaded;
 #[cfg(unix)]
 use crate::config::Source;
 use crate::server::ServerOptions;
-use crate::store::{Store, StoreError, StoreOptions};
+use crate::store::{Look, Store, StoreError, StoreOptions};
 
 /// Descriptors beside those of connections: the engine, the log, providers' sockets.
 #[cfg(unix)]
@@ -150,7 +150,7 @@ pub(super) fn clock() -> Finding {
     }
 }
 
-/// Where jobs are kept.
+/// Where jobs are kept; it is looked at and not touched.
 pub(super) async fn data(options: &StoreOptions) -> Finding {
     if options.ephemeral {
         return Finding::warn(
@@ -159,10 +159,16 @@ pub(super) async fn data(options: &StoreOptions) -> Finding {
             "leave out --ephemeral (store.ephemeral) where jobs matter",
         );
     }
-    match Store::open(options).await {
-        Ok(store) => {
-            store.close().await;
-            Finding::ok("data", format!("{} can be written and is sound", options.folder))
+    let folder = &options.folder;
+    match Store::look(options).await {
+        Ok(Look::Absent) => Finding::ok("data", format!("{folder} is not there yet: the server makes it")),
+        Ok(Look::Sound { aside: 0 }) => Finding::ok("data", format!("{folder} can be written and is sound")),
+        Ok(Look::Sound { aside }) => {
+            let records = words::count(aside, "record");
+            let detail = format!("{folder} is sound; {records} of jobs could not be read and were set aside");
+            let way_out =
+                "the table archive_aside has them as they were told, until archive.retention_ms is past";
+            Finding::warn("data", detail, way_out)
         }
         Err(error @ StoreError::InUse { .. }) => Finding::warn(
             "data",
@@ -175,4 +181,22 @@ pub(super) async fn data(options: &StoreOptions) -> Finding {
             "choose a folder that can be written by --data",
         ),
     }
+}
+
+/// A data folder that others than its owner may read.
+#[cfg(unix)]
+pub(super) fn open_data(options: &StoreOptions) -> Option<Finding> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let about = std::fs::metadata(&options.folder).ok()?;
+    let is_open = !options.ephemeral && about.permissions().mode() & 0o077 != 0;
+    is_open.then(|| {
+        let folder = &options.folder;
+        let detail = format!("others may look into {folder}, where prompts and answers lie");
+        Finding::warn("data", detail, format!("chmod 700 {folder}"))
+    })
+}
+
+#[cfg(not(unix))]
+pub(super) fn open_data(_: &StoreOptions) -> Option<Finding> {
+    None
 }

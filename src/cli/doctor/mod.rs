@@ -106,6 +106,7 @@ pub(super) async fn run(args: DoctorArgs) -> Result<u8, Failure> {
     findings.push(local::descriptors(&parts.server));
     findings.push(local::clock());
     findings.push(local::data(&parts.store).await);
+    findings.extend(local::open_data(&parts.store));
     findings.extend(model::providers(&parts.providers, args.online).await);
     findings.push(trip::round_trip(parts.clone()).await);
     report(&findings, args.json)?;

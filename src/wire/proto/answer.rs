@@ -35,6 +35,7 @@ impl From<Limits> for generated::Limits {
         Self {
             message_bytes_max: limits.message_bytes_max,
             depth_max: limits.depth_max,
+            values_max: limits.values_max,
             viewers_max: limits.viewers_max,
             pending_max: limits.pending_max,
             messages_per_second_max: limits.messages_per_second_max,
@@ -51,6 +52,7 @@ impl From<generated::Limits> for Limits {
         Self {
             message_bytes_max: limits.message_bytes_max,
             depth_max: limits.depth_max,
+            values_max: limits.values_max,
             viewers_max: limits.viewers_max,
             pending_max: limits.pending_max,
             messages_per_second_max: limits.messages_per_second_max,
