@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use livedraft::backend::embedded::{Embedded, EngineOptions};
-use livedraft::backend::{Backend, EventLog, Start};
+use livedraft::backend::{Append, Appended, Backend, Deferral, EventLog, JobQueue, Start, Write};
 use livedraft::clock;
 use livedraft::compiler::Compiler;
-use livedraft::event::{AttemptBegins, Entry, Event, Fold};
+use livedraft::event::{AttemptBegins, Entry, Epoch, Event, Fold, Position, StatusChange};
 use livedraft::hub::{Hub, HubOptions, Replica};
-use livedraft::job::{JobId, JobSpec, Outcome, Reason};
+use livedraft::job::{AttemptRecord, JobId, JobSpec, JobState, Outcome, Reason};
 use livedraft::llm::{Providers, ProvidersOptions};
 use livedraft::partial::Value;
 use livedraft::submit::{Admission, AdmissionOptions};
@@ -475,10 +475,8 @@ async fn a_cancel_in_the_middle_keeps_what_stands() {
     let house = House::start();
     let mut job = house.submit(request(&["/summary"], &json!({}))).await;
     job.until(2, 3).await;
-    let epoch = livedraft::event::Epoch::new(clock::nonce());
-    livedraft::backend::JobQueue::cancel(&*house.engine, job.id, epoch)
-        .await
-        .expect("the engine");
+    let epoch = Epoch::new(clock::nonce());
+    house.engine.cancel(job.id, epoch).await.expect("the engine");
     let end = job.end().await;
     assert_eq!(end.outcome, Outcome::Cancelled);
     let (first, last) = (&job.steps[0].0, job.value().to_string());
@@ -641,6 +639,121 @@ async fn repairs_of_a_splice_are_told_by_their_place() {
     let acts = vec![says(WRONG), says(r#"{"fix_1": "a@b", "fix_2": 36,}"#), says("{}")];
     let (_server, begun, value) = played(request, acts).await;
     assert_eq!((begun.len(), &value["mail"]), (2, &json!("a@b")));
+}
+
+/// What lies deep in the value has less depth of its own left.
+#[tokio::test]
+async fn what_is_spliced_keeps_to_the_depth_of_the_whole() {
+    let schema = json!({ "type": "object", "properties": { "kid": { "$ref": "#" }, "v": { "type": "array" }, "pad": true } });
+    let nested = |levels: usize, v: &str| {
+        let (open, close) = ("{\"kid\":".repeat(levels), "}".repeat(levels));
+        format!("{open}{{\"pad\":\"{}\",\"v\":{v}}}{close}", "x".repeat(100))
+    };
+    let list = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let mut request = user("json");
+    request["schema"] = schema;
+    // The place has 61 segments, and 100 levels are the limit: that leaves 39 from there on.
+    let acts = |levels: usize| {
+        let fix = format!(r#"{{"fix_1":{}}}"#, list(levels));
+        vec![says(&nested(60, "1")), says(&fix), says(&nested(0, "[]"))]
+    };
+    let (_server, begun, _) = played(request.clone(), acts(39)).await;
+    assert_eq!((begun.len(), begun[1].reset), (2, false));
+    let (_server, begun, _) = played(request, acts(40)).await;
+    assert_eq!((begun.len(), begun[1].reset, begun[2].reset), (3, false, true));
+    let error = &begun[2].errors[0];
+    assert!(
+        error.keyword.contains("depth") && error.path.starts_with("/kid/kid"),
+        "{error:?}"
+    );
+}
+
+/// Where viewers hold something else than the record says, nothing can be spliced.
+#[tokio::test]
+async fn a_record_that_does_not_fit_the_draft_leads_to_the_whole() {
+    let server = Server::start(vec![says(r#"{"name":"Ada","age":36,"mail":"a@b"}"#)]).await;
+    let mut house = House::start_with(ProvidersOptions {
+        scripted: false,
+        openai: vec![options(&server.base)],
+    });
+    house.kill();
+    let (engine, epoch) = (Arc::clone(&house.engine), || Epoch::new(clock::nonce()));
+    let id = house.submit(user("json")).await.id;
+    let claim = engine
+        .claim(1, epoch())
+        .await
+        .expect("the engine")
+        .expect("the job");
+    let at = |seq: u64| Position {
+        seq: claim.position.seq + seq,
+        ..claim.position
+    };
+    let begins = AttemptBegins {
+        attempt: 1,
+        reason: Reason::First,
+        reset: true,
+        at: Vec::new(),
+        errors: Vec::new(),
+    };
+    let frame = format!(r#"{{"j":"{}","s":{},"o":[["",{WRONG},0]]}}"#, id.tag(), at(2).seq);
+    for (seq, event) in [(1, Event::Attempt(begins)), (2, Event::Patch(frame.into()))] {
+        let write = Write {
+            position: at(seq),
+            opens: false,
+            event,
+        };
+        let append = Append {
+            write,
+            raw: String::new(),
+            raw_anew: false,
+            record: None,
+            snapshot: None,
+        };
+        let answer = engine.append(id, claim.token(), &append).await;
+        assert_eq!(answer.expect("the engine"), Appended::Ok);
+    }
+    let record = AttemptRecord {
+        n: 1,
+        best: Some(WRONG.replace("Ada", "Bob")),
+        mends: Some(Vec::new()),
+        splice: Some(vec!["/age".to_owned()]),
+        ..AttemptRecord::default()
+    };
+    let status = StatusChange {
+        status: JobState::Waiting,
+        reason: None,
+        until_ms: Some(0),
+    };
+    let write = Write {
+        position: at(3),
+        opens: false,
+        event: Event::Status(status),
+    };
+    let deferral = Deferral {
+        write,
+        record,
+        until_ms: 0,
+    };
+    engine
+        .defer(id, claim.token(), deferral)
+        .await
+        .expect("the engine");
+    house.employ(WorkerOptions::default());
+    let mut job = Job {
+        live: engine.subscribe(id).await.expect("the engine"),
+        fold: fold_of(&engine, id).await,
+        house: &house,
+        id,
+        begun: Vec::new(),
+        steps: Vec::new(),
+    };
+    assert_eq!(job.end().await.outcome, Outcome::Completed);
+    assert_eq!((job.begun.len(), job.begun[0].reset), (1, true));
+    let asked = server.request(0).1["messages"].to_string();
+    assert!(
+        asked.contains("These places cannot be taken alone. Answer again with the whole"),
+        "{asked}"
+    );
 }
 
 /// The figure: one bad field of a report of 20 KB; `--nocapture` shows it.

@@ -130,6 +130,7 @@ impl Journal {
         self.patches.forget_cursor();
         let append = Append {
             record: Some(self.record.clone()),
+            // Also where the draft stays: the text is of this attempt.
             raw_anew: true,
             ..self.append(Event::Attempt(begins), String::new(), None)
         };

@@ -257,6 +257,24 @@ fn nothing_is_made_up_for_a_place_that_is_not_known() {
     }
 }
 
+#[test]
+fn a_schema_of_places_is_no_longer_than_a_schema_may_be() {
+    let long =
+        json!({ "properties": { "l": { "items": { "type": "integer", "description": "x".repeat(400) } } } });
+    let limits = SchemaLimits {
+        bytes_max: 1_000,
+        ..SchemaLimits::default()
+    };
+    let schema = Schema::compile(&long, &limits).expect("it is within");
+    let value = value(r#"{"l":[1,2,3]}"#);
+    let part = |places: &[&str]| {
+        let places: Vec<String> = places.iter().map(|place| (*place).to_owned()).collect();
+        schema.part(&value, &places)
+    };
+    assert!(part(&["/l/0", "/l/1"]).is_some());
+    assert_eq!(part(&["/l/0", "/l/1", "/l/2"]), None);
+}
+
 /// A report with all that a place can be, and where it can be broken.
 fn report() -> (Json, Json, [&'static str; 11]) {
     let schema = json!({
