@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use livedraft::backend::embedded::{Embedded, EngineOptions};
-use livedraft::backend::{Append, Appended, Backend, Deferral, EventLog, JobQueue, Start, Write};
+use livedraft::backend::{Append, Appended, Backend, Deferral, EventLog, Fenced, JobQueue, Start, Write};
 use livedraft::clock;
 use livedraft::compiler::Compiler;
 use livedraft::event::{AttemptBegins, Entry, Epoch, Event, Fold, Position, StatusChange};
@@ -74,15 +74,19 @@ impl House {
 
     async fn submit(&self, request: Json) -> Job<'_> {
         let spec: JobSpec = serde_json::from_value(request).expect("a spec");
-        // Who submits hears it from the beginning: nothing can be missed between the two.
         let accepted = self.admission.submit("default", spec, None).await;
         let id = accepted.expect("it is accepted").id;
-        let fold = fold_of(&self.engine, id).await;
+        self.hear(id).await
+    }
+
+    /// Hears a job from now on.
+    async fn hear(&self, id: JobId) -> Job<'_> {
+        // On one thread, nothing is written between the two.
         Job {
             live: self.engine.subscribe(id).await.expect("the engine"),
+            fold: fold_of(&self.engine, id).await,
             house: self,
             id,
-            fold,
             begun: Vec::new(),
             steps: Vec::new(),
         }
@@ -362,14 +366,7 @@ async fn a_worker_that_is_lost_in_the_middle_is_taken_over() {
         };
         house.kill();
         house.employ(WorkerOptions::default());
-        let mut job = Job {
-            live: house.engine.subscribe(id).await.expect("the engine"),
-            fold: fold_of(&house.engine, id).await,
-            house: &house,
-            id,
-            begun: Vec::new(),
-            steps: Vec::new(),
-        };
+        let mut job = house.hear(id).await;
         let held = job.value().to_string();
         let end = job.end().await;
         assert_eq!(end.outcome, Outcome::Completed, "{:?}", end.error);
@@ -420,14 +417,7 @@ async fn a_worker_that_goes_down_in_the_middle_hands_on() {
     };
     house.drains[0].send_replace(true);
     house.employ(WorkerOptions::default());
-    let mut job = Job {
-        live: house.engine.subscribe(id).await.expect("the engine"),
-        fold: fold_of(&house.engine, id).await,
-        house: &house,
-        id,
-        begun: Vec::new(),
-        steps: Vec::new(),
-    };
+    let mut job = house.hear(id).await;
     let end = job.end().await;
     assert_eq!(end.outcome, Outcome::Completed, "{:?}", end.error);
     assert!(job.begun.iter().all(|begins| !begins.reset), "{:?}", job.begun);
@@ -668,6 +658,52 @@ async fn what_is_spliced_keeps_to_the_depth_of_the_whole() {
     );
 }
 
+/// Claims the job, tells [`WRONG`] as its first answer, and puts it back with this record.
+async fn answered_once(engine: &Embedded, record: AttemptRecord) {
+    let claim = engine.claim(1, Epoch::new(clock::nonce())).await;
+    let claim = claim.expect("the engine").expect("the job");
+    let write = |seq: u64, event: Event| Write {
+        position: Position {
+            seq: claim.position.seq + seq,
+            ..claim.position
+        },
+        opens: false,
+        event,
+    };
+    let begins = AttemptBegins {
+        attempt: 1,
+        reason: Reason::First,
+        reset: true,
+        at: Vec::new(),
+        errors: Vec::new(),
+    };
+    let (tag, seq) = (claim.id.tag(), claim.position.seq + 2);
+    let frame = format!(r#"{{"j":"{tag}","s":{seq},"o":[["",{WRONG},0]]}}"#);
+    for (seq, event) in [(1, Event::Attempt(begins)), (2, Event::Patch(frame.into()))] {
+        let append = Append {
+            write: write(seq, event),
+            raw: String::new(),
+            raw_anew: false,
+            record: None,
+            snapshot: None,
+        };
+        let answer = engine.append(claim.id, claim.token(), &append).await;
+        assert_eq!(answer.expect("the engine"), Appended::Ok);
+    }
+    let status = StatusChange {
+        status: JobState::Waiting,
+        reason: None,
+        until_ms: Some(0),
+    };
+    let deferral = Deferral {
+        write: write(3, Event::Status(status)),
+        record,
+        until_ms: 0,
+    };
+    let put_back = engine.defer(claim.id, claim.token(), deferral).await;
+    assert_eq!(put_back.expect("the engine"), Fenced::Ok);
+}
+
 /// Where viewers hold something else than the record says, nothing can be spliced.
 #[tokio::test]
 async fn a_record_that_does_not_fit_the_draft_leads_to_the_whole() {
@@ -677,41 +713,7 @@ async fn a_record_that_does_not_fit_the_draft_leads_to_the_whole() {
         openai: vec![options(&server.base)],
     });
     house.kill();
-    let (engine, epoch) = (Arc::clone(&house.engine), || Epoch::new(clock::nonce()));
     let id = house.submit(user("json")).await.id;
-    let claim = engine
-        .claim(1, epoch())
-        .await
-        .expect("the engine")
-        .expect("the job");
-    let at = |seq: u64| Position {
-        seq: claim.position.seq + seq,
-        ..claim.position
-    };
-    let begins = AttemptBegins {
-        attempt: 1,
-        reason: Reason::First,
-        reset: true,
-        at: Vec::new(),
-        errors: Vec::new(),
-    };
-    let frame = format!(r#"{{"j":"{}","s":{},"o":[["",{WRONG},0]]}}"#, id.tag(), at(2).seq);
-    for (seq, event) in [(1, Event::Attempt(begins)), (2, Event::Patch(frame.into()))] {
-        let write = Write {
-            position: at(seq),
-            opens: false,
-            event,
-        };
-        let append = Append {
-            write,
-            raw: String::new(),
-            raw_anew: false,
-            record: None,
-            snapshot: None,
-        };
-        let answer = engine.append(id, claim.token(), &append).await;
-        assert_eq!(answer.expect("the engine"), Appended::Ok);
-    }
     let record = AttemptRecord {
         n: 1,
         best: Some(WRONG.replace("Ada", "Bob")),
@@ -719,34 +721,9 @@ async fn a_record_that_does_not_fit_the_draft_leads_to_the_whole() {
         splice: Some(vec!["/age".to_owned()]),
         ..AttemptRecord::default()
     };
-    let status = StatusChange {
-        status: JobState::Waiting,
-        reason: None,
-        until_ms: Some(0),
-    };
-    let write = Write {
-        position: at(3),
-        opens: false,
-        event: Event::Status(status),
-    };
-    let deferral = Deferral {
-        write,
-        record,
-        until_ms: 0,
-    };
-    engine
-        .defer(id, claim.token(), deferral)
-        .await
-        .expect("the engine");
+    answered_once(&house.engine, record).await;
     house.employ(WorkerOptions::default());
-    let mut job = Job {
-        live: engine.subscribe(id).await.expect("the engine"),
-        fold: fold_of(&engine, id).await,
-        house: &house,
-        id,
-        begun: Vec::new(),
-        steps: Vec::new(),
-    };
+    let mut job = house.hear(id).await;
     assert_eq!(job.end().await.outcome, Outcome::Completed);
     assert_eq!((job.begun.len(), job.begun[0].reset), (1, true));
     let asked = server.request(0).1["messages"].to_string();
