@@ -99,7 +99,16 @@ fn submit(script: &str) -> String {
 #[test]
 fn a_job_may_be_wrapped_and_read_leniently() {
     let script = r#"{"tokens_per_second":0,"sloppy_attempts":1,"items":2}"#;
-    let wrap = ["--wrap", "iterable", "--mode", "tools", "--lenient", "auto"];
+    let wrap = [
+        "--wrap",
+        "iterable",
+        "--mode",
+        "tools",
+        "--lenient",
+        "auto",
+        "--reask",
+        "whole",
+    ];
     let output = extract(&[&wrap[..], &["--script", script, "--quiet", "--json"]].concat());
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let document: Json = serde_json::from_str(stdout(&output)).unwrap();
@@ -420,6 +429,7 @@ fn the_demo_shows_and_checks_everything() {
         "its TCP is cut at seq",
         "resumed behind seq",
         "comes late: one snapshot",
+        "attempt 2: /address/city must be a string; the rest stays",
         "✓ job 2: 3 viewers, one value",
         "✓ job 5: 2 viewers, one value",
     ] {

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 mod closing;
 mod dialect;
 mod judging;
+mod mend;
 mod refusals;
 mod shape;
 

@@ -42,6 +42,8 @@ struct Seen {
     resumed: u64,
     replaced: u64,
     worker_lost: u64,
+    spliced: u64,
+    spliced_again: u64,
     recovering: u64,
     trimmed: u64,
     deferred: u64,
@@ -219,7 +221,10 @@ impl World {
                 seen.deferred += u64::from(status.event.status == JobState::Waiting);
             }
             ServerMessage::Attempt(attempt) => {
-                seen.worker_lost += u64::from(attempt.event.reason == livedraft::job::Reason::WorkerLost);
+                let lost = attempt.event.reason == livedraft::job::Reason::WorkerLost;
+                seen.worker_lost += u64::from(lost);
+                seen.spliced += u64::from(!attempt.event.reset);
+                seen.spliced_again += u64::from(lost && !attempt.event.reset);
             }
             _ => {}
         }
@@ -401,6 +406,8 @@ fn every_viewer_folds_the_same_draft_under_faults() {
         seen.resumed += saw.resumed;
         seen.replaced += saw.replaced;
         seen.worker_lost += saw.worker_lost;
+        seen.spliced += saw.spliced;
+        seen.spliced_again += saw.spliced_again;
         seen.recovering += saw.recovering;
         seen.trimmed += saw.trimmed;
         seen.deferred += saw.deferred;
@@ -416,6 +423,8 @@ fn every_viewer_folds_the_same_draft_under_faults() {
             ("a viewer resumed by tail", seen.resumed),
             ("a state replaced", seen.replaced),
             ("a takeover", seen.worker_lost),
+            ("bad places asked for alone", seen.spliced),
+            ("a takeover in the middle of that", seen.spliced_again),
             ("a lease reaped", seen.recovering),
             ("a tail trimmed", seen.trimmed),
             ("a job put back", seen.deferred),

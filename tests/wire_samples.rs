@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use livedraft::event::{EndError, Epoch, Places, Position, Timings};
 use livedraft::job::{
-    JobLimits, JobSpec, JobState, LenientChoice, Message, ModeChoice, Outcome, Role, Sampling, Script, Usage,
+    JobLimits, JobSpec, JobState, LenientChoice, Message, ModeChoice, Outcome, ReaskChoice, Role, Sampling,
+    Script, Usage,
 };
 use livedraft::wire::{
     Auth, ClientMessage, Deliver, JobAttach, JobCreate, JobEnd, JobPatch, JobSnapshot, Patch, ServerMessage,
@@ -118,6 +119,7 @@ pub(crate) fn client_edges() -> Vec<ClientMessage> {
         mode: ModeChoice::default(),
         wrap: None,
         lenient: LenientChoice::default(),
+        reask: ReaskChoice::default(),
         max_reasks: 0,
         flush_ms: 0,
         sampling: Sampling::default(),

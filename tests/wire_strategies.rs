@@ -5,7 +5,7 @@ use livedraft::event::{
 };
 use livedraft::job::{
     Attempt, AttemptError, AttemptUsage, JobLimits, JobSpec, JobState, LenientChoice, Message, ModeChoice,
-    Outcome, Reason, Role, Sampling, Script, Usage, Wrap,
+    Outcome, ReaskChoice, Reason, Role, Sampling, Script, Usage, Wrap,
 };
 use livedraft::wire::{
     Auth, Bigints, ClientMessage, Deliver, ErrorMessage, Form, Goodbye, JobAccepted, JobAttach, JobAttached,
@@ -192,26 +192,30 @@ fn script() -> impl Strategy<Value = Script> {
         any::<Option<u32>>(),
         any::<u64>(),
         0..4_000_000_u32,
+        vec(text(), 0..3),
     )
-        .prop_map(|(counts, faults, flags, fault_attempts, seed, rate)| Script {
-            tokens_per_second: f64::from(rate) / 4.0,
-            token_chars: counts[0],
-            invalid_attempts: counts[1],
-            broken_attempts: counts[2],
-            sloppy_attempts: counts[2] / 2,
-            rate_limited_attempts: counts[3],
-            stop_by_length_after: faults[0],
-            cut_after: faults[1],
-            hang_after: faults[2],
-            error_after: faults[3],
-            fault_attempts,
-            refuse: flags[0],
-            prose: flags[1],
-            think: flags[2],
-            seed,
-            items: counts[4],
-            text_chars: counts[0] / 2,
-        })
+        .prop_map(
+            |(counts, faults, flags, fault_attempts, seed, rate, invalid_at)| Script {
+                tokens_per_second: f64::from(rate) / 4.0,
+                token_chars: counts[0],
+                invalid_attempts: counts[1],
+                invalid_at,
+                broken_attempts: counts[2],
+                sloppy_attempts: counts[2] / 2,
+                rate_limited_attempts: counts[3],
+                stop_by_length_after: faults[0],
+                cut_after: faults[1],
+                hang_after: faults[2],
+                error_after: faults[3],
+                fault_attempts,
+                refuse: flags[0],
+                prose: flags[1],
+                think: flags[2],
+                seed,
+                items: counts[4],
+                text_chars: counts[0] / 2,
+            },
+        )
 }
 
 fn sampling() -> impl Strategy<Value = Sampling> {
@@ -236,7 +240,8 @@ fn spec() -> impl Strategy<Value = JobSpec> {
     ]);
     let wrap = prop::sample::select(vec![None, Some(Wrap::Iterable), Some(Wrap::Maybe)]);
     let lenient = prop::sample::select(vec![LenientChoice::Off, LenientChoice::On, LenientChoice::Auto]);
-    let read = (mode, wrap, lenient);
+    let reask = prop::sample::select(vec![ReaskChoice::Auto, ReaskChoice::Whole]);
+    let read = (mode, wrap, lenient, reask);
     let asked = (text(), vec(message(), 0..3), of(text()), plain_json(), read);
     let limits = any::<(Option<u32>, Option<u64>, Option<u32>)>();
     let metadata = prop::collection::btree_map(text(), text(), 0..3);
@@ -250,7 +255,7 @@ fn spec() -> impl Strategy<Value = JobSpec> {
     );
     (asked, bounds).prop_map(
         |(
-            (model, messages, input, schema, (mode, wrap, lenient)),
+            (model, messages, input, schema, (mode, wrap, lenient, reask)),
             (max_reasks, flush_ms, sampling, limits, metadata, script),
         )| {
             JobSpec {
@@ -261,6 +266,7 @@ fn spec() -> impl Strategy<Value = JobSpec> {
                 mode,
                 wrap,
                 lenient,
+                reask,
                 max_reasks,
                 flush_ms,
                 sampling,

@@ -113,7 +113,8 @@ pub struct Append {
     pub write: Write,
     /// What the model has said since the append before. An attempt that resets the draft empties the raw text first.
     pub raw: String,
-    /// Whether the raw text is emptied first for another reason: what was said was not the answer after all.
+    /// Whether the raw text is emptied first for another reason: what was said was not the answer after all, or an
+    /// attempt begins that keeps the draft.
     pub raw_anew: bool,
     /// The attempt record, where it changed.
     pub record: Option<AttemptRecord>,

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::job::{self, LenientChoice};
+use crate::job::{self, LenientChoice, ReaskChoice};
 use crate::partial::Lenient;
 use crate::schema;
 
@@ -15,6 +15,15 @@ pub enum LenientArg {
     On,
     /// From the first error.
     Auto,
+}
+
+/// What is asked for again where an answer is invalid.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReaskArg {
+    /// Only the places that are wrong, where that can heal the answer.
+    Auto,
+    /// The whole answer.
+    Whole,
 }
 
 /// What is put around the schema.
@@ -38,6 +47,15 @@ impl From<LenientArg> for LenientChoice {
             LenientArg::Off => Self::Off,
             LenientArg::On => Self::On,
             LenientArg::Auto => Self::Auto,
+        }
+    }
+}
+
+impl From<ReaskArg> for ReaskChoice {
+    fn from(reask: ReaskArg) -> Self {
+        match reask {
+            ReaskArg::Auto => Self::Auto,
+            ReaskArg::Whole => Self::Whole,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::Value as Json;
 
-use super::choices::{LenientArg, WrapArg};
+use super::choices::{LenientArg, ReaskArg, WrapArg};
 use super::failure::{self, Failure};
 use super::show::{self, Manner};
 use super::{ServerUrl, result};
@@ -39,6 +39,9 @@ pub(super) struct ExtractArgs {
     /// Whether an answer that is not quite JSON is put right.
     #[arg(long, value_enum, default_value_t = LenientArg::Off)]
     lenient: LenientArg,
+    /// What is asked for again where an answer is invalid.
+    #[arg(long, value_enum, default_value_t = ReaskArg::Auto)]
+    reask: ReaskArg,
     /// How many times an invalid answer is asked for again.
     #[arg(long, value_name = "N", default_value_t = 2)]
     max_reasks: u32,
@@ -172,6 +175,7 @@ fn request(args: &ExtractArgs) -> Result<JobSpec, Failure> {
         mode: args.mode.into(),
         wrap: args.wrap.map(Into::into),
         lenient: args.lenient.into(),
+        reask: args.reask.into(),
         max_reasks: args.max_reasks,
         flush_ms: args.flush_ms,
         sampling: crate::job::Sampling::default(),

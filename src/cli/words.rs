@@ -40,7 +40,8 @@ pub(super) fn attempt(begins: &AttemptBegins) -> Row {
         Reason::Truncated => "the answer was cut by its length".to_owned(),
         Reason::WorkerLost => "its worker was lost".to_owned(),
     };
-    head.with(Tone::Warn, &format!(": {why}"))
+    let kept = if begins.reset { "" } else { "; the rest stays" };
+    head.with(Tone::Warn, &format!(": {why}{kept}"))
 }
 
 /// The first error, and how many more there are.

@@ -268,6 +268,8 @@ keys! {
         "The longest wait before a step that the engine did not answer is sent again.";
     "worker.tail_bytes", "bytes", number(256, 64 * MIB), [worker.tail_bytes],
         "A running job's state is stored when its log has outgrown this, and half the draft.";
+    "worker.splice_places_max", "places", number(0, 256), [worker.splice_places_max],
+        "Bad places of an answer that are asked for alone; where there are more, the whole is asked for again. 0: always the whole.";
     "worker.note_bytes_max", "bytes", number(0, 16 * MIB), [worker.note_bytes_max],
         "Notes that are gathered in one window, prose beside calls, and text behind the value; more is dropped, not of the value.";
     "worker.refusal_bytes_max", "bytes", number(0, 16 * MIB), [worker.refusal_bytes_max],

@@ -100,6 +100,9 @@ pub struct AttemptRecord {
     pub best: Option<String>,
     /// What the next attempt is asked to mend, where the one before was judged invalid.
     pub mends: Option<Vec<AttemptError>>,
+    /// The places of `best` that the running or next attempt is asked for alone, as pointers; absent: for the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub splice: Option<Vec<String>>,
     /// When the draft first changed, ms since 1970.
     pub changed_ms: Option<u64>,
 }

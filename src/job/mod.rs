@@ -14,7 +14,7 @@ pub use lease::{Lease, LeaseTimes, LeaseToken, backoff_ms};
 pub use plain::Plain;
 pub use script::{Script, ScriptLimit};
 pub use spec::{
-    JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Role, SCRIPTED, Sampling, SpecError, SpecLimits,
-    Wrap,
+    JobLimits, JobSpec, LenientChoice, Message, ModeChoice, ReaskChoice, Role, SCRIPTED, Sampling, SpecError,
+    SpecLimits, Wrap,
 };
 pub use state::{Illegal, JobState, Outcome, Transition, next};

@@ -15,6 +15,8 @@ pub struct Script {
     pub token_chars: u32,
     /// The first n attempts answer a value that violates the schema.
     pub invalid_attempts: u32,
+    /// The places that those break, as pointers, where their answer has them; empty: one that the model finds. At most 64.
+    pub invalid_at: Vec<String>,
     /// The first n attempts answer prose without any JSON.
     pub broken_attempts: u32,
     /// The first n attempts answer text that is not quite JSON: a comment, a comma too many.
@@ -64,6 +66,7 @@ impl Default for Script {
             tokens_per_second: 100.0,
             token_chars: 4,
             invalid_attempts: 0,
+            invalid_at: Vec::new(),
             broken_attempts: 0,
             sloppy_attempts: 0,
             rate_limited_attempts: 0,
@@ -95,6 +98,9 @@ impl Script {
         }
         if !(1..=10_000).contains(&self.token_chars) {
             return limit("token_chars", 1, 10_000);
+        }
+        if self.invalid_at.len() > 64 {
+            return limit("invalid_at", 0, 64);
         }
         if self.items > 100_000 {
             return limit("items", 0, 100_000);

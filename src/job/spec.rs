@@ -34,6 +34,9 @@ pub struct JobSpec {
     /// Whether an answer that is not quite JSON is put right.
     #[serde(default)]
     pub lenient: LenientChoice,
+    /// What is asked for again where an answer is invalid.
+    #[serde(default)]
+    pub reask: ReaskChoice,
     /// How many times an invalid answer is asked for again.
     #[serde(default = "default_reasks")]
     pub max_reasks: u32,
@@ -125,6 +128,17 @@ pub enum LenientChoice {
     On,
     /// From the first error on; what was shown stays.
     Auto,
+}
+
+/// What is asked for again where an answer is invalid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReaskChoice {
+    /// Only the places that are wrong, where that can heal the answer.
+    #[default]
+    Auto,
+    /// The whole answer.
+    Whole,
 }
 
 /// How the model samples; what is absent is the provider's default.

@@ -2,6 +2,7 @@
 
 use super::calls::{Calls, Turn};
 use super::error::{ParseError, ParseErrorKind};
+use super::graft::Graft;
 use super::items::Items;
 use super::machine::{Machine, State};
 use super::notes::Note;
@@ -46,6 +47,8 @@ pub struct Draft {
     /// Only in [`Mode::ParallelTools`], where the machine reads nothing.
     items: Option<Box<Items>>,
     calls: Calls,
+    /// Where the text is only some places of a value.
+    graft: Option<Box<Graft>>,
     bytes_fed: usize,
     finished: bool,
 }
@@ -61,8 +64,18 @@ impl Draft {
             items: many.then(|| Box::new(Items::new(options.clone()))),
             calls: Calls::new(options.tool.clone(), many),
             machine: Machine::new(options),
+            graft: None,
             bytes_fed: 0,
             finished: false,
+        }
+    }
+
+    /// A draft whose text is only some places of a value that viewers hold: all that is told, and
+    /// [`value`](Self::value), is of the whole. Not for [`Mode::ParallelTools`].
+    pub fn onto(options: DraftOptions, graft: Graft) -> Self {
+        Self {
+            graft: Some(Box::new(graft)),
+            ..Self::new(options)
         }
     }
 
@@ -165,9 +178,14 @@ impl Draft {
     /// Hands out all changes since the last flush, coalesced; true if there were any. Nothing is allocated while
     /// a string grows.
     pub fn flush<S: OpSink + ?Sized>(&mut self, sink: &mut S) -> bool {
-        match &mut self.items {
-            None => self.machine.spine.flush(sink),
-            Some(items) => items.flush(sink),
+        match (&mut self.graft, &mut self.items) {
+            (Some(graft), _) => {
+                let mut onto = graft.onto(sink);
+                self.machine.spine.flush(&mut onto);
+                onto.told
+            }
+            (None, None) => self.machine.spine.flush(sink),
+            (None, Some(items)) => items.flush(sink),
         }
     }
 
@@ -233,9 +251,10 @@ impl Draft {
             Some(items) => items.value().filter(|_| items.is_closed()),
             None => self.machine.spine.root.take(),
         };
-        match whole {
-            Some(root) => Ok(root),
-            None => Err(ParseError {
+        match (whole, &self.graft) {
+            (Some(answer), Some(graft)) => Ok(graft.spliced(Some(&answer))),
+            (Some(root), None) => Ok(root),
+            (None, _) => Err(ParseError {
                 offset: self.bytes_fed,
                 path: self.machine.place_path(),
                 kind: ParseErrorKind::UnexpectedEnd,
@@ -247,33 +266,73 @@ impl Draft {
 
     /// What is visible now; equal to folding every flushed op right after a flush.
     pub fn value(&self) -> Option<Value> {
+        let text = self.text_value();
+        match &self.graft {
+            Some(graft) => Some(graft.spliced(text.as_ref())),
+            None => text,
+        }
+    }
+
+    /// What the text alone says; something else than [`value`](Self::value) only where it is some places of that.
+    pub fn text_value(&self) -> Option<Value> {
         match &self.items {
             None => self.machine.spine.value(),
             Some(items) => items.value(),
         }
     }
 
+    /// Where a place of the text lies in the value; a place of the text that has none there is the root.
+    pub fn place(&self, pointer: &str) -> String {
+        match &self.graft {
+            Some(graft) => graft.place(pointer).unwrap_or_default(),
+            None => pointer.to_owned(),
+        }
+    }
+
+    /// Whether the text was to be some places of a value, and none of them has come, as far as it was flushed.
+    pub fn is_bare(&self) -> bool {
+        self.graft.as_ref().is_some_and(|graft| graft.is_bare())
+    }
+
     /// The same as JSON text, without building a value; false (and nothing written) while nothing is shown.
     pub fn write_value(&self, out: &mut String) -> bool {
-        let Some(items) = &self.items else {
+        if self.items.is_none() && self.graft.is_none() {
             return self.machine.spine.write_value(out);
-        };
-        let value = items.value();
-        value.inspect(|value| value.write_json(out)).is_some()
+        }
+        self.value().inspect(|value| value.write_json(out)).is_some()
     }
 
     /// The pointer of the deepest open value that is shown: one entry, or none when nothing is open (rule C1); of
     /// parallel calls, one for each that is open.
     pub fn open_paths(&self) -> Vec<String> {
-        match &self.items {
-            None => self.machine.spine.open_path().into_iter().collect(),
-            Some(items) => items.open_paths(),
+        match (&self.graft, &self.items) {
+            (Some(graft), _) => self.open_places(graft),
+            (None, None) => self.machine.spine.open_path().into_iter().collect(),
+            (None, Some(items)) => items.open_paths(),
         }
+    }
+
+    /// The place that is being read, and those that the text has not come to.
+    fn open_places(&self, graft: &Graft) -> Vec<String> {
+        if self.is_closed() {
+            return Vec::new();
+        }
+        let own = self.machine.spine.open_path();
+        let mut open: Vec<String> = own.and_then(|path| graft.place(&path)).into_iter().collect();
+        open.extend(graft.reopened());
+        open
     }
 
     /// What has become of the [`open_paths`](Self::open_paths) since the last call: asked behind each flush, so it
     /// looks at no path of a single text.
     pub fn track_open(&mut self) -> Open {
+        if let Some(mut graft) = self.graft.take() {
+            let open = self.open_places(&graft);
+            let same = open == graft.open_told;
+            graft.open_told = open;
+            self.graft = Some(graft);
+            return if same { Open::Same } else { Open::Other };
+        }
         match &mut self.items {
             None => self.machine.spine.track_open(),
             Some(items) => items.track_open(),

@@ -109,6 +109,25 @@
 //! assert_eq!(draft.take_notes()[0].kind, NoteKind::Reasoning);
 //! ```
 //!
+//! # Some places of a value
+//!
+//! Where a value stands and only some of it is asked for again, [`Draft::onto`] puts the answer onto it: its members
+//! `fix_1`, `fix_2`… are told, and read, at the places of a [`Graft`].
+//!
+//! ```
+//! use livedraft::partial::{Draft, DraftOptions, Graft, Op, parse};
+//!
+//! let stands = parse(r#"{"name":"Ada","age":"many","born":{}}"#).unwrap();
+//! let graft = Graft::new(stands, &["/age".to_owned(), "/born/year".to_owned()]).unwrap();
+//! let mut draft = Draft::onto(DraftOptions::default(), graft);
+//! draft.feed(br#"{"fix_1":36,"fix_2":18"#);
+//! let mut ops: Vec<Op> = Vec::new();
+//! draft.flush(&mut ops);
+//! assert_eq!(ops, [Op::Set { path: "/age".to_owned(), value: parse("36").unwrap() }]);
+//! draft.feed(b"15}");
+//! assert_eq!(draft.value().unwrap().to_json(), r#"{"name":"Ada","age":36,"born":{"year":1815}}"#);
+//! ```
+//!
 //! # Repair
 //!
 //! With [`Lenient::On`], or [`Lenient::Auto`] from the first error on, text that is nearly JSON is repaired where it
@@ -146,6 +165,7 @@ mod decimal;
 mod draft;
 mod error;
 mod flush;
+mod graft;
 mod guide;
 mod items;
 mod lenient;
@@ -170,6 +190,7 @@ pub use closing::Closed;
 pub use decimal::Decimal;
 pub use draft::{Draft, End, Outcome, parse, parse_written};
 pub use error::{ParseError, ParseErrorKind};
+pub use graft::Graft;
 pub use guide::{Guide, NodeId};
 pub use items::TASKS;
 pub use map::Map;

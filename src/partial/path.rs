@@ -58,6 +58,13 @@ fn unescape(segment: &str) -> Option<String> {
     Some(out)
 }
 
+/// Whether a pointer leads to `outer`, or into it.
+pub fn is_within(pointer: &str, outer: &str) -> bool {
+    pointer
+        .strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// The array index a segment names: digits without a leading zero (RFC 6901 §4).
 pub fn index(segment: &str) -> Option<usize> {
     let canonical = segment == "0" || !segment.starts_with('0');
@@ -168,6 +175,20 @@ mod tests {
                 assert_eq!(whole(base, &format!("{up}{rest}")).as_deref(), Some(pointer));
             }
             assert_eq!(whole(base, pointer).as_deref(), Some(pointer));
+        }
+    }
+
+    #[test]
+    fn a_place_lies_within_by_whole_segments() {
+        for (pointer, outer, within) in [
+            ("/a/b", "/a", true),
+            ("/a", "/a", true),
+            ("/ab", "/a", false),
+            ("/a", "/a/b", false),
+            ("/a", "", true),
+            ("", "", true),
+        ] {
+            assert_eq!(is_within(pointer, outer), within, "{pointer} in {outer}");
         }
     }
 

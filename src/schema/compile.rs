@@ -34,14 +34,14 @@ const PATTERN_COPIES: usize = 3;
 /// A schema compiled once and shared by all who judge by it.
 #[derive(Debug)]
 pub struct Schema {
-    source: Arc<Json>,
+    pub(super) source: Arc<Json>,
     validator: Validator,
-    limits: SchemaLimits,
+    pub(super) limits: SchemaLimits,
     measures: Measures,
     /// What is held beside what the text makes for, from above, bytes.
     beside_text_bytes: usize,
     root_kinds: Kinds,
-    places: Arc<Places>,
+    pub(super) places: Arc<Places>,
     /// Where this is a list of values: the schema of one, and the types it may have.
     item: Option<(Json, Kinds)>,
     /// Made once they are asked for: admission needs none.

@@ -9,8 +9,9 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::compile::Schema;
 use super::excerpt::{cut, head};
+use super::mend::BadPlace;
 use super::violation::Violation;
-use crate::partial::NO_ITEMS;
+use crate::partial::{Graft, NO_ITEMS};
 
 /// In which way the provider is asked for the structure.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
@@ -238,6 +239,10 @@ pub fn reask(dialect: Dialect, answer: &str, violations: &[Violation]) -> String
 }
 
 fn line(violation: &Violation) -> String {
+    format!("- {}\n", cut(&said(violation), LINE_BYTES_MAX))
+}
+
+fn said(violation: &Violation) -> String {
     let place = match violation.path.as_str() {
         "" => "the whole value",
         path => path,
@@ -246,8 +251,46 @@ fn line(violation: &Violation) -> String {
         Some(value) => format!(" (it is {value})"),
         None => String::new(),
     };
-    let said = format!("- {place}: {}{value}", violation.message).replace('\n', " ");
-    format!("{}\n", cut(&said, LINE_BYTES_MAX))
+    format!("{place}: {}{value}", violation.message).replace('\n', " ")
+}
+
+/// The text that asks for some places of an answer alone, and says what is wrong at each. The schema of such a
+/// re-ask is [`Schema::part`].
+///
+/// One line a place; at most 8 KiB and a short frame, however many there are.
+pub fn reask_places(dialect: Dialect, places: &[BadPlace]) -> String {
+    let mut text =
+        String::from("The answer does not fit the schema at these places; all else stands as it is:\n");
+    let room = (REASK_BYTES_MAX / places.len().max(1)).min(LINE_BYTES_MAX);
+    for (index, place) in places.iter().enumerate() {
+        let faults: Vec<String> = place.violations.iter().map(said).collect();
+        let line = format!(
+            "{} is for {}. Wrong there: {}",
+            Graft::member(index),
+            place.pointer,
+            faults.join("; ")
+        );
+        text.push_str(&format!("- {}\n", cut(&line, room)));
+    }
+    text.push_str(match dialect {
+        Dialect::Tools | Dialect::ParallelTools => {
+            "Call the function again, now with these members alone, each with the corrected value of its place."
+        }
+        Dialect::JsonSchema | Dialect::Json => {
+            "Answer with a JSON object of these members alone, each with the corrected value of its place, and nothing \
+             else."
+        }
+        Dialect::MdJson => {
+            "Answer with a JSON object of these members alone, each with the corrected value of its place, in one block \
+             fenced by ```json."
+        }
+    });
+    text
+}
+
+/// The text that asks for the whole after all, where places alone were asked for before.
+pub fn reask_whole(dialect: Dialect) -> String {
+    format!("These places cannot be taken alone. {}", closing(dialect))
 }
 
 /// The text that asks the model again after an answer that was no JSON: the byte where it failed, the text around

@@ -37,6 +37,8 @@ struct Place {
     items: Option<u32>,
     /// The subschemas that surely apply to every value here.
     sure: Box<[u32]>,
+    /// Whether nothing else applies, in no branch.
+    is_sure: bool,
 }
 
 /// All places of a schema, the root first.
@@ -149,6 +151,12 @@ impl Places {
     /// The subschemas that surely apply to every value at a place.
     pub(super) fn sure(&self, place: usize) -> &[u32] {
         self.places.get(place).map_or(&[], |place| &place.sure)
+    }
+
+    /// The subschemas that are all the schema says of a place; `None` where there are none, or others may apply.
+    pub(super) fn all(&self, node: NodeId) -> Option<&[u32]> {
+        let place = self.at(node).filter(|place| place.is_sure)?;
+        (!place.sure.is_empty()).then_some(&place.sure)
     }
 
     /// The places of the root's children.
@@ -264,6 +272,7 @@ impl<'s> Maker<'_, 's> {
         let sure = if set.guessed { &[][..] } else { &set.all };
         let mut place = Place {
             sure: sure.into(),
+            is_sure: !set.guessed && set.any.is_empty(),
             is_atomic: self.is_atomic(set),
             kinds: self.kinds_of(set),
             awaited: self.waits.at(&set.all, &set.any),

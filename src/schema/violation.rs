@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::excerpt;
 use super::limits::SchemaLimits;
-use crate::partial::Value;
+use crate::partial::{Value, path};
 
 /// One place where a value breaks its schema.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
@@ -19,6 +19,9 @@ pub struct Violation {
     pub message: String,
     /// The offending value's compact JSON, cut to the limit; absent where the message says it all.
     pub value: Option<String>,
+    /// Where a member is missing: the pointer that it would have.
+    #[serde(skip)]
+    pub missing: Option<String>,
 }
 
 /// How many names a message lists.
@@ -40,6 +43,7 @@ impl Violation {
             keyword: keyword(fault).to_owned(),
             message: message(fault, Some(base)),
             value: offending.map(|value| excerpt::preview(value, limits.violation_value_bytes_max)),
+            missing: missing(fault, base),
         }
     }
 
@@ -50,8 +54,18 @@ impl Violation {
             keyword: keyword.to_owned(),
             message,
             value: None,
+            missing: None,
         }
     }
+}
+
+fn missing(fault: &ValidationError<'_>, base: &str) -> Option<String> {
+    let Kind::Required { property } = fault.kind() else {
+        return None;
+    };
+    let mut pointer = format!("{base}{}", fault.instance_path().as_str());
+    path::push_segment(&mut pointer, property.as_str()?);
+    Some(pointer)
 }
 
 fn keyword<'f>(fault: &'f ValidationError<'_>) -> &'f str {

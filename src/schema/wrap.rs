@@ -19,9 +19,9 @@ pub enum Wrap {
 }
 
 /// Keywords under which definitions stand.
-const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
+pub(super) const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 /// Keywords that refer to another place.
-const REFERENCES: [&str; 2] = ["$ref", "$dynamicRef"];
+pub(super) const REFERENCES: [&str; 2] = ["$ref", "$dynamicRef"];
 /// Name of the definition where the schema has no title.
 const NAME_DEFAULT: &str = "Item";
 /// Longest name of a definition, in characters.
@@ -111,7 +111,7 @@ fn frame(wrap: Wrap, title: Option<&str>, item: &Json) -> JsonMap<String, Json> 
 }
 
 /// A name for the given schema among its own definitions.
-fn free_name(schema: &Json, keyword: &str) -> String {
+pub(super) fn free_name(schema: &Json, keyword: &str) -> String {
     let title = schema.get("title").and_then(Json::as_str).unwrap_or_default();
     let letters = title.chars().filter(char::is_ascii_alphanumeric);
     let mut name: String = letters.take(NAME_MAX).collect();
@@ -128,7 +128,7 @@ fn free_name(schema: &Json, keyword: &str) -> String {
 
 /// The schema with its references led to where it will stand: definitions keep their place, all else moves to
 /// `pointer`.
-fn led_to(schema: &Json, graph: &Graph<'_>, pointer: &str) -> Json {
+pub(super) fn led_to(schema: &Json, graph: &Graph<'_>, pointer: &str) -> Json {
     let own = schema.get("$id").and_then(Json::as_str);
     let mut led = schema.clone();
     for keyword in REFERENCES {

@@ -290,6 +290,10 @@ impl<'a> Attempt<'a> {
         self.repairs_told = repairs.len();
         let lines: Vec<String> = repairs[told..]
             .iter()
+            .map(|repair| partial::Repair {
+                path: self.answer.draft.place(&repair.path),
+                ..repair.clone()
+            })
             .map(|repair| format!("repaired: {repair}\n"))
             .collect();
         (self.dirty, self.changed) = (true, true);

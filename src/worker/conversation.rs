@@ -5,8 +5,8 @@ use serde_json::json;
 use super::attempt::Answer;
 use crate::job::{AttemptError, Message, Role};
 use crate::partial::{End, ParseError, TASKS, Value, path};
-use crate::schema::Violation;
 use crate::schema::dialect::{self, Dialect};
+use crate::schema::{BadPlace, Violation};
 
 /// What was wrong with an answer.
 pub(super) enum Fault {
@@ -20,15 +20,22 @@ pub(super) enum Fault {
 
 impl Fault {
     /// What viewers are told.
-    pub(super) fn errors(&self) -> Vec<AttemptError> {
+    pub(super) fn errors(&self, answer: &Answer) -> Vec<AttemptError> {
         match self {
             Self::Violations(violations) => violations.iter().map(told).collect(),
-            Self::NoJson(error) => vec![AttemptError {
-                path: error.path.clone(),
-                keyword: error.kind.code().to_owned(),
-                message: error.to_string(),
-                value: None,
-            }],
+            Self::NoJson(error) => {
+                // What viewers see has no `fix_…`.
+                let error = ParseError {
+                    path: answer.draft.place(&error.path),
+                    ..error.clone()
+                };
+                vec![AttemptError {
+                    keyword: error.kind.code().to_owned(),
+                    message: error.to_string(),
+                    path: error.path,
+                    value: None,
+                }]
+            }
             Self::NoValue => vec![AttemptError {
                 path: String::new(),
                 keyword: "no_value".to_owned(),
@@ -38,9 +45,25 @@ impl Fault {
         }
     }
 
-    /// The messages that follow in the conversation: the model's own answer, and what is wrong with it.
-    pub(super) fn reask(&self, dialect: Dialect, answer: &Answer) -> Vec<Message> {
-        let text = match self {
+    /// The messages that follow in the conversation: the model's own answer in its dialect, and what is wrong with it;
+    /// the next is asked for in `next`, and for these places alone where there are any.
+    pub(super) fn reask(
+        &self,
+        dialect: Dialect,
+        answer: &Answer,
+        next: Dialect,
+        places: Option<&[BadPlace]>,
+    ) -> Vec<Message> {
+        let text = match (places, self) {
+            (Some(places), _) => dialect::reask_places(next, places),
+            (None, fault) => fault.reask_whole(next, answer),
+        };
+        let as_written = matches!(self, Self::Violations(_)) && answer.repairs == 0;
+        tool_turns(dialect, answer, &text, as_written).unwrap_or_else(|| text_turns(answer, text))
+    }
+
+    fn reask_whole(&self, dialect: Dialect, answer: &Answer) -> String {
+        match self {
             Self::Violations(violations) => dialect::reask(dialect, &answer.raw, violations),
             Self::NoJson(error) => {
                 let said = error.to_string();
@@ -57,9 +80,7 @@ impl Fault {
                 said(answer).len(),
                 "one whole JSON value, but the answer ended before it",
             ),
-        };
-        let as_written = matches!(self, Self::Violations(_)) && answer.repairs == 0;
-        tool_turns(dialect, answer, &text, as_written).unwrap_or_else(|| text_turns(answer, text))
+        }
     }
 }
 
@@ -69,7 +90,7 @@ fn tool_turns(dialect: Dialect, answer: &Answer, text: &str, as_written: bool) -
     if !matches!(dialect, Dialect::Tools | Dialect::ParallelTools) || answer.calls.is_empty() {
         return None;
     }
-    let value = answer.draft.value();
+    let value = answer.draft.text_value();
     let mut calls = Vec::new();
     let mut answers = Vec::new();
     for (slot, call) in answer.calls.iter().enumerate() {
@@ -159,11 +180,11 @@ fn told(violation: &Violation) -> AttemptError {
     }
 }
 
-/// What is wrong with how a text ended; `None` for a whole value.
-pub(super) fn fault_of(end: End) -> Option<Fault> {
-    match end {
+/// What is wrong with how the text ended; `None` for a whole value.
+pub(super) fn fault_of(answer: &Answer) -> Option<Fault> {
+    match &answer.end {
         End::Complete => None,
         End::Truncated => Some(Fault::NoValue),
-        End::Invalid(error) => Some(Fault::NoJson(error)),
+        End::Invalid(error) => Some(Fault::NoJson(error.clone())),
     }
 }

@@ -32,7 +32,8 @@ pub(super) struct Journal {
     /// The state as the log has it, but for what the draft holds: the value, the open places, the cursor.
     fold: Fold,
     patches: PatchWriter,
-    /// The value that stands in the log while no attempt runs, in case the log loses it before the end is written.
+    /// The value that stands in the log before an attempt has told anything of its own, and once it has ended, in case
+    /// the log loses it.
     reached: Option<Value>,
     /// Whether the attempt that runs has told anything of its value.
     told: bool,
@@ -42,6 +43,8 @@ pub(super) struct Journal {
     tail_bytes: usize,
     /// The raw text of the attempt, as far as it was written.
     raw: String,
+    /// Bytes of the value that the attempt's text is grafted onto.
+    base_bytes: usize,
     pub(super) record: AttemptRecord,
 }
 
@@ -69,6 +72,7 @@ impl Journal {
             abandoned: false,
             tail_bytes: 0,
             raw: claim.checkpoint.raw.clone(),
+            base_bytes: 0,
             record: claim.checkpoint.record.clone(),
         }
     }
@@ -93,25 +97,41 @@ impl Journal {
         }
     }
 
-    /// Begins an attempt: the draft is emptied, the record says so.
-    pub(super) async fn begin(&mut self, reason: Reason) -> Result<(), Closed> {
+    /// The value that viewers hold while no attempt runs.
+    pub(super) const fn reached(&self) -> Option<&Value> {
+        self.reached.as_ref()
+    }
+
+    /// Begins an attempt: the draft is emptied, or these places of it are open again; the record says so.
+    pub(super) async fn begin(
+        &mut self,
+        reason: Reason,
+        reopened: Option<Vec<String>>,
+    ) -> Result<(), Closed> {
         self.record.n += 1;
         let errors = self.record.mends.take().unwrap_or_default();
         self.record.reasks += u32::from(reason == Reason::Invalid);
         let begins = AttemptBegins {
             attempt: self.record.n,
             reason,
-            reset: true,
-            at: Vec::new(),
+            reset: reopened.is_none(),
+            at: reopened.unwrap_or_default(),
             errors,
         };
         self.fold.begin(&begins);
         self.raw.clear();
-        self.reached = None;
+        self.base_bytes = 0;
+        if begins.reset {
+            self.reached = None;
+        } else {
+            self.base_bytes = self.record.best.as_ref().map_or(0, String::len);
+        }
         self.told = false;
         self.patches.forget_cursor();
         let append = Append {
             record: Some(self.record.clone()),
+            // Also where the draft stays: the text is of this attempt.
+            raw_anew: true,
             ..self.append(Event::Attempt(begins), String::new(), None)
         };
         let (append, answer) = self.send(append).await;
@@ -167,7 +187,8 @@ impl Journal {
 
     /// The folded state, where the tail has outgrown its bound.
     fn due_snapshot(&mut self, draft: Option<&Draft>) -> Option<Arc<Fold>> {
-        if self.tail_bytes <= self.tail_bytes_max.max(self.raw.len() / 2) {
+        let draft_bytes = self.base_bytes + self.raw.len();
+        if self.tail_bytes <= self.tail_bytes_max.max(draft_bytes / 2) {
             return None;
         }
         self.tail_bytes = 0;
@@ -176,7 +197,7 @@ impl Journal {
         }
         Some(Arc::new(Fold {
             position: self.next(),
-            value: draft.and_then(Draft::value),
+            value: draft.map_or_else(|| self.reached.clone(), Draft::value),
             ..self.fold.clone()
         }))
     }
@@ -427,7 +448,7 @@ mod tests {
     async fn text_that_begins_anew_is_written_from_its_beginning() -> Result<(), Box<dyn std::error::Error>> {
         let engine = Arc::new(Embedded::new(EngineOptions::default()));
         let (mut journal, _) = claimed(&engine, JobId::new(clock::job_uuid())).await?;
-        assert_eq!(journal.begin(Reason::First).await, Ok(()));
+        assert_eq!(journal.begin(Reason::First, None).await, Ok(()));
         let mut draft = Draft::new(DraftOptions {
             mode: Mode::ParallelTools,
             ..DraftOptions::default()
@@ -457,7 +478,7 @@ mod tests {
         let job = JobId::new(clock::job_uuid());
         let (mut journal, claim) = claimed(&engine, job).await?;
         engine.cancel(job, Epoch::new(clock::nonce())).await?;
-        assert_eq!(journal.begin(Reason::First).await, Err(Closed::Cancelled));
+        assert_eq!(journal.begin(Reason::First, None).await, Err(Closed::Cancelled));
         let end = End {
             outcome: Outcome::Cancelled,
             error: None,

@@ -56,7 +56,7 @@ pub(super) async fn judge(schema: &Arc<Schema>, answer: &Answer) -> Verdict {
 
 /// Holds a whole answer against the schema; on the blocking pool, since a large value takes milliseconds.
 async fn whole(schema: &Arc<Schema>, answer: &Answer) -> Verdict {
-    if let Some(fault) = fault_of(answer.end.clone()) {
+    if let Some(fault) = fault_of(answer) {
         return Verdict::Invalid(fault, None);
     }
     let Some(value) = answer.draft.value() else {

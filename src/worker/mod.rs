@@ -9,6 +9,7 @@ mod lease;
 mod prepare;
 mod reaper;
 mod run;
+mod splice;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub struct WorkerOptions {
     pub resend: Duration,
     /// A running job's state is stored when its log has outgrown this many bytes, and half the draft.
     pub tail_bytes: usize,
+    /// Places of an invalid answer that are asked for alone; where there are more, the whole is. 0: always the whole.
+    pub splice_places_max: usize,
     /// Bytes of notes that are gathered in one window, of prose beside calls, and of text behind the value; more is
     /// dropped from the log, not from the draft.
     pub note_bytes_max: usize,
@@ -70,6 +73,7 @@ impl Default for WorkerOptions {
             reap_max: 100,
             resend: Duration::from_millis(500),
             tail_bytes: 16 * 1024,
+            splice_places_max: 16,
             note_bytes_max: 16 * 1024,
             refusal_bytes_max: 4 * 1024,
             draft: partial::Limits::default(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::compiler::{CompileError, Compiler};
 use crate::job::{AttemptRecord, JobSpec, LenientChoice, Message, ModeChoice, Role};
 use crate::llm::{Carrier, Provider, Providers, Request, Sampling};
-use crate::partial::{Draft, DraftOptions, Lenient, Limits, Mode};
+use crate::partial::{Draft, DraftOptions, Graft, Lenient, Limits, Mode, Value};
 use crate::schema::dialect::{self, Dialect};
 use crate::schema::{Closing, Schema, Wrap};
 
@@ -24,33 +24,57 @@ pub(super) struct Unfit {
     pub(super) message: String,
 }
 
-/// Prepares a delivery. What admission has checked is checked again: the configuration may have changed since.
-pub(super) async fn prepare(
-    spec: Arc<JobSpec>,
-    providers: &Providers,
-    compiler: &Compiler,
-    draft: Limits,
-) -> Result<Prepared, Unfit> {
-    let provider = providers.resolve(&spec.model).map_err(|unknown| Unfit {
-        code: "unknown_model",
-        message: unknown.to_string(),
-    })?;
-    let wrap = spec.wrap.map(Wrap::from);
-    let schema = compiler.compile(&spec.schema, wrap).await.map_err(unfit)?;
-    let checked = Arc::clone(&schema);
-    // The first is made here, with the checks that all share: that takes as long as compiling.
-    let checks = tokio::task::spawn_blocking(move || checked.closing()).await;
-    checks.map_err(|_| unfit(CompileError::Lost))?;
-    let dialect = dialect::fitting(&schema, wanted(spec.mode, &provider));
-    let request = request(&spec, &schema, dialect);
-    let draft = draft_options(&spec, &schema, dialect, &request, draft);
-    Ok(Prepared {
-        schema,
-        provider,
-        dialect,
-        request,
-        draft,
-    })
+/// What it takes to prepare the attempts of a job.
+pub(super) struct Preparing {
+    pub(super) spec: Arc<JobSpec>,
+    pub(super) compiler: Arc<Compiler>,
+    pub(super) draft: Limits,
+    pub(super) splice_places_max: usize,
+}
+
+impl Preparing {
+    /// Prepares a delivery. What admission has checked is checked again: the configuration may have changed since.
+    pub(super) async fn whole(&self, providers: &Providers) -> Result<Prepared, Unfit> {
+        let spec = &self.spec;
+        let provider = providers.resolve(&spec.model).map_err(|unknown| Unfit {
+            code: "unknown_model",
+            message: unknown.to_string(),
+        })?;
+        let wrap = spec.wrap.map(Wrap::from);
+        let schema = self.compiler.compile(&spec.schema, wrap).await.map_err(unfit)?;
+        let wanted = wanted(spec.mode, &provider);
+        self.of(schema, provider, wanted).await.map_err(unfit)
+    }
+
+    /// The same for some places of a value alone; `None` where the schema cannot be put that way.
+    pub(super) async fn part(&self, whole: &Prepared, value: &Value, places: &[String]) -> Option<Prepared> {
+        let schema = whole.schema.part(value, places)?;
+        let schema = self.compiler.compile(&schema, None).await.ok()?;
+        let provider = Arc::clone(&whole.provider);
+        self.of(schema, provider, whole.dialect).await.ok()
+    }
+
+    async fn of(
+        &self,
+        schema: Arc<Schema>,
+        provider: Arc<Provider>,
+        wanted: Dialect,
+    ) -> Result<Prepared, CompileError> {
+        let checked = Arc::clone(&schema);
+        // The first is made here, with the checks that all share: that takes as long as compiling.
+        let checks = tokio::task::spawn_blocking(move || checked.closing()).await;
+        checks.map_err(|_| CompileError::Lost)?;
+        let dialect = dialect::fitting(&schema, wanted);
+        let request = request(&self.spec, &schema, dialect);
+        let draft = draft_options(&self.spec, &schema, dialect, &request, self.draft);
+        Ok(Prepared {
+            schema,
+            provider,
+            dialect,
+            request,
+            draft,
+        })
+    }
 }
 
 fn unfit(error: CompileError) -> Unfit {
@@ -158,13 +182,24 @@ impl Prepared {
         request
     }
 
-    /// A draft for one attempt, and what checks its values as they close.
-    pub(super) fn draft(&self) -> (Draft, Arc<Closing>) {
+    /// A draft for one attempt, grafted where it is some places of a value, and what checks its values as they close.
+    pub(super) fn draft(&self, graft: Option<Graft>) -> (Draft, Arc<Closing>) {
         let closing = self.schema.closing();
-        let draft = Draft::new(DraftOptions {
+        let options = DraftOptions {
             guide: Some(closing.clone()),
             ..self.draft.clone()
-        });
+        };
+        let draft = match graft {
+            Some(graft) => Draft::onto(options, graft),
+            None => Draft::new(options),
+        };
         (draft, closing)
+    }
+
+    /// Leaves so many levels less to the answer, whose members lie there and not directly in the root: what they make
+    /// up together keeps to the limit.
+    pub(super) fn lie_deeper_by(&mut self, levels: usize) {
+        let depth_max = &mut self.draft.limits.depth_max;
+        *depth_max = (*depth_max + 1).saturating_sub(levels).max(1);
     }
 }

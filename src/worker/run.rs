@@ -13,20 +13,23 @@ use super::conversation::Fault;
 use super::journal::{Closed, Journal};
 use super::judge::{self, Verdict};
 use super::lease::Signal;
-use super::prepare::{Prepared, Unfit, prepare};
+use super::prepare::{Prepared, Preparing, Unfit};
+use super::splice::{self, Splice};
 use super::{Worker, WorkerOptions};
 use crate::backend::Claim;
 use crate::clock;
 use crate::event::{End, EndError, Timings};
 use crate::hex;
-use crate::job::{AttemptUsage, JobSpec, Outcome, Reason, Usage};
+use crate::job::{AttemptUsage, JobSpec, Message, Outcome, Reason, Role, Usage};
 use crate::llm::{LlmError, LlmErrorKind, Request, Stream};
-use crate::partial::Value;
+use crate::partial::{Graft, Value};
+use crate::schema::dialect::{self, Dialect};
 
 /// A job in a worker's hands.
 pub(super) struct Delivery {
     options: WorkerOptions,
     spec: Arc<JobSpec>,
+    preparing: Preparing,
     journal: Journal,
     signal: watch::Receiver<Signal>,
     submitted_ms: u64,
@@ -64,14 +67,7 @@ pub(super) async fn deliver(worker: &Worker, claim: Claim, signal: watch::Receiv
 
 async fn see_through(worker: &Worker, claim: Claim, signal: watch::Receiver<Signal>) -> Result<(), Closed> {
     let mut delivery = Delivery::new(worker, &claim, signal);
-    let prepared = prepare(
-        Arc::clone(&claim.spec),
-        &worker.providers,
-        &worker.compiler,
-        worker.options.draft,
-    )
-    .await;
-    let result = match prepared {
+    let result = match delivery.preparing.whole(&worker.providers).await {
         Ok(prepared) => delivery.work(&prepared).await,
         Err(Unfit { code, message }) => {
             let end = delivery.end(Outcome::Failed, Some(EndError::new(code, message)), None);
@@ -95,6 +91,12 @@ impl Delivery {
         Self {
             options,
             spec: Arc::clone(&claim.spec),
+            preparing: Preparing {
+                spec: Arc::clone(&claim.spec),
+                compiler: Arc::clone(&worker.compiler),
+                draft: worker.options.draft,
+                splice_places_max: worker.options.splice_places_max,
+            },
             journal,
             signal,
             submitted_ms: claim.submitted_ms,
@@ -116,14 +118,18 @@ impl Delivery {
 
     /// Asks the model once and judges what it says.
     async fn attempt(&mut self, prepared: &Prepared) -> Result<Next, Closed> {
-        let request = prepared.request(&self.journal.record);
-        let mut call = Call::new(prepared.provider.name());
-        let stream = match self.open(prepared, &request, &mut call).await? {
+        let splice = self.splice(prepared).await;
+        let (part, graft) = splice.map(|splice| (splice.asked, splice.graft)).unzip();
+        let asked = part.as_ref().unwrap_or(prepared);
+        let request = asked.request(&self.journal.record);
+        let mut call = Call::new(asked.provider.name());
+        let stream = match self.open(asked, &request, &mut call).await? {
             Ok(stream) => stream,
             Err(next) => return Ok(next),
         };
         let reason = self.reason();
-        self.journal.begin(reason).await?;
+        let reopened = graft.as_ref().map(Graft::reopened);
+        self.journal.begin(reason, reopened).await?;
         self.began = true;
         let terms = Terms {
             carrier: request.carrier,
@@ -132,7 +138,7 @@ impl Delivery {
             note_bytes_max: self.options.note_bytes_max,
             refusal_bytes_max: self.options.refusal_bytes_max,
         };
-        let (draft, closing) = prepared.draft();
+        let (draft, closing) = asked.draft(graft);
         let attempt = Attempt::new(&mut self.journal, &mut self.signal, draft, closing, terms);
         let answer = attempt.run(stream).await;
         call.stopped(
@@ -144,7 +150,25 @@ impl Delivery {
         let answer = answer?;
         self.count(&request, &answer);
         let verdict = judge::judge(&prepared.schema, &answer).await;
-        Ok(self.settle(prepared, &answer, verdict))
+        Ok(self.settle(prepared, asked.dialect, &answer, verdict).await)
+    }
+
+    /// What the next attempt is asked for, where the record says that it is not the whole.
+    async fn splice(&mut self, whole: &Prepared) -> Option<Splice> {
+        let places = self.journal.record.splice.clone()?;
+        let (base, held) = (self.journal.record.best.as_deref(), self.journal.reached());
+        let made = match base.zip(held.cloned()) {
+            Some((base, held)) => Splice::prepare(&self.preparing, whole, base, held, &places).await,
+            None => None,
+        };
+        if made.is_none() {
+            // The conversation has asked for the places already.
+            let record = &mut self.journal.record;
+            record.splice = None;
+            let text = dialect::reask_whole(whole.dialect);
+            record.conversation.push(Message::text(Role::User, text));
+        }
+        made
     }
 
     /// Why the attempt that now begins is made.
@@ -218,23 +242,37 @@ impl Delivery {
         Next::End(Box::new(self.end(outcome, Some(error), None)))
     }
 
-    fn settle(&mut self, prepared: &Prepared, answer: &Answer, verdict: Verdict) -> Next {
+    async fn settle(
+        &mut self,
+        prepared: &Prepared,
+        dialect: Dialect,
+        answer: &Answer,
+        verdict: Verdict,
+    ) -> Next {
         match verdict {
             Verdict::Valid(value) => Next::End(Box::new(self.end(Outcome::Completed, None, Some(&value)))),
-            Verdict::Invalid(fault, value) => self.invalid(prepared, answer, &fault, value),
+            Verdict::Invalid(fault, value) => self.invalid(prepared, dialect, answer, &fault, value).await,
             Verdict::Ends(outcome, error) => self.ends(outcome, error),
             Verdict::Cancelled => self.ends(Outcome::Cancelled, cancelled()),
             Verdict::Drain => self.drain(),
         }
     }
 
-    /// Asks again, keeping the model's own answer in the conversation, until the re-asks are used up.
-    fn invalid(&mut self, prepared: &Prepared, answer: &Answer, fault: &Fault, value: Option<Value>) -> Next {
+    /// Asks again, for the bad places alone where that can heal it, keeping the model's own answer in the conversation,
+    /// until the re-asks are used up.
+    async fn invalid(
+        &mut self,
+        prepared: &Prepared,
+        dialect: Dialect,
+        answer: &Answer,
+        fault: &Fault,
+        value: Option<Value>,
+    ) -> Next {
         let record = &mut self.journal.record;
-        if let Some(value) = value {
+        if let Some(value) = &value {
             record.best = Some(value.to_json());
         }
-        let errors = fault.errors();
+        let errors = fault.errors(answer);
         if record.reasks >= self.spec.max_reasks {
             let message = format!("no valid answer in {} attempts", record.n);
             return self.ends(
@@ -245,8 +283,11 @@ impl Delivery {
                 },
             );
         }
-        record.conversation.extend(fault.reask(prepared.dialect, answer));
+        let places = splice::places(&self.preparing, prepared, answer, fault, value.as_ref()).await;
+        let turns = fault.reask(dialect, answer, prepared.dialect, places.as_deref());
+        record.conversation.extend(turns);
         record.mends = Some(errors);
+        record.splice = places.map(|places| places.into_iter().map(|place| place.pointer).collect());
         Next::Again
     }
 

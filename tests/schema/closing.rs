@@ -83,6 +83,7 @@ fn violations_have_the_form_of_a_reask() {
         keyword: "maximum".to_owned(),
         message: "must be at most 5".to_owned(),
         value: Some("12345678901234567890.10".to_owned()),
+        missing: None,
     };
     assert_eq!(closing.violations(), [expected]);
 }

@@ -147,6 +147,7 @@ fn violation(path: &str, message: &str, value: Option<&str>) -> Violation {
         keyword: "type".to_owned(),
         message: message.to_owned(),
         value: value.map(str::to_owned),
+        missing: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::job::{JobLimits, JobSpec, LenientChoice, ModeChoice, Sampling, Script};
+use crate::job::{JobLimits, JobSpec, LenientChoice, ModeChoice, ReaskChoice, Sampling, Script};
 use crate::wire::{Deliver, Unseen};
 
 /// One job and how its viewers look at it.
@@ -15,6 +15,7 @@ pub(super) struct Scene {
     pub(super) schema: Json,
     pub(super) input: &'static str,
     pub(super) mode: ModeChoice,
+    pub(super) reask: ReaskChoice,
     pub(super) script: Script,
     /// How the first and the second viewer want it told.
     pub(super) looks: [Deliver; 2],
@@ -50,6 +51,7 @@ fn plain(title: &'static str, note: &'static str, schema: Json, script: Script) 
         schema,
         input: "Who is it?",
         mode: ModeChoice::Auto,
+        reask: ReaskChoice::Auto,
         script,
         looks: [Deliver::default(); 2],
         height: 4,
@@ -91,6 +93,8 @@ fn storm(speed: f64) -> Scene {
     Scene {
         height: 15,
         stormy: true,
+        // Long enough for all that happens meanwhile.
+        reask: ReaskChoice::Whole,
         ..plain(
             "User {name, bio, skills[]}",
             "a false answer, a cut socket, a late viewer",
@@ -114,11 +118,16 @@ fn profile_schema() -> Json {
 }
 
 fn profile(speed: f64) -> Scene {
+    let script = Script {
+        invalid_attempts: 1,
+        invalid_at: vec!["/address/city".to_owned()],
+        ..script(18.0, speed)
+    };
     plain(
         "UserProfile {username, address {city, street}}",
-        "nested",
+        "nested; one place is wrong, and only that is asked for again",
         profile_schema(),
-        script(18.0, speed),
+        script,
     )
 }
 
@@ -177,6 +186,7 @@ impl Scene {
             mode: self.mode,
             wrap: None,
             lenient: LenientChoice::default(),
+            reask: self.reask,
             max_reasks: 2,
             flush_ms: 33,
             sampling: Sampling::default(),

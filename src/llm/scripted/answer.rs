@@ -64,7 +64,8 @@ fn drawn(request: &Request, round: u64, spoil: bool, bold: bool) -> Value {
         random,
         limited(script.items, 100_000),
         limited(script.text_chars, 1_000_000),
-    );
+    )
+    .breaking_at(&script.invalid_at);
     let (mut value, weakness) = generator.generate(&request.schema, bold);
     if spoil {
         weakness.spoil(&mut value);

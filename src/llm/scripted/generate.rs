@@ -41,6 +41,8 @@ pub(super) struct Generator {
     pointer: String,
     weakness: Weakness,
     bold: bool,
+    /// Whether it was told what breaks.
+    named: bool,
 }
 
 impl Generator {
@@ -59,7 +61,15 @@ impl Generator {
             arrays: 0,
             pointer: String::new(),
             bold: false,
+            named: false,
         }
+    }
+
+    /// The same, that breaks at these places and at no other, where there are any.
+    pub(super) fn breaking_at(mut self, places: &[String]) -> Self {
+        self.named = !places.is_empty();
+        self.weakness.name(places);
+        self
     }
 
     /// The value of the whole schema, and where it breaks most easily.
@@ -88,7 +98,7 @@ impl Generator {
             self.kind_of_value(node)
         };
         let certain = !self.around.iter().any(|one| one.chosen);
-        if certain || self.bold {
+        if certain || self.bold || self.named {
             let depth = (certain, self.around.len());
             self.weakness.consider(&self.pointer, node, &value, depth);
         }

@@ -14,6 +14,9 @@ pub(super) struct Weakness {
     best: Option<Spot>,
     /// How many spots of the best rank were seen.
     seen: usize,
+    /// The places that shall break; where there are any, no other does.
+    named: Vec<String>,
+    at_named: Vec<(String, Value)>,
 }
 
 #[derive(Debug)]
@@ -29,12 +32,26 @@ impl Weakness {
             random,
             best: None,
             seen: 0,
+            named: Vec::new(),
+            at_named: Vec::new(),
         }
+    }
+
+    /// Breaks these places, where they are, and no other.
+    pub(super) fn name(&mut self, places: &[String]) {
+        self.named = places.to_vec();
     }
 
     /// Remembers the spot if it is a better one: scalars before containers, certain before
     /// doubtful, deep before shallow, chance among equals. `place` is whether it is certain, and its depth.
     pub(super) fn consider(&mut self, pointer: &str, node: &Node, value: &Value, place: (bool, usize)) {
+        if !self.named.is_empty() {
+            if self.named.iter().any(|named| named == pointer) {
+                let spot = wrong(node, value).map(|wrong| (pointer.to_owned(), wrong));
+                self.at_named.extend(spot);
+            }
+            return;
+        }
         let rank = (!value.is_object() && !value.is_array(), place.0, place.1);
         let known = self.best.as_ref().map(|best| best.rank);
         if known.is_some_and(|known| known > rank) {
@@ -54,9 +71,11 @@ impl Weakness {
 
     /// Breaks `value`; a schema that allows everything leaves it whole.
     pub(super) fn spoil(self, value: &mut Value) {
-        let Some(spot) = self.best else { return };
-        if let Some(target) = value.pointer_mut(&spot.pointer) {
-            *target = spot.wrong;
+        let best = self.best.map(|spot| (spot.pointer, spot.wrong));
+        for (pointer, wrong) in self.at_named.into_iter().chain(best) {
+            if let Some(target) = value.pointer_mut(&pointer) {
+                *target = wrong;
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::job::{list, owned};
 use super::{BadProto, generated, same_words, word};
 use crate::job::{
-    JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Plain, Role, Sampling, Script, Wrap,
+    JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Plain, ReaskChoice, Role, Sampling, Script, Wrap,
 };
 use crate::wire::client::{Auth, Bigints, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen};
 
@@ -15,6 +15,7 @@ same_words!(Bigints = Bigints: Number, String);
 same_words!(ModeChoice = Mode: Auto, Tools, JsonSchema, Json, MdJson);
 same_words!(Wrap = Wrap: Iterable, Maybe);
 same_words!(LenientChoice = Lenient: Off, On, Auto);
+same_words!(ReaskChoice = Reask: Auto, Whole);
 same_words!(Role = Role: System, Developer, User, Assistant, Tool);
 
 /// A word by its number, where unspecified means the default.
@@ -169,6 +170,7 @@ impl From<&JobSpec> for generated::JobRequest {
             script: spec.script.as_ref().map(Into::into),
             wrap: spec.wrap.map_or(0, |wrap| generated::Wrap::from(wrap).into()),
             lenient: generated::Lenient::from(spec.lenient).into(),
+            reask: generated::Reask::from(spec.reask).into(),
         }
     }
 }
@@ -189,6 +191,7 @@ impl TryFrom<generated::JobRequest> for JobSpec {
                 number => Some(word::<generated::Wrap, _>("wrap", number)?),
             },
             lenient: word_or_default::<generated::Lenient, _>("lenient", request.lenient)?,
+            reask: word_or_default::<generated::Reask, _>("reask", request.reask)?,
             max_reasks: request.max_reasks.unwrap_or(Self::DEFAULT_REASKS),
             flush_ms: request.flush_ms.unwrap_or(Self::DEFAULT_FLUSH_MS),
             sampling: request.sampling.unwrap_or_default().into(),
@@ -273,6 +276,7 @@ impl From<&Script> for generated::Script {
             tokens_per_second: Some(script.tokens_per_second),
             token_chars: Some(script.token_chars),
             invalid_attempts: script.invalid_attempts,
+            invalid_at: script.invalid_at.clone(),
             broken_attempts: script.broken_attempts,
             sloppy_attempts: script.sloppy_attempts,
             rate_limited_attempts: script.rate_limited_attempts,
@@ -298,6 +302,7 @@ impl From<generated::Script> for Script {
             tokens_per_second: script.tokens_per_second.unwrap_or(unsaid.tokens_per_second),
             token_chars: script.token_chars.unwrap_or(unsaid.token_chars),
             invalid_attempts: script.invalid_attempts,
+            invalid_at: script.invalid_at,
             broken_attempts: script.broken_attempts,
             sloppy_attempts: script.sloppy_attempts,
             rate_limited_attempts: script.rate_limited_attempts,
