@@ -508,7 +508,7 @@ async fn played(
     let server = Server::start(acts).await;
     let house = House::start_with(ProvidersOptions {
         scripted: false,
-        openai: vec![options(&server.base)],
+        remote: vec![options(&server.base)],
     });
     let mut job = house.submit(request).await;
     let end = job.end().await;
@@ -710,7 +710,7 @@ async fn a_record_that_does_not_fit_the_draft_leads_to_the_whole() {
     let server = Server::start(vec![says(r#"{"name":"Ada","age":36,"mail":"a@b"}"#)]).await;
     let mut house = House::start_with(ProvidersOptions {
         scripted: false,
-        openai: vec![options(&server.base)],
+        remote: vec![options(&server.base)],
     });
     house.kill();
     let id = house.submit(user("json")).await.id;
