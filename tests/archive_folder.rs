@@ -124,11 +124,12 @@ async fn lists_by_model_and_state_have_their_index() {
     );
     store.close().await;
     let mut database = database(&folder).await;
-    let indexes: Vec<String> =
-        sqlx::query_scalar("SELECT name FROM sqlite_master WHERE tbl_name = 'jobs' AND type = 'index'")
-            .fetch_all(&mut database)
-            .await
-            .unwrap();
+    let indexes: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM sqlite_master WHERE tbl_name = 'jobs' AND sql LIKE '%, id, submitted_ms)'",
+    )
+    .fetch_all(&mut database)
+    .await
+    .unwrap();
     for index in [
         "jobs_of_tenant",
         "jobs_by_status",
@@ -256,7 +257,7 @@ async fn a_look_changes_nothing() {
     let mut database = database(&folder).await;
     for statement in [
         "DROP TABLE archive_aside",
-        "DELETE FROM _sqlx_migrations WHERE version = 4",
+        "DELETE FROM _sqlx_migrations WHERE version >= 4",
     ] {
         sqlx::query(statement).execute(&mut database).await.unwrap();
     }

@@ -2,8 +2,8 @@
 //!
 //! The engine tells of a job twice, when it is kept and when it has ended, by rows of its outbox that are written in
 //! the same transaction as what they tell of. [`Archive::drain`] moves them here in another, so the hot path never
-//! waits for it and no end is lost on the way: what cannot be read is set aside as it is. Whoever asks of a job that has ended ([`Archive::recall`]) is told what the
-//! engine would have told.
+//! waits for it and no end is lost on the way: what cannot be read is set aside as it is. Whoever asks of a job that has
+//! ended ([`Archive::recall`]) is told what the engine would have told.
 
 mod list;
 mod recall;

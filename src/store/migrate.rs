@@ -18,6 +18,11 @@ const STEPS: &[(i64, &str, &str)] = &[
         include_str!("../../migrations/0003_late_viewers.sql"),
     ),
     (4, "lists", include_str!("../../migrations/0004_lists.sql")),
+    (
+        5,
+        "list_times",
+        include_str!("../../migrations/0005_list_times.sql"),
+    ),
 ];
 
 fn steps() -> Vec<Migration> {
