@@ -19,7 +19,7 @@ async fn watched(kind: Kind, acts: Vec<Act>, mode: &str) -> (Server, Watching) {
         remote: vec![options],
     });
     let request = json!({
-        "model": "fake/m", "input": "Ada, 36", "flush_ms": 0, "mode": mode,
+        "model": "fake/m", "input": "Ada, 36", "flush_ms": 0, "mode": mode, "reask": "whole",
         "schema": {"type": "object", "title": "User", "properties": {"name": {"type": "string"},
             "age": {"type": "integer", "minimum": 40}}, "required": ["name", "age"]},
     });
