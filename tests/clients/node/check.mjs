@@ -1,4 +1,5 @@
 // One job seen by three viewers over the npm package `ws`: one stays, one is torn off and resumes, one is late.
+// Then one whose second attempt mends the bad places alone: what stood beside them must still stand.
 
 import assert from "node:assert/strict";
 import { createHash, randomUUID } from "node:crypto";
@@ -13,6 +14,7 @@ const STATE = new Set([...ENDS, "job.snapshot", "job.patch", "job.status", "job.
 const GUARD_MS = 120_000;
 // Sent as it is written: `JSON.parse` would put the schema's members "10" and "2" first.
 const REQUEST = readFileSync(new URL("../request.json", import.meta.url), "utf8");
+const MENDED = REQUEST.replace('"reask": "whole"', '"reask": "auto"');
 
 /** What all viewers saw: the state at each position, and who waits for the log to be somewhere. */
 class Log extends EventEmitter {
@@ -78,6 +80,7 @@ class Viewer {
   ends = [];
   patches = 0;
   snapshots = 0;
+  resets = [];
 
   constructor(name, log) { Object.assign(this, { name, log }); }
 
@@ -94,6 +97,7 @@ class Viewer {
     assert.ok(before < this.draft.seq, `${this.name}: seq fell from ${before}: ${compact(m)}`);
     this.patches += m.has("o") || m.has("ops");
     this.snapshots += type === "job.snapshot";
+    if (type === "job.attempt") this.resets.push(m.get("reset"));
     if (ENDS.has(type)) this.ends.push(m);
     this.log.saw(this.draft, this.draft.text());
   }
@@ -160,8 +164,23 @@ function judge(viewers, state) {
   return digest;
 }
 
+/** A job that keeps its draft while the bad places are asked for again. */
+async function mended(url) {
+  const viewer = new Viewer("mended", new Log());
+  const socket = await Socket.open(url);
+  const accepted = await socket.ask({ type: "job.create", idempotency_key: randomUUID() }, "job.accepted", MENDED);
+  viewer.tag = accepted.get("tag");
+  viewer.draft.fold(accepted);
+  await viewer.follow(socket);
+  const state = await socket.ask({ type: "job.get", job_id: accepted.get("job_id") }, "job.state");
+  socket.ws.close();
+  judge([viewer], state);
+  assert.deepEqual(viewer.resets, [true, false], "the re-ask keeps the draft");
+}
+
 async function run(base) {
   const url = `${base.replace(/^http/, "ws")}/v1/ws`;
+  await mended(url);
   const log = new Log();
   const [first, second, third] = ["first", "torn", "late"].map((name) => new Viewer(name, log));
   const socket = await Socket.open(url);

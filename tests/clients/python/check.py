@@ -1,4 +1,6 @@
-"""One job seen by three viewers over the `websockets` package: one stays, one is torn off and resumes, one is late."""
+"""One job seen by three viewers over the `websockets` package: one stays, one is torn off and resumes, one is late.
+
+Then one whose second attempt mends the bad places alone: what stood beside them must still stand."""
 
 import asyncio
 import hashlib
@@ -45,6 +47,7 @@ class Viewer:
     def __init__(self, name, log):
         self.name, self.log, self.draft, self.ends = name, log, Draft(), []
         self.folded, self.patches, self.snapshots, self.tag = 0, 0, 0, None
+        self.resets = []
 
     async def take(self, m):
         """Folds one message of the job; an error of the server is an error here."""
@@ -62,6 +65,7 @@ class Viewer:
         self.folded += 1
         self.patches += "o" in m or "ops" in m
         self.snapshots += m.get("type") == "job.snapshot"
+        self.resets += [m["reset"]] if m.get("type") == "job.attempt" else []
         self.ends += [m] if m.get("type") in ENDS else []
         await self.log.saw(self.draft)
 
@@ -141,8 +145,24 @@ def judge(viewers, state):
     return digest
 
 
+async def mended(url):
+    """A job that keeps its draft while the bad places are asked for again."""
+    viewer = Viewer("mended", Log())
+    request = {k: v for k, v in REQUEST.items() if k != "reask"}
+    async with connect(url) as ws:
+        create = {"type": "job.create", "idempotency_key": str(uuid.uuid4()), "request": request}
+        accepted = await answer(ws, create, "job.accepted")
+        viewer.tag = accepted["tag"]
+        viewer.draft.fold(accepted)
+        await viewer.follow(ws)
+        state = await answer(ws, {"type": "job.get", "job_id": accepted["job_id"]}, "job.state")
+    judge([viewer], state)
+    claim(viewer.resets == [True, False], f"the re-ask did not keep the draft: {viewer.resets}")
+
+
 async def run(base):
     url = base.replace("http", "ws", 1) + "/v1/ws"
+    await mended(url)
     log = Log()
     first, second, third = (Viewer(name, log) for name in ("first", "torn", "late"))
     async with connect(url) as ws:
