@@ -9,7 +9,9 @@
 mod anthropic;
 mod body;
 mod chunk;
+mod chunks;
 mod complaint;
+mod few;
 mod gathered;
 mod gemini;
 mod kind;
@@ -28,6 +30,7 @@ mod text;
 mod turns;
 
 pub use chunk::{Chunk, Finish, LlmError, LlmErrorKind};
+pub use chunks::Chunks;
 pub use kind::Kind;
 pub use provider::{Provider, Providers, ProvidersError, ProvidersOptions, Stream, UnknownModel};
 pub use reader::{Reader, ReaderLimits};

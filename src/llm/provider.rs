@@ -217,7 +217,7 @@ impl Stream {
     ///
     /// # Errors
     /// The stream broke; it is over then. An end without the finish frame is [`super::LlmErrorKind::Cut`].
-    pub async fn next(&mut self) -> Option<Result<Chunk, LlmError>> {
+    pub async fn next(&mut self) -> Option<Result<Chunk<'_>, LlmError>> {
         match &mut self.0 {
             Source::Remote(stream) => stream.next().await,
             Source::Scripted(stream) => stream.next().await,

@@ -165,10 +165,10 @@ pub(crate) fn request() -> Request {
     }
 }
 
-pub(crate) async fn rest(stream: &mut Stream) -> Vec<Result<Chunk, LlmError>> {
+pub(crate) async fn rest(stream: &mut Stream) -> Vec<Result<Chunk<'static>, LlmError>> {
     let mut chunks = Vec::new();
     while let Some(chunk) = stream.next().await {
-        chunks.push(chunk);
+        chunks.push(chunk.map(Chunk::into_owned));
     }
     assert!(stream.next().await.is_none());
     chunks
