@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use livedraft::clock;
-use livedraft::job::{Message, Role, Script, Usage};
+use livedraft::job::{Message, Reasoning, Role, Script, Usage};
 use livedraft::llm::{
     Carrier, Chunk, Finish, LlmErrorKind, Provider, Providers, ProvidersOptions, Request, Sampling,
 };
@@ -25,6 +25,7 @@ fn request(schema: Value, script: Script) -> Request {
         tool_choice: None,
         response_format: None,
         sampling: Sampling::default(),
+        reasoning: Reasoning::default(),
         script,
         schema: Arc::new(schema),
         attempt: 1,

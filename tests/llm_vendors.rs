@@ -5,6 +5,7 @@ mod asked;
 mod faults;
 mod fixtures;
 mod jobs;
+mod modes;
 mod page;
 
 use std::sync::Arc;

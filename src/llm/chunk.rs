@@ -117,6 +117,10 @@ pub enum LlmErrorKind {
     Unauthorized,
     /// 400 and the other refusals of the request itself.
     BadRequest,
+    /// A refusal of the request that says that it does not have the mode.
+    UnsupportedMode,
+    /// A refusal of the request that says that it does not take the schema in this mode.
+    UnsupportedSchema,
     /// The provider does not know the model.
     UnknownModel,
     /// 5xx.
@@ -131,7 +135,7 @@ pub enum LlmErrorKind {
 
 impl LlmErrorKind {
     /// Every kind, for tables and metrics.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Connect,
         Self::FirstByteTimeout,
         Self::IdleTimeout,
@@ -140,6 +144,8 @@ impl LlmErrorKind {
         Self::Overloaded,
         Self::Unauthorized,
         Self::BadRequest,
+        Self::UnsupportedMode,
+        Self::UnsupportedSchema,
         Self::UnknownModel,
         Self::Server,
         Self::BadStream,
@@ -158,6 +164,8 @@ impl LlmErrorKind {
             Self::Overloaded => "overloaded",
             Self::Unauthorized => "unauthorized",
             Self::BadRequest => "bad_request",
+            Self::UnsupportedMode => "unsupported_mode",
+            Self::UnsupportedSchema => "unsupported_schema",
             Self::UnknownModel => "unknown_model",
             Self::Server => "server",
             Self::BadStream => "bad_stream",

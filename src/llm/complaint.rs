@@ -23,6 +23,64 @@ const QUOTA_CODES: &[&str] = &[
     "insufficient_credits",
 ];
 
+/// What modes are called by those who do not have them.
+const MODE_WORDS: &[&str] = &[
+    "json_schema",
+    "json schema",
+    "json_object",
+    "json mode",
+    "response_format",
+    "response format",
+    "responsejsonschema",
+    "response_json_schema",
+    "responseschema",
+    "responsemimetype",
+    "response_mime_type",
+    "text.format",
+    "output_config",
+    "output_format",
+    "structured output",
+    "strict",
+    "tools",
+    "tool_choice",
+    "tool choice",
+    "tool use",
+    "tool call",
+    "tool-call",
+    "function call",
+    "function-call",
+    "requested parameters",
+];
+const DENIALS: &[&str] = &[
+    "not support",
+    "unsupported",
+    "n't support",
+    "not available",
+    "not enabled",
+    "not allowed",
+    "not permitted",
+    "unrecognized",
+    "unknown parameter",
+    "unknown field",
+    "unknown name",
+    "no endpoints found",
+    "cannot find field",
+];
+/// What is said of schemas that a mode does not take.
+const SCHEMA_WORDS: &[&str] = &[
+    "invalid schema",
+    "invalid json schema",
+    "schema is too complex",
+    "too many states",
+    "schema too complex",
+    "compile grammar",
+    "failed to parse grammar",
+    "grammar is too large",
+    "invalid grammar",
+    "unsupported schema",
+    "schema is not supported",
+];
+
 /// What an error object says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Complaint {
@@ -122,6 +180,19 @@ impl Complaint {
         self.code
             .as_deref()
             .is_some_and(|code| QUOTA_CODES.contains(&code))
+    }
+
+    /// Whether it says that the mode is not to be had: one of its words beside a denial.
+    pub(super) fn is_about_mode(&self) -> bool {
+        let said = self.message.to_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+        says(MODE_WORDS) && says(DENIALS)
+    }
+
+    /// Whether it says that the schema cannot be told in this mode.
+    pub(super) fn is_about_schema(&self) -> bool {
+        let said = self.message.to_lowercase();
+        SCHEMA_WORDS.iter().any(|word| said.contains(word))
     }
 
     /// The error of a stream that began well.

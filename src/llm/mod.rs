@@ -16,6 +16,7 @@ mod gathered;
 mod gemini;
 mod kind;
 mod lines;
+mod modes;
 mod ollama;
 mod openai;
 mod provider;
@@ -32,10 +33,11 @@ mod turns;
 pub use chunk::{Chunk, Finish, LlmError, LlmErrorKind};
 pub use chunks::Chunks;
 pub use kind::Kind;
+pub use modes::{MODE_ROWS, ModeRow};
 pub use provider::{Provider, Providers, ProvidersError, ProvidersOptions, Stream, UnknownModel};
 pub use reader::{Reader, ReaderLimits};
 pub use remote::{
-    DialectChoice, MaxTokensField, Models, Probe, Remote, RemoteOptions, base_url_fault, probe,
+    DialectChoice, KeyHeader, MaxTokensField, Models, Probe, Remote, RemoteOptions, base_url_fault, probe,
 };
 pub use request::{Carrier, Request, Sampling};
 pub use scripted::Scripted;

@@ -232,6 +232,13 @@ impl<'a> Attempt<'a> {
         self.answer.draft.error().is_some().then_some(Stopped::BadText)
     }
 
+    /// What viewers are to know before anything else, a line each.
+    pub(super) fn warn(&mut self, lines: &[String]) {
+        for line in lines {
+            self.note(NoteKind::Warning, &format!("{line}\n"));
+        }
+    }
+
     fn note(&mut self, kind: NoteKind, text: &str) {
         self.notes
             .push(kind, text, self.changed, self.terms.note_bytes_max);

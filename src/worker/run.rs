@@ -37,12 +37,16 @@ pub(super) struct Delivery {
     deadline: Instant,
     /// Whether this delivery has begun an attempt.
     began: bool,
+    /// What viewers are to know of the next attempt, told at its beginning.
+    warnings: Vec<String>,
 }
 
 /// What the steps of an attempt lead to.
 enum Next {
     /// Another attempt.
     Again,
+    /// The same in another mode, for the provider has refused this one.
+    Lower(Box<LlmError>),
     /// The end.
     End(Box<End>),
     /// Put back.
@@ -68,7 +72,7 @@ pub(super) async fn deliver(worker: &Worker, claim: Claim, signal: watch::Receiv
 async fn see_through(worker: &Worker, claim: Claim, signal: watch::Receiver<Signal>) -> Result<(), Closed> {
     let mut delivery = Delivery::new(worker, &claim, signal);
     let result = match delivery.preparing.whole(&worker.providers).await {
-        Ok(prepared) => delivery.work(&prepared).await,
+        Ok(prepared) => delivery.work(prepared).await,
         Err(Unfit { code, message }) => {
             let end = delivery.end(Outcome::Failed, Some(EndError::new(code, message)), None);
             delivery.journal.finish(end).await
@@ -103,13 +107,21 @@ impl Delivery {
             claimed_ms: claim.claimed_ms,
             deadline: clock::now() + left,
             began: false,
+            warnings: Vec::new(),
         }
     }
 
-    async fn work(&mut self, prepared: &Prepared) -> Result<(), Closed> {
+    async fn work(&mut self, mut prepared: Prepared) -> Result<(), Closed> {
         loop {
-            match self.attempt(prepared).await? {
+            if self.journal.record.n == 0 {
+                self.warnings.append(&mut prepared.warnings);
+            }
+            match self.attempt(&prepared).await? {
                 Next::Again => {}
+                Next::Lower(error) => match self.preparing.lower(&prepared, &error).await {
+                    Some(lower) => prepared = lower,
+                    None => return self.journal.finish(self.failed(&error)).await,
+                },
                 Next::End(end) => return self.journal.finish(*end).await,
                 Next::Defer(reason, until_ms) => return self.journal.defer(reason, until_ms).await,
             }
@@ -127,10 +139,12 @@ impl Delivery {
             Ok(stream) => stream,
             Err(next) => return Ok(next),
         };
+        prepared.taken();
         let reason = self.reason();
         let reopened = graft.as_ref().map(Graft::reopened);
         self.journal.begin(reason, reopened).await?;
         self.began = true;
+        let warnings = std::mem::take(&mut self.warnings);
         let terms = Terms {
             carrier: request.carrier,
             window: Duration::from_millis(u64::from(self.spec.flush_ms)),
@@ -139,7 +153,8 @@ impl Delivery {
             refusal_bytes_max: self.options.refusal_bytes_max,
         };
         let (draft, closing) = asked.draft(graft);
-        let attempt = Attempt::new(&mut self.journal, &mut self.signal, draft, closing, terms);
+        let mut attempt = Attempt::new(&mut self.journal, &mut self.signal, draft, closing, terms);
+        attempt.warn(&warnings);
         let answer = attempt.run(stream).await;
         call.stopped(
             answer
@@ -203,14 +218,17 @@ impl Delivery {
                 () = clock::sleep_until(self.deadline) => return Ok(Err(self.late())),
                 opened = prepared.provider.open(request) => {
                     call.opened(&opened);
-                    return Ok(opened.map_err(|error| self.refused(&error)));
+                    return Ok(opened.map_err(|error| self.refused(prepared, error)));
                 }
             }
         }
     }
 
     /// The provider did not begin: too busy puts the job back, anything else ends it.
-    fn refused(&mut self, error: &LlmError) -> Next {
+    fn refused(&mut self, prepared: &Prepared, error: LlmError) -> Next {
+        if self.preparing.may_lower(prepared, &error) {
+            return Next::Lower(Box::new(error));
+        }
         let busy = matches!(error.kind, LlmErrorKind::RateLimited | LlmErrorKind::Overloaded);
         let wait = error
             .retry_after
@@ -221,10 +239,13 @@ impl Delivery {
             let until = clock::now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             return Next::Defer("rate_limited", until);
         }
-        match judge::provider(error) {
-            Verdict::Ends(outcome, error) => self.ends(outcome, error),
-            Verdict::Valid(_) | Verdict::Invalid(..) | Verdict::Cancelled | Verdict::Drain => self.late(),
-        }
+        Next::End(Box::new(self.failed(&error)))
+    }
+
+    /// The end by a fault of the provider.
+    fn failed(&self, error: &LlmError) -> End {
+        let (outcome, error) = judge::provider(error);
+        self.end(outcome, Some(error), None)
     }
 
     fn late(&self) -> Next {

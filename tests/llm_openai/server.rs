@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use livedraft::job::{Message, Role, Script};
+use livedraft::job::{Message, Reasoning, Role, Script};
 use livedraft::llm::{
     Carrier, Chunk, LlmError, Provider, Providers, ProvidersOptions, RemoteOptions, Request, Sampling,
     Secret, Stream,
@@ -156,6 +156,7 @@ pub(crate) fn request() -> Request {
         tool_choice: None,
         response_format: None,
         sampling: Sampling::default(),
+        reasoning: Reasoning::default(),
         script: Script::default(),
         schema: Arc::new(json!({})),
         attempt: 1,

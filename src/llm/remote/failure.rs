@@ -33,11 +33,15 @@ fn kind(status: StatusCode, complaint: &Complaint) -> LlmErrorKind {
         429 if complaint.is_quota() => LlmErrorKind::Quota,
         401 | 403 => LlmErrorKind::Unauthorized,
         400 if complaint.bad_key => LlmErrorKind::Unauthorized,
+        // Who hands requests on says so where none of those behind it has what is asked for.
+        404 if complaint.is_about_mode() => LlmErrorKind::UnsupportedMode,
         404 => LlmErrorKind::UnknownModel,
         429 => LlmErrorKind::RateLimited,
         503 | 529 => LlmErrorKind::Overloaded,
-        408 | 500.. => LlmErrorKind::Server,
         _ if complaint.code.as_deref() == Some("model_not_found") => LlmErrorKind::UnknownModel,
+        400 | 422 | 501 if complaint.is_about_schema() => LlmErrorKind::UnsupportedSchema,
+        400 | 422 | 501 if complaint.is_about_mode() => LlmErrorKind::UnsupportedMode,
+        408 | 500.. => LlmErrorKind::Server,
         _ => LlmErrorKind::BadRequest,
     }
 }
