@@ -183,7 +183,7 @@ fn start_heartbeat(
 fn offered(providers: Arc<Providers>) -> ModelCheck {
     Arc::new(move |model| {
         providers
-            .resolve(model)
+            .route(model)
             .map(|_| ())
             .map_err(|unknown| unknown.nearest)
     })

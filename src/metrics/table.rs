@@ -67,6 +67,11 @@ instruments! {
     provider_opens: Counts<2> = "livedraft_provider_opens_total", "calls", ["provider", "outcome"], "Calls of a model, by what became of opening them: ok, the kind of the error, or dropped (cancel, time limit, drain).";
     provider_open_seconds: TimesBy<1> = "livedraft_provider_open_seconds", "seconds", ["provider"], "From sending a call to the head of its answer.";
     provider_answers: Counts<2> = "livedraft_provider_answers_total", "answers", ["provider", "outcome"], "Answers that began, by how they stopped: finish, bad_text, the kind of the error, deadline, cancelled, drain, or lost (the lease).";
+    provider_retries: Counts<2> = "livedraft_provider_retries_total", "calls", ["provider", "fault"], "Calls that were made again within their attempt, by the kind of the error before them.";
+    provider_fallbacks: Counts<1> = "livedraft_provider_fallbacks_total", "calls", ["provider"], "Times that the next model of a chain was asked instead, by the provider that was left.";
+    provider_blocks: Counts<1> = "livedraft_provider_blocks_total", "blocks", ["provider"], "Times that a provider said that it is asked too often, so that this node left it alone for a while.";
+    breakers_open: Levels<1> = "livedraft_breakers_open", "models", ["provider"], "Models that are not asked because they fail again and again, those with a probe on its way included.";
+    cost: Counts<1> = "livedraft_cost_micros_total", "millionths", ["provider"], "What attempts of jobs that have ended cost, in millionths of the unit that prices are in, where a price is known.";
     connections: Levels<1> = "livedraft_connections", "connections", ["kind"], "Connections that are open: socket, events.";
     connections_opened: Counts<1> = "livedraft_connections_opened_total", "connections", ["kind"], "Connections that were opened: socket, events.";
     socket_closes: Counts<1> = "livedraft_socket_closes_total", "sockets", ["code"], "Sockets that we closed, by close code.";
