@@ -37,7 +37,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "llm",
-        &["job", "nearest", "partial", "recent", "schema", "clock", "metrics"],
+        &[
+            "job", "nearest", "partial", "recent", "schema", "clock", "metrics",
+        ],
     ),
     // 3: flow
     (

@@ -133,10 +133,7 @@ pub(super) fn find(path: &[String]) -> Found {
 /// Which part of the key's name is the last `*`; one that none of them reaches where there is none.
 fn at_name(key: &Key) -> usize {
     let parts: Vec<&str> = key.name.split('.').collect();
-    parts
-        .iter()
-        .rposition(|part| *part == ANY)
-        .unwrap_or(usize::MAX)
+    parts.iter().rposition(|part| *part == ANY).unwrap_or(usize::MAX)
 }
 
 fn named(key: &Key, path: &[String], found: impl FnOnce(String) -> Found) -> Found {

@@ -42,8 +42,14 @@ pub const SECTIONS: &[(&str, &str)] = &[
         "providers.*.prices.*",
         "What a million tokens of a provider's model cost; `*` is any model without a price of its own.",
     ),
-    ("models.*", "A name that jobs may give for several models, which are asked one after the other."),
-    ("breaker", "When a model that fails again and again is not asked for a while, by provider and model."),
+    (
+        "models.*",
+        "A name that jobs may give for several models, which are asked one after the other.",
+    ),
+    (
+        "breaker",
+        "When a model that fails again and again is not asked for a while, by provider and model.",
+    ),
     ("log", "What is logged, on stderr."),
 ];
 

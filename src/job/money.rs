@@ -63,7 +63,9 @@ impl FromStr for Money {
         }
         let whole: u64 = whole.parse().map_err(|_| NoMoney)?;
         let rest: u64 = format!("{rest:0<PLACES$}").parse().map_err(|_| NoMoney)?;
-        let micros = whole.checked_mul(MICROS).and_then(|whole| whole.checked_add(rest));
+        let micros = whole
+            .checked_mul(MICROS)
+            .and_then(|whole| whole.checked_add(rest));
         micros.map(Self).ok_or(NoMoney)
     }
 }
@@ -113,7 +115,18 @@ mod tests {
             assert_eq!(serde_json::from_str::<Money>(&json).unwrap(), money);
         }
         for bad in [
-            "", ".", "1.", ".5", "-1", "+1", "1e3", "0.0000001", "1,5", " 1", "NaN", "18446744073709.551616",
+            "",
+            ".",
+            "1.",
+            ".5",
+            "-1",
+            "+1",
+            "1e3",
+            "0.0000001",
+            "1,5",
+            " 1",
+            "NaN",
+            "18446744073709.551616",
         ] {
             assert_eq!(bad.parse::<Money>(), Err(NoMoney), "{bad}");
         }

@@ -431,7 +431,7 @@ mod tests {
             fail(&health, LlmErrorKind::BadRequest);
         }
         assert!(!is_open(&health));
-        for _ in 0..11 {
+        for _ in 0..13 {
             health.admit("m").unwrap().answered();
         }
         for _ in 0..9 {

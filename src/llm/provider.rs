@@ -16,6 +16,9 @@ use crate::schema::dialect::Dialect;
 /// The scripted model's name, everywhere.
 pub(super) const SCRIPTED: &str = "scripted";
 
+/// Output tokens that an answer of the scripted model is thought to have where nobody says how many.
+const SCRIPTED_TOKENS: u32 = 8_192;
+
 /// What the application's configuration says about models.
 #[derive(Clone, Debug)]
 pub struct ProvidersOptions {
@@ -263,8 +266,7 @@ impl Provider {
 
     /// Output tokens that an answer may have as long as nobody says how many.
     pub fn output_tokens(&self) -> u32 {
-        self.remote()
-            .map_or(u32::MAX, |one| one.output_tokens())
+        self.remote().map_or(SCRIPTED_TOKENS, |one| one.output_tokens())
     }
 
     /// Asks the model. Dropping the future closes the connection, also before the first byte.

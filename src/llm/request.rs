@@ -40,7 +40,10 @@ impl Request {
     pub fn bytes(&self) -> usize {
         let json = |value: &serde_json::Value| value.to_string().len();
         let messages = self.messages.iter().map(|message| {
-            let content = message.content.as_str().map_or_else(|| json(&message.content), str::len);
+            let content = message
+                .content
+                .as_str()
+                .map_or_else(|| json(&message.content), str::len);
             content + message.tool_calls.as_ref().map_or(0, json)
         });
         let beside = [&self.tools, &self.response_format];

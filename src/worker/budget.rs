@@ -59,10 +59,7 @@ impl Budget {
             (cost, most) => cost.or(most),
         };
         Self {
-            total_tokens: limits
-                .total_tokens
-                .unwrap_or(u64::MAX)
-                .min(most.total_tokens),
+            total_tokens: limits.total_tokens.unwrap_or(u64::MAX).min(most.total_tokens),
             cost,
             attempts: limits.attempts.unwrap_or(u32::MAX).min(most.attempts),
         }
@@ -114,7 +111,9 @@ impl Budget {
             _ => String::new(),
         };
         let (tokens, most) = (spent.tokens(), self.total_tokens);
-        format!("what is left of the job's budget does not pay another call: {tokens} of {most} tokens are spent{cost}")
+        format!(
+            "what is left of the job's budget does not pay another call: {tokens} of {most} tokens are spent{cost}"
+        )
     }
 }
 

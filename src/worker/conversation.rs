@@ -148,7 +148,9 @@ fn as_text(turn: &Message) -> Message {
     match (&turn.tool_calls, turn.role) {
         (Some(calls), _) => {
             let calls = calls.as_array().map(Vec::as_slice).unwrap_or_default();
-            let arguments = calls.iter().filter_map(|call| call["function"]["arguments"].as_str());
+            let arguments = calls
+                .iter()
+                .filter_map(|call| call["function"]["arguments"].as_str());
             Message::text(Role::Assistant, arguments.collect::<Vec<_>>().join("\n"))
         }
         (None, Role::Tool) => text(Role::User),

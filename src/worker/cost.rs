@@ -47,7 +47,8 @@ impl Delivery {
 
     /// Counts a call that was not.
     pub(super) fn count_failed(&mut self, asked: &Prepared, request: &Request, error: &LlmError) {
-        if may_have_begun(error.kind) {
+        // Behind another head than that of a stream, a page for example, there is no model.
+        if may_have_begun(error.kind) && error.kind != LlmErrorKind::BadStream {
             self.spend(asked, request, 0);
         }
     }

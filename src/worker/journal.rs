@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::WorkerOptions;
 use crate::backend::{Append, Appended, Backend, BackendError, Claim, Deferral, Failure, Fenced, Write};
 use crate::clock;
-use crate::event::{AttemptBegins, End, Epoch, Event, Fold, Note, NoteKind, PatchWriter, Position, StatusChange};
+use crate::event::{
+    AttemptBegins, End, Epoch, Event, Fold, Note, NoteKind, PatchWriter, Position, StatusChange,
+};
 use crate::job::{AttemptRecord, JobId, JobState, LeaseToken, Outcome, Reason};
 use crate::partial::{Draft, Value};
 

@@ -174,7 +174,9 @@ impl Delivery {
             return Ok(());
         };
         let warning = format!("{why}; {next} is asked instead");
-        metrics::all().provider_fallbacks.one([asked.target.provider.name()]);
+        metrics::all()
+            .provider_fallbacks
+            .one([asked.target.provider.name()]);
         self.route.advance();
         self.journal.warn(warning).await
     }

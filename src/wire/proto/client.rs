@@ -5,7 +5,8 @@ use serde_json::Value as Json;
 use super::job::{list, owned};
 use super::{BadProto, generated, same_words, word};
 use crate::job::{
-    JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Money, Plain, ReaskChoice, Role, Sampling, Script, Wrap,
+    JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Money, Plain, ReaskChoice, Role, Sampling,
+    Script, Wrap,
 };
 use crate::wire::client::{Auth, Bigints, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen};
 
