@@ -52,7 +52,9 @@ impl Node {
             Arc::new(move |model| {
                 offered
                     .route(model)
-                    .map(|_| Offered { is_priced: true })
+                    .map(|targets| Offered {
+                        is_priced: targets.iter().all(|target| target.price().is_some()),
+                    })
                     .map_err(|unknown| unknown.nearest)
             }),
         );

@@ -442,19 +442,21 @@ async fn the_provider_is_told_what_is_left_and_one_that_does_not_hear_is_dropped
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bound_on_cost_wants_a_price() {
+async fn a_bound_that_could_not_be_kept_is_refused() {
     let node = Node::start();
-    for (cost, told) in [("0", "more than 0"), ("0.5", "no price")] {
+    for (limits, path) in [
+        (json!({"cost": "0"}), "/limits/cost"),
+        (json!({"total_tokens": 0}), "/limits/total_tokens"),
+        (json!({"attempts": 65}), "/limits/attempts"),
+        (json!({"cost": "0.5"}), "/limits/cost"),
+    ] {
         let mut bounded = request("scripted");
-        bounded["limits"] = json!({ "cost": cost });
-        // The node's door takes all models for priced; only what is wrong by itself is refused there.
-        if cost == "0" {
-            let refused = node.refusal(bounded).await;
-            assert_eq!(
-                (refused.code, refused.path.as_deref()),
-                ("bad_request", Some("/limits/cost"))
-            );
-            assert!(refused.message.contains(told), "{refused}");
-        }
+        bounded["limits"] = limits;
+        let refused = node.refusal(bounded).await;
+        assert_eq!(
+            (refused.code, refused.path.as_deref()),
+            ("bad_request", Some(path)),
+            "{refused}"
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! Every fault of a provider against a whole job: what a viewer saw, how it ended, what was paid. Printed by
 //! `cargo test --test it -- fault_table --nocapture`, and kept in `docs/providers.md`.
 
+#![allow(clippy::print_stdout, reason = "the table is to be printed")]
+
 use std::fmt::Write as _;
 
 use livedraft::llm::ProvidersOptions;
