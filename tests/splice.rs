@@ -370,6 +370,8 @@ async fn a_worker_that_is_lost_in_the_middle_is_taken_over() {
         let held = job.value().to_string();
         let end = job.end().await;
         assert_eq!(end.outcome, Outcome::Completed, "{:?}", end.error);
+        let estimated: Vec<bool> = end.attempts.iter().map(|one| one.usage.estimated).collect();
+        assert_eq!(estimated, [false, true, false], "what was lost was paid for, too");
         let [again] = &job.begun[..] else {
             panic!("{:?}", job.begun)
         };

@@ -168,3 +168,37 @@ impl AttemptRecord {
         attempts.fold(self.dropped, Usage::plus)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a checkpoint of before costs has it.
+    #[test]
+    fn a_record_of_an_older_version_is_read() {
+        let text = r#"{"n":2,"reasks":1,"refusals":1,"conversation":[],"usage":[{"n":1,"input_tokens":9,"output_tokens":4,
+            "reasoning_tokens":0,"cached_input_tokens":0,"estimated":true}],"best":"{}","mends":null,"changed_ms":5}"#;
+        let record: AttemptRecord = serde_json::from_str(text).unwrap();
+        assert_eq!((record.usage[0].n, record.usage[0].model.as_ref()), (1, None));
+        assert_eq!((record.total().tokens(), record.total().cost), (13, None));
+        assert_eq!((record.dropped, record.why), (Usage::default(), None));
+        let again = serde_json::to_string(&record).unwrap();
+        assert!(!again.contains("dropped") && !again.contains("why") && !again.contains("cost"));
+        assert_eq!(serde_json::from_str::<AttemptRecord>(&again).unwrap(), record);
+    }
+
+    #[test]
+    fn a_sum_has_a_cost_where_all_of_it_has() {
+        let of = |tokens, cost: Option<u64>| Usage {
+            output_tokens: tokens,
+            cost: cost.map(Money::micros),
+            ..Usage::default()
+        };
+        let cost = |one: Usage, other: Usage| one.plus(other).cost.map(Money::as_micros);
+        assert_eq!(cost(of(1, Some(2)), of(1, Some(3))), Some(5));
+        assert_eq!(cost(of(0, None), of(1, Some(3))), Some(3));
+        assert_eq!(cost(of(1, Some(2)), of(0, None)), Some(2));
+        assert_eq!(cost(of(1, None), of(1, Some(3))), None);
+        assert_eq!(cost(of(1, Some(2)), of(1, None)), None);
+    }
+}

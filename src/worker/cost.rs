@@ -33,8 +33,8 @@ impl Delivery {
             _ => Usage::estimate(request.bytes(), answer.bytes),
         };
         let usage = answer.usage.unwrap_or_else(estimate);
-        self.add(asked, usage, answer.repairs as u64);
         let (job, attempt) = (self.journal.job, self.journal.record.n);
+        self.add(asked, Some(attempt), usage, answer.repairs as u64);
         let early = answer.closing.violations().len();
         if early > 0 {
             tracing::debug!(%job, attempt, violations = early, "found while the answer streamed");
@@ -49,13 +49,14 @@ impl Delivery {
     pub(super) fn count_failed(&mut self, asked: &Prepared, request: &Request, error: &LlmError) {
         // Behind another head than that of a stream, a page for example, there is no model.
         if may_have_begun(error.kind) && error.kind != LlmErrorKind::BadStream {
-            self.spend(asked, request, 0);
+            self.count_dropped(asked, request);
         }
     }
 
-    /// Counts a call that was dropped or left without a count, by our estimate.
-    pub(super) fn spend(&mut self, asked: &Prepared, request: &Request, answer_bytes: usize) {
-        self.add(asked, Usage::estimate(request.bytes(), answer_bytes), 0);
+    /// Counts a call that was dropped before its answer began: the model may have read the prompt.
+    pub(super) fn count_dropped(&mut self, asked: &Prepared, request: &Request) {
+        let running = (!self.is_untold).then_some(self.journal.record.n);
+        self.add(asked, running, Usage::estimate(request.bytes(), 0), 0);
     }
 
     /// Counts what a worker that was lost had read, as far as the log has it: nobody else will.
@@ -64,23 +65,27 @@ impl Delivery {
             return;
         };
         let request = prepared.request(&self.journal.record);
-        self.spend(prepared, &request, answer_bytes);
+        let lost = Some(self.journal.record.n);
+        self.add(prepared, lost, Usage::estimate(request.bytes(), answer_bytes), 0);
     }
 
-    /// To the running attempt, or beside all where none has begun with it.
-    fn add(&mut self, asked: &Prepared, usage: Usage, repairs: u64) {
+    /// To an attempt, or beside all where none has begun with it.
+    fn add(&mut self, asked: &Prepared, attempt: Option<u32>, usage: Usage, repairs: u64) {
         let cost = asked.target.price().map(|price| price.of(&usage));
         let usage = Usage { cost, ..usage };
         let record = &mut self.journal.record;
-        let (n, model) = (record.n, Some(asked.target.to_string()));
+        let Some(n) = attempt else {
+            record.dropped = record.dropped.plus(usage);
+            return;
+        };
+        let model = Some(asked.target.to_string());
         match record.usage.last_mut() {
             // The last of an attempt's calls is the one that answered.
-            Some(last) if last.n == n && !self.is_between => {
+            Some(last) if last.n == n => {
                 last.usage = last.usage.plus(usage);
                 last.repairs += repairs;
                 last.model = model;
             }
-            _ if self.is_between => record.dropped = record.dropped.plus(usage),
             _ => record.usage.push(AttemptUsage {
                 n,
                 model,

@@ -65,7 +65,7 @@ impl Delivery {
             }
         };
         // The model may have read the prompt by now, and somebody pays for that.
-        self.spend(asked, request, 0);
+        self.count_dropped(asked, request);
         match interrupted {
             Some(signal) => self.yield_to(signal).map(Opened::Next),
             None => Ok(Opened::Next(self.late())),

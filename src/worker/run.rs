@@ -40,8 +40,8 @@ pub(super) struct Delivery {
     submitted_ms: u64,
     claimed_ms: u64,
     pub(super) deadline: Instant,
-    /// Whether no attempt runs: none has begun, or the last has been judged.
-    pub(super) is_between: bool,
+    /// Whether viewers have not been told of the attempt yet.
+    pub(super) is_untold: bool,
     /// Bytes that another worker had read of an answer whose cost nobody has counted.
     pub(super) lost_bytes: Option<usize>,
 }
@@ -106,7 +106,7 @@ impl Delivery {
             submitted_ms: claim.submitted_ms,
             claimed_ms: claim.claimed_ms,
             deadline: clock::now() + left,
-            is_between: true,
+            is_untold: true,
             options,
         }
     }
@@ -126,6 +126,7 @@ impl Delivery {
         if let Err(error) = self.budget.attempt(&self.journal.record) {
             return Ok(self.ends(Outcome::Incomplete, error));
         }
+        self.is_untold = true;
         let mut tries = Tries::default();
         loop {
             let prepared = match self.route.prepared(&self.preparing).await {
@@ -199,14 +200,13 @@ impl Delivery {
             }
         }
         let verdict = judge::judge(&prepared.schema, &answer).await;
-        self.is_between = true;
         Ok(Some(self.settle(prepared, asked.dialect, &answer, verdict).await))
     }
 
     async fn begin(&mut self, graft: Option<&Graft>) -> Result<(), Closed> {
         let reason = self.reason();
         self.journal.begin(reason, graft.map(Graft::reopened)).await?;
-        self.is_between = false;
+        self.is_untold = false;
         Ok(())
     }
 
