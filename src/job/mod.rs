@@ -3,6 +3,7 @@
 mod attempt;
 mod id;
 mod lease;
+mod money;
 mod plain;
 mod reasoning;
 mod script;
@@ -13,6 +14,7 @@ mod template;
 pub use attempt::{Attempt, AttemptError, AttemptRecord, AttemptUsage, Reason, Usage};
 pub use id::{JobId, Tag};
 pub use lease::{Lease, LeaseTimes, LeaseToken, backoff_ms};
+pub use money::{Money, NoMoney};
 pub use plain::Plain;
 pub use reasoning::{Effort, Reasoning};
 pub use script::{Script, ScriptLimit};

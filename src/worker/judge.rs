@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::attempt::{Answer, Stopped};
+use super::budget::BUDGET_EXCEEDED;
 use super::conversation::{Fault, fault_of};
 use crate::event::EndError;
 use crate::job::Outcome;
@@ -36,6 +37,11 @@ pub(super) async fn judge(schema: &Arc<Schema>, answer: &Answer) -> Verdict {
             let (outcome, error) = provider(error);
             Verdict::Ends(outcome, error)
         }
+        Stopped::Budget if !matches!(answer.end, End::Complete) => incomplete(
+            BUDGET_EXCEEDED,
+            "the answer would cost more than is left of the job's budget; what was reached is kept",
+        ),
+        Stopped::Budget => whole(schema, answer).await,
         Stopped::BadText if is_too_long(&answer.end) => incomplete(
             "bytes_limit",
             "the answer is longer than the job's limit of bytes; what was reached is kept",

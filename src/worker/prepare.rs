@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::conversation;
 use crate::compiler::{CompileError, Compiler};
 use crate::job::{AttemptRecord, JobSpec, LenientChoice, Message, ModeChoice, Role, TemplateLimits};
-use crate::llm::{Carrier, LlmError, LlmErrorKind, Provider, Providers, Request, Sampling};
+use crate::llm::{Carrier, LlmError, LlmErrorKind, Provider, Request, Sampling, Target};
 use crate::partial::{Draft, DraftOptions, Graft, Lenient, Limits, Mode, Value};
 use crate::schema::dialect::{self, Carried, Dialect, Plan, Taken, Unfit as Passing};
 use crate::schema::{Closing, Schema, Wrap};
@@ -18,7 +19,7 @@ const TEMPLATES: TemplateLimits = TemplateLimits {
 /// What every attempt of a delivery shares.
 pub(super) struct Prepared {
     pub(super) schema: Arc<Schema>,
-    pub(super) provider: Arc<Provider>,
+    pub(super) target: Target,
     pub(super) dialect: Dialect,
     /// Modes that were wanted and are not asked in, for viewers.
     pub(super) warnings: Vec<String>,
@@ -44,30 +45,34 @@ pub(super) struct Preparing {
 }
 
 impl Preparing {
-    /// Prepares a delivery. What admission has checked is checked again: the configuration may have changed since.
-    pub(super) async fn whole(&self, providers: &Providers) -> Result<Prepared, Unfit> {
+    /// What it takes to ask a model for the whole.
+    pub(super) async fn whole(&self, target: Target) -> Result<Prepared, Unfit> {
         let spec = &self.spec;
-        let provider = providers.resolve(&spec.model).map_err(|unknown| Unfit {
-            code: "unknown_model",
-            message: unknown.to_string(),
-        })?;
         let wrap = spec.wrap.map(Wrap::from);
         let schema = self.compiler.compile(&spec.schema, wrap).await.map_err(unfit)?;
         let opening = spec.opening(TEMPLATES).map_err(|error| Unfit {
             code: "invalid_request",
             message: error.to_string(),
         })?;
-        let wanted = wanted(spec.mode, &provider);
-        let made = self.of(schema, provider, wanted, opening).await;
+        let wanted = wanted(spec.mode, &target.provider);
+        let made = self.of(schema, target, wanted, opening).await;
         made.map_err(unfit)
     }
 
-    /// The same in the mode that comes behind the one that the provider has refused, where the job leaves that open.
+    /// The same in the mode that comes behind the one that the provider has refused; `None` where it has refused something
+    /// else, the job has named its mode, or there is none behind it.
     pub(super) async fn lower(&self, refused: &Prepared, error: &LlmError) -> Option<Prepared> {
+        let is_about_mode = matches!(
+            error.kind,
+            LlmErrorKind::UnsupportedMode | LlmErrorKind::UnsupportedSchema
+        );
+        if !is_about_mode || self.spec.mode != ModeChoice::Auto {
+            return None;
+        }
         let next = refused.dialect.mode().next?;
-        let (schema, provider) = (Arc::clone(&refused.schema), Arc::clone(&refused.provider));
+        let (schema, target) = (Arc::clone(&refused.schema), refused.target.clone());
         let opening = self.spec.opening(TEMPLATES).ok()?;
-        let mut made = self.of(schema, provider, next, opening).await.ok()?;
+        let mut made = self.of(schema, target, next, opening).await.ok()?;
         made.warnings.insert(
             0,
             format!(
@@ -84,51 +89,42 @@ impl Preparing {
         Some(made)
     }
 
-    /// Whether a refusal leads to another mode.
-    pub(super) fn may_lower(&self, prepared: &Prepared, error: &LlmError) -> bool {
-        let is_about_mode = matches!(
-            error.kind,
-            LlmErrorKind::UnsupportedMode | LlmErrorKind::UnsupportedSchema
-        );
-        is_about_mode && self.spec.mode == ModeChoice::Auto && prepared.dialect.mode().next.is_some()
-    }
-
     /// The same for some places of a value alone; `None` where the schema cannot be put that way.
     pub(super) async fn part(&self, whole: &Prepared, value: &Value, places: &[String]) -> Option<Prepared> {
         let schema = whole.schema.part(value, places)?;
         let schema = self.compiler.compile(&schema, None).await.ok()?;
-        let provider = Arc::clone(&whole.provider);
+        let target = whole.target.clone();
         let opening = self.spec.opening(TEMPLATES).ok()?;
-        self.of(schema, provider, whole.dialect, opening).await.ok()
+        self.of(schema, target, whole.dialect, opening).await.ok()
     }
 
     async fn of(
         &self,
         schema: Arc<Schema>,
-        provider: Arc<Provider>,
+        target: Target,
         wanted: Dialect,
         opening: Vec<Message>,
     ) -> Result<Prepared, CompileError> {
-        let (checked, asked) = (Arc::clone(&schema), Arc::clone(&provider));
-        let (model, is_auto) = (self.spec.model.clone(), self.spec.mode == ModeChoice::Auto);
+        let (checked, asked) = (Arc::clone(&schema), target.clone());
+        let is_auto = self.spec.mode == ModeChoice::Auto;
         let planned = tokio::task::spawn_blocking(move || {
             // The first is made here, with the checks that all share: that takes as long as compiling.
             drop(checked.closing());
             dialect::plan(&checked, wanted, |dialect| {
-                if is_auto && asked.has_refused(&model, dialect) {
+                if is_auto && asked.provider.has_refused(&asked.model, dialect) {
                     return Taken::No;
                 }
-                asked.takes(&model, dialect)
+                asked.provider.takes(&asked.model, dialect)
             })
         });
         let mut plan = planned.await.map_err(|_| CompileError::Lost)?;
         let warnings = warnings(&plan, is_auto);
         let ask = std::mem::take(&mut plan.ask);
-        let request = request(&self.spec, &schema, plan.dialect, ask, opening);
+        let request = request(&self.spec, &target.model, &schema, plan.dialect, ask, opening);
         let draft = draft_options(&self.spec, &schema, plan.dialect, &request, self.draft);
         Ok(Prepared {
             schema,
-            provider,
+            target,
             dialect: plan.dialect,
             warnings,
             refused: Vec::new(),
@@ -178,6 +174,7 @@ fn wanted(mode: ModeChoice, provider: &Provider) -> Dialect {
 
 fn request(
     spec: &JobSpec,
+    model: &str,
     schema: &Schema,
     dialect: Dialect,
     ask: dialect::Ask,
@@ -191,8 +188,8 @@ fn request(
         .collect();
     messages.extend(opening);
     Request {
-        // As the job gave it: the provider takes its own name off, once.
-        model: spec.model.clone(),
+        // As a job may give it: the provider takes its own name off, once.
+        model: model.to_owned(),
         messages,
         tools: (!ask.tools.is_empty()).then(|| serde_json::Value::Array(ask.tools)),
         tool_choice: ask.tool_choice,
@@ -209,6 +206,7 @@ fn request(
         schema: Arc::new(schema.source().clone()),
         attempt: 1,
         refusals: 0,
+        retries: 0,
         carrier: match carried {
             Carried::Call => Carrier::Tools,
             Carried::Calls => Carrier::ParallelTools,
@@ -256,10 +254,15 @@ impl From<LenientChoice> for Lenient {
 }
 
 impl Prepared {
+    /// Whether the provider has refused another mode before.
+    pub(super) const fn is_lowered(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
     /// The provider has begun an answer in this mode: those that it has refused before are not tried again soon.
     pub(super) fn taken(&self) {
         for dialect in &self.refused {
-            self.provider.note_refused(&self.request.model, *dialect);
+            self.target.provider.note_refused(&self.request.model, *dialect);
         }
     }
 
@@ -268,7 +271,9 @@ impl Prepared {
         let mut request = self.request.clone();
         request.attempt = record.n + 1;
         request.refusals = record.refusals;
-        request.messages.extend_from_slice(&record.conversation);
+        request
+            .messages
+            .extend(conversation::told_to(self.dialect, &record.conversation));
         request
     }
 

@@ -23,6 +23,7 @@ fn node(options: RemoteOptions) -> Node {
     Node::start_with(ProvidersOptions {
         scripted: false,
         remote,
+        ..ProvidersOptions::default()
     })
 }
 
