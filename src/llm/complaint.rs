@@ -136,6 +136,22 @@ impl Complaint {
         serde_json::from_str::<Outer<'_>>(text).ok()?.complaint()
     }
 
+    /// The complaint in the body of a refusal, where a bare `message` or `detail` is one, too (FastAPI, Mistral).
+    pub(super) fn in_refusal(text: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Bare<'a> {
+            #[serde(borrow, default, alias = "detail")]
+            message: Option<&'a RawValue>,
+        }
+        Self::in_body(text).or_else(|| {
+            let bare: Bare<'_> = serde_json::from_str(text.trim()).ok()?;
+            Some(Self {
+                message: plain(bare.message?),
+                ..Self::default()
+            })
+        })
+    }
+
     /// Of one who says only that something failed.
     pub(super) fn without_words() -> Self {
         Self {
@@ -286,6 +302,21 @@ mod tests {
             ("[1]", None),
         ] {
             assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_may_be_bare() {
+        let read = |text: &str| Complaint::in_refusal(text).map(|complaint| complaint.message);
+        for (text, expected) in [
+            (r#"{"error":{"message":"m"}}"#, Some("m")),
+            (r#"{"detail":"m"}"#, Some("m")),
+            (r#"{"detail":[{"msg":"m"}]}"#, Some(r#"[{"msg":"m"}]"#)),
+            (r#"{"message":"m","request_id":"r"}"#, Some("m")),
+            (r#"{"status":"m"}"#, None),
+            ("<html>", None),
+        ] {
+            assert_eq!(read(text).as_deref(), expected, "{text}");
         }
     }
 

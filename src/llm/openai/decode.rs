@@ -2,11 +2,12 @@
 
 use serde_json::value::RawValue;
 
-use super::frame::{Choice, Delta, Frame, UsageFrame};
+use super::frame::{Choice, Delta, Frame, Part, UsageFrame};
 use crate::job::Usage;
 use crate::llm::chunk::{Finish, LlmError};
 use crate::llm::chunks::Chunks;
 use crate::llm::complaint::Complaint;
+use crate::llm::few::Few;
 use crate::llm::gathered::{CallPiece, Decode, Flow, Gathered, other};
 
 /// What was read of one answer.
@@ -36,8 +37,14 @@ impl Decoder {
 
     fn delta(&mut self, delta: &Delta<'_>, out: &mut Chunks) -> Result<(), LlmError> {
         let gathered = &mut self.gathered;
-        gathered.reasoning(delta.reasoning_content.or(delta.reasoning), out)?;
-        gathered.text(delta.content, out)?;
+        // Some have both members, and one of them empty.
+        let thoughts = [delta.reasoning_content, delta.reasoning];
+        let thoughts = thoughts.into_iter().flatten().find(|raw| raw.get() != r#""""#);
+        gathered.reasoning(thoughts, out)?;
+        match delta.content.filter(|raw| raw.get().starts_with('[')) {
+            Some(parts) => parts_of(gathered, parts, out)?,
+            None => gathered.text(delta.content, out)?,
+        }
         gathered.refusal(delta.refusal, out)?;
         for (position, call) in (0_u32..).zip(delta.tool_calls.iter()) {
             let function = call.function.as_ref();
@@ -75,6 +82,25 @@ impl Decode for Decoder {
     fn gathered(&mut self) -> &mut Gathered {
         &mut self.gathered
     }
+}
+
+/// Content in parts (Mistral's reasoning models); parts of other types are skipped.
+fn parts_of(gathered: &mut Gathered, parts: &RawValue, out: &mut Chunks) -> Result<(), LlmError> {
+    let Ok(parts) = serde_json::from_str::<Few<Part<'_>>>(parts.get()) else {
+        return Ok(());
+    };
+    for part in parts.iter() {
+        match part.kind.as_deref() {
+            Some("text") => gathered.text(part.text, out)?,
+            Some("thinking") => {
+                for thought in part.thinking.iter() {
+                    gathered.reasoning(thought.text, out)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn finish(reason: &str) -> Finish {

@@ -49,6 +49,23 @@ pub(super) struct Delta<'a> {
     pub(super) tool_calls: Few<ToolCall<'a>>,
 }
 
+/// A part of content that is a list.
+#[derive(Debug, Deserialize)]
+pub(super) struct Part<'a> {
+    #[serde(borrow, default, rename = "type")]
+    pub(super) kind: Option<Word<'a>>,
+    #[serde(borrow, default)]
+    pub(super) text: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) thinking: Few<Thought<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Thought<'a> {
+    #[serde(borrow, default)]
+    pub(super) text: Option<&'a RawValue>,
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct ToolCall<'a> {
     /// Some servers leave it out where there is one call only.
