@@ -31,6 +31,8 @@ fn request(schema: Value, script: Script) -> Request {
         refusals: 0,
         carrier: Carrier::Text,
         fenced: false,
+        prefilled: false,
+        rest: None,
     }
 }
 

@@ -8,11 +8,13 @@ mod script;
 mod spec;
 mod state;
 
-pub use attempt::{Attempt, AttemptError, AttemptRecord, AttemptUsage, Reason, Usage};
+pub use attempt::{
+    Attempt, AttemptError, AttemptRecord, AttemptUsage, Broke, Continuation, Plan, Reason, Usage,
+};
 pub use id::{JobId, Tag};
 pub use lease::{Lease, LeaseTimes, LeaseToken, backoff_ms};
 pub use plain::Plain;
-pub use script::{Script, ScriptLimit};
+pub use script::{Script, ScriptLimit, ScriptedPrefill};
 pub use spec::{
     JobLimits, JobSpec, LenientChoice, Message, ModeChoice, ReaskChoice, Role, SCRIPTED, Sampling, SpecError,
     SpecLimits, Wrap,

@@ -32,8 +32,8 @@ pub use kind::Kind;
 pub use provider::{Provider, Providers, ProvidersError, ProvidersOptions, Stream, UnknownModel};
 pub use reader::{Reader, ReaderLimits};
 pub use remote::{
-    DialectChoice, MaxTokensField, Models, Probe, Remote, RemoteOptions, base_url_fault, probe,
+    DialectChoice, MaxTokensField, Models, PrefillChoice, Probe, Remote, RemoteOptions, base_url_fault, probe,
 };
-pub use request::{Carrier, Request, Sampling};
+pub use request::{Carrier, Prefill, Request, RestOf, Sampling};
 pub use scripted::Scripted;
 pub use secret::Secret;

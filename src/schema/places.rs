@@ -159,6 +159,13 @@ impl Places {
         (!place.sure.is_empty()).then_some(&place.sure)
     }
 
+    /// Whether a name matches a pattern of the schema, by the pattern's number.
+    pub(super) fn matches(&self, pattern: usize, name: &str) -> bool {
+        self.patterns
+            .get(pattern)
+            .is_some_and(|pattern| is_match(pattern, name))
+    }
+
     /// The places of the root's children.
     pub(super) fn below_root(&self) -> HashSet<usize> {
         let children = self.places.first().into_iter().flat_map(|root| {

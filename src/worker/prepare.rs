@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::compiler::{CompileError, Compiler};
 use crate::job::{AttemptRecord, JobSpec, LenientChoice, Message, ModeChoice, Role};
 use crate::llm::{Carrier, Provider, Providers, Request, Sampling};
-use crate::partial::{Draft, DraftOptions, Graft, Lenient, Limits, Mode, Value};
+use crate::partial::{DraftOptions, Lenient, Limits, Mode, Value};
 use crate::schema::dialect::{self, Dialect};
 use crate::schema::{Closing, Schema, Wrap};
 
@@ -49,9 +49,28 @@ impl Preparing {
     /// The same for some places of a value alone; `None` where the schema cannot be put that way.
     pub(super) async fn part(&self, whole: &Prepared, value: &Value, places: &[String]) -> Option<Prepared> {
         let schema = whole.schema.part(value, places)?;
-        let schema = self.compiler.compile(&schema, None).await.ok()?;
+        self.rest(whole, &schema).await
+    }
+
+    /// The same for a value of this schema, which is some of the whole.
+    pub(super) async fn rest(&self, whole: &Prepared, schema: &serde_json::Value) -> Option<Prepared> {
+        let schema = self.compiler.compile(schema, None).await.ok()?;
         let provider = Arc::clone(&whole.provider);
         self.of(schema, provider, whole.dialect).await.ok()
+    }
+
+    /// The same for the whole where the beginning of the answer is given: a grammar would begin at the root again, so
+    /// the schema stands in the prompt. `None` where the answer is no text.
+    pub(super) async fn prefilled(&self, whole: &Prepared) -> Option<Prepared> {
+        let dialect = match whole.dialect {
+            Dialect::JsonSchema | Dialect::Json => Dialect::Json,
+            Dialect::MdJson => Dialect::MdJson,
+            Dialect::Tools | Dialect::ParallelTools => return None,
+        };
+        let (schema, provider) = (Arc::clone(&whole.schema), Arc::clone(&whole.provider));
+        let mut asked = self.of(schema, provider, dialect).await.ok()?;
+        asked.request.response_format = None;
+        Some(asked)
     }
 
     async fn of(
@@ -132,6 +151,8 @@ fn request(spec: &JobSpec, schema: &Schema, dialect: Dialect) -> Request {
             Dialect::JsonSchema | Dialect::Json | Dialect::MdJson => Carrier::Text,
         },
         fenced: dialect == Dialect::MdJson,
+        prefilled: false,
+        rest: None,
     }
 }
 
@@ -182,18 +203,20 @@ impl Prepared {
         request
     }
 
-    /// A draft for one attempt, grafted where it is some places of a value, and what checks its values as they close.
-    pub(super) fn draft(&self, graft: Option<Graft>) -> (Draft, Arc<Closing>) {
+    /// What the draft of one attempt is told, and what checks its values as they close.
+    pub(super) fn draft(&self) -> (DraftOptions, Arc<Closing>) {
         let closing = self.schema.closing();
         let options = DraftOptions {
             guide: Some(closing.clone()),
             ..self.draft.clone()
         };
-        let draft = match graft {
-            Some(graft) => Draft::onto(options, graft),
-            None => Draft::new(options),
-        };
-        (draft, closing)
+        (options, closing)
+    }
+
+    /// Whether the model is known to go on from the beginning of an answer.
+    pub(super) fn goes_on(&self) -> bool {
+        self.request.carrier == Carrier::Text
+            && self.provider.goes_on(&self.request.model, &self.request.script)
     }
 
     /// Leaves so many levels less to the answer, whose members lie there and not directly in the root: what they make

@@ -10,20 +10,23 @@ use tokio::time::Instant;
 use super::attempt::{Answer, Attempt, Stopped, Terms};
 use super::call::Call;
 use super::conversation::Fault;
+use super::course::Course;
+use super::guard::Bounds;
 use super::journal::{Closed, Journal};
-use super::judge::{self, Verdict};
+use super::judge::{self, Broken, Verdict};
+use super::ladder::{self, Stands};
 use super::lease::Signal;
 use super::prepare::{Prepared, Preparing, Unfit};
-use super::splice::{self, Splice};
+use super::splice;
 use super::{Worker, WorkerOptions};
 use crate::backend::Claim;
 use crate::clock;
 use crate::event::{End, EndError, Timings};
 use crate::hex;
-use crate::job::{AttemptUsage, JobSpec, Message, Outcome, Reason, Role, Usage};
-use crate::llm::{LlmError, LlmErrorKind, Request, Stream};
-use crate::partial::{Graft, Value};
-use crate::schema::dialect::{self, Dialect};
+use crate::job::{AttemptUsage, JobSpec, Outcome, Plan, Reason, Usage};
+use crate::llm::{LlmError, LlmErrorKind, Provider, Request, Stream};
+use crate::partial::Value;
+use crate::schema::dialect::Dialect;
 
 /// A job in a worker's hands.
 pub(super) struct Delivery {
@@ -118,28 +121,26 @@ impl Delivery {
 
     /// Asks the model once and judges what it says.
     async fn attempt(&mut self, prepared: &Prepared) -> Result<Next, Closed> {
-        let splice = self.splice(prepared).await;
-        let (part, graft) = splice.map(|splice| (splice.asked, splice.graft)).unzip();
-        let asked = part.as_ref().unwrap_or(prepared);
-        let request = asked.request(&self.journal.record);
-        let mut call = Call::new(asked.provider.name());
-        let stream = match self.open(asked, &request, &mut call).await? {
+        let course = Course::chart(&self.preparing, prepared, &mut self.journal).await;
+        if let Course::Nothing(value) = course {
+            return Ok(self.stands(prepared, value).await);
+        }
+        let asked = course.asked(prepared);
+        let request = course.request(prepared, &self.journal.record);
+        let (dialect, provider) = (asked.dialect, Arc::clone(&asked.provider));
+        let mut call = Call::new(provider.name());
+        let stream = match self.open(&provider, &request, &mut call).await? {
             Ok(stream) => stream,
             Err(next) => return Ok(next),
         };
         let reason = self.reason();
-        let reopened = graft.as_ref().map(Graft::reopened);
-        self.journal.begin(reason, reopened).await?;
+        let mut begun = course.begin(prepared, &self.journal.record);
+        let terms = self.terms(&request);
+        self.journal
+            .begin(reason, std::mem::take(&mut begun.opening))
+            .await?;
         self.began = true;
-        let terms = Terms {
-            carrier: request.carrier,
-            window: Duration::from_millis(u64::from(self.spec.flush_ms)),
-            deadline: self.deadline,
-            note_bytes_max: self.options.note_bytes_max,
-            refusal_bytes_max: self.options.refusal_bytes_max,
-        };
-        let (draft, closing) = asked.draft(graft);
-        let attempt = Attempt::new(&mut self.journal, &mut self.signal, draft, closing, terms);
+        let attempt = Attempt::new(&mut self.journal, &mut self.signal, begun, terms);
         let answer = attempt.run(stream).await;
         call.stopped(
             answer
@@ -149,35 +150,47 @@ impl Delivery {
         );
         let answer = answer?;
         self.count(&request, &answer);
-        let verdict = judge::judge(&prepared.schema, &answer).await;
-        Ok(self.settle(prepared, asked.dialect, &answer, verdict).await)
+        let verdict = judge::judge(&prepared.schema, &answer, self.spec.limits.tokens).await;
+        Ok(self.settle(prepared, dialect, &answer, verdict).await)
     }
 
-    /// What the next attempt is asked for, where the record says that it is not the whole.
-    async fn splice(&mut self, whole: &Prepared) -> Option<Splice> {
-        let places = self.journal.record.splice.clone()?;
-        let (base, held) = (self.journal.record.best.as_deref(), self.journal.reached());
-        let made = match base.zip(held.cloned()) {
-            Some((base, held)) => Splice::prepare(&self.preparing, whole, base, held, &places).await,
-            None => None,
-        };
-        if made.is_none() {
-            // The conversation has asked for the places already.
-            let record = &mut self.journal.record;
-            record.splice = None;
-            let text = dialect::reask_whole(whole.dialect);
-            record.conversation.push(Message::text(Role::User, text));
+    fn terms(&self, request: &Request) -> Terms {
+        let options = &self.options;
+        Terms {
+            carrier: request.carrier,
+            window: Duration::from_millis(u64::from(self.spec.flush_ms)),
+            deadline: self.deadline,
+            until: clock::now() + Duration::from_secs(u64::from(options.attempt_seconds)),
+            bounds: Bounds {
+                repeat_bytes_max: options.repeat_bytes_max,
+                string_bytes_max: options.string_bytes_max,
+                beside_bytes_max: options.beside_bytes_max,
+                behind_bytes_max: options.note_bytes_max,
+            },
+            note_bytes_max: options.note_bytes_max,
+            refusal_bytes_max: options.refusal_bytes_max,
         }
-        made
+    }
+
+    /// A value that broke off where nothing was lacking any more.
+    async fn stands(&mut self, prepared: &Prepared, value: Value) -> Next {
+        match judge::held(&prepared.schema, value).await {
+            Some(value) => Next::End(Box::new(self.end(Outcome::Completed, None, Some(&value)))),
+            None => {
+                self.journal.record.continuation.plan = Plan::Whole;
+                Next::Again
+            }
+        }
     }
 
     /// Why the attempt that now begins is made.
     fn reason(&self) -> Reason {
         let record = &self.journal.record;
-        match (record.n, &record.mends) {
-            (0, _) => Reason::First,
-            (_, Some(_)) => Reason::Invalid,
-            (_, None) => Reason::WorkerLost,
+        match (record.n, &record.mends, &record.continuation.because) {
+            (0, ..) => Reason::First,
+            (_, Some(_), _) => Reason::Invalid,
+            (_, None, Some(broke)) => broke.reason,
+            (_, None, None) => Reason::WorkerLost,
         }
     }
 
@@ -185,7 +198,7 @@ impl Delivery {
     /// of the attempt yet, so a refusal by rate burns none.
     async fn open(
         &mut self,
-        prepared: &Prepared,
+        provider: &Provider,
         request: &Request,
         call: &mut Call<'_>,
     ) -> Result<Result<Stream, Next>, Closed> {
@@ -201,7 +214,7 @@ impl Delivery {
                 biased;
                 changed = self.signal.changed() => if changed.is_err() { return Err(Closed::Lost) },
                 () = clock::sleep_until(self.deadline) => return Ok(Err(self.late())),
-                opened = prepared.provider.open(request) => {
+                opened = provider.open(request) => {
                     call.opened(&opened);
                     return Ok(opened.map_err(|error| self.refused(&error)));
                 }
@@ -211,6 +224,12 @@ impl Delivery {
 
     /// The provider did not begin: too busy puts the job back, anything else ends it.
     fn refused(&mut self, error: &LlmError) -> Next {
+        let plan = &mut self.journal.record.continuation.plan;
+        if *plan == Plan::Prefill && error.kind == LlmErrorKind::BadRequest {
+            // It is not as it was known to be: what it lacks can be asked of anyone.
+            *plan = Plan::Residual;
+            return Next::Again;
+        }
         let busy = matches!(error.kind, LlmErrorKind::RateLimited | LlmErrorKind::Overloaded);
         let wait = error
             .retry_after
@@ -222,7 +241,9 @@ impl Delivery {
             return Next::Defer("rate_limited", until);
         }
         match judge::provider(error) {
-            Verdict::Ends(outcome, error) => self.ends(outcome, error),
+            Verdict::Ends(outcome, error) | Verdict::Broken(Broken { outcome, error, .. }) => {
+                self.ends(outcome, error)
+            }
             Verdict::Valid(_) | Verdict::Invalid(..) | Verdict::Cancelled | Verdict::Drain => self.late(),
         }
     }
@@ -252,10 +273,25 @@ impl Delivery {
         match verdict {
             Verdict::Valid(value) => Next::End(Box::new(self.end(Outcome::Completed, None, Some(&value)))),
             Verdict::Invalid(fault, value) => self.invalid(prepared, dialect, answer, &fault, value).await,
+            Verdict::Broken(broken) => self.broken(prepared, answer, broken),
             Verdict::Ends(outcome, error) => self.ends(outcome, error),
             Verdict::Cancelled => self.ends(Outcome::Cancelled, cancelled()),
             Verdict::Drain => self.drain(),
         }
+    }
+
+    /// What follows an answer that broke off: another rung of the ladder, or the end.
+    fn broken(&mut self, prepared: &Prepared, answer: &Answer, broken: Broken) -> Next {
+        let held = self.journal.reached();
+        let stands = Stands::of(answer, held, prepared.goes_on());
+        let record = &mut self.journal.record;
+        if !ladder::next(record, &broken, stands, self.options.continuations_max) {
+            return self.ends(broken.outcome, broken.error);
+        }
+        if record.splice.is_some() && ladder::places_left(record, answer, prepared.dialect).is_none() {
+            record.splice = None;
+        }
+        Next::Again
     }
 
     /// Asks again, for the bad places alone where that can heal it, keeping the model's own answer in the conversation,
@@ -287,6 +323,7 @@ impl Delivery {
         let turns = fault.reask(dialect, answer, prepared.dialect, places.as_deref());
         record.conversation.extend(turns);
         record.mends = Some(errors);
+        record.continuation.settle();
         record.splice = places.map(|places| places.into_iter().map(|place| place.pointer).collect());
         Next::Again
     }

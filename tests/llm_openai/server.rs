@@ -162,6 +162,8 @@ pub(crate) fn request() -> Request {
         refusals: 0,
         carrier: Carrier::Text,
         fenced: false,
+        prefilled: false,
+        rest: None,
     }
 }
 

@@ -14,14 +14,14 @@ use reqwest::{Client, Response, Url};
 use serde_json::Value;
 use tokio::time::Instant;
 
-pub use self::options::{DialectChoice, MaxTokensField, Models, RemoteOptions};
+pub use self::options::{DialectChoice, MaxTokensField, Models, PrefillChoice, RemoteOptions};
 pub use self::probe::{Probe, probe};
 pub(super) use self::stream::RemoteStream;
 use super::chunk::{LlmError, LlmErrorKind};
 use super::kind::{Framing, Kind};
 use super::openai::Manner;
 use super::provider::ProvidersError;
-use super::request::Request;
+use super::request::{Prefill, Request};
 use super::secret::Secret;
 use super::{anthropic, gemini, ollama, openai, responses};
 use crate::clock;
@@ -66,6 +66,11 @@ impl Remote {
 
     pub(super) fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    /// How `model`, by its name as it is offered, is told to go on from the beginning of its answer, if it can be.
+    pub(super) fn prefill(&self, model: &str) -> Option<Prefill> {
+        host::prefill(&self.options, &self.base, self.model_name(model))
     }
 
     /// Whether the configuration lists `model` by itself.
@@ -166,7 +171,10 @@ impl Remote {
 
     fn body(&self, request: &Request, model: &str) -> Result<Value, LlmError> {
         match self.options.kind {
-            Kind::OpenAi => Ok(openai::body(request, model, self.manner)),
+            Kind::OpenAi => {
+                let prefill = request.prefilled.then(|| self.prefill(&request.model));
+                Ok(openai::body(request, model, self.manner, prefill.flatten()))
+            }
             Kind::Anthropic => anthropic::body(request, model, self.options.output_tokens),
             Kind::Gemini => gemini::body(request, model),
             Kind::Ollama => ollama::body(request, model),

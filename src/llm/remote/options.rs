@@ -1,6 +1,7 @@
 //! What can be set for one provider over HTTP.
 
 use crate::llm::kind::Kind;
+use crate::llm::request::Prefill;
 use crate::llm::secret::Secret;
 use crate::schema::dialect::Dialect;
 
@@ -22,6 +23,8 @@ pub struct RemoteOptions {
     pub dialect: DialectChoice,
     /// How the limit on output tokens is called by the kind `openai`. Default: by host.
     pub max_tokens_field: MaxTokensField,
+    /// How it is told to go on from the beginning of an answer. Default: by kind, host and model.
+    pub prefill: PrefillChoice,
     /// Output tokens of an attempt of a job that names no limit, where the kind demands one (Anthropic). Default 8,192.
     pub output_tokens: u32,
     /// Milliseconds for name, TCP and TLS. Default 5,000.
@@ -57,6 +60,7 @@ impl RemoteOptions {
             models: Models::Any,
             dialect: DialectChoice::ByHost,
             max_tokens_field: MaxTokensField::ByHost,
+            prefill: PrefillChoice::ByHost,
             output_tokens: 8_192,
             connect_ms: 5_000,
             first_byte_ms: 60_000,
@@ -101,6 +105,17 @@ pub enum DialectChoice {
     ByHost,
     /// This.
     Always(Dialect),
+}
+
+/// How a provider is told to go on from the beginning of an answer, if it can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrefillChoice {
+    /// As far as it is known of its kind, its host and the model: never assumed.
+    ByHost,
+    /// Not at all.
+    Never,
+    /// So.
+    Always(Prefill),
 }
 
 /// How the limit on output tokens is called in the request's body.

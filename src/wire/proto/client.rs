@@ -5,7 +5,8 @@ use serde_json::Value as Json;
 use super::job::{list, owned};
 use super::{BadProto, generated, same_words, word};
 use crate::job::{
-    JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Plain, ReaskChoice, Role, Sampling, Script, Wrap,
+    JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Plain, ReaskChoice, Role, Sampling, Script,
+    ScriptedPrefill, Wrap,
 };
 use crate::wire::client::{Auth, Bigints, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen};
 
@@ -16,6 +17,7 @@ same_words!(ModeChoice = Mode: Auto, Tools, JsonSchema, Json, MdJson);
 same_words!(Wrap = Wrap: Iterable, Maybe);
 same_words!(LenientChoice = Lenient: Off, On, Auto);
 same_words!(ReaskChoice = Reask: Auto, Whole);
+same_words!(ScriptedPrefill = ScriptedPrefill: None, GoesOn, Echoes, Restarts, Fences, Refuses);
 same_words!(Role = Role: System, Developer, User, Assistant, Tool);
 
 /// A word by its number, where unspecified means the default.
@@ -197,7 +199,7 @@ impl TryFrom<generated::JobRequest> for JobSpec {
             sampling: request.sampling.unwrap_or_default().into(),
             limits: request.limits.unwrap_or_default().into(),
             metadata: request.metadata.into_iter().collect(),
-            script: request.script.map(Into::into),
+            script: request.script.map(Script::try_from).transpose()?,
         })
     }
 }
@@ -284,6 +286,11 @@ impl From<&Script> for generated::Script {
             cut_after: script.cut_after,
             hang_after: script.hang_after,
             error_after: script.error_after,
+            cut_at_percent: script.cut_at_percent,
+            stop_by_length_at_percent: script.stop_by_length_at_percent,
+            blanks_after: script.blanks_after,
+            loop_after: script.loop_after,
+            prefill: generated::ScriptedPrefill::from(script.prefill).into(),
             fault_attempts: script.fault_attempts,
             refuse: script.refuse,
             prose: script.prose,
@@ -295,10 +302,12 @@ impl From<&Script> for generated::Script {
     }
 }
 
-impl From<generated::Script> for Script {
-    fn from(script: generated::Script) -> Self {
+impl TryFrom<generated::Script> for Script {
+    type Error = BadProto;
+
+    fn try_from(script: generated::Script) -> Result<Self, BadProto> {
         let unsaid = Self::default();
-        Self {
+        Ok(Self {
             tokens_per_second: script.tokens_per_second.unwrap_or(unsaid.tokens_per_second),
             token_chars: script.token_chars.unwrap_or(unsaid.token_chars),
             invalid_attempts: script.invalid_attempts,
@@ -310,6 +319,11 @@ impl From<generated::Script> for Script {
             cut_after: script.cut_after,
             hang_after: script.hang_after,
             error_after: script.error_after,
+            cut_at_percent: script.cut_at_percent,
+            stop_by_length_at_percent: script.stop_by_length_at_percent,
+            blanks_after: script.blanks_after,
+            loop_after: script.loop_after,
+            prefill: word_or_default::<generated::ScriptedPrefill, _>("script.prefill", script.prefill)?,
             fault_attempts: script.fault_attempts,
             refuse: script.refuse,
             prose: script.prose,
@@ -317,6 +331,6 @@ impl From<generated::Script> for Script {
             seed: script.seed,
             items: script.items.unwrap_or(unsaid.items),
             text_chars: script.text_chars.unwrap_or(unsaid.text_chars),
-        }
+        })
     }
 }
