@@ -153,6 +153,8 @@ pub struct Broke {
     pub reason: Reason,
     /// What happened, as viewers are told.
     pub error: AttemptError,
+    /// Whether a new answer may fare better where this one cannot be gone on with.
+    pub anew: bool,
 }
 
 impl Continuation {

@@ -25,6 +25,8 @@ pub struct Graft {
     places: Vec<Place>,
     /// What viewers have to be told first, where they hold something else than the base.
     restores: Vec<Op>,
+    /// Places that are taken away with that: until then, they are no more than begun.
+    drops: Vec<String>,
     /// The open places as they were told last.
     pub(super) open_told: Vec<String>,
     /// The place of an op while it is told.
@@ -96,6 +98,7 @@ impl Graft {
             places: places?,
             base: folded.value?,
             restores: Vec::new(),
+            drops: Vec::new(),
             open_told: Vec::new(),
             scratch: String::new(),
         };
@@ -134,9 +137,13 @@ impl Graft {
         (held.value?.to_json() == self.base.to_json()).then_some(self)
     }
 
-    /// The same for viewers who hold what these ops make the base of.
-    pub fn behind(mut self, ops: Vec<Op>) -> Self {
-        self.restores = ops;
+    /// The same for viewers who also hold what was begun at these places, which the base has not: it is taken away with
+    /// the first that is told.
+    pub fn behind(mut self, drops: Vec<String>) -> Self {
+        let remove = |path: &String| Op::Remove { path: path.clone() };
+        self.restores = drops.iter().map(remove).collect();
+        self.drops = drops;
+        self.open_told = self.reopened();
         self
     }
 
@@ -148,7 +155,7 @@ impl Graft {
     /// What is open where the answer is at `own` in the value: that, and all that it has not come to. A container with
     /// something open within is open by that.
     pub(super) fn open(&self, own: Option<String>) -> Vec<String> {
-        let mut open: Vec<String> = own.into_iter().collect();
+        let mut open: Vec<String> = own.into_iter().chain(self.drops.iter().cloned()).collect();
         for place in self.places.iter().filter(|place| !place.begun) {
             if !open.contains(&place.reopened) {
                 open.push(place.reopened.clone());
@@ -226,6 +233,7 @@ impl Graft {
     /// A sink for the answer's ops that tells `sink` those of the value.
     pub(super) fn onto<'a, S: OpSink + ?Sized>(&'a mut self, sink: &'a mut S) -> Onto<'a, S> {
         let told = !self.restores.is_empty();
+        self.drops.clear();
         for op in self.restores.drain(..) {
             op.tell(sink);
         }

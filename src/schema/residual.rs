@@ -31,8 +31,8 @@ pub struct Broken {
 pub struct Residual {
     /// What stands.
     pub kept: Value,
-    /// What makes it of the value that was there.
-    pub drops: Vec<Op>,
+    /// What was taken away for that, in this order.
+    pub drops: Vec<String>,
     /// What it lacks, the innermost first; nothing where it is whole.
     pub spots: Vec<Spot>,
     /// What was found wrong at those spots that replace something.
@@ -173,7 +173,7 @@ struct Cutting<'c, 's> {
     decided: &'c Decided<'s>,
     part: &'c Part<'c, 's>,
     folded: Folded,
-    drops: Vec<Op>,
+    drops: Vec<String>,
     /// The containers that are open.
     open: BTreeSet<String>,
     /// The places in the middle of something that are to be asked for as a whole.
@@ -249,9 +249,8 @@ impl Cutting<'_, '_> {
             self.anew.retain(|anew| !path::is_within(anew, &place));
             let outer = around(&place)?.to_owned();
             if self.open.contains(&outer) && self.is_last(&outer, &place) {
-                let op = Op::Remove { path: place };
-                self.folded.apply(op.clone()).ok()?;
-                self.drops.push(op);
+                self.folded.apply(Op::Remove { path: place.clone() }).ok()?;
+                self.drops.push(place);
                 return Some(());
             }
             let kept = self.folded.value.as_ref()?;

@@ -198,7 +198,7 @@ impl<'a> Attempt<'a> {
             self.hear_draft();
             self.drain().await?;
         }
-        self.journal.keep(&self.answer.draft);
+        self.journal.keep(&self.answer.draft, &self.answer.raw);
         self.answer.stopped = stopped;
         Ok(self.answer)
     }

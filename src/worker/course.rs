@@ -5,7 +5,7 @@ use super::joint::Joint;
 use super::journal::{Journal, Opening};
 use super::prepare::{Prepared, Preparing};
 use super::splice::Splice;
-use crate::job::{AttemptRecord, Message, Plan, Role};
+use crate::job::{AttemptRecord, Broke, Message, Plan, Role};
 use crate::llm::{Request, RestOf};
 use crate::partial::{Draft, Graft, Spot, Value};
 use crate::schema::dialect;
@@ -24,6 +24,8 @@ pub(super) enum Course {
     Rest(Box<Rest>),
     /// Nothing is lacking: the value that stands is whole.
     Nothing(Value),
+    /// None is left: the job ends as this answer did.
+    End(Broke),
 }
 
 /// A text that is gone on with.
@@ -80,7 +82,10 @@ impl Course {
         {
             return course;
         }
-        Self::whole(&mut journal.record)
+        match journal.record.continuation.because.take_if(|broke| !broke.anew) {
+            Some(broke) => Self::End(broke),
+            None => Self::whole(&mut journal.record),
+        }
     }
 
     fn whole(record: &mut AttemptRecord) -> Self {
@@ -93,7 +98,7 @@ impl Course {
     /// What is asked, of whom.
     pub(super) const fn asked<'a>(&'a self, whole: &'a Prepared) -> &'a Prepared {
         match self {
-            Self::Whole | Self::Nothing(_) => whole,
+            Self::Whole | Self::Nothing(_) | Self::End(_) => whole,
             Self::Splice(splice) => &splice.asked,
             Self::Prefill(prefill) => &prefill.asked,
             Self::Rest(rest) => &rest.asked,
@@ -104,7 +109,7 @@ impl Course {
     pub(super) fn request(&self, whole: &Prepared, record: &AttemptRecord) -> Request {
         let mut request = self.asked(whole).request(record);
         match self {
-            Self::Whole | Self::Splice(_) | Self::Nothing(_) => {}
+            Self::Whole | Self::Splice(_) | Self::Nothing(_) | Self::End(_) => {}
             Self::Prefill(prefill) => {
                 request.prefilled = true;
                 request
@@ -124,11 +129,11 @@ impl Course {
         let base_bytes = match &self {
             Self::Splice(_) => record.best.as_ref().map_or(0, String::len),
             Self::Rest(rest) => rest.kept.to_json().len(),
-            Self::Whole | Self::Prefill(_) | Self::Nothing(_) => 0,
+            Self::Whole | Self::Prefill(_) | Self::Nothing(_) | Self::End(_) => 0,
         };
         let (draft, closing) = self.asked(whole).draft();
         match self {
-            Self::Whole | Self::Nothing(_) => Begun::anew(Draft::new(draft), closing),
+            Self::Whole | Self::Nothing(_) | Self::End(_) => Begun::anew(Draft::new(draft), closing),
             Self::Splice(Splice { graft, .. }) => Begun::onto(Draft::onto(draft, graft), closing, base_bytes),
             Self::Rest(rest) => Begun::onto(Draft::onto(draft, rest.graft), closing, base_bytes),
             Self::Prefill(prefill) => {
@@ -217,7 +222,8 @@ impl Rest {
         let found = tokio::task::spawn_blocking(move || {
             let residual = schema.residual(held, &broken, places_max)?;
             if residual.spots.is_empty() {
-                return Some((residual, None));
+                // What was only begun, and is nothing that anybody waits for, is not taken back without an answer.
+                return residual.drops.is_empty().then_some((residual, None));
             }
             let rest = schema.rest(&residual.kept, &residual.spots)?;
             Some((residual, Some(rest)))

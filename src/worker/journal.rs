@@ -118,7 +118,7 @@ impl Journal {
         &self.fold.at
     }
 
-    /// The text of the attempt that ran, as far as it stands in the log.
+    /// The text of the attempt that ran.
     pub(super) fn text(&self) -> &str {
         &self.raw
     }
@@ -157,9 +157,10 @@ impl Journal {
         self.settle(append, answer, &mut None).await
     }
 
-    /// Keeps what an attempt has reached, all of which was written.
-    pub(super) fn keep(&mut self, draft: &Draft) {
+    /// Keeps what an attempt has reached, all of which was written, and its text, of which the end may have told nothing.
+    pub(super) fn keep(&mut self, draft: &Draft, text: &str) {
         self.reached = draft.value();
+        text.clone_into(&mut self.raw);
         self.stand_at(draft);
     }
 

@@ -35,6 +35,9 @@ pub(super) struct Broken {
     /// How the job ends where none does.
     pub(super) outcome: Outcome,
     pub(super) error: EndError,
+    /// Whether a new answer may fare better where this one cannot be gone on with; not where it would meet the same limit
+    /// at the same place.
+    pub(super) anew: bool,
     /// Whether the model said the same again and again.
     pub(super) is_loop: bool,
     /// A place that is not to be gone on with as it is.
@@ -42,11 +45,12 @@ pub(super) struct Broken {
 }
 
 impl Broken {
-    fn cut(code: &str, message: &str) -> Self {
+    fn cut(code: &str, message: &str, anew: bool) -> Self {
         Self {
             reason: Reason::Truncated,
             outcome: Outcome::Incomplete,
             error: EndError::new(code, message),
+            anew,
             is_loop: false,
             dropped: None,
         }
@@ -77,11 +81,13 @@ pub(super) async fn judge(schema: &Arc<Schema>, answer: &Answer, own_limit: Opti
         Stopped::Late => Verdict::Broken(Broken::cut(
             "attempt_time",
             "the attempt's time is over; what was reached is kept",
+            false,
         )),
         Stopped::Overrun(overrun) => overran(overrun),
         Stopped::Astray => Verdict::Broken(Broken::cut(
             "astray",
             "the model did not go on from the beginning of its answer",
+            true,
         )),
         Stopped::BadText => bad_text(schema, answer).await,
         Stopped::Finish(_) if !answer.refusal.is_empty() => refused(&answer.refusal),
@@ -93,6 +99,7 @@ pub(super) async fn judge(schema: &Arc<Schema>, answer: &Answer, own_limit: Opti
             let length = Broken::cut(
                 "length",
                 "the model stopped at its limit of tokens; what was reached is kept",
+                false,
             );
             // Who has bounded the tokens has not asked for more of them.
             let spent = answer.usage.map(|usage| usage.output_tokens);
@@ -136,13 +143,14 @@ async fn bad_text(schema: &Arc<Schema>, answer: &Answer) -> Verdict {
         Some(ParseErrorKind::BlanksLimit) => Verdict::Broken(Broken::cut(
             "blanks_limit",
             "the model said blanks alone; what was reached is kept",
+            true,
         )),
         _ => whole(schema, answer).await,
     }
 }
 
 fn overran(overrun: &Overrun) -> Verdict {
-    let broken = Broken::cut(overrun.code(), overrun.message());
+    let broken = Broken::cut(overrun.code(), overrun.message(), true);
     match overrun {
         Overrun::Loop(place) => Verdict::Broken(Broken {
             is_loop: true,
@@ -217,6 +225,7 @@ pub(super) fn provider(error: &LlmError) -> Verdict {
             reason: Reason::Provider,
             outcome,
             error: told,
+            anew: true,
             is_loop: false,
             dropped: None,
         }),

@@ -6,7 +6,7 @@
 
 use super::attempt::{Answer, Stopped};
 use super::judge::Broken;
-use crate::job::{AttemptRecord, Broke, Message, Plan, Reason, Role};
+use crate::job::{AttemptRecord, Broke, Message, Plan, Role};
 use crate::partial::{Graft, Spot, Value, parse_written};
 use crate::schema::dialect::{self, Dialect};
 
@@ -65,8 +65,7 @@ pub(super) fn next(
         Plan::Residual if stands.progress => Plan::Residual,
         Plan::Residual => Plan::Whole,
     };
-    // A new answer would meet the same limit at the same place.
-    if plan == Plan::Whole && broken.reason == Reason::Truncated {
+    if plan == Plan::Whole && !broken.anew {
         return false;
     }
     before.plan = plan;
@@ -74,6 +73,7 @@ pub(super) fn next(
     before.because = Some(Broke {
         reason: broken.reason,
         error: broken.told(),
+        anew: broken.anew,
     });
     true
 }

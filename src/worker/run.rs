@@ -122,9 +122,14 @@ impl Delivery {
     /// Asks the model once and judges what it says.
     async fn attempt(&mut self, prepared: &Prepared) -> Result<Next, Closed> {
         let course = Course::chart(&self.preparing, prepared, &mut self.journal).await;
-        if let Course::Nothing(value) = course {
-            return Ok(self.stands(prepared, value).await);
-        }
+        let course = match course {
+            Course::Nothing(value) => return Ok(self.stands(prepared, value).await),
+            Course::End(broke) => {
+                let error = EndError::new(broke.error.keyword, broke.error.message);
+                return Ok(self.ends(Outcome::Incomplete, error));
+            }
+            course => course,
+        };
         let asked = course.asked(prepared);
         let request = course.request(prepared, &self.journal.record);
         let (dialect, provider) = (asked.dialect, Arc::clone(&asked.provider));
