@@ -144,6 +144,8 @@ pub struct Continuation {
     pub fixes: Vec<String>,
     /// A place that is not to be gone on with as it is.
     pub dropped: Option<String>,
+    /// Bytes of the value that the last rest was asked for: where as many stand behind it, it brought nothing.
+    pub kept_bytes: Option<u64>,
 }
 
 /// Why an answer broke off.

@@ -38,8 +38,10 @@ impl Draft {
     }
 
     /// Goes on where viewers hold `held`, which the text that was read until now is the beginning of: none of it is
-    /// told again, and what is too much of it is taken back with the next flush.
-    pub fn go_on_from(&mut self, held: &Value) {
+    /// told again, and what is too much of it is taken back with the next flush. False where more than its end differs:
+    /// then it is the beginning of something else.
+    #[must_use]
+    pub fn go_on_from(&mut self, held: &Value) -> bool {
         self.flush(&mut Deaf);
         self.track_open();
         self.forget_last_op();
@@ -47,7 +49,9 @@ impl Draft {
         if let Some(value) = self.value() {
             cut_back(&mut String::new(), held, &value, &mut ops);
         }
+        let is_end = ops.len() <= 1 && !ops.iter().any(|op| op.cursor() == Some(""));
         self.restore_by(ops);
+        is_end
     }
 }
 

@@ -32,7 +32,9 @@ pub(super) enum Course {
 pub(super) struct Prefill {
     asked: Prepared,
     text: String,
-    held: Value,
+    /// Has read the text.
+    draft: Draft,
+    closing: Arc<Closing>,
 }
 
 /// A value that is added to.
@@ -56,8 +58,12 @@ pub(super) struct Begun {
 impl Course {
     /// The way that the record says, or the next that can be taken.
     pub(super) async fn chart(preparing: &Preparing, whole: &Prepared, journal: &mut Journal) -> Self {
-        if let Some(splice) = Splice::of(preparing, whole, journal).await {
-            return Self::Splice(splice);
+        if journal.record.splice.is_some() {
+            return match Splice::of(preparing, whole, journal).await {
+                Some(splice) => Self::Splice(splice),
+                // Its text is not the value's.
+                None => Self::whole(&mut journal.record),
+            };
         }
         let record = &journal.record;
         let is_lost = record.n > 0 && record.mends.is_none() && record.continuation.because.is_none();
@@ -131,30 +137,16 @@ impl Course {
             Self::Rest(rest) => rest.kept.to_json().len(),
             Self::Whole | Self::Prefill(_) | Self::Nothing(_) | Self::End(_) => 0,
         };
+        if let Self::Prefill(prefill) = self {
+            return prefill.begin();
+        }
         let (draft, closing) = self.asked(whole).draft();
         match self {
-            Self::Whole | Self::Nothing(_) | Self::End(_) => Begun::anew(Draft::new(draft), closing),
+            Self::Whole | Self::Prefill(_) | Self::Nothing(_) | Self::End(_) => {
+                Begun::anew(Draft::new(draft), closing)
+            }
             Self::Splice(Splice { graft, .. }) => Begun::onto(Draft::onto(draft, graft), closing, base_bytes),
             Self::Rest(rest) => Begun::onto(Draft::onto(draft, rest.graft), closing, base_bytes),
-            Self::Prefill(prefill) => {
-                let joint = Joint::new(&prefill.text, draft.clone());
-                let mut draft = Draft::new(draft);
-                draft.feed(prefill.text.as_bytes());
-                // What it says of what came before was told.
-                draft.take_notes();
-                draft.go_on_from(&prefill.held);
-                let opening = Opening {
-                    at: Some(draft.open_paths()),
-                    text: prefill.text,
-                    base_bytes: 0,
-                };
-                Begun {
-                    draft,
-                    closing,
-                    opening,
-                    joint: Some(joint),
-                }
-            }
         }
     }
 }
@@ -190,15 +182,40 @@ impl Prefill {
             return None;
         }
         let asked = preparing.prefilled(whole).await?;
-        let (options, _) = asked.draft();
-        let text = text.to_owned();
+        let (options, closing) = asked.draft();
+        let (text, held) = (text.to_owned(), held.clone());
         let found = tokio::task::spawn_blocking(move || {
-            let joint = Draft::joint(options, &text)?;
-            Some(text[..joint].to_owned())
+            let joint = Draft::joint(options.clone(), &text)?;
+            let text = text[..joint].to_owned();
+            let mut draft = Draft::new(options);
+            draft.feed(text.as_bytes());
+            // What it says of what came before was told.
+            draft.take_notes();
+            draft.go_on_from(&held).then_some((draft, text))
         });
-        let text = found.await.ok()??;
-        let held = held.clone();
-        Some(Self { asked, text, held })
+        let (draft, text) = found.await.ok()??;
+        Some(Self {
+            asked,
+            text,
+            draft,
+            closing,
+        })
+    }
+
+    fn begin(self) -> Begun {
+        let (options, _) = self.asked.draft();
+        let joint = Joint::new(&self.text, options);
+        let opening = Opening {
+            at: Some(self.draft.open_paths()),
+            text: self.text,
+            base_bytes: 0,
+        };
+        Begun {
+            draft: self.draft,
+            closing: self.closing,
+            opening,
+            joint: Some(joint),
+        }
     }
 }
 
@@ -229,6 +246,12 @@ impl Rest {
             Some((residual, Some(rest)))
         });
         let (residual, rest) = found.await.ok()??;
+        let continuation = &mut journal.record.continuation;
+        let kept_bytes = residual.kept.to_json().len() as u64;
+        let before = continuation.kept_bytes.replace(kept_bytes);
+        if before == Some(kept_bytes) && continuation.because.is_some() {
+            return None;
+        }
         let Some(rest) = rest else {
             return Some(Course::Nothing(residual.kept));
         };

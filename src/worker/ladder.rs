@@ -7,7 +7,7 @@
 use super::attempt::{Answer, Stopped};
 use super::judge::Broken;
 use crate::job::{AttemptRecord, Broke, Message, Plan, Role};
-use crate::partial::{Graft, Spot, Value, parse_written};
+use crate::partial::{Folded, Graft, Op, Spot, Value, parse_written};
 use crate::schema::dialect::{self, Dialect};
 
 /// Attempts in a row that may bring nothing.
@@ -89,18 +89,18 @@ pub(super) fn places_left(record: &mut AttemptRecord, answer: &Answer, next: Dia
         .map(|spot| spot.pointer().to_owned())
         .collect();
     let best = parse_written(record.best.as_deref()?).ok()?;
-    let mut taken = crate::partial::Folded {
+    let mut taken = Folded {
         value: Some(best),
         cursor: None,
     };
-    let came = crate::partial::Folded {
+    let came = Folded {
         value: answer.draft.value(),
         cursor: None,
     };
     for path in asked.iter().filter(|place| !left.contains(place)) {
         let value = came.at(path)?.clone();
         let path = path.clone();
-        taken.apply(crate::partial::Op::Set { path, value }).ok()?;
+        taken.apply(Op::Set { path, value }).ok()?;
     }
     let taken = taken.value?;
     Graft::new(taken.clone(), &left)?;

@@ -293,8 +293,11 @@ impl Delivery {
         if !ladder::next(record, &broken, stands, self.options.continuations_max) {
             return self.ends(broken.outcome, broken.error);
         }
-        if record.splice.is_some() && ladder::places_left(record, answer, prepared.dialect).is_none() {
-            record.splice = None;
+        if record.splice.is_some() {
+            record.continuation.plan = Plan::Residual;
+            if ladder::places_left(record, answer, prepared.dialect).is_none() {
+                record.splice = None;
+            }
         }
         Next::Again
     }
