@@ -630,6 +630,7 @@ fn remote(server: &Server, prefill: PrefillChoice) -> House {
             prefill,
             ..options(&server.base)
         }],
+        ..ProvidersOptions::default()
     })
 }
 

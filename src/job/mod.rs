@@ -3,6 +3,7 @@
 mod attempt;
 mod id;
 mod lease;
+mod money;
 mod plain;
 mod script;
 mod spec;
@@ -13,6 +14,7 @@ pub use attempt::{
 };
 pub use id::{JobId, Tag};
 pub use lease::{Lease, LeaseTimes, LeaseToken, backoff_ms};
+pub use money::{Money, NoMoney};
 pub use plain::Plain;
 pub use script::{Script, ScriptLimit, ScriptedPrefill};
 pub use spec::{

@@ -42,7 +42,8 @@ pub struct Script {
     pub loop_after: Option<u64>,
     /// What the model does where it is given the beginning of its answer.
     pub prefill: ScriptedPrefill,
-    /// The `…_after` and `…_percent` faults strike only in the first n attempts; absent = in every attempt.
+    /// The `…_after` and `…_percent` faults strike only in the first n attempts, an attempt counted again for each retry
+    /// within it; absent = in every attempt.
     pub fault_attempts: Option<u32>,
     /// The model refuses instead of answering.
     pub refuse: bool,

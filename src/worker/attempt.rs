@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::course::Begun;
+use super::course::Reading;
 use super::guard::{Bounds, Guard, Overrun};
 use super::joint::{Joined, Joint};
 use super::journal::{Closed, InFlight, Journal};
@@ -36,6 +36,8 @@ pub(super) struct Terms {
     pub(super) note_bytes_max: usize,
     /// Bytes of a refusal.
     pub(super) refusal_bytes_max: usize,
+    /// Bytes that the job can pay for.
+    pub(super) paid_bytes_max: usize,
 }
 
 /// How the stream ended.
@@ -55,6 +57,8 @@ pub(super) enum Stopped {
     Overrun(Overrun),
     /// It did not go on from the text that was given; nothing of it was taken.
     Astray,
+    /// By the job's budget.
+    Budget,
     /// Because somebody asked for the job's end.
     Cancelled,
     /// Because the worker goes down.
@@ -138,15 +142,15 @@ impl<'a> Attempt<'a> {
     pub(super) fn new(
         journal: &'a mut Journal,
         signal: &'a mut watch::Receiver<Signal>,
-        begun: Begun,
+        reading: Reading,
         terms: Terms,
     ) -> Self {
         let text = journal.text().to_owned();
         let answer = Answer {
             stopped: Stopped::Deadline,
             end: End::Truncated,
-            draft: begun.draft,
-            closing: begun.closing,
+            draft: reading.draft,
+            closing: reading.closing,
             given: text.len(),
             reasoned: false,
             raw: text,
@@ -171,14 +175,14 @@ impl<'a> Attempt<'a> {
             repairs_told: 0,
             closed_at: None,
             raw_anew: false,
-            joint: begun.joint,
+            joint: reading.joint,
             guard: Guard::new(terms.bounds),
         }
     }
 
     /// Reads the stream to its end. Whatever ends it, what was read is in the log before this returns.
     pub(super) async fn run(mut self, mut stream: Stream) -> Result<Answer, Closed> {
-        let stopped = loop {
+        let mut stopped = loop {
             if let Some(stopped) = self.turn(&mut stream).await? {
                 break stopped;
             }
@@ -196,7 +200,9 @@ impl<'a> Attempt<'a> {
             closed(self.land().await)?;
         } else {
             self.hear_draft();
-            self.drain().await?;
+            if let Some(cancelled) = closed(self.drain().await)? {
+                stopped = cancelled;
+            }
         }
         self.journal.keep(&self.answer.draft, &self.answer.raw);
         self.answer.stopped = stopped;
@@ -266,7 +272,10 @@ impl<'a> Attempt<'a> {
     }
 
     fn faulty(&self) -> Option<Stopped> {
-        self.answer.draft.error().is_some().then_some(Stopped::BadText)
+        let is_bad = self.answer.draft.error().is_some();
+        is_bad
+            .then_some(Stopped::BadText)
+            .or_else(|| (self.answer.bytes > self.terms.paid_bytes_max).then_some(Stopped::Budget))
     }
 
     /// Reads text that may have to go on from what was given.

@@ -42,6 +42,11 @@ impl<'a> Call<'a> {
         all.provider_open_seconds.took([self.provider], self.took());
     }
 
+    /// It was not made: the model is left alone.
+    pub(super) const fn spared(&mut self) {
+        self.answered = true;
+    }
+
     /// The answer stopped.
     pub(super) fn stopped(&self, stopped: Result<&Stopped, Closed>) {
         let all = metrics::all();
@@ -53,6 +58,7 @@ impl<'a> Call<'a> {
             Ok(Stopped::Late) => "attempt_time",
             Ok(Stopped::Overrun(overrun)) => overrun.code(),
             Ok(Stopped::Astray) => "astray",
+            Ok(Stopped::Budget) => "budget",
             Ok(Stopped::Cancelled) | Err(Closed::Cancelled) => "cancelled",
             Ok(Stopped::Drain) => "drain",
             Err(Closed::Lost) => "lost",

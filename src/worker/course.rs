@@ -28,9 +28,18 @@ pub(super) enum Course {
     End(Broke),
 }
 
+/// Which of the ways an attempt takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    Whole,
+    Splice,
+    Prefill,
+    Rest,
+}
+
 /// A text that is gone on with.
 pub(super) struct Prefill {
-    asked: Prepared,
+    asked: Arc<Prepared>,
     text: String,
     /// Has read the text.
     draft: Draft,
@@ -39,7 +48,7 @@ pub(super) struct Prefill {
 
 /// A value that is added to.
 pub(super) struct Rest {
-    asked: Prepared,
+    asked: Arc<Prepared>,
     graft: Graft,
     kept: Value,
     turns: Vec<Message>,
@@ -48,9 +57,14 @@ pub(super) struct Rest {
 
 /// What an attempt begins with.
 pub(super) struct Begun {
+    pub(super) opening: Opening,
+    pub(super) reading: Reading,
+}
+
+/// What reads its answer.
+pub(super) struct Reading {
     pub(super) draft: Draft,
     pub(super) closing: Arc<Closing>,
-    pub(super) opening: Opening,
     /// Where the text has to go on from one that was given.
     pub(super) joint: Option<Joint>,
 }
@@ -101,19 +115,28 @@ impl Course {
         Self::Whole
     }
 
-    /// What is asked, of whom.
-    pub(super) const fn asked<'a>(&'a self, whole: &'a Prepared) -> &'a Prepared {
+    pub(super) const fn way(&self) -> Way {
         match self {
+            Self::Whole | Self::Nothing(_) | Self::End(_) => Way::Whole,
+            Self::Splice(_) => Way::Splice,
+            Self::Prefill(_) => Way::Prefill,
+            Self::Rest(_) => Way::Rest,
+        }
+    }
+
+    /// What is asked, of whom.
+    pub(super) fn asked(&self, whole: &Arc<Prepared>) -> Arc<Prepared> {
+        Arc::clone(match self {
             Self::Whole | Self::Nothing(_) | Self::End(_) => whole,
             Self::Splice(splice) => &splice.asked,
             Self::Prefill(prefill) => &prefill.asked,
             Self::Rest(rest) => &rest.asked,
-        }
+        })
     }
 
     /// The request of the attempt.
-    pub(super) fn request(&self, whole: &Prepared, record: &AttemptRecord) -> Request {
-        let mut request = self.asked(whole).request(record);
+    pub(super) fn request(&self, asked: &Prepared, record: &AttemptRecord) -> Request {
+        let mut request = asked.request(record);
         match self {
             Self::Whole | Self::Splice(_) | Self::Nothing(_) | Self::End(_) => {}
             Self::Prefill(prefill) => {
@@ -131,7 +154,7 @@ impl Course {
     }
 
     /// The attempt's draft, standing where the attempt begins.
-    pub(super) fn begin(self, whole: &Prepared, record: &AttemptRecord) -> Begun {
+    pub(super) fn begin(self, asked: &Prepared, record: &AttemptRecord) -> Begun {
         let base_bytes = match &self {
             Self::Splice(_) => record.best.as_ref().map_or(0, String::len),
             Self::Rest(rest) => rest.kept.to_json().len(),
@@ -140,7 +163,7 @@ impl Course {
         if let Self::Prefill(prefill) = self {
             return prefill.begin();
         }
-        let (draft, closing) = self.asked(whole).draft();
+        let (draft, closing) = asked.draft();
         match self {
             Self::Whole | Self::Prefill(_) | Self::Nothing(_) | Self::End(_) => {
                 Begun::anew(Draft::new(draft), closing)
@@ -154,10 +177,12 @@ impl Course {
 impl Begun {
     fn anew(draft: Draft, closing: Arc<Closing>) -> Self {
         Self {
-            draft,
-            closing,
             opening: Opening::default(),
-            joint: None,
+            reading: Reading {
+                draft,
+                closing,
+                joint: None,
+            },
         }
     }
 
@@ -168,10 +193,12 @@ impl Begun {
             base_bytes,
         };
         Self {
-            draft,
-            closing,
             opening,
-            joint: None,
+            reading: Reading {
+                draft,
+                closing,
+                joint: None,
+            },
         }
     }
 }
@@ -195,7 +222,7 @@ impl Prefill {
         });
         let (draft, text) = found.await.ok()??;
         Some(Self {
-            asked,
+            asked: Arc::new(asked),
             text,
             draft,
             closing,
@@ -211,10 +238,12 @@ impl Prefill {
             base_bytes: 0,
         };
         Begun {
-            draft: self.draft,
-            closing: self.closing,
             opening,
-            joint: Some(joint),
+            reading: Reading {
+                draft: self.draft,
+                closing: self.closing,
+                joint: Some(joint),
+            },
         }
     }
 }
@@ -277,7 +306,7 @@ impl Rest {
             spots: residual.spots,
         };
         Some(Course::Rest(Box::new(Self {
-            asked,
+            asked: Arc::new(asked),
             graft,
             kept: residual.kept,
             turns,

@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::WorkerOptions;
 use crate::backend::{Append, Appended, Backend, BackendError, Claim, Deferral, Failure, Fenced, Write};
 use crate::clock;
-use crate::event::{AttemptBegins, End, Epoch, Event, Fold, Note, PatchWriter, Position, StatusChange};
+use crate::event::{
+    AttemptBegins, End, Epoch, Event, Fold, Note, NoteKind, PatchWriter, Position, StatusChange,
+};
 use crate::job::{AttemptRecord, JobId, JobState, LeaseToken, Outcome, Reason};
 use crate::partial::{Draft, Value};
 
@@ -108,6 +110,21 @@ impl Journal {
         }
     }
 
+    /// Whether the attempt that runs has told anything of its value.
+    pub(super) const fn told(&self) -> bool {
+        self.told
+    }
+
+    /// Tells a warning, while no answer is read.
+    pub(super) async fn warn(&mut self, text: String) -> Result<(), Closed> {
+        let warning = Note {
+            kind: NoteKind::Warning,
+            text,
+        };
+        let (append, answer) = self.note(warning).await;
+        self.settle(append, answer, &mut None).await
+    }
+
     /// The value that viewers hold while no attempt runs.
     pub(super) const fn reached(&self) -> Option<&Value> {
         self.reached.as_ref()
@@ -155,6 +172,11 @@ impl Journal {
         };
         let (append, answer) = self.send(append).await;
         self.settle(append, answer, &mut None).await
+    }
+
+    /// Begins it again, where nothing was told of its value.
+    pub(super) fn begin_again(&mut self, opening: Opening) {
+        self.raw = opening.text;
     }
 
     /// Keeps what an attempt has reached, all of which was written, and its text, of which the end may have told nothing.

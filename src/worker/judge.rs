@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::attempt::{Answer, Stopped};
+use super::budget::BUDGET_EXCEEDED;
 use super::conversation::{Fault, fault_of};
 use super::guard::Overrun;
 use crate::event::EndError;
@@ -35,6 +36,8 @@ pub(super) struct Broken {
     /// How the job ends where none does.
     pub(super) outcome: Outcome,
     pub(super) error: EndError,
+    /// Whether it would be the same with every call of this model.
+    pub(super) stays: bool,
     /// Whether a new answer may fare better where this one cannot be gone on with; not where it would meet the same limit
     /// at the same place.
     pub(super) anew: bool,
@@ -50,7 +53,29 @@ impl Broken {
             reason: Reason::Truncated,
             outcome: Outcome::Incomplete,
             error: EndError::new(code, message),
+            stays: false,
             anew,
+            is_loop: false,
+            dropped: None,
+        }
+    }
+
+    /// A fault of the provider. Some do not pass by being asked again.
+    fn by(error: &LlmError) -> Self {
+        let stays = matches!(
+            error.kind,
+            LlmErrorKind::Quota
+                | LlmErrorKind::Unauthorized
+                | LlmErrorKind::BadRequest
+                | LlmErrorKind::UnknownModel
+        );
+        let (outcome, error) = provider(error);
+        Self {
+            reason: Reason::Provider,
+            outcome,
+            error,
+            stays,
+            anew: true,
             is_loop: false,
             dropped: None,
         }
@@ -67,17 +92,22 @@ impl Broken {
     }
 }
 
-/// Judges an answer; `own_limit` is the job's own on its tokens.
+/// Judges an answer; `own_limit` is the job's own on its tokens, where it has named no budget.
 pub(super) async fn judge(schema: &Arc<Schema>, answer: &Answer, own_limit: Option<u32>) -> Verdict {
     match &answer.stopped {
         Stopped::Cancelled => Verdict::Cancelled,
         Stopped::Drain => Verdict::Drain,
         Stopped::Deadline => late(),
         // A value that was whole before the break is whole: nothing that could follow would change it.
-        Stopped::Provider(_) | Stopped::Late | Stopped::Overrun(_) if has_all(answer) => {
+        Stopped::Provider(_) | Stopped::Late | Stopped::Overrun(_) | Stopped::Budget if has_all(answer) => {
             whole(schema, answer).await
         }
-        Stopped::Provider(error) => provider(error),
+        Stopped::Provider(error) => Verdict::Broken(Broken::by(error)),
+        Stopped::Budget => {
+            let message =
+                "the answer would cost more than is left of the job's budget; what was reached is kept";
+            Verdict::Ends(Outcome::Incomplete, EndError::new(BUDGET_EXCEEDED, message))
+        }
         Stopped::Late => Verdict::Broken(Broken::cut(
             "attempt_time",
             "the attempt's time is over; what was reached is kept",
@@ -198,8 +228,8 @@ fn refused(refusal: &str) -> Verdict {
     )
 }
 
-/// A fault of the provider: an answer that had begun is gone on with, if the fault may pass.
-pub(super) fn provider(error: &LlmError) -> Verdict {
+/// A fault of the provider, as the job ends by it.
+pub(super) fn provider(error: &LlmError) -> (Outcome, EndError) {
     let outcome = match error.kind {
         LlmErrorKind::Cut | LlmErrorKind::IdleTimeout => Outcome::Incomplete,
         LlmErrorKind::Connect
@@ -215,19 +245,5 @@ pub(super) fn provider(error: &LlmError) -> Verdict {
         | LlmErrorKind::InStream => Outcome::Failed,
     };
     let code = format!("provider_{}", error.kind.code());
-    let told = EndError::new(code, error.message.clone());
-    match error.kind {
-        LlmErrorKind::Quota
-        | LlmErrorKind::Unauthorized
-        | LlmErrorKind::BadRequest
-        | LlmErrorKind::UnknownModel => Verdict::Ends(outcome, told),
-        _ => Verdict::Broken(Broken {
-            reason: Reason::Provider,
-            outcome,
-            error: told,
-            anew: true,
-            is_loop: false,
-            dropped: None,
-        }),
-    }
+    (outcome, EndError::new(code, error.message.clone()))
 }

@@ -78,6 +78,17 @@ pub(super) fn next(
     true
 }
 
+/// The whole is asked for anew, of another model.
+pub(super) fn anew(record: &mut AttemptRecord, broken: &Broken) {
+    record.splice = None;
+    record.continuation.plan = Plan::Whole;
+    record.continuation.because = Some(Broke {
+        reason: broken.reason,
+        error: broken.told(),
+        anew: true,
+    });
+}
+
 /// An answer for some places of a whole that broke off: those that came are taken, the others asked for again. `None`
 /// where that cannot be told.
 pub(super) fn places_left(record: &mut AttemptRecord, answer: &Answer, next: Dialect) -> Option<()> {

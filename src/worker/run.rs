@@ -8,42 +8,49 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::attempt::{Answer, Attempt, Stopped, Terms};
+use super::budget::{Allowance, Budget};
 use super::call::Call;
 use super::conversation::Fault;
-use super::course::Course;
+use super::course::{Course, Way};
 use super::guard::Bounds;
-use super::journal::{Closed, Journal};
+use super::journal::{Closed, Journal, Opening};
 use super::judge::{self, Broken, Verdict};
 use super::ladder::{self, Stands};
 use super::lease::Signal;
+use super::open::{Opened, Tries};
 use super::prepare::{Prepared, Preparing, Unfit};
+use super::route::Route;
 use super::splice;
 use super::{Worker, WorkerOptions};
 use crate::backend::Claim;
 use crate::clock;
 use crate::event::{End, EndError, Timings};
 use crate::hex;
-use crate::job::{AttemptUsage, JobSpec, Outcome, Plan, Reason, Usage};
-use crate::llm::{LlmError, LlmErrorKind, Provider, Request, Stream};
+use crate::job::{JobSpec, Outcome, Plan, Reason};
+use crate::llm::{Finish, LlmErrorKind, Request};
 use crate::partial::Value;
 use crate::schema::dialect::Dialect;
 
 /// A job in a worker's hands.
 pub(super) struct Delivery {
-    options: WorkerOptions,
+    pub(super) options: WorkerOptions,
     spec: Arc<JobSpec>,
+    pub(super) route: Route,
     preparing: Preparing,
-    journal: Journal,
-    signal: watch::Receiver<Signal>,
+    budget: Budget,
+    pub(super) journal: Journal,
+    pub(super) signal: watch::Receiver<Signal>,
     submitted_ms: u64,
     claimed_ms: u64,
-    deadline: Instant,
-    /// Whether this delivery has begun an attempt.
-    began: bool,
+    pub(super) deadline: Instant,
+    /// Whether viewers have not been told of the attempt yet.
+    pub(super) is_untold: bool,
+    /// Bytes that another worker had read of an answer whose cost nobody has counted.
+    pub(super) lost_bytes: Option<usize>,
 }
 
 /// What the steps of an attempt lead to.
-enum Next {
+pub(super) enum Next {
     /// Another attempt.
     Again,
     /// The end.
@@ -70,14 +77,7 @@ pub(super) async fn deliver(worker: &Worker, claim: Claim, signal: watch::Receiv
 
 async fn see_through(worker: &Worker, claim: Claim, signal: watch::Receiver<Signal>) -> Result<(), Closed> {
     let mut delivery = Delivery::new(worker, &claim, signal);
-    let result = match delivery.preparing.whole(&worker.providers).await {
-        Ok(prepared) => delivery.work(&prepared).await,
-        Err(Unfit { code, message }) => {
-            let end = delivery.end(Outcome::Failed, Some(EndError::new(code, message)), None);
-            delivery.journal.finish(end).await
-        }
-    };
-    match result {
+    match delivery.work().await {
         // The log asked for it while an end or a deferral was on its way.
         Err(Closed::Cancelled) => delivery.cancelled().await,
         other => other,
@@ -87,13 +87,17 @@ async fn see_through(worker: &Worker, claim: Claim, signal: watch::Receiver<Sign
 impl Delivery {
     fn new(worker: &Worker, claim: &Claim, signal: watch::Receiver<Signal>) -> Self {
         let options = worker.options.clone();
+        let checkpoint = &claim.checkpoint;
+        let counted = checkpoint.record.usage.last().map_or(0, |last| last.n);
         let journal = Journal::new(Arc::clone(&worker.backend), claim, &options);
         let seconds = claim.spec.limits.seconds.unwrap_or(options.job_seconds);
         let ends_ms = claim.claimed_ms + u64::from(seconds) * 1_000;
         let left = Duration::from_millis(ends_ms.saturating_sub(clock::now_ms()));
         Self {
-            options,
+            lost_bytes: (counted < checkpoint.record.n).then_some(checkpoint.raw.len()),
             spec: Arc::clone(&claim.spec),
+            route: Route::of(&worker.providers, &claim.spec.model),
+            budget: Budget::of(&claim.spec.limits, &options),
             preparing: Preparing {
                 spec: Arc::clone(&claim.spec),
                 compiler: Arc::clone(&worker.compiler),
@@ -105,13 +109,14 @@ impl Delivery {
             submitted_ms: claim.submitted_ms,
             claimed_ms: claim.claimed_ms,
             deadline: clock::now() + left,
-            began: false,
+            is_untold: true,
+            options,
         }
     }
 
-    async fn work(&mut self, prepared: &Prepared) -> Result<(), Closed> {
+    async fn work(&mut self) -> Result<(), Closed> {
         loop {
-            match self.attempt(prepared).await? {
+            match self.attempt().await? {
                 Next::Again => {}
                 Next::End(end) => return self.journal.finish(*end).await,
                 Next::Defer(reason, until_ms) => return self.journal.defer(reason, until_ms).await,
@@ -119,33 +124,73 @@ impl Delivery {
         }
     }
 
-    /// Asks the model once and judges what it says.
-    async fn attempt(&mut self, prepared: &Prepared) -> Result<Next, Closed> {
-        let course = Course::chart(&self.preparing, prepared, &mut self.journal).await;
-        let course = match course {
-            Course::Nothing(value) => return Ok(self.stands(prepared, value).await),
+    /// Calls the model until it answers, or no call is left, and judges what it says.
+    async fn attempt(&mut self) -> Result<Next, Closed> {
+        if let Err(error) = self.budget.attempt(&self.journal.record) {
+            return Ok(self.ends(Outcome::Incomplete, error));
+        }
+        self.is_untold = true;
+        let mut tries = Tries::default();
+        loop {
+            let prepared = match self.route.prepared(&self.preparing).await {
+                Ok(prepared) => prepared,
+                Err(Unfit { code, message }) => {
+                    return Ok(self.ends(Outcome::Failed, EndError::new(code, message)));
+                }
+            };
+            self.count_lost(&prepared);
+            if let Some(next) = self.call(&prepared, &mut tries).await? {
+                return Ok(next);
+            }
+        }
+    }
+
+    /// One call of the model; `None` where another follows in the same attempt.
+    async fn call(&mut self, prepared: &Arc<Prepared>, tries: &mut Tries) -> Result<Option<Next>, Closed> {
+        let course = match Course::chart(&self.preparing, prepared, &mut self.journal).await {
+            Course::Nothing(value) => return Ok(Some(self.stands(prepared, value).await)),
             Course::End(broke) => {
                 let error = EndError::new(broke.error.keyword, broke.error.message);
-                return Ok(self.ends(Outcome::Incomplete, error));
+                return Ok(Some(self.ends(Outcome::Incomplete, error)));
             }
             course => course,
         };
-        let asked = course.asked(prepared);
-        let request = course.request(prepared, &self.journal.record);
-        let (dialect, provider) = (asked.dialect, Arc::clone(&asked.provider));
-        let mut call = Call::new(provider.name());
-        let stream = match self.open(&provider, &request, &mut call).await? {
-            Ok(stream) => stream,
-            Err(next) => return Ok(next),
+        let way = course.way();
+        if tries.told.is_some_and(|told| told != way) {
+            // What viewers were told of the attempt no longer holds.
+            self.journal.record.why = Some(Reason::Provider);
+            return Ok(Some(Next::Again));
+        }
+        let asked = &course.asked(prepared);
+        let mut request = course.request(asked, &self.journal.record);
+        request.retries = tries.retries;
+        let allowance = match self.budget.call(&self.journal.record, asked, &mut request) {
+            Ok(allowance) => allowance,
+            Err(error) => return Ok(Some(self.ends(Outcome::Incomplete, error))),
         };
-        let reason = self.reason();
-        let mut begun = course.begin(prepared, &self.journal.record);
-        let terms = self.terms(&request);
-        self.journal
-            .begin(reason, std::mem::take(&mut begun.opening))
+        let mut call = Call::new(asked.target.provider.name());
+        let stream = match self.open(asked, &request, &mut call).await? {
+            Opened::Stream(stream) => *stream,
+            Opened::Failed(error) if way == Way::Prefill && error.kind == LlmErrorKind::BadRequest => {
+                // It is not as it was known to be: what is missing can be asked of anyone.
+                self.journal.record.continuation.plan = Plan::Residual;
+                return Ok(None);
+            }
+            Opened::Failed(error) => {
+                self.count_failed(asked, &request, &error);
+                return self.unanswered(asked, &error, tries).await;
+            }
+            Opened::Barred(barred) => {
+                call.spared();
+                return self.barred(asked, barred, tries).await;
+            }
+            Opened::Next(next) => return Ok(Some(next)),
+        };
+        let begun = course.begin(asked, &self.journal.record);
+        self.begin(begun.opening, tries.told.replace(way).is_none())
             .await?;
-        self.began = true;
-        let attempt = Attempt::new(&mut self.journal, &mut self.signal, begun, terms);
+        let terms = self.terms(&request, allowance);
+        let attempt = Attempt::new(&mut self.journal, &mut self.signal, begun.reading, terms);
         let answer = attempt.run(stream).await;
         call.stopped(
             answer
@@ -153,13 +198,56 @@ impl Delivery {
                 .map(|answer| &answer.stopped)
                 .map_err(|closed| *closed),
         );
-        let answer = answer?;
-        self.count(&request, &answer);
-        let verdict = judge::judge(&prepared.schema, &answer, self.spec.limits.tokens).await;
-        Ok(self.settle(prepared, dialect, &answer, verdict).await)
+        let mut answer = answer?;
+        self.count(asked, &request, &answer);
+        if allowance.is_cut && matches!(answer.stopped, Stopped::Finish(Finish::Length)) {
+            answer.stopped = Stopped::Budget;
+        }
+        match &answer.stopped {
+            Stopped::Provider(error) if !self.journal.told() => self.unanswered(asked, error, tries).await,
+            _ => self.heard(prepared, asked, &answer).await.map(Some),
+        }
     }
 
-    fn terms(&self, request: &Request) -> Terms {
+    /// Tells viewers of the attempt, with its first call.
+    async fn begin(&mut self, opening: Opening, is_first: bool) -> Result<(), Closed> {
+        if !is_first {
+            self.journal.begin_again(opening);
+            return Ok(());
+        }
+        let reason = self.reason();
+        self.journal.begin(reason, opening).await?;
+        self.is_untold = false;
+        Ok(())
+    }
+
+    /// What an answer leads to that viewers have seen something of.
+    async fn heard(
+        &mut self,
+        prepared: &Prepared,
+        asked: &Prepared,
+        answer: &Answer,
+    ) -> Result<Next, Closed> {
+        let verdict = judge::judge(&prepared.schema, answer, self.own_limit()).await;
+        let broken = match verdict {
+            Verdict::Broken(broken) => broken,
+            verdict => return Ok(self.settle(prepared, asked.dialect, answer, verdict).await),
+        };
+        let fell_back = match &answer.stopped {
+            Stopped::Provider(error) => self.broken_off(asked, error).await?,
+            _ => false,
+        };
+        Ok(self.broken(prepared, answer, broken, fell_back))
+    }
+
+    /// The job's bound on the tokens of an attempt, where it has named no budget that says how many more it may be.
+    fn own_limit(&self) -> Option<u32> {
+        let limits = &self.spec.limits;
+        let has_budget = limits.total_tokens.is_some() || limits.cost.is_some();
+        limits.tokens.filter(|_| !has_budget)
+    }
+
+    fn terms(&self, request: &Request, allowance: Allowance) -> Terms {
         let options = &self.options;
         Terms {
             carrier: request.carrier,
@@ -174,6 +262,7 @@ impl Delivery {
             },
             note_bytes_max: options.note_bytes_max,
             refusal_bytes_max: options.refusal_bytes_max,
+            paid_bytes_max: allowance.bytes(),
         }
     }
 
@@ -189,82 +278,29 @@ impl Delivery {
     }
 
     /// Why the attempt that now begins is made.
-    fn reason(&self) -> Reason {
-        let record = &self.journal.record;
+    fn reason(&mut self) -> Reason {
+        let record = &mut self.journal.record;
+        let why = record.why.take();
         match (record.n, &record.mends, &record.continuation.because) {
             (0, ..) => Reason::First,
             (_, Some(_), _) => Reason::Invalid,
             (_, None, Some(broke)) => broke.reason,
-            (_, None, None) => Reason::WorkerLost,
+            (_, None, None) => why.unwrap_or(Reason::WorkerLost),
         }
     }
 
-    /// Opens the stream; a cancel drops the provider's connection also before the first byte. Nothing has been told
-    /// of the attempt yet, so a refusal by rate burns none.
-    async fn open(
-        &mut self,
-        provider: &Provider,
-        request: &Request,
-        call: &mut Call<'_>,
-    ) -> Result<Result<Stream, Next>, Closed> {
-        loop {
-            let signal = *self.signal.borrow_and_update();
-            match signal {
-                Signal::Go => {}
-                Signal::Cancel => return Err(Closed::Cancelled),
-                Signal::Lost => return Err(Closed::Lost),
-                Signal::Drain => return Ok(Err(self.drain())),
-            }
-            tokio::select! {
-                biased;
-                changed = self.signal.changed() => if changed.is_err() { return Err(Closed::Lost) },
-                () = clock::sleep_until(self.deadline) => return Ok(Err(self.late())),
-                opened = provider.open(request) => {
-                    call.opened(&opened);
-                    return Ok(opened.map_err(|error| self.refused(&error)));
-                }
-            }
-        }
-    }
-
-    /// The provider did not begin: too busy puts the job back, anything else ends it.
-    fn refused(&mut self, error: &LlmError) -> Next {
-        let plan = &mut self.journal.record.continuation.plan;
-        if *plan == Plan::Prefill && error.kind == LlmErrorKind::BadRequest {
-            // It is not as it was known to be: what it lacks can be asked of anyone.
-            *plan = Plan::Residual;
-            return Next::Again;
-        }
-        let busy = matches!(error.kind, LlmErrorKind::RateLimited | LlmErrorKind::Overloaded);
-        let wait = error
-            .retry_after
-            .unwrap_or(self.options.rate_limit_wait)
-            .min(self.options.rate_limit_wait_max);
-        if busy && clock::now() + wait < self.deadline {
-            self.journal.record.refusals += 1;
-            let until = clock::now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            return Next::Defer("rate_limited", until);
-        }
-        match judge::provider(error) {
-            Verdict::Ends(outcome, error) | Verdict::Broken(Broken { outcome, error, .. }) => {
-                self.ends(outcome, error)
-            }
-            Verdict::Valid(_) | Verdict::Invalid(..) | Verdict::Cancelled | Verdict::Drain => self.late(),
-        }
-    }
-
-    fn late(&self) -> Next {
+    pub(super) fn late(&self) -> Next {
         self.ends(
             Outcome::Incomplete,
             EndError::new("time_limit", "the job's time is over"),
         )
     }
 
-    fn drain(&self) -> Next {
+    pub(super) fn drain(&self) -> Next {
         Next::Defer("drain", clock::now_ms())
     }
 
-    fn ends(&self, outcome: Outcome, error: EndError) -> Next {
+    pub(super) fn ends(&self, outcome: Outcome, error: EndError) -> Next {
         Next::End(Box::new(self.end(outcome, Some(error), None)))
     }
 
@@ -278,19 +314,25 @@ impl Delivery {
         match verdict {
             Verdict::Valid(value) => Next::End(Box::new(self.end(Outcome::Completed, None, Some(&value)))),
             Verdict::Invalid(fault, value) => self.invalid(prepared, dialect, answer, &fault, value).await,
-            Verdict::Broken(broken) => self.broken(prepared, answer, broken),
+            Verdict::Broken(broken) => self.ends(broken.outcome, broken.error),
             Verdict::Ends(outcome, error) => self.ends(outcome, error),
             Verdict::Cancelled => self.ends(Outcome::Cancelled, cancelled()),
             Verdict::Drain => self.drain(),
         }
     }
 
-    /// What follows an answer that broke off: another rung of the ladder, or the end.
-    fn broken(&mut self, prepared: &Prepared, answer: &Answer, broken: Broken) -> Next {
+    /// What follows an answer that broke off: another rung of the ladder, or the end. `fell_back`: another model is asked
+    /// from now on.
+    fn broken(&mut self, prepared: &Prepared, answer: &Answer, broken: Broken, fell_back: bool) -> Next {
         let held = self.journal.reached();
         let stands = Stands::of(answer, held, prepared.goes_on());
         let record = &mut self.journal.record;
-        if !ladder::next(record, &broken, stands, self.options.continuations_max) {
+        let passes = fell_back || !broken.stays;
+        if !passes || !ladder::next(record, &broken, stands, self.options.continuations_max) {
+            if fell_back {
+                ladder::anew(record, &broken);
+                return Next::Again;
+            }
             return self.ends(broken.outcome, broken.error);
         }
         if record.splice.is_some() {
@@ -336,32 +378,6 @@ impl Delivery {
         Next::Again
     }
 
-    /// Counts what an attempt has cost, by our estimate where the provider did not say.
-    fn count(&mut self, request: &Request, answer: &Answer) {
-        let asked = request
-            .messages
-            .iter()
-            .map(|message| message.content.to_string().len())
-            .sum();
-        let usage = answer
-            .usage
-            .unwrap_or_else(|| Usage::estimate(asked, answer.bytes));
-        let n = self.journal.record.n;
-        self.journal.record.usage.push(AttemptUsage {
-            n,
-            usage,
-            repairs: answer.repairs as u64,
-        });
-        let early = answer.closing.violations().len();
-        if early > 0 {
-            tracing::debug!(job = %self.journal.job, attempt = n, violations = early, "found while the answer streamed");
-        }
-        if let Stopped::Provider(error) = &answer.stopped {
-            let (job, kind) = (self.journal.job, error.kind.code());
-            tracing::warn!(%job, attempt = n, kind, "the provider failed");
-        }
-    }
-
     async fn cancelled(&mut self) -> Result<(), Closed> {
         let end = self.end(Outcome::Cancelled, Some(cancelled()), None);
         self.journal.finish(end).await
@@ -379,10 +395,7 @@ impl Delivery {
             } else {
                 record.best.clone()
             },
-            usage: record
-                .usage
-                .iter()
-                .fold(Usage::default(), |sum, attempt| sum.plus(attempt.usage)),
+            usage: record.total(),
             attempts: record.usage.clone(),
             timings: Timings {
                 queued_ms: Some(self.claimed_ms.saturating_sub(self.submitted_ms)),

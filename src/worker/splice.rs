@@ -1,6 +1,8 @@
 //! A sub-path re-ask: the model is asked for the bad places alone, and its answer is grafted onto the value that
 //! viewers hold.
 
+use std::sync::Arc;
+
 use super::attempt::Answer;
 use super::conversation::Fault;
 use super::journal::Journal;
@@ -12,7 +14,7 @@ use crate::schema::dialect;
 
 /// What the next attempt is asked for in place of the whole.
 pub(super) struct Splice {
-    pub(super) asked: Prepared,
+    pub(super) asked: Arc<Prepared>,
     pub(super) graft: Graft,
 }
 
@@ -72,6 +74,9 @@ impl Splice {
         let mut asked = preparing.part(whole, &base, places).await?;
         let graft = Graft::new(base, places)?.held_as(held)?;
         asked.lie_deeper_by(graft.depth());
-        Some(Self { asked, graft })
+        Some(Self {
+            asked: Arc::new(asked),
+            graft,
+        })
     }
 }

@@ -154,6 +154,7 @@ pub(crate) fn provider(options: RemoteOptions) -> Arc<Provider> {
     let providers = Providers::new(ProvidersOptions {
         scripted: false,
         remote: vec![options],
+        ..ProvidersOptions::default()
     });
     providers.unwrap().resolve("test/m").unwrap()
 }
@@ -170,6 +171,7 @@ pub(crate) fn request() -> Request {
         schema: Arc::new(json!({})),
         attempt: 1,
         refusals: 0,
+        retries: 0,
         carrier: Carrier::Text,
         fenced: false,
         prefilled: false,

@@ -157,7 +157,7 @@ fn ending(request: &Request, acts: &[Act]) -> Option<(u64, Ending)> {
     let script = &request.script;
     let struck = script
         .fault_attempts
-        .is_none_or(|attempts| request.attempt <= attempts);
+        .is_none_or(|attempts| request.attempt + request.retries <= attempts);
     let token_chars = u64::from(script.token_chars.max(1));
     let all: u64 = acts.iter().map(|act| tokens(act, token_chars)).sum();
     let part = |percent: Option<u32>| percent.map(|percent| all.saturating_mul(percent.into()) / 100);
