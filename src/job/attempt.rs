@@ -117,7 +117,7 @@ pub struct AttemptRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub splice: Option<Vec<String>>,
     /// How the running or next attempt stands to what came before it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Continuation::is_none")]
     pub continuation: Continuation,
     /// When the draft first changed, ms since 1970.
     pub changed_ms: Option<u64>,
@@ -173,6 +173,11 @@ pub struct Broke {
 }
 
 impl Continuation {
+    /// Whether no answer of the job has broken off.
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The next answer is another one, for what was wrong with one that was whole.
     pub fn settle(&mut self) {
         *self = Self {
@@ -245,6 +250,7 @@ mod tests {
         assert_eq!((record.usage[0].n, record.usage[0].model.as_ref()), (1, None));
         assert_eq!((record.total().tokens(), record.total().cost), (13, None));
         assert_eq!((record.dropped, record.why), (Usage::default(), None));
+        assert_eq!(record.continuation, Continuation::default());
         let again = serde_json::to_string(&record).unwrap();
         assert!(!again.contains("dropped") && !again.contains("why") && !again.contains("cost"));
         assert_eq!(serde_json::from_str::<AttemptRecord>(&again).unwrap(), record);
