@@ -27,6 +27,7 @@ mod json_cases;
 mod key_rotation;
 mod keys;
 mod ladder;
+mod llm_allocations;
 mod llm_openai;
 mod llm_scripted;
 mod llm_sse;

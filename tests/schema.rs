@@ -11,6 +11,7 @@ mod mend;
 mod refusals;
 mod residual;
 mod shape;
+mod strict;
 
 fn compile(schema: &Json) -> Schema {
     Schema::compile(schema, &SchemaLimits::default()).unwrap_or_else(|fault| panic!("{schema}: {fault}"))

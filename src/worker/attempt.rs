@@ -235,7 +235,7 @@ impl<'a> Attempt<'a> {
         Ok(None)
     }
 
-    fn take(&mut self, chunk: Chunk) -> Option<Stopped> {
+    fn take(&mut self, chunk: Chunk<'_>) -> Option<Stopped> {
         match chunk {
             Chunk::Text(text) if self.terms.carrier == Carrier::Text => {
                 self.answer.bytes += text.len();
@@ -253,7 +253,7 @@ impl<'a> Attempt<'a> {
                 name,
                 arguments,
             } => {
-                let overrun = self.call(index, id, name, &arguments);
+                let overrun = self.call(index, id.as_deref(), name.as_deref(), &arguments);
                 return overrun.or_else(|| self.faulty());
             }
             Chunk::Reasoning(text) => {
@@ -328,16 +328,9 @@ impl<'a> Attempt<'a> {
         overrun.map(Stopped::Overrun)
     }
 
-    fn call(
-        &mut self,
-        index: u32,
-        id: Option<String>,
-        name: Option<String>,
-        arguments: &str,
-    ) -> Option<Stopped> {
+    fn call(&mut self, index: u32, id: Option<&str>, name: Option<&str>, arguments: &str) -> Option<Stopped> {
         self.answer.bytes += arguments.len();
-        let (named, piece) = (name.as_deref(), arguments.as_bytes());
-        let turn = self.answer.draft.feed_call(index, id.as_deref(), named, piece);
+        let turn = self.answer.draft.feed_call(index, id, name, arguments.as_bytes());
         let (Turn::Call(slot) | Turn::Instead(slot)) = turn else {
             self.hear_draft();
             return None;
@@ -354,8 +347,8 @@ impl<'a> Attempt<'a> {
                 *call = Call::default();
             }
             call.arguments.push_str(arguments);
-            call.id = call.id.take().or(id);
-            call.name = call.name.take().or(name);
+            call.id = call.id.take().or_else(|| id.map(str::to_owned));
+            call.name = call.name.take().or_else(|| name.map(str::to_owned));
         }
         self.hear_draft();
         self.grown(arguments.len())

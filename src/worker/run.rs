@@ -139,6 +139,7 @@ impl Delivery {
                 }
             };
             self.count_lost(&prepared);
+            self.tell_modes(&prepared).await?;
             if let Some(next) = self.call(&prepared, &mut tries).await? {
                 return Ok(next);
             }
@@ -178,6 +179,9 @@ impl Delivery {
             }
             Opened::Failed(error) => {
                 self.count_failed(asked, &request, &error);
+                if self.route.lower(&self.preparing, &error).await {
+                    return Ok(None);
+                }
                 return self.unanswered(asked, &error, tries).await;
             }
             Opened::Barred(barred) => {
@@ -186,6 +190,7 @@ impl Delivery {
             }
             Opened::Next(next) => return Ok(Some(next)),
         };
+        prepared.taken();
         let begun = course.begin(asked, &self.journal.record);
         self.begin(begun.opening, tries.told.replace(way).is_none())
             .await?;
@@ -207,6 +212,17 @@ impl Delivery {
             Stopped::Provider(error) if !self.journal.told() => self.unanswered(asked, error, tries).await,
             _ => self.heard(prepared, asked, &answer).await.map(Some),
         }
+    }
+
+    /// Tells which mode took the place of another; one who takes a job over says nothing that was said before.
+    async fn tell_modes(&mut self, prepared: &Prepared) -> Result<(), Closed> {
+        let is_known = self.journal.record.n > 0 && self.route.is_first() && !prepared.is_lowered();
+        for warning in self.route.take_warnings() {
+            if !is_known {
+                self.journal.warn(warning).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Tells viewers of the attempt, with its first call.
