@@ -96,6 +96,7 @@ fn other(key: &Key) -> String {
         ("providers.*.base_url", _) => "http://localhost/v1".to_owned(),
         ("providers.*.models", _) => "a,b".to_owned(),
         ("providers.*.dialect", _) => "tools".to_owned(),
+        ("providers.*.prefill", _) => "prefix".to_owned(),
         ("providers.*.key_header", _) => "api-key".to_owned(),
         ("providers.*.api_version", _) => "2024-10-21".to_owned(),
         ("providers.*.max_tokens_field", _) => "max_tokens".to_owned(),

@@ -33,6 +33,8 @@ fn request(schema: Value, script: Script) -> Request {
         retries: 0,
         carrier: Carrier::Text,
         fenced: false,
+        prefilled: false,
+        rest: None,
     }
 }
 

@@ -26,6 +26,7 @@ mod http_openapi;
 mod json_cases;
 mod key_rotation;
 mod keys;
+mod ladder;
 mod llm_allocations;
 mod llm_openai;
 mod llm_scripted;

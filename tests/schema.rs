@@ -9,6 +9,7 @@ mod dialect;
 mod judging;
 mod mend;
 mod refusals;
+mod residual;
 mod shape;
 mod strict;
 

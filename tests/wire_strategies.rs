@@ -5,7 +5,8 @@ use livedraft::event::{
 };
 use livedraft::job::{
     Attempt, AttemptError, AttemptUsage, Effort, JobLimits, JobSpec, JobState, LenientChoice, Message,
-    ModeChoice, Money, Outcome, ReaskChoice, Reason, Reasoning, Role, Sampling, Script, Usage, Wrap,
+    ModeChoice, Money, Outcome, ReaskChoice, Reason, Reasoning, Role, Sampling, Script, ScriptedPrefill,
+    Usage, Wrap,
 };
 use livedraft::wire::{
     Auth, Bigints, ClientMessage, Deliver, ErrorMessage, Form, Goodbye, JobAccepted, JobAttach, JobAttached,
@@ -212,6 +213,15 @@ fn script() -> impl Strategy<Value = Script> {
                 cut_after: faults[1],
                 hang_after: faults[2],
                 error_after: faults[3],
+                cut_at_percent: fault_attempts,
+                stop_by_length_at_percent: fault_attempts.map(|percent| percent / 2),
+                blanks_after: faults[1],
+                loop_after: faults[0],
+                prefill: if flags[0] {
+                    ScriptedPrefill::Echoes
+                } else {
+                    ScriptedPrefill::None
+                },
                 fault_attempts,
                 refuse: flags[0],
                 prose: flags[1],

@@ -37,7 +37,7 @@ pub(super) fn attempt(begins: &AttemptBegins) -> Row {
         Reason::First => return head,
         Reason::Invalid => wrong(&begins.errors),
         Reason::Provider => "the provider failed".to_owned(),
-        Reason::Truncated => "the answer was cut by its length".to_owned(),
+        Reason::Truncated => "the answer was cut short".to_owned(),
         Reason::WorkerLost => "its worker was lost".to_owned(),
     };
     let kept = if begins.reset { "" } else { "; the rest stays" };

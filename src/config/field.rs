@@ -7,7 +7,9 @@ use serde_json::{Value as Json, json};
 
 use super::log::{self, LogFormat};
 use crate::access::{Expiry, KeyHash};
-use crate::llm::{DialectChoice, KeyHeader, Kind, MaxTokensField, Secret, base_url_fault};
+use crate::llm::{
+    DialectChoice, KeyHeader, Kind, MaxTokensField, Prefill, PrefillChoice, Secret, base_url_fault,
+};
 use crate::schema::dialect::Dialect;
 
 /// How much of a wrong value is told, in characters.
@@ -339,6 +341,19 @@ impl Choice for DialectChoice {
         ("json_schema_strict", Self::Always(Dialect::JsonSchemaStrict)),
         ("json", Self::Always(Dialect::Json)),
         ("md_json", Self::Always(Dialect::MdJson)),
+    ];
+}
+
+impl Choice for PrefillChoice {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("by_host", Self::ByHost),
+        ("none", Self::Never),
+        (
+            "continue_final_message",
+            Self::Always(Prefill::ContinueFinalMessage),
+        ),
+        ("prefix", Self::Always(Prefill::Prefix)),
+        ("last_turn", Self::Always(Prefill::LastTurn)),
     ];
 }
 

@@ -285,6 +285,16 @@ keys! {
         "A running job's state is stored when its log has outgrown this, and half the draft.";
     "worker.splice_places_max", "places", number(0, 256), [worker.splice_places_max],
         "Bad places of an answer that are asked for alone; where there are more, the whole is asked for again. 0: always the whole.";
+    "worker.continuations_max", "attempts", number(0, 100), [worker.continuations_max],
+        "Attempts of a job that go on from an answer that broke off. 0: such an answer ends the job.";
+    "worker.attempt_seconds", "s", number(1, 86_400), [worker.attempt_seconds],
+        "Time of one attempt; what has come by then is gone on with like any answer that broke off.";
+    "worker.repeat_bytes_max", "bytes", number(0, 16 * MIB), [worker.repeat_bytes_max],
+        "How much of the end of an answer may be one short text again and again, eight times at least, before it is stopped as a loop. 0: any.";
+    "worker.string_bytes_max", "bytes", number(KIB, 256 * MIB), [worker.string_bytes_max],
+        "A single string of an answer.";
+    "worker.beside_bytes_max", "bytes", number(KIB, 256 * MIB), [worker.beside_bytes_max],
+        "Prose that a model may say beside the calls that carry its answer.";
     "worker.note_bytes_max", "bytes", number(0, 16 * MIB), [worker.note_bytes_max],
         "Notes that are gathered in one window, prose beside calls, and text behind the value; more is dropped, not of the value.";
     "worker.refusal_bytes_max", "bytes", number(0, 16 * MIB), [worker.refusal_bytes_max],
@@ -400,6 +410,8 @@ keys! {
         "How long they are.";
     "providers.*.max_tokens_field", "", TYPE, [provider.max_tokens_field],
         "How the limit on output tokens is called in its requests, of kind `openai`; by host, it is what OpenAI and Azure want, or else `max_tokens`.";
+    "providers.*.prefill", "", TYPE, [provider.prefill],
+        "How it is told to go on from the beginning of an answer that broke off: `continue_final_message` for vLLM, SGLang and llama.cpp, `prefix` for Mistral and DeepSeek's beta, `last_turn` for Anthropic's older models; `none`: not at all. By host, only who is known to do it is told to.";
     "providers.*.output_tokens", "tokens", number(1, 10_000_000), [provider.output_tokens],
         "Output tokens of an attempt, where the job names no limit and the kind demands one (`anthropic`).";
     "providers.*.connect_ms", "ms", number(10, 600_000), [provider.connect_ms],

@@ -116,8 +116,76 @@ pub struct AttemptRecord {
     /// The places of `best` that the running or next attempt is asked for alone, as pointers; absent: for the whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub splice: Option<Vec<String>>,
+    /// How the running or next attempt stands to what came before it.
+    #[serde(default, skip_serializing_if = "Continuation::is_none")]
+    pub continuation: Continuation,
     /// When the draft first changed, ms since 1970.
     pub changed_ms: Option<u64>,
+}
+
+/// What an attempt makes of the draft that stands. (An answer for some places of a whole one is told by
+/// [`AttemptRecord::splice`].)
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Plan {
+    /// Nothing: the answer is the whole.
+    #[default]
+    Whole,
+    /// The model goes on with its own text.
+    Prefill,
+    /// It is asked for what the value lacks.
+    Residual,
+}
+
+/// How an answer that breaks off is gone on with.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Continuation {
+    /// What the running or next attempt does.
+    pub plan: Plan,
+    /// Why the next attempt is made, where the one before broke off.
+    pub because: Option<Broke>,
+    /// How many attempts were made because one broke off.
+    pub made: u32,
+    /// How many in a row brought nothing.
+    pub barren: u32,
+    /// How many were stopped as loops.
+    pub loops: u32,
+    /// The containers whose rest the running attempt is asked for, as pointers.
+    pub rests: Vec<String>,
+    /// The places that it is asked for anew beside.
+    pub fixes: Vec<String>,
+    /// A place that is not to be gone on with as it is.
+    pub dropped: Option<String>,
+    /// Bytes of the value that the last rest was asked for: where as many stand behind it, it brought nothing.
+    pub kept_bytes: Option<u64>,
+}
+
+/// Why an answer broke off.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Broke {
+    /// The reason of the attempt that goes on.
+    pub reason: Reason,
+    /// What happened, as viewers are told.
+    pub error: AttemptError,
+    /// Whether a new answer may fare better where this one cannot be gone on with.
+    pub anew: bool,
+}
+
+impl Continuation {
+    /// Whether no answer of the job has broken off.
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The next answer is another one, for what was wrong with one that was whole.
+    pub fn settle(&mut self) {
+        *self = Self {
+            made: self.made,
+            loops: self.loops,
+            ..Self::default()
+        };
+    }
 }
 
 impl Usage {
@@ -192,6 +260,7 @@ mod tests {
         assert_eq!((record.usage[0].n, record.usage[0].model.as_ref()), (1, None));
         assert_eq!((record.total().tokens(), record.total().cost), (13, None));
         assert_eq!((record.dropped, record.why), (Usage::default(), None));
+        assert_eq!(record.continuation, Continuation::default());
         let again = serde_json::to_string(&record).unwrap();
         assert!(!again.contains("dropped") && !again.contains("why") && !again.contains("cost"));
         assert_eq!(serde_json::from_str::<AttemptRecord>(&again).unwrap(), record);

@@ -11,13 +11,15 @@ mod spec;
 mod state;
 mod template;
 
-pub use attempt::{Attempt, AttemptError, AttemptRecord, AttemptUsage, Reason, Usage};
+pub use attempt::{
+    Attempt, AttemptError, AttemptRecord, AttemptUsage, Broke, Continuation, Plan, Reason, Usage,
+};
 pub use id::{JobId, Tag};
 pub use lease::{Lease, LeaseTimes, LeaseToken, backoff_ms};
 pub use money::{Money, NoMoney};
 pub use plain::Plain;
 pub use reasoning::{Effort, Reasoning};
-pub use script::{Script, ScriptLimit};
+pub use script::{Script, ScriptLimit, ScriptedPrefill};
 pub use spec::{
     JobLimits, JobSpec, LenientChoice, Message, ModeChoice, ReaskChoice, Role, SCRIPTED, Sampling, SpecError,
     SpecLimits, Wrap,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How the scripted model answers a job; part of the job's spec, ignored by every other model.
 ///
 /// A *token* is `token_chars` characters. The `…_after` faults count every token of the stream, reasoning included;
-/// where several are due at the same token, the order is hang, error, cut, length.
+/// where several are due at the same token, the order is hang, error, cut, length, blanks, loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Script {
@@ -32,8 +32,18 @@ pub struct Script {
     pub hang_after: Option<u64>,
     /// After n tokens the stream carries an error.
     pub error_after: Option<u64>,
-    /// The four `…_after` faults strike only in the first n attempts, an attempt counted again for each retry within it;
-    /// absent = in every attempt.
+    /// After so many hundredths of the answer's own tokens the stream ends without its finish frame. 1 to 99.
+    pub cut_at_percent: Option<u32>,
+    /// The same, finishing with `length`. 1 to 99.
+    pub stop_by_length_at_percent: Option<u32>,
+    /// After n tokens there are blanks without end.
+    pub blanks_after: Option<u64>,
+    /// After n tokens the last 32 characters come again and again without end.
+    pub loop_after: Option<u64>,
+    /// What the model does where it is given the beginning of its answer.
+    pub prefill: ScriptedPrefill,
+    /// The `…_after` and `…_percent` faults strike only in the first n attempts, an attempt counted again for each retry
+    /// within it; absent = in every attempt.
     pub fault_attempts: Option<u32>,
     /// The model refuses instead of answering.
     pub refuse: bool,
@@ -47,6 +57,25 @@ pub struct Script {
     pub items: u32,
     /// Characters of a free string. At most 1,000,000.
     pub text_chars: u32,
+}
+
+/// What the scripted model does where it is given the beginning of its answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScriptedPrefill {
+    /// It cannot be given one.
+    #[default]
+    None,
+    /// It goes on.
+    GoesOn,
+    /// It says the beginning again, and goes on.
+    Echoes,
+    /// It answers anew.
+    Restarts,
+    /// It opens a fence, and answers anew.
+    Fences,
+    /// It refuses to be asked so.
+    Refuses,
 }
 
 /// A member of a [`Script`] that lies outside its limits.
@@ -75,6 +104,11 @@ impl Default for Script {
             cut_after: None,
             hang_after: None,
             error_after: None,
+            cut_at_percent: None,
+            stop_by_length_at_percent: None,
+            blanks_after: None,
+            loop_after: None,
+            prefill: ScriptedPrefill::None,
             fault_attempts: None,
             refuse: false,
             prose: false,
@@ -99,6 +133,15 @@ impl Script {
         }
         if !(1..=10_000).contains(&self.token_chars) {
             return limit("token_chars", 1, 10_000);
+        }
+        let percents = [
+            ("cut_at_percent", self.cut_at_percent),
+            ("stop_by_length_at_percent", self.stop_by_length_at_percent),
+        ];
+        for (member, percent) in percents {
+            if percent.is_some_and(|percent| !(1..=99).contains(&percent)) {
+                return limit(member, 1, 99);
+            }
         }
         if self.invalid_at.len() > 64 {
             return limit("invalid_at", 0, 64);

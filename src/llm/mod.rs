@@ -43,8 +43,9 @@ pub use price::{Price, Prices};
 pub use provider::{Provider, Providers, ProvidersError, ProvidersOptions, Stream, UnknownModel};
 pub use reader::{Reader, ReaderLimits};
 pub use remote::{
-    DialectChoice, KeyHeader, MaxTokensField, Models, Probe, Remote, RemoteOptions, base_url_fault, probe,
+    DialectChoice, KeyHeader, MaxTokensField, Models, PrefillChoice, Probe, Remote, RemoteOptions,
+    base_url_fault, probe,
 };
-pub use request::{Carrier, Request, Sampling};
+pub use request::{Carrier, Prefill, Request, RestOf, Sampling};
 pub use scripted::Scripted;
 pub use secret::Secret;

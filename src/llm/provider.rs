@@ -11,6 +11,7 @@ use super::price::Price;
 use super::remote::{Models, Remote, RemoteOptions, RemoteStream};
 use super::request::Request;
 use super::scripted::{Scripted, ScriptedStream};
+use crate::job::{Script, ScriptedPrefill};
 use crate::nearest::nearest;
 use crate::schema::dialect::{Dialect, Taken, subset};
 
@@ -240,6 +241,15 @@ impl Provider {
         match self {
             Self::Remote(provider) => provider.dialect(),
             Self::Scripted(_) => Dialect::JsonSchema,
+        }
+    }
+
+    /// Whether a model, by its name as it is offered, is known to go on from the beginning of an answer. What the
+    /// scripted one does is its script's.
+    pub fn goes_on(&self, model: &str, script: &Script) -> bool {
+        match self {
+            Self::Remote(provider) => provider.prefill(model).is_some(),
+            Self::Scripted(_) => script.prefill != ScriptedPrefill::None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::job::{Message, Reasoning, Script};
+use crate::partial::{Spot, Value};
 
 /// What is asked of a model in one attempt; plain data, no secrets.
 #[derive(Clone, Debug)]
@@ -35,6 +36,32 @@ pub struct Request {
     pub carrier: Carrier,
     /// The answer is asked for in a Markdown fence.
     pub fenced: bool,
+    /// The last message is the beginning of the answer, which is to go on from its last character.
+    pub prefilled: bool,
+    /// What the answer is the rest of; only the scripted model reads it.
+    pub rest: Option<Arc<RestOf>>,
+}
+
+/// A value, and the spots at which an answer adds to it.
+#[derive(Clone, Debug)]
+pub struct RestOf {
+    /// The schema of the whole.
+    pub schema: Arc<serde_json::Value>,
+    /// What stands of it.
+    pub kept: Value,
+    /// What is asked for.
+    pub spots: Vec<Spot>,
+}
+
+/// How a provider is told to go on from the beginning of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefill {
+    /// `continue_final_message` beside the messages, without a prompt for a new one (vLLM, SGLang, llama.cpp).
+    ContinueFinalMessage,
+    /// `prefix` in the last message (Mistral, DeepSeek's beta).
+    Prefix,
+    /// The last turn is the assistant's (Anthropic's older models).
+    LastTurn,
 }
 
 impl Request {

@@ -2,11 +2,11 @@
 
 use super::calls::{Calls, Turn};
 use super::error::{ParseError, ParseErrorKind};
-use super::graft::Graft;
+use super::graft::{Graft, Spot};
 use super::items::Items;
 use super::machine::{Machine, State};
 use super::notes::Note;
-use super::op::OpSink;
+use super::op::{Op, OpSink};
 use super::options::{DraftOptions, Limits, Mode};
 use super::repair::Repair;
 use super::search::Search;
@@ -49,6 +49,8 @@ pub struct Draft {
     calls: Calls,
     /// Where the text is only some places of a value.
     graft: Option<Box<Graft>>,
+    /// What viewers have to be told first.
+    restores: Vec<Op>,
     bytes_fed: usize,
     finished: bool,
 }
@@ -65,6 +67,7 @@ impl Draft {
             calls: Calls::new(options.tool.clone(), many),
             machine: Machine::new(options),
             graft: None,
+            restores: Vec::new(),
             bytes_fed: 0,
             finished: false,
         }
@@ -178,7 +181,9 @@ impl Draft {
     /// Hands out all changes since the last flush, coalesced; true if there were any. Nothing is allocated while
     /// a string grows.
     pub fn flush<S: OpSink + ?Sized>(&mut self, sink: &mut S) -> bool {
-        match (&mut self.graft, &mut self.items) {
+        let restored = !self.restores.is_empty();
+        self.restores.drain(..).for_each(|op| op.tell(sink));
+        let told = match (&mut self.graft, &mut self.items) {
             (Some(graft), _) => {
                 let mut onto = graft.onto(sink);
                 self.machine.spine.flush(&mut onto);
@@ -186,7 +191,33 @@ impl Draft {
             }
             (None, None) => self.machine.spine.flush(sink),
             (None, Some(items)) => items.flush(sink),
-        }
+        };
+        told || restored
+    }
+
+    /// The next flush tells these first.
+    pub(super) fn restore_by(&mut self, ops: Vec<Op>) {
+        self.restores = ops;
+    }
+
+    /// No path can be told by the last op's any more.
+    pub(super) fn forget_last_op(&mut self) {
+        self.machine.spine.op_depth = None;
+    }
+
+    /// Whether one text is read, which has begun for certain, and is the whole value.
+    pub(super) fn is_one_text(&self) -> bool {
+        let is_certain = self.search.as_ref().is_none_or(|search| search.certain);
+        is_certain && self.items.is_none() && self.graft.is_none()
+    }
+
+    pub(super) const fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The string that is read, as far as it came; a name, too.
+    pub fn open_text(&self) -> Option<&str> {
+        self.machine.open_text()
     }
 
     /// The text is over, by the model's will. What became whole by that is handed out by the next flush.
@@ -264,6 +295,23 @@ impl Draft {
         }
     }
 
+    /// Of a text that is some places of a value: those that it has not come to, or is still at, as far as it was flushed.
+    pub fn unanswered(&self) -> Vec<Spot> {
+        let at = self.machine.spine.open_path();
+        let graft = self.graft.as_ref();
+        graft.map_or_else(Vec::new, |graft| graft.unanswered(at.as_deref()))
+    }
+
+    /// Whether the text is some places of a value.
+    pub const fn is_grafted(&self) -> bool {
+        self.graft.is_some()
+    }
+
+    /// Whether the text adds to a value that stands.
+    pub fn is_rest(&self) -> bool {
+        self.graft.as_ref().is_some_and(|graft| graft.grows())
+    }
+
     /// What is visible now; equal to folding every flushed op right after a flush.
     pub fn value(&self) -> Option<Value> {
         let text = self.text_value();
@@ -318,9 +366,7 @@ impl Draft {
             return Vec::new();
         }
         let own = self.machine.spine.open_path();
-        let mut open: Vec<String> = own.and_then(|path| graft.place(&path)).into_iter().collect();
-        open.extend(graft.reopened());
-        open
+        graft.open(own.and_then(|path| graft.place(&path)))
     }
 
     /// What has become of the [`open_paths`](Self::open_paths) since the last call: asked behind each flush, so it

@@ -1,22 +1,32 @@
 //! An answer that is only some places of a value that stands: its members are told, and read, where they belong.
 //!
-//! The answer is an object `{"fix_1": …, "fix_2": …}`. Viewers hold the base: of the answer they are told what lies
-//! under a known member, at its place; the object itself and members that nobody asked for are told nobody.
+//! The answer is an object, `{"fix_1": …, "rest_2": …}`: a `fix` replaces what stands at its place, or comes there, a
+//! `rest` is what a container still lacks. Viewers hold the base: of the answer they are told what lies under a known
+//! member, at its place; the object itself and members that nobody asked for are told nobody.
 
 use super::op::{Folded, Op, OpSink};
 use super::path;
+use super::rest::Rest;
 use super::value::Value;
 
-/// What the members of an answer are called, with their number behind it.
-const MEMBER: &str = "fix_";
+/// What a member of an answer is for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Spot {
+    /// What is to stand at this pointer in place of what does, or a member that its object lacks.
+    Fix(String),
+    /// What the container at this pointer lacks: more members, or more items behind those that it has.
+    Rest(String),
+}
 
-/// A base, and the places at which an answer's members replace it.
+/// A base, and the places at which an answer's members come into it.
 #[derive(Clone, Debug)]
 pub struct Graft {
     base: Value,
     places: Vec<Place>,
     /// What viewers have to be told first, where they hold something else than the base.
     restores: Vec<Op>,
+    /// Places that are taken away with that: until then, they are no more than begun.
+    drops: Vec<String>,
     /// The open places as they were told last.
     pub(super) open_told: Vec<String>,
     /// The place of an op while it is told.
@@ -30,22 +40,51 @@ struct Place {
     reopened: String,
     /// Whether viewers hold something of the answer there.
     begun: bool,
+    /// Where the place stays, and grows.
+    rest: Option<Rest>,
+    /// The answer has something of another type for it, which comes nowhere.
+    is_alien: bool,
+}
+
+impl Spot {
+    /// Its place.
+    pub fn pointer(&self) -> &str {
+        match self {
+            Self::Fix(pointer) | Self::Rest(pointer) => pointer,
+        }
+    }
+
+    /// The answer's member for it, if it is the one with this number, from 0.
+    pub fn member(&self, index: usize) -> String {
+        let kind = match self {
+            Self::Fix(_) => "fix",
+            Self::Rest(_) => "rest",
+        };
+        format!("{kind}_{}", index + 1)
+    }
 }
 
 impl Graft {
-    /// The answer's member for the place with this number, from 0.
+    /// The answer's member that replaces the place with this number, from 0.
     pub fn member(index: usize) -> String {
-        format!("{MEMBER}{}", index + 1)
+        Spot::Fix(String::new()).member(index)
     }
 
     /// A graft of as many members as there are places. Each is one that is there in the base, or a member that its
     /// object lacks; none is the root or lies in another. Anything else gives `None`.
     pub fn new(base: Value, places: &[String]) -> Option<Self> {
-        let apart = places.iter().enumerate().all(|(index, one)| {
-            let others = places.iter().enumerate().filter(|(other, _)| *other != index);
-            others
-                .map(|(_, other)| other)
-                .all(|other| !path::is_within(other, one))
+        let spots: Vec<Spot> = places.iter().cloned().map(Spot::Fix).collect();
+        Self::of(base, &spots)
+    }
+
+    /// The same where some of them are what a container of the base lacks; in such a one others may lie.
+    pub fn of(base: Value, spots: &[Spot]) -> Option<Self> {
+        let apart = spots.iter().enumerate().all(|(index, one)| {
+            let mut others = spots.iter().enumerate().filter(|(other, _)| *other != index);
+            others.all(|(_, other)| match one {
+                Spot::Fix(place) => !path::is_within(other.pointer(), place),
+                Spot::Rest(place) => other.pointer() != place,
+            })
         });
         if !apart {
             return None;
@@ -54,11 +93,12 @@ impl Graft {
             value: Some(base),
             cursor: None,
         };
-        let places: Option<Vec<Place>> = places.iter().map(|pointer| Place::of(pointer, &folded)).collect();
+        let places: Option<Vec<Place>> = spots.iter().map(|spot| Place::of(spot, &folded)).collect();
         let mut graft = Self {
             places: places?,
             base: folded.value?,
             restores: Vec::new(),
+            drops: Vec::new(),
             open_told: Vec::new(),
             scratch: String::new(),
         };
@@ -97,15 +137,38 @@ impl Graft {
         (held.value?.to_json() == self.base.to_json()).then_some(self)
     }
 
+    /// The same for viewers who also hold what was begun at these places, which the base has not: it is taken away with
+    /// the first that is told.
+    pub fn behind(mut self, drops: Vec<String>) -> Self {
+        let remove = |path: &String| Op::Remove { path: path.clone() };
+        self.restores = drops.iter().map(remove).collect();
+        self.drops = drops;
+        self.open_told = self.reopened();
+        self
+    }
+
     /// What is open before anything of the answer has come.
     pub fn reopened(&self) -> Vec<String> {
-        let mut open: Vec<String> = Vec::new();
+        self.open(None)
+    }
+
+    /// What is open where the answer is at `own` in the value: that, and all that it has not come to. A container with
+    /// something open within is open by that.
+    pub(super) fn open(&self, own: Option<String>) -> Vec<String> {
+        let mut open: Vec<String> = own.into_iter().chain(self.drops.iter().cloned()).collect();
         for place in self.places.iter().filter(|place| !place.begun) {
             if !open.contains(&place.reopened) {
                 open.push(place.reopened.clone());
             }
         }
-        open
+        let is_told = |at: &String| open.iter().any(|other| other != at && path::is_within(other, at));
+        let rests = self.places.iter().filter(|place| place.rest.is_some());
+        let told: Vec<&String> = rests
+            .map(|place| &place.pointer)
+            .filter(|at| is_told(at))
+            .collect();
+        let kept = |at: &String| !told.contains(&at);
+        open.iter().filter(|at| kept(at)).cloned().collect()
     }
 
     /// Whether nothing of the answer has come to its place.
@@ -113,10 +176,25 @@ impl Graft {
         self.places.iter().all(|place| !place.begun)
     }
 
+    /// The places that the answer has not come to, or is still at; `at` is where in the answer.
+    pub(super) fn unanswered(&self, at: Option<&str>) -> Vec<Spot> {
+        let current = at.and_then(split).map(|(index, _)| index);
+        let places = self.places.iter().enumerate();
+        places
+            .filter(|(index, place)| !place.begun || current == Some(*index))
+            .map(|(_, place)| place.spot())
+            .collect()
+    }
+
     /// The deepest level of the places, in segments.
     pub fn depth(&self) -> usize {
         let levels = self.places.iter().map(|place| place.pointer.matches('/').count());
         levels.max().unwrap_or(0)
+    }
+
+    /// Whether the answer adds to what stands, and is no correction alone.
+    pub(super) fn grows(&self) -> bool {
+        self.places.iter().any(|place| place.rest.is_some())
     }
 
     /// The base with what an answer has for the places.
@@ -130,9 +208,15 @@ impl Graft {
                 let Some(place) = index(name).and_then(|index| self.places.get(index)) else {
                     continue;
                 };
-                let (path, value) = (place.pointer.clone(), value.clone());
-                // Every place is one that can be set.
-                let _ = folded.apply(Op::Set { path, value });
+                let mut set = |path: &str, value: &Value| {
+                    let (path, value) = (path.to_owned(), value.clone());
+                    // Every place is one that can be set.
+                    let _ = folded.apply(Op::Set { path, value });
+                };
+                match &place.rest {
+                    Some(rest) => rest.each(&place.pointer, value, &mut set),
+                    None => set(&place.pointer, value),
+                }
             }
         }
         folded.value.unwrap_or_default()
@@ -140,13 +224,16 @@ impl Graft {
 
     /// Where a pointer into the answer leads in the value; `None` for the answer itself, and what was not asked for.
     pub(super) fn place(&self, pointer: &str) -> Option<String> {
-        let (index, rest) = split(pointer)?;
-        Some(format!("{}{rest}", self.places.get(index)?.pointer))
+        let (index, inner) = split(pointer)?;
+        let place = self.places.get(index)?;
+        let mut leads = String::new();
+        place.lead(inner, &mut leads).then_some(leads)
     }
 
     /// A sink for the answer's ops that tells `sink` those of the value.
     pub(super) fn onto<'a, S: OpSink + ?Sized>(&'a mut self, sink: &'a mut S) -> Onto<'a, S> {
         let told = !self.restores.is_empty();
+        self.drops.clear();
         for op in self.restores.drain(..) {
             op.tell(sink);
         }
@@ -159,7 +246,20 @@ impl Graft {
 }
 
 impl Place {
-    fn of(pointer: &str, base: &Folded) -> Option<Self> {
+    fn of(spot: &Spot, base: &Folded) -> Option<Self> {
+        match spot {
+            Spot::Fix(pointer) => Self::fix(pointer, base),
+            Spot::Rest(pointer) => Some(Self {
+                pointer: pointer.clone(),
+                reopened: pointer.clone(),
+                begun: false,
+                rest: Some(Rest::of(base.at(pointer)?)?),
+                is_alien: false,
+            }),
+        }
+    }
+
+    fn fix(pointer: &str, base: &Folded) -> Option<Self> {
         let (parent, _) = pointer.rsplit_once('/')?;
         path::segments(pointer)?;
         let is_there = base.at(pointer).is_some();
@@ -174,13 +274,37 @@ impl Place {
             pointer: pointer.to_owned(),
             reopened: reopened.to_owned(),
             begun: false,
+            rest: None,
+            is_alien: false,
         })
+    }
+
+    fn spot(&self) -> Spot {
+        let pointer = self.pointer.clone();
+        match self.rest {
+            Some(_) => Spot::Rest(pointer),
+            None => Spot::Fix(pointer),
+        }
+    }
+
+    /// Writes where `inner`, a pointer into the answer's member, leads; false where that is nowhere.
+    fn lead(&self, inner: &str, out: &mut String) -> bool {
+        out.clear();
+        out.push_str(&self.pointer);
+        match &self.rest {
+            Some(rest) => (inner.is_empty() || !self.is_alien) && rest.lead(inner, out),
+            None => {
+                out.push_str(inner);
+                true
+            }
+        }
     }
 }
 
 /// The number of the place that a member of the answer is for.
 fn index(name: &str) -> Option<usize> {
-    path::index(name.strip_prefix(MEMBER)?)?.checked_sub(1)
+    let number = name.strip_prefix("fix_").or_else(|| name.strip_prefix("rest_"));
+    path::index(number?)?.checked_sub(1)
 }
 
 /// The number of the place, and what comes behind the answer's member.
@@ -198,38 +322,75 @@ pub(super) struct Onto<'a, S: ?Sized> {
 }
 
 impl<S: OpSink + ?Sized> Onto<'_, S> {
-    /// Tells an op at its place, if it has one.
+    /// Tells an op at its place, if it has one that is not the container that stays.
     fn tell(&mut self, pointer: &str, op: impl FnOnce(&mut S, &str)) {
-        let Some((index, rest)) = split(pointer) else {
+        let Some((index, inner)) = split(pointer) else {
             return;
         };
         let Some(place) = self.graft.places.get_mut(index) else {
             return;
         };
         place.begun = true;
-        self.told = true;
         let at = &mut self.graft.scratch;
-        at.clear();
-        at.push_str(&place.pointer);
-        at.push_str(rest);
+        if (place.rest.is_some() && inner.is_empty()) || !place.lead(inner, at) {
+            return;
+        }
+        self.told = true;
         op(self.sink, at);
+        if let Some(rest) = &mut place.rest {
+            rest.heard(inner);
+        }
+    }
+
+    /// Begins what a container lacks, with what there is of it.
+    fn begin_rest(&mut self, index: usize, value: &Value) {
+        self.restore(index);
+        let Some(place) = self.graft.places.get_mut(index) else {
+            return;
+        };
+        let Some(rest) = &mut place.rest else { return };
+        place.begun = true;
+        place.is_alien = !rest.takes(value);
+        let (sink, told) = (&mut *self.sink, &mut self.told);
+        rest.each(&place.pointer, value, |at, child| {
+            *told = true;
+            sink.set(at, child);
+        });
+        rest.heard_all(value);
     }
 
     /// Takes back what came to a place: the base stands there again.
     fn restore(&mut self, index: usize) {
+        let Some(place) = self.graft.places.get_mut(index).filter(|place| place.begun) else {
+            return;
+        };
+        place.begun = false;
+        if let Some(rest) = &mut place.rest {
+            for child in rest.take_heard() {
+                let mut at = place.pointer.clone();
+                path::push_segment(&mut at, &child);
+                self.told = true;
+                self.sink.remove(&at);
+            }
+            return;
+        }
         let base = Folded {
             value: Some(std::mem::take(&mut self.graft.base)),
             cursor: None,
         };
-        if let Some(place) = self.graft.places.get_mut(index).filter(|place| place.begun) {
-            place.begun = false;
-            self.told = true;
-            match base.at(&place.pointer) {
-                Some(value) => self.sink.set(&place.pointer, value),
-                None => self.sink.remove(&place.pointer),
-            }
+        self.told = true;
+        match base.at(&place.pointer) {
+            Some(value) => self.sink.set(&place.pointer, value),
+            None => self.sink.remove(&place.pointer),
         }
         self.graft.base = base.value.unwrap_or_default();
+    }
+
+    /// The number of the place, if it is one that stays and grows.
+    fn is_rest(&self, pointer: &str) -> Option<usize> {
+        let (index, _) = split(pointer).filter(|(_, inner)| inner.is_empty())?;
+        let place = self.graft.places.get(index)?;
+        place.rest.is_some().then_some(index)
     }
 }
 
@@ -245,10 +406,13 @@ impl<S: OpSink + ?Sized> OpSink for Onto<'_, S> {
                 for (name, member) in members.iter() {
                     pointer.clear();
                     path::push_segment(&mut pointer, name);
-                    self.tell(&pointer, |sink, at| sink.set(at, member));
+                    self.set(&pointer, member);
                 }
             }
-            _ => self.tell(path, |sink, at| sink.set(at, value)),
+            _ => match self.is_rest(path) {
+                Some(index) => self.begin_rest(index, value),
+                None => self.tell(path, |sink, at| sink.set(at, value)),
+            },
         }
     }
 

@@ -67,26 +67,38 @@ impl Schema {
     pub fn part(&self, value: &Value, places: &[String]) -> Option<Json> {
         let graph = Graph::read(&self.source, &self.limits).ok()?;
         let part = Part::new(&self.source, &graph);
-        let mut properties = JsonMap::new();
-        // Several places may have the same large schema.
-        let mut room = self.limits.bytes_max;
+        let mut members = Vec::new();
         for (index, pointer) in places.iter().enumerate() {
             let sure = self.subschemas_at(value, pointer)?;
             let schemas: Option<Vec<Json>> = sure.iter().map(|id| part.subschema(*id)).collect();
-            let schema = described(pointer, schemas?);
-            room = room.checked_sub(schema.to_string().len())?;
-            properties.insert(Graft::member(index), schema);
+            members.push((Graft::member(index), described(pointer, schemas?)));
         }
-        let required: Vec<String> = properties.keys().cloned().collect();
+        let description = "The parts of the result that have to be corrected, each for the place that its description names.";
+        self.assembled(part, description, members)
+    }
+
+    /// The schema of an object of these members, all of them demanded, with the definitions that they refer to; `None`
+    /// where it would be longer than a schema may be.
+    pub(super) fn assembled(
+        &self,
+        part: Part<'_, '_>,
+        description: &str,
+        members: Vec<(String, Json)>,
+    ) -> Option<Json> {
+        // Several places may have the same large schema.
+        let mut room = self.limits.bytes_max;
+        for (_, member) in &members {
+            room = room.checked_sub(member.to_string().len())?;
+        }
+        let required: Vec<String> = members.iter().map(|(name, _)| name.clone()).collect();
         let mut schema = JsonMap::new();
         for keyword in ["$schema", "title"] {
             let said = self.source.get(keyword).cloned();
             said.map(|said| schema.insert(keyword.to_owned(), said));
         }
-        let description = "The parts of the result that have to be corrected, each for the place that its description names.";
         schema.insert("description".to_owned(), description.into());
         schema.insert("type".to_owned(), "object".into());
-        let properties = Json::Object(properties);
+        let properties = Json::Object(members.into_iter().collect());
         let definitions = part.definitions_for(&properties);
         schema.insert("properties".to_owned(), properties);
         schema.insert("required".to_owned(), json!(required));
@@ -137,7 +149,7 @@ impl Schema {
 }
 
 /// The place whose replacement can heal a violation; `None` for the root's.
-fn healed_at(violation: &Violation) -> Option<&str> {
+pub(super) fn healed_at(violation: &Violation) -> Option<&str> {
     let place = match (&violation.missing, violation.keyword.as_str()) {
         (Some(missing), _) => missing,
         // What must not be there cannot be replaced, only left out.
@@ -148,12 +160,12 @@ fn healed_at(violation: &Violation) -> Option<&str> {
     (!place.is_empty()).then_some(place)
 }
 
-fn around(pointer: &str) -> Option<&str> {
+pub(super) fn around(pointer: &str) -> Option<&str> {
     pointer.rsplit_once('/').map(|(parent, _)| parent)
 }
 
 /// What the subschemas say together, and which place is meant.
-fn described(pointer: &str, mut schemas: Vec<Json>) -> Json {
+pub(super) fn described(pointer: &str, mut schemas: Vec<Json>) -> Json {
     let mut schema = match (schemas.len(), schemas.pop()) {
         (1, Some(Json::Object(only))) => only,
         (1, Some(Json::Bool(true))) | (_, None) => JsonMap::new(),

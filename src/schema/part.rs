@@ -43,6 +43,11 @@ impl<'g, 's> Part<'g, 's> {
         self.led.pointer(&pointer).cloned()
     }
 
+    /// What a subschema itself says, as it can stand elsewhere; `None` for one that is no object.
+    pub(super) fn own(&self, id: u32) -> Option<JsonMap<String, Json>> {
+        self.led.pointer(&self.graph.pointer(id))?.as_object().cloned()
+    }
+
     /// The definitions that `schemas` refer to, and those that these do, under their keywords.
     pub(super) fn definitions_for(self, schemas: &Json) -> JsonMap<String, Json> {
         let definitions = self.definitions();

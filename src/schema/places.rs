@@ -159,6 +159,13 @@ impl Places {
         (!place.sure.is_empty()).then_some(&place.sure)
     }
 
+    /// Whether a name matches a pattern of the schema, by the pattern's number.
+    pub(super) fn matches(&self, pattern: usize, name: &str) -> bool {
+        self.patterns
+            .get(pattern)
+            .is_some_and(|pattern| is_match(pattern, name))
+    }
+
     /// Whether no `null` can be valid at a place.
     pub(super) fn excludes_null(&self, node: NodeId) -> bool {
         self.at(node).is_some_and(|place| place.kinds & NULL == 0)

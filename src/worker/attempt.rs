@@ -7,6 +7,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::course::Reading;
+use super::guard::{Bounds, Guard, Overrun};
+use super::joint::{Joined, Joint};
 use super::journal::{Closed, InFlight, Journal};
 use super::lease::Signal;
 use crate::clock;
@@ -25,6 +28,10 @@ pub(super) struct Terms {
     pub(super) window: Duration,
     /// When the job's time is over.
     pub(super) deadline: Instant,
+    /// When the attempt's is.
+    pub(super) until: Instant,
+    /// What the answer's form keeps to.
+    pub(super) bounds: Bounds,
     /// Bytes of notes in one window, of prose beside calls, and of text behind the value.
     pub(super) note_bytes_max: usize,
     /// Bytes of a refusal.
@@ -44,6 +51,12 @@ pub(super) enum Stopped {
     Provider(LlmError),
     /// By the job's time limit.
     Deadline,
+    /// By the attempt's.
+    Late,
+    /// It would have had no end.
+    Overrun(Overrun),
+    /// It did not go on from the text that was given; nothing of it was taken.
+    Astray,
     /// By the job's budget.
     Budget,
     /// Because somebody asked for the job's end.
@@ -60,6 +73,10 @@ pub(super) struct Answer {
     pub(super) draft: Draft,
     /// What was found wrong with it while it grew.
     pub(super) closing: Arc<Closing>,
+    /// How much of the text was given to the model.
+    pub(super) given: usize,
+    /// Whether the model told its thoughts.
+    pub(super) reasoned: bool,
     /// The text the draft was made of; of several calls, their pieces in the order of their coming.
     pub(super) raw: String,
     /// What a model that was to call a tool said instead, up to a bound.
@@ -105,6 +122,9 @@ pub(super) struct Attempt<'a> {
     closed_at: Option<usize>,
     /// The text is not the one that was flushed: a call has taken the place of another.
     raw_anew: bool,
+    /// Where the text has not met yet the one that it is to go on from.
+    joint: Option<Joint>,
+    guard: Guard,
 }
 
 /// Notes in the order of their coming, pieces of one kind joined.
@@ -122,16 +142,18 @@ impl<'a> Attempt<'a> {
     pub(super) fn new(
         journal: &'a mut Journal,
         signal: &'a mut watch::Receiver<Signal>,
-        draft: Draft,
-        closing: Arc<Closing>,
+        reading: Reading,
         terms: Terms,
     ) -> Self {
+        let text = journal.text().to_owned();
         let answer = Answer {
             stopped: Stopped::Deadline,
             end: End::Truncated,
-            draft,
-            closing,
-            raw: String::new(),
+            draft: reading.draft,
+            closing: reading.closing,
+            given: text.len(),
+            reasoned: false,
+            raw: text,
             said: String::new(),
             calls: Vec::new(),
             repairs: 0,
@@ -153,6 +175,8 @@ impl<'a> Attempt<'a> {
             repairs_told: 0,
             closed_at: None,
             raw_anew: false,
+            joint: reading.joint,
+            guard: Guard::new(terms.bounds),
         }
     }
 
@@ -180,7 +204,7 @@ impl<'a> Attempt<'a> {
                 stopped = cancelled;
             }
         }
-        self.journal.keep(&self.answer.draft);
+        self.journal.keep(&self.answer.draft, &self.answer.raw);
         self.answer.stopped = stopped;
         Ok(self.answer)
     }
@@ -198,13 +222,14 @@ impl<'a> Attempt<'a> {
             }
             () = clock::sleep_until(self.flush_at), if self.dirty && free => self.flush(),
             () = clock::sleep_until(self.terms.deadline) => return Ok(Some(Stopped::Deadline)),
+            () = clock::sleep_until(self.terms.until) => return Ok(Some(Stopped::Late)),
             chunk = stream.next() => return Ok(match chunk {
                 Some(Ok(chunk)) => self.take(chunk),
-                Some(Err(error)) => Some(Stopped::Provider(error)),
-                None => Some(Stopped::Provider(LlmError::new(
+                Some(Err(error)) => self.met().or(Some(Stopped::Provider(error))),
+                None => self.met().or_else(|| Some(Stopped::Provider(LlmError::new(
                     crate::llm::LlmErrorKind::Cut,
                     "the stream ended without its finish",
-                ))),
+                )))),
             }),
         }
         Ok(None)
@@ -212,20 +237,28 @@ impl<'a> Attempt<'a> {
 
     fn take(&mut self, chunk: Chunk<'_>) -> Option<Stopped> {
         match chunk {
-            Chunk::Text(text) if self.terms.carrier == Carrier::Text => self.text(&text),
+            Chunk::Text(text) if self.terms.carrier == Carrier::Text => {
+                self.answer.bytes += text.len();
+                return self.join(&text).or_else(|| self.faulty());
+            }
             Chunk::Text(text) => {
                 self.answer.bytes += text.len();
                 push_up_to(&mut self.answer.said, &text, self.terms.note_bytes_max);
                 self.note(NoteKind::Text, &text);
+                return self.guard.beside(text.len()).map(Stopped::Overrun);
             }
             Chunk::Call {
                 index,
                 id,
                 name,
                 arguments,
-            } => self.call(index, id.as_deref(), name.as_deref(), &arguments),
+            } => {
+                let overrun = self.call(index, id.as_deref(), name.as_deref(), &arguments);
+                return overrun.or_else(|| self.faulty());
+            }
             Chunk::Reasoning(text) => {
                 self.answer.bytes += text.len();
+                self.answer.reasoned = true;
                 self.note(NoteKind::Reasoning, &text);
             }
             Chunk::Refusal(text) => {
@@ -233,12 +266,42 @@ impl<'a> Attempt<'a> {
                 push_up_to(&mut self.answer.refusal, &text, self.terms.refusal_bytes_max);
             }
             Chunk::Usage(usage) => self.answer.usage = Some(usage),
-            Chunk::Finish(finish) => return Some(Stopped::Finish(finish)),
+            Chunk::Finish(finish) => return self.met().or(Some(Stopped::Finish(finish))),
         }
+        self.faulty()
+    }
+
+    fn faulty(&self) -> Option<Stopped> {
         let is_bad = self.answer.draft.error().is_some();
         is_bad
             .then_some(Stopped::BadText)
             .or_else(|| (self.answer.bytes > self.terms.paid_bytes_max).then_some(Stopped::Budget))
+    }
+
+    /// Reads text that may have to go on from what was given.
+    fn join(&mut self, text: &str) -> Option<Stopped> {
+        let Some(joint) = &mut self.joint else {
+            return self.text(text);
+        };
+        let joined = joint.take(text);
+        self.joined(joined)
+    }
+
+    /// No more text comes: what has waited goes on from what was given, or the answer has gone astray.
+    fn met(&mut self) -> Option<Stopped> {
+        let joined = self.joint.as_mut()?.end();
+        self.joined(joined).or_else(|| self.faulty())
+    }
+
+    fn joined(&mut self, joined: Joined) -> Option<Stopped> {
+        match joined {
+            Joined::Waits => None,
+            Joined::Breaks => Some(Stopped::Astray),
+            Joined::Goes(text) => {
+                self.joint = None;
+                self.text(&text)
+            }
+        }
     }
 
     fn note(&mut self, kind: NoteKind, text: &str) {
@@ -247,8 +310,7 @@ impl<'a> Attempt<'a> {
         self.dirty = true;
     }
 
-    fn text(&mut self, text: &str) {
-        self.answer.bytes += text.len();
+    fn text(&mut self, text: &str) -> Option<Stopped> {
         // The value has its own limit; what a model goes on to say behind it has not.
         if self.answer.draft.is_closed() {
             let closed_at = *self.closed_at.get_or_insert(self.answer.raw.len());
@@ -258,13 +320,20 @@ impl<'a> Attempt<'a> {
         }
         self.answer.draft.feed(text.as_bytes());
         self.hear_draft();
+        self.grown(text.len())
     }
 
-    fn call(&mut self, index: u32, id: Option<&str>, name: Option<&str>, arguments: &str) {
+    fn grown(&mut self, bytes: usize) -> Option<Stopped> {
+        let overrun = self.guard.grown(bytes, &self.answer.raw, &self.answer.draft);
+        overrun.map(Stopped::Overrun)
+    }
+
+    fn call(&mut self, index: u32, id: Option<&str>, name: Option<&str>, arguments: &str) -> Option<Stopped> {
         self.answer.bytes += arguments.len();
         let turn = self.answer.draft.feed_call(index, id, name, arguments.as_bytes());
         let (Turn::Call(slot) | Turn::Instead(slot)) = turn else {
-            return self.hear_draft();
+            self.hear_draft();
+            return None;
         };
         if turn == Turn::Instead(slot) && self.answer.calls.len() == 1 {
             self.answer.raw.clear();
@@ -282,6 +351,7 @@ impl<'a> Attempt<'a> {
             call.name = call.name.take().or_else(|| name.map(str::to_owned));
         }
         self.hear_draft();
+        self.grown(arguments.len())
     }
 
     /// Takes over what the draft tells beside its value.

@@ -58,8 +58,19 @@ impl Fault {
             (Some(places), _) => dialect::reask_places(next, places),
             (None, fault) => fault.reask_whole(next, answer),
         };
-        let as_written = matches!(self, Self::Violations(_)) && answer.repairs == 0;
-        tool_turns(dialect, answer, &text, as_written).unwrap_or_else(|| text_turns(answer, text))
+        let is_value = matches!(self, Self::Violations(_));
+        let as_written = is_value && answer.repairs == 0 && !answer.draft.is_rest();
+        tool_turns(dialect, answer, &text, as_written).unwrap_or_else(|| {
+            // Of what was added to a value, the model is told the whole as its answer.
+            let whole = answer
+                .draft
+                .value()
+                .filter(|_| is_value && answer.draft.is_rest());
+            text_turns(
+                whole.map_or_else(|| said(answer).to_owned(), |whole| whole.to_json()),
+                text,
+            )
+        })
     }
 
     fn reask_whole(&self, dialect: Dialect, answer: &Answer) -> String {
@@ -91,7 +102,11 @@ fn tool_turns(dialect: Dialect, answer: &Answer, text: &str, as_written: bool) -
     if !matches!(carried, Carried::Call | Carried::Calls) || answer.calls.is_empty() {
         return None;
     }
-    let value = answer.draft.text_value();
+    let value = if answer.draft.is_rest() {
+        answer.draft.value()
+    } else {
+        answer.draft.text_value()
+    };
     let mut calls = Vec::new();
     let mut answers = Vec::new();
     for (slot, call) in answer.calls.iter().enumerate() {
@@ -190,10 +205,11 @@ fn said(answer: &Answer) -> &str {
     }
 }
 
-fn text_turns(answer: &Answer, text: String) -> Vec<Message> {
-    let said = match said(answer) {
-        "" => "(no answer)",
-        said => said,
+fn text_turns(said: String, text: String) -> Vec<Message> {
+    let said = if said.is_empty() {
+        "(no answer)".to_owned()
+    } else {
+        said
     };
     vec![
         Message::text(Role::Assistant, said),

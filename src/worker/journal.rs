@@ -50,6 +50,17 @@ pub(super) struct Journal {
     pub(super) record: AttemptRecord,
 }
 
+/// How an attempt stands to the draft.
+#[derive(Default)]
+pub(super) struct Opening {
+    /// What is open of a draft that stays; `None`: it is emptied.
+    pub(super) at: Option<Vec<String>>,
+    /// The text that the attempt goes on with.
+    pub(super) text: String,
+    /// Bytes of the value that its text is put onto.
+    pub(super) base_bytes: usize,
+}
+
 /// An append that is on its way: it borrows nothing, so that the model's stream is read meanwhile.
 pub(super) type InFlight = std::pin::Pin<Box<dyn Future<Output = (Append, Appended)> + Send>>;
 
@@ -119,15 +130,25 @@ impl Journal {
         self.reached.as_ref()
     }
 
+    /// The places of it that are open.
+    pub(super) fn open(&self) -> &[String] {
+        &self.fold.at
+    }
+
+    /// The text of the attempt that ran.
+    pub(super) fn text(&self) -> &str {
+        &self.raw
+    }
+
     /// Begins an attempt: the draft is emptied, or these places of it are open again; the record says so.
-    pub(super) async fn begin(
-        &mut self,
-        reason: Reason,
-        reopened: Option<Vec<String>>,
-    ) -> Result<(), Closed> {
+    pub(super) async fn begin(&mut self, reason: Reason, opening: Opening) -> Result<(), Closed> {
         self.record.n += 1;
-        let errors = self.record.mends.take().unwrap_or_default();
+        let mut errors = self.record.mends.take().unwrap_or_default();
         self.record.reasks += u32::from(reason == Reason::Invalid);
+        let broke = self.record.continuation.because.take();
+        self.record.continuation.made += u32::from(broke.is_some());
+        errors.extend(broke.map(|broke| broke.error));
+        let reopened = opening.at;
         let begins = AttemptBegins {
             attempt: self.record.n,
             reason,
@@ -136,12 +157,10 @@ impl Journal {
             errors,
         };
         self.fold.begin(&begins);
-        self.raw.clear();
-        self.base_bytes = 0;
+        self.raw = opening.text;
+        self.base_bytes = opening.base_bytes;
         if begins.reset {
             self.reached = None;
-        } else {
-            self.base_bytes = self.record.best.as_ref().map_or(0, String::len);
         }
         self.told = false;
         self.patches.forget_cursor();
@@ -149,15 +168,21 @@ impl Journal {
             record: Some(self.record.clone()),
             // Also where the draft stays: the text is of this attempt.
             raw_anew: true,
-            ..self.append(Event::Attempt(begins), String::new(), None)
+            ..self.append(Event::Attempt(begins), self.raw.clone(), None)
         };
         let (append, answer) = self.send(append).await;
         self.settle(append, answer, &mut None).await
     }
 
-    /// Keeps what an attempt has reached, all of which was written.
-    pub(super) fn keep(&mut self, draft: &Draft) {
+    /// Begins it again, where nothing was told of its value.
+    pub(super) fn begin_again(&mut self, opening: Opening) {
+        self.raw = opening.text;
+    }
+
+    /// Keeps what an attempt has reached, all of which was written, and its text, of which the end may have told nothing.
+    pub(super) fn keep(&mut self, draft: &Draft, text: &str) {
         self.reached = draft.value();
+        text.clone_into(&mut self.raw);
         self.stand_at(draft);
     }
 
@@ -465,7 +490,7 @@ mod tests {
     async fn text_that_begins_anew_is_written_from_its_beginning() -> Result<(), Box<dyn std::error::Error>> {
         let engine = Arc::new(Embedded::new(EngineOptions::default()));
         let (mut journal, _) = claimed(&engine, JobId::new(clock::job_uuid())).await?;
-        assert_eq!(journal.begin(Reason::First, None).await, Ok(()));
+        assert_eq!(journal.begin(Reason::First, Opening::default()).await, Ok(()));
         let mut draft = Draft::new(DraftOptions {
             mode: Mode::ParallelTools,
             ..DraftOptions::default()
@@ -495,7 +520,10 @@ mod tests {
         let job = JobId::new(clock::job_uuid());
         let (mut journal, claim) = claimed(&engine, job).await?;
         engine.cancel(job, Epoch::new(clock::nonce())).await?;
-        assert_eq!(journal.begin(Reason::First, None).await, Err(Closed::Cancelled));
+        assert_eq!(
+            journal.begin(Reason::First, Opening::default()).await,
+            Err(Closed::Cancelled)
+        );
         let end = End {
             outcome: Outcome::Cancelled,
             error: None,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::attempt::{Answer, Stopped};
 use super::budget::BUDGET_EXCEEDED;
 use super::conversation::{Fault, fault_of};
+use super::guard::Overrun;
 use crate::event::EndError;
-use crate::job::Outcome;
+use crate::job::{AttemptError, Outcome, Reason};
 use crate::llm::{Finish, LlmError, LlmErrorKind};
 use crate::partial::{End, ParseErrorKind, Value};
 use crate::schema::Schema;
@@ -17,6 +18,8 @@ pub(super) enum Verdict {
     Valid(Value),
     /// It is not; the value is given where it was whole.
     Invalid(Fault, Option<Value>),
+    /// The answer broke off.
+    Broken(Broken),
     /// The job ends, without a valid value.
     Ends(Outcome, EndError),
     /// Somebody asked for the job's end.
@@ -25,47 +28,173 @@ pub(super) enum Verdict {
     Drain,
 }
 
-/// Judges an answer.
-pub(super) async fn judge(schema: &Arc<Schema>, answer: &Answer) -> Verdict {
-    let incomplete =
-        |code: &str, message: &str| Verdict::Ends(Outcome::Incomplete, EndError::new(code, message));
+/// How an answer broke off.
+#[derive(Debug)]
+pub(super) struct Broken {
+    /// The reason of an attempt that goes on from it.
+    pub(super) reason: Reason,
+    /// How the job ends where none does.
+    pub(super) outcome: Outcome,
+    pub(super) error: EndError,
+    /// Whether it would be the same with every call of this model.
+    pub(super) stays: bool,
+    /// Whether a new answer may fare better where this one cannot be gone on with; not where it would meet the same limit
+    /// at the same place.
+    pub(super) anew: bool,
+    /// Whether the model said the same again and again.
+    pub(super) is_loop: bool,
+    /// A place that is not to be gone on with as it is.
+    pub(super) dropped: Option<String>,
+}
+
+impl Broken {
+    fn cut(code: &str, message: &str, anew: bool) -> Self {
+        Self {
+            reason: Reason::Truncated,
+            outcome: Outcome::Incomplete,
+            error: EndError::new(code, message),
+            stays: false,
+            anew,
+            is_loop: false,
+            dropped: None,
+        }
+    }
+
+    /// A fault of the provider. Some do not pass by being asked again.
+    fn by(error: &LlmError) -> Self {
+        let stays = matches!(
+            error.kind,
+            LlmErrorKind::Quota
+                | LlmErrorKind::Unauthorized
+                | LlmErrorKind::BadRequest
+                | LlmErrorKind::UnknownModel
+        );
+        let (outcome, error) = provider(error);
+        Self {
+            reason: Reason::Provider,
+            outcome,
+            error,
+            stays,
+            anew: true,
+            is_loop: false,
+            dropped: None,
+        }
+    }
+
+    /// What viewers are told of it.
+    pub(super) fn told(&self) -> AttemptError {
+        AttemptError {
+            path: self.dropped.clone().unwrap_or_default(),
+            keyword: self.error.code.clone(),
+            message: self.error.message.clone(),
+            value: None,
+        }
+    }
+}
+
+/// Judges an answer; `own_limit` is the job's own on its tokens, where it has named no budget.
+pub(super) async fn judge(schema: &Arc<Schema>, answer: &Answer, own_limit: Option<u32>) -> Verdict {
     match &answer.stopped {
         Stopped::Cancelled => Verdict::Cancelled,
         Stopped::Drain => Verdict::Drain,
-        Stopped::Deadline => incomplete("time_limit", "the job's time is over; what was reached is kept"),
-        Stopped::Provider(error) => {
-            let (outcome, error) = provider(error);
-            Verdict::Ends(outcome, error)
+        Stopped::Deadline => late(),
+        // A value that was whole before the break is whole: nothing that could follow would change it.
+        Stopped::Provider(_) | Stopped::Late | Stopped::Overrun(_) | Stopped::Budget if has_all(answer) => {
+            whole(schema, answer).await
         }
-        Stopped::Budget if !matches!(answer.end, End::Complete) => incomplete(
-            BUDGET_EXCEEDED,
-            "the answer would cost more than is left of the job's budget; what was reached is kept",
-        ),
-        Stopped::Budget => whole(schema, answer).await,
-        Stopped::BadText if is_too_long(&answer.end) => incomplete(
-            "bytes_limit",
-            "the answer is longer than the job's limit of bytes; what was reached is kept",
-        ),
-        Stopped::BadText => whole(schema, answer).await,
+        Stopped::Provider(error) => Verdict::Broken(Broken::by(error)),
+        Stopped::Budget => {
+            let message =
+                "the answer would cost more than is left of the job's budget; what was reached is kept";
+            Verdict::Ends(Outcome::Incomplete, EndError::new(BUDGET_EXCEEDED, message))
+        }
+        Stopped::Late => Verdict::Broken(Broken::cut(
+            "attempt_time",
+            "the attempt's time is over; what was reached is kept",
+            false,
+        )),
+        Stopped::Overrun(overrun) => overran(overrun),
+        Stopped::Astray => Verdict::Broken(Broken::cut(
+            "astray",
+            "the model did not go on from the beginning of its answer",
+            true,
+        )),
+        Stopped::BadText => bad_text(schema, answer).await,
         Stopped::Finish(_) if !answer.refusal.is_empty() => refused(&answer.refusal),
         Stopped::Finish(Finish::ContentFilter) => {
             let message = "the provider's filter stopped the answer";
             Verdict::Ends(Outcome::Failed, EndError::new("content_filter", message))
         }
-        // A value that was whole before the cut is whole.
-        Stopped::Finish(Finish::Length) if !matches!(answer.end, End::Complete) => incomplete(
-            "length",
-            "the model stopped at its limit of tokens; what was reached is kept",
-        ),
+        Stopped::Finish(Finish::Length) if !has_all(answer) => {
+            let length = Broken::cut(
+                "length",
+                "the model stopped at its limit of tokens; what was reached is kept",
+                false,
+            );
+            // Who has bounded the tokens has not asked for more of them.
+            let spent = answer.usage.map(|usage| usage.output_tokens);
+            let is_own = own_limit.is_some_and(|own| spent.is_none_or(|spent| spent >= u64::from(own)));
+            if is_own {
+                return Verdict::Ends(length.outcome, length.error);
+            }
+            Verdict::Broken(length)
+        }
         Stopped::Finish(Finish::Stop | Finish::ToolCalls | Finish::Length | Finish::Other(_)) => {
             whole(schema, answer).await
         }
     }
 }
 
+fn late() -> Verdict {
+    let message = "the job's time is over; what was reached is kept";
+    Verdict::Ends(Outcome::Incomplete, EndError::new("time_limit", message))
+}
+
+/// Whether all that was asked for has come.
+fn has_all(answer: &Answer) -> bool {
+    let has_places = answer.draft.is_grafted() && answer.draft.unanswered().is_empty();
+    matches!(answer.end, End::Complete) || (has_places && matches!(answer.end, End::Truncated))
+}
+
+/// A text that cannot become a value.
+async fn bad_text(schema: &Arc<Schema>, answer: &Answer) -> Verdict {
+    let kind = match &answer.end {
+        End::Invalid(error) => Some(error.kind),
+        End::Complete | End::Truncated => None,
+    };
+    match kind {
+        Some(ParseErrorKind::BytesLimit) => Verdict::Ends(
+            Outcome::Incomplete,
+            EndError::new(
+                "bytes_limit",
+                "the answer is longer than the job's limit of bytes; what was reached is kept",
+            ),
+        ),
+        Some(ParseErrorKind::BlanksLimit) => Verdict::Broken(Broken::cut(
+            "blanks_limit",
+            "the model said blanks alone; what was reached is kept",
+            true,
+        )),
+        _ => whole(schema, answer).await,
+    }
+}
+
+fn overran(overrun: &Overrun) -> Verdict {
+    let broken = Broken::cut(overrun.code(), overrun.message(), true);
+    match overrun {
+        Overrun::Loop(place) => Verdict::Broken(Broken {
+            is_loop: true,
+            dropped: Some(place.clone()).filter(|place| !place.is_empty()),
+            ..broken
+        }),
+        // What came next would be as long again.
+        Overrun::Text(_) | Overrun::Beside | Overrun::Behind => Verdict::Ends(broken.outcome, broken.error),
+    }
+}
+
 /// Holds a whole answer against the schema; on the blocking pool, since a large value takes milliseconds.
 async fn whole(schema: &Arc<Schema>, answer: &Answer) -> Verdict {
-    if let Some(fault) = fault_of(answer) {
+    if let Some(fault) = fault_of(answer).filter(|_| !has_all(answer)) {
         return Verdict::Invalid(fault, None);
     }
     let Some(value) = answer.draft.value() else {
@@ -83,6 +212,14 @@ async fn whole(schema: &Arc<Schema>, answer: &Answer) -> Verdict {
     }
 }
 
+/// A value, if it is valid.
+pub(super) async fn held(schema: &Arc<Schema>, value: Value) -> Option<Value> {
+    let schema = Arc::clone(schema);
+    let judged =
+        tokio::task::spawn_blocking(move || schema.validate(&value).is_empty().then_some(value)).await;
+    judged.ok().flatten()
+}
+
 fn refused(refusal: &str) -> Verdict {
     let shown = &refusal[..refusal.floor_char_boundary(512)];
     Verdict::Ends(
@@ -91,7 +228,7 @@ fn refused(refusal: &str) -> Verdict {
     )
 }
 
-/// A fault of the provider: a stream that was cut leaves what was reached, the others end the job.
+/// A fault of the provider, as the job ends by it.
 pub(super) fn provider(error: &LlmError) -> (Outcome, EndError) {
     let outcome = match error.kind {
         LlmErrorKind::Cut | LlmErrorKind::IdleTimeout => Outcome::Incomplete,
@@ -111,8 +248,4 @@ pub(super) fn provider(error: &LlmError) -> (Outcome, EndError) {
     };
     let code = format!("provider_{}", error.kind.code());
     (outcome, EndError::new(code, error.message.clone()))
-}
-
-fn is_too_long(end: &End) -> bool {
-    matches!(end, End::Invalid(error) if error.kind == ParseErrorKind::BytesLimit)
 }

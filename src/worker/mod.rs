@@ -5,8 +5,12 @@ mod budget;
 mod call;
 mod conversation;
 mod cost;
+mod course;
+mod guard;
+mod joint;
 mod journal;
 mod judge;
+mod ladder;
 mod lease;
 mod open;
 mod policy;
@@ -65,6 +69,16 @@ pub struct WorkerOptions {
     pub tail_bytes: usize,
     /// Places of an invalid answer that are asked for alone; where there are more, the whole is. 0: always the whole.
     pub splice_places_max: usize,
+    /// Attempts of a job that go on from an answer that broke off. 0: such an answer ends the job.
+    pub continuations_max: u32,
+    /// Seconds of one attempt.
+    pub attempt_seconds: u32,
+    /// Bytes at the end of an answer that may be one short text again and again. 0: any.
+    pub repeat_bytes_max: usize,
+    /// Bytes of a single string of an answer.
+    pub string_bytes_max: usize,
+    /// Bytes of prose beside the calls that carry an answer.
+    pub beside_bytes_max: usize,
     /// Bytes of notes that are gathered in one window, of prose beside calls, and of text behind the value; more is
     /// dropped from the log, not from the draft.
     pub note_bytes_max: usize,
@@ -92,6 +106,11 @@ impl Default for WorkerOptions {
             resend: Duration::from_millis(500),
             tail_bytes: 16 * 1024,
             splice_places_max: 16,
+            continuations_max: 3,
+            attempt_seconds: 600,
+            repeat_bytes_max: 32 * 1024,
+            string_bytes_max: 4 << 20,
+            beside_bytes_max: 256 * 1024,
             note_bytes_max: 16 * 1024,
             refusal_bytes_max: 4 * 1024,
             draft: partial::Limits::default(),

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::call::Call;
+use super::course::Way;
 use super::journal::Closed;
 use super::judge;
 use super::lease::Signal;
@@ -21,8 +22,8 @@ use crate::metrics;
 pub(super) struct Tries {
     /// Calls that were made again.
     pub(super) retries: u32,
-    /// Once viewers were told of the attempt: whether it is one of some places.
-    pub(super) told: Option<bool>,
+    /// Once viewers were told of the attempt: which way it takes.
+    pub(super) told: Option<Way>,
     /// The first time at which a model may be asked that was barred.
     barred: Option<tokio::time::Instant>,
 }
@@ -153,20 +154,14 @@ impl Delivery {
         Ok(Some(self.put_back(word, wait, *tries)))
     }
 
-    /// An answer broke off behind its first change: where there is a next model, it begins anew, as an attempt of its
-    /// own that viewers see.
-    pub(super) async fn broken_off(
-        &mut self,
-        asked: &Prepared,
-        error: &LlmError,
-    ) -> Result<Option<Next>, Closed> {
+    /// An answer broke off behind its first change: where there is a next model, that is asked from now on.
+    pub(super) async fn broken_off(&mut self, asked: &Prepared, error: &LlmError) -> Result<bool, Closed> {
         self.leave_alone(asked, error);
         if self.route.next().is_none() {
-            return Ok(None);
+            return Ok(false);
         }
         self.fall_back(asked, &error.to_string()).await?;
-        self.journal.record.why = Some(Reason::Provider);
-        Ok(Some(Next::Again))
+        Ok(true)
     }
 
     async fn fall_back(&mut self, asked: &Prepared, why: &str) -> Result<(), Closed> {

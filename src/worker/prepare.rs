@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::conversation;
 use crate::compiler::{CompileError, Compiler};
-use crate::job::{AttemptRecord, JobSpec, LenientChoice, Message, ModeChoice, Role, TemplateLimits};
+use crate::job::{
+    AttemptRecord, JobSpec, LenientChoice, Message, ModeChoice, Reasoning, Role, TemplateLimits,
+};
 use crate::llm::{Carrier, LlmError, LlmErrorKind, Provider, Request, Sampling, Target};
-use crate::partial::{Draft, DraftOptions, Graft, Lenient, Limits, Mode, Value};
+use crate::partial::{DraftOptions, Lenient, Limits, Mode, Value};
 use crate::schema::dialect::{self, Carried, Dialect, Plan, Taken, Unfit as Passing};
 use crate::schema::{Closing, Schema, Wrap};
 
@@ -92,10 +94,32 @@ impl Preparing {
     /// The same for some places of a value alone; `None` where the schema cannot be put that way.
     pub(super) async fn part(&self, whole: &Prepared, value: &Value, places: &[String]) -> Option<Prepared> {
         let schema = whole.schema.part(value, places)?;
-        let schema = self.compiler.compile(&schema, None).await.ok()?;
+        self.rest(whole, &schema).await
+    }
+
+    /// The same for a value of this schema, which is some of the whole.
+    pub(super) async fn rest(&self, whole: &Prepared, schema: &serde_json::Value) -> Option<Prepared> {
+        let schema = self.compiler.compile(schema, None).await.ok()?;
         let target = whole.target.clone();
         let opening = self.spec.opening(TEMPLATES).ok()?;
         self.of(schema, target, whole.dialect, opening).await.ok()
+    }
+
+    /// The same for the whole where the beginning of the answer is given: a grammar would begin at the root again, so
+    /// the schema stands in the prompt. `None` where the answer is no text.
+    pub(super) async fn prefilled(&self, whole: &Prepared) -> Option<Prepared> {
+        let dialect = match whole.dialect.mode().carried {
+            Carried::Text => Dialect::Json,
+            Carried::Fence => Dialect::MdJson,
+            Carried::Call | Carried::Calls => return None,
+        };
+        let (schema, target) = (Arc::clone(&whole.schema), whole.target.clone());
+        let opening = self.spec.opening(TEMPLATES).ok()?;
+        let mut asked = self.of(schema, target, dialect, opening).await.ok()?;
+        asked.request.response_format = None;
+        // The beginning was read so.
+        asked.null_is_missing = whole.null_is_missing;
+        Some(asked)
     }
 
     async fn of(
@@ -213,6 +237,8 @@ fn request(
             Carried::Text | Carried::Fence => Carrier::Text,
         },
         fenced: carried == Carried::Fence,
+        prefilled: false,
+        rest: None,
     }
 }
 
@@ -277,8 +303,8 @@ impl Prepared {
         request
     }
 
-    /// A draft for one attempt, grafted where it is some places of a value, and what checks its values as they close.
-    pub(super) fn draft(&self, graft: Option<Graft>) -> (Draft, Arc<Closing>) {
+    /// What the draft of one attempt is told, and what checks its values as they close.
+    pub(super) fn draft(&self) -> (DraftOptions, Arc<Closing>) {
         let closing = if self.null_is_missing {
             self.schema.closing_of_nulls()
         } else {
@@ -288,11 +314,18 @@ impl Prepared {
             guide: Some(closing.clone()),
             ..self.draft.clone()
         };
-        let draft = match graft {
-            Some(graft) => Draft::onto(options, graft),
-            None => Draft::new(options),
-        };
-        (draft, closing)
+        (options, closing)
+    }
+
+    /// Whether the model is known to go on from the beginning of an answer.
+    pub(super) fn goes_on(&self) -> bool {
+        let thinks = self.request.reasoning != Reasoning::default();
+        self.request.carrier == Carrier::Text
+            && !thinks
+            && self
+                .target
+                .provider
+                .goes_on(&self.request.model, &self.request.script)
     }
 
     /// Leaves so many levels less to the answer, whose members lie there and not directly in the root: what they make

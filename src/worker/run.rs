@@ -11,22 +11,25 @@ use super::attempt::{Answer, Attempt, Stopped, Terms};
 use super::budget::{Allowance, Budget};
 use super::call::Call;
 use super::conversation::Fault;
-use super::journal::{Closed, Journal};
-use super::judge::{self, Verdict};
+use super::course::{Course, Way};
+use super::guard::Bounds;
+use super::journal::{Closed, Journal, Opening};
+use super::judge::{self, Broken, Verdict};
+use super::ladder::{self, Stands};
 use super::lease::Signal;
 use super::open::{Opened, Tries};
 use super::prepare::{Prepared, Preparing, Unfit};
 use super::route::Route;
-use super::splice::{self, Splice};
+use super::splice;
 use super::{Worker, WorkerOptions};
 use crate::backend::Claim;
 use crate::clock;
 use crate::event::{End, EndError, Timings};
 use crate::hex;
-use crate::job::{JobSpec, Message, Outcome, Reason, Role};
-use crate::llm::{Finish, Request};
-use crate::partial::{Graft, Value};
-use crate::schema::dialect::{self, Dialect};
+use crate::job::{JobSpec, Outcome, Plan, Reason};
+use crate::llm::{Finish, LlmErrorKind, Request};
+use crate::partial::Value;
+use crate::schema::dialect::Dialect;
 
 /// A job in a worker's hands.
 pub(super) struct Delivery {
@@ -144,16 +147,23 @@ impl Delivery {
     }
 
     /// One call of the model; `None` where another follows in the same attempt.
-    async fn call(&mut self, prepared: &Prepared, tries: &mut Tries) -> Result<Option<Next>, Closed> {
-        let splice = self.splice(prepared).await;
-        let (part, graft) = splice.map(|splice| (splice.asked, splice.graft)).unzip();
-        if tries.told.is_some_and(|is_part| is_part != part.is_some()) {
+    async fn call(&mut self, prepared: &Arc<Prepared>, tries: &mut Tries) -> Result<Option<Next>, Closed> {
+        let course = match Course::chart(&self.preparing, prepared, &mut self.journal).await {
+            Course::Nothing(value) => return Ok(Some(self.stands(prepared, value).await)),
+            Course::End(broke) => {
+                let error = EndError::new(broke.error.keyword, broke.error.message);
+                return Ok(Some(self.ends(Outcome::Incomplete, error)));
+            }
+            course => course,
+        };
+        let way = course.way();
+        if tries.told.is_some_and(|told| told != way) {
             // What viewers were told of the attempt no longer holds.
             self.journal.record.why = Some(Reason::Provider);
             return Ok(Some(Next::Again));
         }
-        let asked = part.as_ref().unwrap_or(prepared);
-        let mut request = asked.request(&self.journal.record);
+        let asked = &course.asked(prepared);
+        let mut request = course.request(asked, &self.journal.record);
         request.retries = tries.retries;
         let allowance = match self.budget.call(&self.journal.record, asked, &mut request) {
             Ok(allowance) => allowance,
@@ -162,6 +172,11 @@ impl Delivery {
         let mut call = Call::new(asked.target.provider.name());
         let stream = match self.open(asked, &request, &mut call).await? {
             Opened::Stream(stream) => *stream,
+            Opened::Failed(error) if way == Way::Prefill && error.kind == LlmErrorKind::BadRequest => {
+                // It is not as it was known to be: what is missing can be asked of anyone.
+                self.journal.record.continuation.plan = Plan::Residual;
+                return Ok(None);
+            }
             Opened::Failed(error) => {
                 self.count_failed(asked, &request, &error);
                 if self.route.lower(&self.preparing, &error).await {
@@ -176,12 +191,11 @@ impl Delivery {
             Opened::Next(next) => return Ok(Some(next)),
         };
         prepared.taken();
-        if tries.told.replace(part.is_some()).is_none() {
-            self.begin(graft.as_ref()).await?;
-        }
+        let begun = course.begin(asked, &self.journal.record);
+        self.begin(begun.opening, tries.told.replace(way).is_none())
+            .await?;
         let terms = self.terms(&request, allowance);
-        let (draft, closing) = asked.draft(graft);
-        let attempt = Attempt::new(&mut self.journal, &mut self.signal, draft, closing, terms);
+        let attempt = Attempt::new(&mut self.journal, &mut self.signal, begun.reading, terms);
         let answer = attempt.run(stream).await;
         call.stopped(
             answer
@@ -194,18 +208,10 @@ impl Delivery {
         if allowance.is_cut && matches!(answer.stopped, Stopped::Finish(Finish::Length)) {
             answer.stopped = Stopped::Budget;
         }
-        if let Stopped::Provider(error) = &answer.stopped {
-            let next = if self.journal.told() {
-                self.broken_off(asked, error).await?
-            } else {
-                return self.unanswered(asked, error, tries).await;
-            };
-            if next.is_some() {
-                return Ok(next);
-            }
+        match &answer.stopped {
+            Stopped::Provider(error) if !self.journal.told() => self.unanswered(asked, error, tries).await,
+            _ => self.heard(prepared, asked, &answer).await.map(Some),
         }
-        let verdict = judge::judge(&prepared.schema, &answer).await;
-        Ok(Some(self.settle(prepared, asked.dialect, &answer, verdict).await))
     }
 
     /// Tells which mode took the place of another; one who takes a job over says nothing that was said before.
@@ -219,50 +225,83 @@ impl Delivery {
         Ok(())
     }
 
-    async fn begin(&mut self, graft: Option<&Graft>) -> Result<(), Closed> {
+    /// Tells viewers of the attempt, with its first call.
+    async fn begin(&mut self, opening: Opening, is_first: bool) -> Result<(), Closed> {
+        if !is_first {
+            self.journal.begin_again(opening);
+            return Ok(());
+        }
         let reason = self.reason();
-        self.journal.begin(reason, graft.map(Graft::reopened)).await?;
+        self.journal.begin(reason, opening).await?;
         self.is_untold = false;
         Ok(())
     }
 
+    /// What an answer leads to that viewers have seen something of.
+    async fn heard(
+        &mut self,
+        prepared: &Prepared,
+        asked: &Prepared,
+        answer: &Answer,
+    ) -> Result<Next, Closed> {
+        let verdict = judge::judge(&prepared.schema, answer, self.own_limit()).await;
+        let broken = match verdict {
+            Verdict::Broken(broken) => broken,
+            verdict => return Ok(self.settle(prepared, asked.dialect, answer, verdict).await),
+        };
+        let fell_back = match &answer.stopped {
+            Stopped::Provider(error) => self.broken_off(asked, error).await?,
+            _ => false,
+        };
+        Ok(self.broken(prepared, answer, broken, fell_back))
+    }
+
+    /// The job's bound on the tokens of an attempt, where it has named no budget that says how many more it may be.
+    fn own_limit(&self) -> Option<u32> {
+        let limits = &self.spec.limits;
+        let has_budget = limits.total_tokens.is_some() || limits.cost.is_some();
+        limits.tokens.filter(|_| !has_budget)
+    }
+
     fn terms(&self, request: &Request, allowance: Allowance) -> Terms {
+        let options = &self.options;
         Terms {
             carrier: request.carrier,
             window: Duration::from_millis(u64::from(self.spec.flush_ms)),
             deadline: self.deadline,
-            note_bytes_max: self.options.note_bytes_max,
-            refusal_bytes_max: self.options.refusal_bytes_max,
+            until: clock::now() + Duration::from_secs(u64::from(options.attempt_seconds)),
+            bounds: Bounds {
+                repeat_bytes_max: options.repeat_bytes_max,
+                string_bytes_max: options.string_bytes_max,
+                beside_bytes_max: options.beside_bytes_max,
+                behind_bytes_max: options.note_bytes_max,
+            },
+            note_bytes_max: options.note_bytes_max,
+            refusal_bytes_max: options.refusal_bytes_max,
             paid_bytes_max: allowance.bytes(),
         }
     }
 
-    /// What the next attempt is asked for, where the record says that it is not the whole.
-    async fn splice(&mut self, whole: &Prepared) -> Option<Splice> {
-        let places = self.journal.record.splice.clone()?;
-        let (base, held) = (self.journal.record.best.as_deref(), self.journal.reached());
-        let made = match base.zip(held.cloned()) {
-            Some((base, held)) => Splice::prepare(&self.preparing, whole, base, held, &places).await,
-            None => None,
-        };
-        if made.is_none() {
-            // The conversation has asked for the places already.
-            let record = &mut self.journal.record;
-            record.splice = None;
-            let text = dialect::reask_whole(whole.dialect);
-            record.conversation.push(Message::text(Role::User, text));
+    /// A value that broke off where nothing was lacking any more.
+    async fn stands(&mut self, prepared: &Prepared, value: Value) -> Next {
+        match judge::held(&prepared.schema, value).await {
+            Some(value) => Next::End(Box::new(self.end(Outcome::Completed, None, Some(&value)))),
+            None => {
+                self.journal.record.continuation.plan = Plan::Whole;
+                Next::Again
+            }
         }
-        made
     }
 
     /// Why the attempt that now begins is made.
     fn reason(&mut self) -> Reason {
         let record = &mut self.journal.record;
-        match (record.n, &record.mends, record.why.take()) {
+        let why = record.why.take();
+        match (record.n, &record.mends, &record.continuation.because) {
             (0, ..) => Reason::First,
             (_, Some(_), _) => Reason::Invalid,
-            (_, None, Some(why)) => why,
-            (_, None, None) => Reason::WorkerLost,
+            (_, None, Some(broke)) => broke.reason,
+            (_, None, None) => why.unwrap_or(Reason::WorkerLost),
         }
     }
 
@@ -291,10 +330,34 @@ impl Delivery {
         match verdict {
             Verdict::Valid(value) => Next::End(Box::new(self.end(Outcome::Completed, None, Some(&value)))),
             Verdict::Invalid(fault, value) => self.invalid(prepared, dialect, answer, &fault, value).await,
+            Verdict::Broken(broken) => self.ends(broken.outcome, broken.error),
             Verdict::Ends(outcome, error) => self.ends(outcome, error),
             Verdict::Cancelled => self.ends(Outcome::Cancelled, cancelled()),
             Verdict::Drain => self.drain(),
         }
+    }
+
+    /// What follows an answer that broke off: another rung of the ladder, or the end. `fell_back`: another model is asked
+    /// from now on.
+    fn broken(&mut self, prepared: &Prepared, answer: &Answer, broken: Broken, fell_back: bool) -> Next {
+        let held = self.journal.reached();
+        let stands = Stands::of(answer, held, prepared.goes_on());
+        let record = &mut self.journal.record;
+        let passes = fell_back || !broken.stays;
+        if !passes || !ladder::next(record, &broken, stands, self.options.continuations_max) {
+            if fell_back {
+                ladder::anew(record, &broken);
+                return Next::Again;
+            }
+            return self.ends(broken.outcome, broken.error);
+        }
+        if record.splice.is_some() {
+            record.continuation.plan = Plan::Residual;
+            if ladder::places_left(record, answer, prepared.dialect).is_none() {
+                record.splice = None;
+            }
+        }
+        Next::Again
     }
 
     /// Asks again, for the bad places alone where that can heal it, keeping the model's own answer in the conversation,
@@ -326,6 +389,7 @@ impl Delivery {
         let turns = fault.reask(dialect, answer, prepared.dialect, places.as_deref());
         record.conversation.extend(turns);
         record.mends = Some(errors);
+        record.continuation.settle();
         record.splice = places.map(|places| places.into_iter().map(|place| place.pointer).collect());
         Next::Again
     }

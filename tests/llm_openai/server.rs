@@ -37,6 +37,12 @@ pub(crate) struct Server {
 impl Server {
     /// Plays the acts, one a request, the last one for ever.
     pub(crate) async fn start(acts: Vec<Act>) -> Self {
+        Self::playing(move |number, _| acts[number.min(acts.len() - 1)].clone()).await
+    }
+
+    /// Plays what is made of a request's number and body.
+    pub(crate) async fn playing(play: impl Fn(usize, &Value) -> Act + Send + Sync + 'static) -> Self {
+        let play: Play = Arc::new(play);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}/v1/", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -45,7 +51,7 @@ impl Server {
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let _ = tell.send(Seen::Connection);
-                tokio::spawn(serve(socket, acts.clone(), Arc::clone(&log), tell.clone()));
+                tokio::spawn(serve(socket, Arc::clone(&play), Arc::clone(&log), tell.clone()));
             }
         });
         Self { base, requests, seen }
@@ -62,21 +68,25 @@ impl Server {
     }
 }
 
+type Play = Arc<dyn Fn(usize, &Value) -> Act + Send + Sync>;
+
 async fn serve(
     mut socket: TcpStream,
-    acts: Vec<Act>,
+    play: Play,
     log: Arc<Mutex<Vec<String>>>,
     tell: mpsc::UnboundedSender<Seen>,
 ) {
     socket.set_nodelay(true).unwrap();
     while let Some(request) = read_request(&mut socket).await {
+        let body = request.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let body = serde_json::from_str(body).unwrap_or_default();
         let number = {
             let mut log = log.lock().unwrap();
             log.push(request);
             log.len() - 1
         };
         let _ = tell.send(Seen::Request);
-        let act = acts[number.min(acts.len() - 1)].clone();
+        let act = play(number, &body);
         for piece in &act.pieces {
             if socket.write_all(piece).await.is_err() {
                 break;
@@ -165,6 +175,8 @@ pub(crate) fn request() -> Request {
         retries: 0,
         carrier: Carrier::Text,
         fenced: false,
+        prefilled: false,
+        rest: None,
     }
 }
 

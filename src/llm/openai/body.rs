@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::job::Effort;
 use crate::llm::body::Body;
 use crate::llm::chunk::LlmError;
-use crate::llm::request::Request;
+use crate::llm::request::{Prefill, Request};
 use crate::llm::turns::unfit;
 
 /// What a server of this kind wants said differently from others.
@@ -34,12 +34,31 @@ pub(in crate::llm) enum Thinks {
     Switch,
 }
 
-/// The body.
-pub(in crate::llm) fn body(request: &Request, model: &str, manner: Manner) -> Result<Value, LlmError> {
+/// The body; `prefill` says how the last message is to be gone on from.
+pub(in crate::llm) fn body(
+    request: &Request,
+    model: &str,
+    manner: Manner,
+    prefill: Option<Prefill>,
+) -> Result<Value, LlmError> {
     let sampling = &request.sampling;
     let mut body = Body::default();
     body.set("model", model);
-    body.set("messages", json!(request.messages));
+    let mut messages = json!(request.messages);
+    match prefill {
+        Some(Prefill::ContinueFinalMessage) => {
+            // Without the second, a new turn would be begun behind it.
+            body.set("continue_final_message", true);
+            body.set("add_generation_prompt", false);
+        }
+        Some(Prefill::Prefix) => {
+            let last = messages.as_array_mut().and_then(|messages| messages.last_mut());
+            let last = last.and_then(Value::as_object_mut);
+            last.map(|last| last.insert("prefix".to_owned(), true.into()));
+        }
+        Some(Prefill::LastTurn) | None => {}
+    }
+    body.set("messages", messages);
     body.set("stream", true);
     let usage = json!({ "include_usage": true });
     body.put("stream_options", manner.asks_usage.then_some(usage));

@@ -4,9 +4,10 @@
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderName};
 
-use super::options::{DialectChoice, KeyHeader, MaxTokensField, RemoteOptions};
+use super::options::{DialectChoice, KeyHeader, MaxTokensField, PrefillChoice, RemoteOptions};
 use crate::llm::kind::Kind;
 use crate::llm::openai::{Manner, Thinks};
+use crate::llm::request::Prefill;
 use crate::schema::dialect::Dialect;
 
 /// A header of Azure, in front of any kind of model there.
@@ -15,8 +16,8 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 
 const MISTRAL: &str = "mistral.ai";
-const OPENROUTER: &str = "openrouter.ai";
 const DEEPSEEK: &str = "deepseek.com";
+const OPENROUTER: &str = "openrouter.ai";
 /// What mode `auto` means at hosts that speak OpenAI's formats: those of OpenAI hold an answer to the schema, others take
 /// no schema, or not while they stream.
 const DIALECTS: &[(&str, Dialect)] = &[
@@ -75,6 +76,39 @@ pub(super) fn manner(options: &RemoteOptions, base: &Url) -> Manner {
             () if is_at(base, DEEPSEEK) => Thinks::Switch,
             () => Thinks::Effort,
         },
+    }
+}
+
+/// Anthropic's models, by how their names begin, that go on from an assistant's last turn. Those from 4.6 on refuse it.
+const GO_ON: &[&str] = &[
+    "claude-2",
+    "claude-instant",
+    "claude-3",
+    "claude-sonnet-4-0",
+    "claude-sonnet-4-2025",
+    "claude-sonnet-4-5",
+    "claude-opus-4-0",
+    "claude-opus-4-2025",
+    "claude-opus-4-1",
+    "claude-opus-4-5",
+    "claude-haiku-4-5",
+];
+
+/// How a model there is told to go on from the beginning of its answer; `None` where it is not known that it does.
+pub(super) fn prefill(options: &RemoteOptions, base: &Url, model: &str) -> Option<Prefill> {
+    match (options.prefill, options.kind) {
+        (PrefillChoice::Always(prefill), _) => Some(prefill),
+        (PrefillChoice::Never, _)
+        | (PrefillChoice::ByHost, Kind::Gemini | Kind::Ollama | Kind::Responses) => None,
+        (PrefillChoice::ByHost, Kind::Anthropic) => {
+            let goes_on = GO_ON.iter().any(|beginning| model.starts_with(beginning));
+            goes_on.then_some(Prefill::LastTurn)
+        }
+        (PrefillChoice::ByHost, Kind::OpenAi) => {
+            let is_beta = base.path().split('/').any(|part| part == "beta");
+            let takes_prefix = is_at(base, MISTRAL) || (is_at(base, DEEPSEEK) && is_beta);
+            takes_prefix.then_some(Prefill::Prefix)
+        }
     }
 }
 

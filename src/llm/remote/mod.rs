@@ -16,7 +16,7 @@ use reqwest::{Client, Response, Url};
 use serde_json::Value;
 use tokio::time::Instant;
 
-pub use self::options::{DialectChoice, KeyHeader, MaxTokensField, Models, RemoteOptions};
+pub use self::options::{DialectChoice, KeyHeader, MaxTokensField, Models, PrefillChoice, RemoteOptions};
 pub use self::probe::{Probe, probe};
 use self::refused::RefusedModes;
 pub(super) use self::stream::RemoteStream;
@@ -26,7 +26,7 @@ use super::kind::{Framing, Kind};
 use super::openai::Manner;
 use super::price::Price;
 use super::provider::ProvidersError;
-use super::request::Request;
+use super::request::{Prefill, Request};
 use super::secret::Secret;
 use super::{anthropic, gemini, ollama, openai, responses};
 use crate::clock;
@@ -75,6 +75,11 @@ impl Remote {
 
     pub(super) fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    /// How `model`, by its name as it is offered, is told to go on from the beginning of its answer, if it can be.
+    pub(super) fn prefill(&self, model: &str) -> Option<Prefill> {
+        host::prefill(&self.options, &self.base, self.model_name(model))
     }
 
     pub(super) const fn kind(&self) -> Kind {
@@ -178,7 +183,10 @@ impl Remote {
 
     fn body(&self, request: &Request, model: &str) -> Result<Value, LlmError> {
         match self.options.kind {
-            Kind::OpenAi => openai::body(request, model, self.manner),
+            Kind::OpenAi => {
+                let prefill = request.prefilled.then(|| self.prefill(&request.model));
+                openai::body(request, model, self.manner, prefill.flatten())
+            }
             Kind::Anthropic => anthropic::body(request, model, self.options.output_tokens),
             Kind::Gemini => gemini::body(request, model),
             Kind::Ollama => ollama::body(request, model),

@@ -2,6 +2,7 @@
 
 use crate::llm::kind::Kind;
 use crate::llm::price::Prices;
+use crate::llm::request::Prefill;
 use crate::llm::secret::Secret;
 use crate::schema::dialect::Dialect;
 
@@ -31,6 +32,8 @@ pub struct RemoteOptions {
     pub modes_refused_ms: u64,
     /// How the limit on output tokens is called by the kind `openai`. Default: by host.
     pub max_tokens_field: MaxTokensField,
+    /// How it is told to go on from the beginning of an answer. Default: by kind, host and model.
+    pub prefill: PrefillChoice,
     /// Output tokens of an attempt of a job that names no limit, where the kind demands one (Anthropic). Default 8,192.
     pub output_tokens: u32,
     /// What tokens of its models cost.
@@ -72,6 +75,7 @@ impl RemoteOptions {
             modes_refused_max: 256,
             modes_refused_ms: 3_600_000,
             max_tokens_field: MaxTokensField::ByHost,
+            prefill: PrefillChoice::ByHost,
             output_tokens: 8_192,
             prices: Prices::default(),
             connect_ms: 5_000,
@@ -151,6 +155,17 @@ pub enum DialectChoice {
     ByHost,
     /// This.
     Always(Dialect),
+}
+
+/// How a provider is told to go on from the beginning of an answer, if it can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrefillChoice {
+    /// As far as it is known of its kind, its host and the model: never assumed.
+    ByHost,
+    /// Not at all.
+    Never,
+    /// So.
+    Always(Prefill),
 }
 
 /// How the limit on output tokens is called in the request's body.

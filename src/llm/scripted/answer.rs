@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::generate::Generator;
 use super::random::Random;
-use crate::llm::request::Request;
-use crate::partial;
+use crate::llm::request::{Request, RestOf};
+use crate::partial::{self, Spot};
 use crate::schema::{Schema, SchemaLimits};
 
 /// Keywords whose demands the generator meets by luck in part.
@@ -35,8 +35,43 @@ const TRIES: u64 = 12;
 /// Bytes of a value that is still checked; a larger one would cost more time than the stream itself.
 const CHECKED_BYTES_MAX: usize = 256 << 10;
 
-/// The value that `request` is answered with.
+/// The value that `request` is answered with: of the rest of a value, that of the value which was begun.
 pub(super) fn value(request: &Request) -> Value {
+    let spoilt = request.attempt <= request.script.invalid_attempts;
+    let rest = request.rest.as_ref().filter(|_| !spoilt);
+    rest.and_then(|rest| rest_of(request, rest))
+        .unwrap_or_else(|| drawn_value(request))
+}
+
+/// What the whole that would be answered has where a rest of it is asked for; `None` where it is another whole.
+fn rest_of(request: &Request, rest: &RestOf) -> Option<Value> {
+    let whole = drawn_value(&Request {
+        schema: Arc::clone(&rest.schema),
+        rest: None,
+        ..request.clone()
+    });
+    let kept: Value = serde_json::from_str(&rest.kept.to_json()).ok()?;
+    let member = |(index, spot): (usize, &Spot)| {
+        let there = whole.pointer(spot.pointer())?;
+        let lacking = match (spot, there, kept.pointer(spot.pointer())) {
+            (Spot::Fix(_), there, _) => there.clone(),
+            (Spot::Rest(_), Value::Object(there), Some(Value::Object(kept))) => {
+                let lacking = there.iter().filter(|(name, _)| !kept.contains_key(*name));
+                lacking
+                    .map(|(name, member)| (name.clone(), member.clone()))
+                    .collect()
+            }
+            (Spot::Rest(_), Value::Array(there), Some(Value::Array(kept))) => {
+                there.iter().skip(kept.len()).cloned().collect()
+            }
+            (Spot::Rest(_), _, _) => return None,
+        };
+        Some((spot.member(index), lacking))
+    };
+    rest.spots.iter().enumerate().map(member).collect()
+}
+
+fn drawn_value(request: &Request) -> Value {
     let spoil = request.attempt <= request.script.invalid_attempts;
     let check = (spoil || is_uncertain(&request.schema))
         .then(|| Schema::compile(&request.schema, &SchemaLimits::default()).ok())

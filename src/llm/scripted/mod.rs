@@ -23,7 +23,7 @@ use self::play::{Ending, Kind, Play};
 use super::chunk::{Chunk, Finish, LlmError, LlmErrorKind};
 use super::request::Request;
 use crate::clock;
-use crate::job::Usage;
+use crate::job::{ScriptedPrefill, Usage};
 
 /// What a refused attempt is told to wait.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
@@ -47,6 +47,10 @@ impl Scripted {
                 status: Some(429),
                 ..LlmError::new(LlmErrorKind::RateLimited, "the script asks for a rate limit")
             });
+        }
+        if request.prefilled && request.script.prefill == ScriptedPrefill::Refuses {
+            let refusal = "the script refuses the beginning of an answer";
+            return Err(LlmError::new(LlmErrorKind::BadRequest, refusal));
         }
         let request = request.clone();
         let written = tokio::task::spawn_blocking(move || ScriptedStream::new(&request)).await;
@@ -121,6 +125,7 @@ impl ScriptedStream {
                 ));
             }
             Some(Ending::Cut) => return Some(self.broken(LlmErrorKind::Cut, "the script cut the stream")),
+            Some(Ending::Blanks | Ending::Loop) => {}
         }
         if self.play.acts.get(self.act).is_none() {
             let finish = self.play.finish.clone();

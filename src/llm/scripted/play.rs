@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::answer::value;
 use super::words;
+use crate::job::ScriptedPrefill;
 use crate::llm::chunk::Finish;
 use crate::llm::request::{Carrier, Request};
 use crate::partial::{NO_ITEMS, TASKS};
@@ -40,6 +41,8 @@ pub(super) enum Ending {
     Error,
     Cut,
     Length,
+    Blanks,
+    Loop,
 }
 
 impl Play {
@@ -65,12 +68,15 @@ impl Play {
             first.text.insert_str(0, &block);
         }
         acts.append(&mut answer);
+        take_up(request, &mut acts);
         acts.retain(|act| !act.text.is_empty());
+        let ending = ending(request, &acts);
+        lengthen(ending, request, &mut acts);
         Self {
             acts,
             finish,
             input_tokens: input_tokens(request),
-            ending: ending(request),
+            ending: ending.filter(|(_, ending)| !ending.goes_on()),
         }
     }
 
@@ -82,16 +88,88 @@ impl Play {
     }
 }
 
-fn ending(request: &Request) -> Option<(u64, Ending)> {
+impl Ending {
+    /// Whether more comes, and never an end.
+    const fn goes_on(self) -> bool {
+        matches!(self, Self::Blanks | Self::Loop)
+    }
+}
+
+/// Characters of what comes again and again in a loop, and how much of it is told as if it had no end.
+const LOOP_CHARS: usize = 32;
+const ENDLESS_CHARS: usize = 4 << 20;
+
+/// Where the beginning of the answer was given: what the model then says.
+fn take_up(request: &Request, acts: &mut [Act]) {
+    let given = request.messages.last().filter(|_| request.prefilled);
+    let Some(given) = given.and_then(|given| given.content.as_str()) else {
+        return;
+    };
+    let Some(answer) = acts.iter_mut().find(|act| act.kind == Kind::Text) else {
+        return;
+    };
+    let whole = std::mem::take(&mut answer.text);
+    answer.text = match request.script.prefill {
+        // One who would have said something else cannot go on.
+        ScriptedPrefill::GoesOn => whole.strip_prefix(given).unwrap_or(&whole).to_owned(),
+        ScriptedPrefill::Fences => format!("```json\n{whole}\n```"),
+        ScriptedPrefill::Restarts => whole.replacen('{', "{ ", 1),
+        ScriptedPrefill::None | ScriptedPrefill::Echoes | ScriptedPrefill::Refuses => whole,
+    };
+}
+
+/// Puts behind the token at which an endless fault is due what then comes.
+fn lengthen(ending: Option<(u64, Ending)>, request: &Request, acts: &mut Vec<Act>) {
+    let Some((due, ending)) = ending.filter(|(_, ending)| ending.goes_on()) else {
+        return;
+    };
+    let token_chars = u64::from(request.script.token_chars.max(1));
+    let mut left = due;
+    for index in 0..acts.len() {
+        let tokens = tokens(&acts[index], token_chars);
+        if left >= tokens && index + 1 < acts.len() {
+            left -= tokens;
+            continue;
+        }
+        acts.truncate(index + 1);
+        let Some(act) = acts.last_mut() else { return };
+        let chars = usize::try_from(left.saturating_mul(token_chars)).unwrap_or(usize::MAX);
+        let at = act.text.char_indices().nth(chars).map(|(at, _)| at);
+        act.text.truncate(at.unwrap_or(act.text.len()));
+        let again = match ending {
+            Ending::Blanks => " ".to_owned(),
+            _ => {
+                let from = act.text.char_indices().rev().nth(LOOP_CHARS - 1);
+                act.text[from.map_or(0, |(at, _)| at)..].to_owned()
+            }
+        };
+        let times = ENDLESS_CHARS / again.chars().count().max(1);
+        act.text.push_str(&again.repeat(times));
+        return;
+    }
+}
+
+fn tokens(act: &Act, token_chars: u64) -> u64 {
+    (act.text.chars().count() as u64).div_ceil(token_chars)
+}
+
+fn ending(request: &Request, acts: &[Act]) -> Option<(u64, Ending)> {
     let script = &request.script;
     let struck = script
         .fault_attempts
         .is_none_or(|attempts| request.attempt + request.retries <= attempts);
+    let token_chars = u64::from(script.token_chars.max(1));
+    let all: u64 = acts.iter().map(|act| tokens(act, token_chars)).sum();
+    let part = |percent: Option<u32>| percent.map(|percent| all.saturating_mul(percent.into()) / 100);
     let faults = [
         (script.hang_after, Ending::Hang),
         (script.error_after, Ending::Error),
         (script.cut_after, Ending::Cut),
         (script.stop_by_length_after, Ending::Length),
+        (part(script.cut_at_percent), Ending::Cut),
+        (part(script.stop_by_length_at_percent), Ending::Length),
+        (script.blanks_after, Ending::Blanks),
+        (script.loop_after, Ending::Loop),
     ];
     let faults = faults.into_iter().filter(|_| struck);
     let limit = request.sampling.max_output_tokens.map(u64::from);

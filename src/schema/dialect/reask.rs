@@ -1,7 +1,7 @@
 //! How a faulty answer is put back to the model: the pointer of each place, what is wrong there, and the value.
 
 use super::Dialect;
-use crate::partial::Graft;
+use crate::partial::{Graft, Spot};
 use crate::schema::excerpt::{cut, head};
 use crate::schema::mend::BadPlace;
 use crate::schema::violation::Violation;
@@ -82,6 +82,45 @@ pub fn reask_places(dialect: Dialect, places: &[BadPlace]) -> String {
         Dialect::MdJson => {
             "Answer with a JSON object of these members alone, each with the corrected value of its place, in one block \
              fenced by ```json."
+        }
+    });
+    text
+}
+
+/// The text that asks for what a value that broke off still lacks, and for what is wrong of what stands, and says what.
+/// The schema of such an answer is [`Schema::rest`](crate::schema::Schema::rest).
+///
+/// One line a spot; at most 8 KiB and a short frame, however many there are.
+pub fn ask_rest(dialect: Dialect, spots: &[Spot], bad: &[BadPlace]) -> String {
+    let mut text =
+        String::from("The answer broke off. What is there stands; what is missing is to come now:\n");
+    let room = (REASK_BYTES_MAX / spots.len().max(1)).min(LINE_BYTES_MAX);
+    for (index, spot) in spots.iter().enumerate() {
+        let (member, pointer) = (spot.member(index), spot.pointer());
+        let line = match spot {
+            Spot::Rest(_) if pointer.is_empty() => {
+                format!("{member} is for what the whole lacks, and only that.")
+            }
+            Spot::Rest(_) => format!("{member} is for what {pointer} lacks, and only that."),
+            Spot::Fix(_) => match bad.iter().find(|place| place.pointer == pointer) {
+                Some(place) => {
+                    let faults: Vec<String> = place.violations.iter().map(said).collect();
+                    format!("{member} is for {pointer}. Wrong there: {}", faults.join("; "))
+                }
+                None => format!("{member} is for {pointer}."),
+            },
+        };
+        text.push_str(&format!("- {}\n", cut(&line, room)));
+    }
+    text.push_str(match dialect {
+        Dialect::Tools | Dialect::ToolsStrict | Dialect::ParallelTools => {
+            "Call the function with these members alone."
+        }
+        Dialect::JsonSchema | Dialect::JsonSchemaStrict | Dialect::Json => {
+            "Answer with a JSON object of these members alone, and nothing else."
+        }
+        Dialect::MdJson => {
+            "Answer with a JSON object of these members alone, in one block fenced by ```json."
         }
     });
     text

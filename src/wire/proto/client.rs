@@ -6,7 +6,7 @@ use super::job::{list, owned};
 use super::{BadProto, generated, same_words, word};
 use crate::job::{
     Effort, JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Money, Plain, ReaskChoice, Reasoning,
-    Role, Sampling, Script, Wrap,
+    Role, Sampling, Script, ScriptedPrefill, Wrap,
 };
 use crate::wire::client::{Auth, Bigints, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen};
 
@@ -18,6 +18,7 @@ same_words!(Effort = Effort: None, Minimal, Low, Medium, High);
 same_words!(Wrap = Wrap: Iterable, Maybe);
 same_words!(LenientChoice = Lenient: Off, On, Auto);
 same_words!(ReaskChoice = Reask: Auto, Whole);
+same_words!(ScriptedPrefill = ScriptedPrefill: None, GoesOn, Echoes, Restarts, Fences, Refuses);
 same_words!(Role = Role: System, Developer, User, Assistant, Tool);
 
 /// A word by its number, where unspecified means the default.
@@ -202,7 +203,7 @@ impl TryFrom<generated::JobRequest> for JobSpec {
             sampling: request.sampling.unwrap_or_default().into(),
             limits: request.limits.unwrap_or_default().into(),
             metadata: request.metadata.into_iter().collect(),
-            script: request.script.map(Into::into),
+            script: request.script.map(Script::try_from).transpose()?,
             context: context.transpose()?,
             reasoning: request.reasoning.map(TryInto::try_into).transpose()?,
         })
@@ -322,6 +323,11 @@ impl From<&Script> for generated::Script {
             cut_after: script.cut_after,
             hang_after: script.hang_after,
             error_after: script.error_after,
+            cut_at_percent: script.cut_at_percent,
+            stop_by_length_at_percent: script.stop_by_length_at_percent,
+            blanks_after: script.blanks_after,
+            loop_after: script.loop_after,
+            prefill: generated::ScriptedPrefill::from(script.prefill).into(),
             fault_attempts: script.fault_attempts,
             refuse: script.refuse,
             prose: script.prose,
@@ -333,10 +339,12 @@ impl From<&Script> for generated::Script {
     }
 }
 
-impl From<generated::Script> for Script {
-    fn from(script: generated::Script) -> Self {
+impl TryFrom<generated::Script> for Script {
+    type Error = BadProto;
+
+    fn try_from(script: generated::Script) -> Result<Self, BadProto> {
         let unsaid = Self::default();
-        Self {
+        Ok(Self {
             tokens_per_second: script.tokens_per_second.unwrap_or(unsaid.tokens_per_second),
             token_chars: script.token_chars.unwrap_or(unsaid.token_chars),
             invalid_attempts: script.invalid_attempts,
@@ -348,6 +356,11 @@ impl From<generated::Script> for Script {
             cut_after: script.cut_after,
             hang_after: script.hang_after,
             error_after: script.error_after,
+            cut_at_percent: script.cut_at_percent,
+            stop_by_length_at_percent: script.stop_by_length_at_percent,
+            blanks_after: script.blanks_after,
+            loop_after: script.loop_after,
+            prefill: word_or_default::<generated::ScriptedPrefill, _>("script.prefill", script.prefill)?,
             fault_attempts: script.fault_attempts,
             refuse: script.refuse,
             prose: script.prose,
@@ -355,6 +368,6 @@ impl From<generated::Script> for Script {
             seed: script.seed,
             items: script.items.unwrap_or(unsaid.items),
             text_chars: script.text_chars.unwrap_or(unsaid.text_chars),
-        }
+        })
     }
 }
