@@ -51,6 +51,7 @@ mod session;
 mod simulation;
 mod splice;
 mod splice_socket;
+mod verdict;
 mod wire_docs;
 mod wire_refusals;
 mod wire_roundtrip;

@@ -1,16 +1,17 @@
 //! Strategies that make any message of the protocol.
 
 use livedraft::event::{
-    AttemptBegins, EndError, Epoch, Note, NoteKind, Places, Position, StatusChange, Timings,
+    AttemptBegins, EndError, Epoch, Hook, HookKind, Note, NoteKind, Places, Position, StatusChange, Timings,
 };
 use livedraft::job::{
     Attempt, AttemptError, AttemptUsage, JobLimits, JobSpec, JobState, LenientChoice, Message, ModeChoice,
-    Outcome, ReaskChoice, Reason, Role, Sampling, Script, Usage, Wrap,
+    OnBadItem, OnLastViewerGone, OnViolation, Outcome, ReaskChoice, Reason, Role, Sampling, Script, Usage,
+    Wrap,
 };
 use livedraft::wire::{
-    Auth, Bigints, ClientMessage, Deliver, ErrorMessage, Form, Goodbye, JobAccepted, JobAttach, JobAttached,
-    JobCancelling, JobCreate, JobDetached, JobEnd, JobEvent, JobPatch, JobSnapshot, JobStateNow, Limits,
-    Named, Patch, ServerMessage, Unseen, Welcome,
+    Auth, Bigints, ClientMessage, Deliver, ErrorMessage, Form, Goodbye, JobAccept, JobAccepted, JobAttach,
+    JobAttached, JobCancelling, JobCreate, JobDetached, JobEnd, JobEvent, JobPatch, JobReask, JobRuled,
+    JobSnapshot, JobStateNow, Limits, Named, Patch, RulingError, ServerMessage, Unseen, Welcome,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -136,13 +137,14 @@ fn deliver() -> impl Strategy<Value = Deliver> {
     let form = prop::sample::select(vec![Form::Patch, Form::Snapshot, Form::Final]);
     let bigints = prop::sample::select(vec![Bigints::Number, Bigints::String]);
     let unseen = prop::sample::select(vec![Unseen::Absent, Unseen::Null]);
-    (form, unseen, bigints, any::<u32>(), any::<bool>()).prop_map(
-        |(form, unseen, bigints, interval_ms, notes)| Deliver {
+    (form, unseen, bigints, any::<u32>(), any::<[bool; 2]>()).prop_map(
+        |(form, unseen, bigints, interval_ms, [notes, hooks])| Deliver {
             form,
             unseen,
             bigints,
             interval_ms,
             notes,
+            hooks,
         },
     )
 }
@@ -230,6 +232,21 @@ fn sampling() -> impl Strategy<Value = Sampling> {
     )
 }
 
+type Course = (OnViolation, OnBadItem, Option<u32>, Option<u32>, bool);
+
+/// How a job goes on where something is not as it should be.
+fn course() -> impl Strategy<Value = Course> {
+    let on_violation = prop::sample::select(vec![OnViolation::Auto, OnViolation::Finish, OnViolation::Abort]);
+    let on_bad_item = prop::sample::select(vec![OnBadItem::Fail, OnBadItem::Drop]);
+    (
+        on_violation,
+        on_bad_item,
+        any::<Option<u32>>(),
+        any::<Option<u32>>(),
+        any::<bool>(),
+    )
+}
+
 fn spec() -> impl Strategy<Value = JobSpec> {
     let mode = prop::sample::select(vec![
         ModeChoice::Auto,
@@ -241,7 +258,7 @@ fn spec() -> impl Strategy<Value = JobSpec> {
     let wrap = prop::sample::select(vec![None, Some(Wrap::Iterable), Some(Wrap::Maybe)]);
     let lenient = prop::sample::select(vec![LenientChoice::Off, LenientChoice::On, LenientChoice::Auto]);
     let reask = prop::sample::select(vec![ReaskChoice::Auto, ReaskChoice::Whole]);
-    let read = (mode, wrap, lenient, reask);
+    let read = (mode, wrap, lenient, reask, course());
     let asked = (text(), vec(message(), 0..3), of(text()), plain_json(), read);
     let limits = any::<(Option<u32>, Option<u64>, Option<u32>)>();
     let metadata = prop::collection::btree_map(text(), text(), 0..3);
@@ -255,7 +272,7 @@ fn spec() -> impl Strategy<Value = JobSpec> {
     );
     (asked, bounds).prop_map(
         |(
-            (model, messages, input, schema, (mode, wrap, lenient, reask)),
+            (model, messages, input, schema, (mode, wrap, lenient, reask, course)),
             (max_reasks, flush_ms, sampling, limits, metadata, script),
         )| {
             JobSpec {
@@ -267,6 +284,13 @@ fn spec() -> impl Strategy<Value = JobSpec> {
                 wrap,
                 lenient,
                 reask,
+                on_violation: course.0,
+                on_bad_item: course.1,
+                verdict_ms: course.2,
+                on_last_viewer_gone: course
+                    .3
+                    .map_or(OnLastViewerGone::Continue, OnLastViewerGone::CancelAfterMs),
+                hooks: course.4,
                 max_reasks,
                 flush_ms,
                 sampling,
@@ -280,6 +304,14 @@ fn spec() -> impl Strategy<Value = JobSpec> {
             }
         },
     )
+}
+
+fn ruling_error() -> impl Strategy<Value = RulingError> {
+    (text(), text(), of(text())).prop_map(|(path, message, keyword)| RulingError {
+        path,
+        message,
+        keyword,
+    })
 }
 
 /// Any client message.
@@ -307,6 +339,27 @@ pub(crate) fn client_message() -> impl Strategy<Value = ClientMessage> {
         }),
         named().prop_map(ClientMessage::Detach),
         named().prop_map(ClientMessage::Cancel),
+        (of(text()), text(), any::<Option<u32>>()).prop_map(|(reference, job_id, attempt)| {
+            ClientMessage::Accept(JobAccept {
+                reference,
+                job_id,
+                attempt,
+            })
+        }),
+        (
+            of(text()),
+            text(),
+            any::<Option<u32>>(),
+            vec(ruling_error(), 0..3)
+        )
+            .prop_map(|(reference, job_id, attempt, errors)| {
+                ClientMessage::Reask(JobReask {
+                    reference,
+                    job_id,
+                    attempt,
+                    errors,
+                })
+            }),
         named().prop_map(ClientMessage::Get),
         Just(ClientMessage::Ping),
     ]
@@ -385,6 +438,16 @@ fn answer() -> impl Strategy<Value = ServerMessage> {
                 already,
             })
         }),
+        (of(text()), text(), any::<u32>(), any::<bool>()).prop_map(
+            |(reference, job_id, attempt, accepted)| {
+                ServerMessage::Ruled(JobRuled {
+                    reference,
+                    job_id,
+                    attempt,
+                    accepted,
+                })
+            }
+        ),
         error.prop_map(|(reference, job_id, code, message, path, retry_after_ms)| {
             ServerMessage::Error(Box::new(ErrorMessage {
                 reference,
@@ -400,13 +463,25 @@ fn answer() -> impl Strategy<Value = ServerMessage> {
     ]
 }
 
+/// Where a job stands, why, and until when.
+fn standing() -> impl Strategy<Value = (JobState, Option<String>, Option<u64>)> {
+    (state(), of(text()), any::<Option<u64>>())
+}
+
 fn state_now() -> impl Strategy<Value = ServerMessage> {
-    let head = (of(text()), text(), epoch(), any::<u64>(), state(), any::<u32>());
+    let head = (
+        of(text()),
+        text(),
+        epoch(),
+        any::<u64>(),
+        standing(),
+        any::<u32>(),
+    );
     let value = (attempts(), of(raw_value()), vec(text(), 0..3));
     let end = (of(end_error()), of(raw_value()), of(usage()), of(timings()));
     (head, value, end).prop_map(
         |(
-            (reference, job_id, epoch, seq, status, attempt),
+            (reference, job_id, epoch, seq, (status, reason, until_ms), attempt),
             (attempts, value, at),
             (error, best, usage, timings),
         )| {
@@ -416,6 +491,8 @@ fn state_now() -> impl Strategy<Value = ServerMessage> {
                 epoch,
                 seq,
                 status,
+                reason,
+                until_ms,
                 attempt,
                 attempts,
                 value,
@@ -434,19 +511,25 @@ fn snapshot() -> impl Strategy<Value = ServerMessage> {
         text(),
         epoch(),
         any::<u64>(),
-        state(),
+        standing(),
         any::<u32>(),
         of(attempts()),
     );
     let value = (of(raw_value()), of(text()), vec(text(), 0..3));
     let part = (any::<Option<u32>>(), any::<Option<u32>>(), of(text()));
     (head, value, part).prop_map(
-        |((job_id, epoch, seq, status, attempt, attempts), (value, cursor, at), (part, parts, text))| {
+        |(
+            (job_id, epoch, seq, (status, reason, until_ms), attempt, attempts),
+            (value, cursor, at),
+            (part, parts, text),
+        )| {
             ServerMessage::Snapshot(Box::new(JobSnapshot {
                 job_id,
                 epoch,
                 seq,
                 status,
+                reason,
+                until_ms,
                 attempt,
                 attempts,
                 value,
@@ -512,11 +595,43 @@ fn end() -> impl Strategy<Value = ServerMessage> {
     )
 }
 
+fn hook() -> impl Strategy<Value = Hook> {
+    let kind = prop::sample::select(vec![
+        HookKind::Request,
+        HookKind::FirstToken,
+        HookKind::AttemptEnd,
+    ]);
+    let names = (of(text()), of(text()), of(text()), of(text()));
+    let sizes = any::<(Option<u32>, Option<u64>, Option<u64>, Option<u32>, Option<u64>)>();
+    let costs = (errors(), of(usage()), of(usage()));
+    (kind, any::<u32>(), names, sizes, costs).prop_map(|(kind, attempt, names, sizes, costs)| Hook {
+        kind,
+        attempt,
+        provider: names.0,
+        model: names.1,
+        mode: names.2,
+        messages: sizes.0,
+        prompt_bytes: sizes.1,
+        schema_bytes: sizes.2,
+        max_tokens: sizes.3,
+        after_ms: sizes.4,
+        finish: names.3,
+        errors: costs.0,
+        usage: costs.1,
+        total: costs.2,
+    })
+}
+
 /// What happens to a job.
 fn happening() -> impl Strategy<Value = ServerMessage> {
     let up = (0..20_u64).prop_map(|up| Places(vec![up.to_string()]));
     let places = || of(prop_oneof![up.clone(), vec(text(), 0..3).prop_map(Places)]);
-    let kind = prop::sample::select(vec![NoteKind::Reasoning, NoteKind::Text, NoteKind::Warning]);
+    let kind = prop::sample::select(vec![
+        NoteKind::Reasoning,
+        NoteKind::Text,
+        NoteKind::Warning,
+        NoteKind::Invalid,
+    ]);
     let status = (
         text(),
         epoch(),
@@ -570,14 +685,24 @@ fn happening() -> impl Strategy<Value = ServerMessage> {
                 }))
             }
         ),
-        (text(), epoch(), any::<u64>(), kind, text()).prop_map(|(job_id, epoch, seq, kind, text)| {
-            ServerMessage::Note(JobEvent {
+        (text(), epoch(), any::<u64>(), hook()).prop_map(|(job_id, epoch, seq, event)| {
+            ServerMessage::Hook(Box::new(JobEvent {
                 job_id,
                 epoch,
                 seq,
-                event: Note { kind, text },
-            })
+                event,
+            }))
         }),
+        (text(), epoch(), any::<u64>(), kind, (text(), errors())).prop_map(
+            |(job_id, epoch, seq, kind, (text, errors))| {
+                ServerMessage::Note(JobEvent {
+                    job_id,
+                    epoch,
+                    seq,
+                    event: Note { kind, text, errors },
+                })
+            }
+        ),
     ]
 }
 

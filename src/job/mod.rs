@@ -1,6 +1,7 @@
 //! The job: what was asked, where it stands, what it has cost.
 
 mod attempt;
+mod choice;
 mod id;
 mod lease;
 mod plain;
@@ -8,7 +9,8 @@ mod script;
 mod spec;
 mod state;
 
-pub use attempt::{Attempt, AttemptError, AttemptRecord, AttemptUsage, Reason, Usage};
+pub use attempt::{Attempt, AttemptError, AttemptRecord, AttemptUsage, Awaited, Reason, RuledOn, Usage};
+pub use choice::{OnBadItem, OnLastViewerGone, OnViolation, Ruling};
 pub use id::{JobId, Tag};
 pub use lease::{Lease, LeaseTimes, LeaseToken, backoff_ms};
 pub use plain::Plain;

@@ -60,7 +60,8 @@ instruments! {
     attempt_seconds: Times = "livedraft_attempt_seconds", "seconds", [], "From asking the model to the last byte of its answer.";
     repairs: Count = "livedraft_repairs_total", "repairs", [], "Places of answers that lenient reading put right, of jobs that have ended.";
     tokens: Counts<1> = "livedraft_tokens_total", "tokens", ["direction"], "Tokens of jobs that have ended: in, out.";
-    deferrals: Counts<1> = "livedraft_deferrals_total", "deliveries", ["reason"], "Deliveries that were put back without fault or after one of ours, by reason: rate_limited, drain, internal.";
+    deferrals: Counts<1> = "livedraft_deferrals_total", "deliveries", ["reason"], "Deliveries that were put back without fault or after one of ours, by reason: rate_limited, drain, internal; and jobs whose value waits for a verdict.";
+    verdicts: Counts<1> = "livedraft_verdicts_total", "verdicts", ["verdict"], "Verdicts on values that waited for one: accept, reask, silence.";
     leases_lost: Count = "livedraft_leases_lost_total", "leases", [], "Leases that ran out; the job goes on with another worker.";
     patches: Count = "livedraft_patches_total", "entries", [], "Patches written to logs.";
     patch_bytes: Count = "livedraft_patch_bytes_total", "bytes", [], "Bytes of the patches written to logs.";

@@ -95,6 +95,12 @@ impl Schema {
         Some(Json::Object(schema))
     }
 
+    /// What a value has at a place, as violations show it.
+    pub fn excerpt(&self, value: &Value, pointer: &str) -> Option<String> {
+        let at = excerpt::at(value, pointer)?;
+        Some(excerpt::preview(at, self.limits.violation_value_bytes_max))
+    }
+
     /// The place itself, or the nearest around it of which it is known what the schema says; never the root.
     fn known_place(&self, value: &Value, pointer: &str) -> Option<String> {
         let mut pointer = pointer;

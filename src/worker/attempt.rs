@@ -1,20 +1,21 @@
 //! One attempt: the model's stream in, changes of the draft into the journal, until the answer has ended.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::conversation::told;
 use super::journal::{Closed, InFlight, Journal};
 use super::lease::Signal;
+use super::notes::Notes;
 use crate::clock;
-use crate::event::{Note, NoteKind};
-use crate::job::Usage;
+use crate::event::NoteKind;
+use crate::job::{AttemptError, Usage};
 use crate::llm::{Carrier, Chunk, Finish, LlmError, Stream};
 use crate::partial::{self, Draft, End, Turn};
-use crate::schema::Closing;
+use crate::schema::{Closing, Violation};
 
 /// What an attempt keeps to.
 #[derive(Clone, Copy)]
@@ -101,17 +102,6 @@ pub(super) struct Attempt<'a> {
     closed_at: Option<usize>,
     /// The text is not the one that was flushed: a call has taken the place of another.
     raw_anew: bool,
-}
-
-/// Notes in the order of their coming, pieces of one kind joined.
-#[derive(Default)]
-struct Notes {
-    /// Those that came before the changes which wait to be flushed.
-    before: VecDeque<Note>,
-    /// Those that came behind them.
-    behind: VecDeque<Note>,
-    /// Bytes of both together.
-    bytes: usize,
 }
 
 impl<'a> Attempt<'a> {
@@ -296,10 +286,24 @@ impl<'a> Attempt<'a> {
             })
             .map(|repair| format!("repaired: {repair}\n"))
             .collect();
+        let news = self.answer.closing.take_news();
         (self.dirty, self.changed) = (true, true);
         for line in lines {
             self.note(NoteKind::Warning, &line);
         }
+        if !news.is_empty() {
+            self.violated(&news);
+        }
+    }
+
+    /// Tells what has closed and is invalid, at its place in the value.
+    fn violated(&mut self, news: &[Violation]) {
+        let at_its_place = |violation: &Violation| AttemptError {
+            path: self.answer.draft.place(&violation.path),
+            ..told(violation)
+        };
+        let errors = news.iter().map(at_its_place).collect();
+        self.notes.invalid(errors, self.terms.note_bytes_max);
     }
 
     /// Sends the next of what has gathered, in the order of its coming: notes, the draft's changes, later notes.
@@ -344,47 +348,6 @@ impl<'a> Attempt<'a> {
         self.journal
             .settle(append, answer, &mut Some(&mut self.answer.draft))
             .await
-    }
-}
-
-impl Notes {
-    /// Takes a note in; `behind` where changes of the draft wait that came before it. What is over the bound of
-    /// `bytes_max` is dropped.
-    fn push(&mut self, kind: NoteKind, text: &str, behind: bool, bytes_max: usize) {
-        let room = bytes_max.saturating_sub(self.bytes);
-        let text = &text[..text.floor_char_boundary(room)];
-        if text.is_empty() {
-            return;
-        }
-        self.bytes += text.len();
-        let queue = if behind {
-            &mut self.behind
-        } else {
-            &mut self.before
-        };
-        match queue.back_mut() {
-            Some(last) if last.kind == kind => last.text.push_str(text),
-            _ => queue.push_back(Note {
-                kind,
-                text: text.to_owned(),
-            }),
-        }
-    }
-
-    /// The next note that comes before the draft's changes.
-    fn pop(&mut self) -> Option<Note> {
-        let mut note = self.before.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(note.text.len());
-        if note.kind == NoteKind::Warning {
-            note.text.truncate(note.text.trim_end().len());
-        }
-        Some(note)
-    }
-
-    /// The draft's changes are on their way; whether notes follow them.
-    fn go_on(&mut self) -> bool {
-        std::mem::swap(&mut self.before, &mut self.behind);
-        !self.before.is_empty()
     }
 }
 

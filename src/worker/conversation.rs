@@ -59,7 +59,7 @@ impl Fault {
             (None, fault) => fault.reask_whole(next, answer),
         };
         let as_written = matches!(self, Self::Violations(_)) && answer.repairs == 0;
-        tool_turns(dialect, answer, &text, as_written).unwrap_or_else(|| text_turns(answer, text))
+        turns(dialect, answer, &text, as_written)
     }
 
     fn reask_whole(&self, dialect: Dialect, answer: &Answer) -> String {
@@ -82,6 +82,11 @@ impl Fault {
             ),
         }
     }
+}
+
+/// The model's own answer, and what is said to it; `as_written` where providers can read it again so.
+pub(super) fn turns(dialect: Dialect, answer: &Answer, text: &str, as_written: bool) -> Vec<Message> {
+    tool_turns(dialect, answer, text, as_written).unwrap_or_else(|| text_turns(answer, text))
 }
 
 /// The calls as the model made them, and a `tool` message that answers each; `None` where there was none, or one came
@@ -160,7 +165,7 @@ fn said(answer: &Answer) -> &str {
     }
 }
 
-fn text_turns(answer: &Answer, text: String) -> Vec<Message> {
+fn text_turns(answer: &Answer, text: &str) -> Vec<Message> {
     let said = match said(answer) {
         "" => "(no answer)",
         said => said,
@@ -171,7 +176,8 @@ fn text_turns(answer: &Answer, text: String) -> Vec<Message> {
     ]
 }
 
-fn told(violation: &Violation) -> AttemptError {
+/// A violation as viewers are told of it.
+pub(super) fn told(violation: &Violation) -> AttemptError {
     AttemptError {
         path: violation.path.clone(),
         keyword: violation.keyword.clone(),

@@ -63,6 +63,8 @@ impl Journal {
             fold: Fold {
                 position: claim.position,
                 status: JobState::Running,
+                reason: None,
+                until_ms: None,
                 value: None,
                 ..claim.checkpoint.fold.clone()
             },

@@ -6,6 +6,8 @@ mod conversation;
 mod journal;
 mod judge;
 mod lease;
+mod notes;
+mod outside;
 mod prepare;
 mod reaper;
 mod run;

@@ -13,6 +13,7 @@ use super::conversation::Fault;
 use super::journal::{Closed, Journal};
 use super::judge::{self, Verdict};
 use super::lease::Signal;
+use super::outside;
 use super::prepare::{Prepared, Preparing, Unfit};
 use super::splice::{self, Splice};
 use super::{Worker, WorkerOptions};
@@ -86,7 +87,8 @@ impl Delivery {
         let options = worker.options.clone();
         let journal = Journal::new(Arc::clone(&worker.backend), claim, &options);
         let seconds = claim.spec.limits.seconds.unwrap_or(options.job_seconds);
-        let ends_ms = claim.claimed_ms + u64::from(seconds) * 1_000;
+        let waited_ms = outside::waited_ms(&claim.checkpoint.record);
+        let ends_ms = claim.claimed_ms + waited_ms + u64::from(seconds) * 1_000;
         let left = Duration::from_millis(ends_ms.saturating_sub(clock::now_ms()));
         Self {
             options,
@@ -107,6 +109,7 @@ impl Delivery {
     }
 
     async fn work(&mut self, prepared: &Prepared) -> Result<(), Closed> {
+        outside::take_up(&self.preparing, prepared, &mut self.journal).await;
         loop {
             match self.attempt(prepared).await? {
                 Next::Again => {}
@@ -250,12 +253,21 @@ impl Delivery {
         verdict: Verdict,
     ) -> Next {
         match verdict {
-            Verdict::Valid(value) => Next::End(Box::new(self.end(Outcome::Completed, None, Some(&value)))),
+            Verdict::Valid(value) => self.valid(dialect, answer, &value),
             Verdict::Invalid(fault, value) => self.invalid(prepared, dialect, answer, &fault, value).await,
             Verdict::Ends(outcome, error) => self.ends(outcome, error),
             Verdict::Cancelled => self.ends(Outcome::Cancelled, cancelled()),
             Verdict::Drain => self.drain(),
         }
+    }
+
+    /// Ends the job, or has the value wait for a verdict from outside.
+    fn valid(&mut self, dialect: Dialect, answer: &Answer, value: &Value) -> Next {
+        let Some(verdict_ms) = self.spec.verdict_ms else {
+            return Next::End(Box::new(self.end(Outcome::Completed, None, Some(value))));
+        };
+        outside::keep(&mut self.journal.record, dialect, answer, value);
+        Next::Defer("verdict", clock::now_ms() + u64::from(verdict_ms))
     }
 
     /// Asks again, for the bad places alone where that can heal it, keeping the model's own answer in the conversation,
@@ -283,7 +295,14 @@ impl Delivery {
                 },
             );
         }
-        let places = splice::places(&self.preparing, prepared, answer, fault, value.as_ref()).await;
+        let places = match (fault, value) {
+            // One who did not keep to places once is asked for the whole.
+            (Fault::Violations(violations), Some(value)) if !answer.draft.is_bare() => {
+                splice::places(&self.preparing, prepared, violations, value).await
+            }
+            _ => None,
+        };
+        let record = &mut self.journal.record;
         let turns = fault.reask(dialect, answer, prepared.dialect, places.as_deref());
         record.conversation.extend(turns);
         record.mends = Some(errors);
