@@ -67,7 +67,7 @@ instruments! {
     patch_bytes: Count = "livedraft_patch_bytes_total", "bytes", [], "Bytes of the patches written to logs.";
     provider_opens: Counts<2> = "livedraft_provider_opens_total", "calls", ["provider", "outcome"], "Calls of a model, by what became of opening them: ok, the kind of the error, or dropped (cancel, time limit, drain).";
     provider_open_seconds: TimesBy<1> = "livedraft_provider_open_seconds", "seconds", ["provider"], "From sending a call to the head of its answer.";
-    provider_answers: Counts<2> = "livedraft_provider_answers_total", "answers", ["provider", "outcome"], "Answers that began, by how they stopped: finish, bad_text, the kind of the error, deadline, cancelled, drain, or lost (the lease).";
+    provider_answers: Counts<2> = "livedraft_provider_answers_total", "answers", ["provider", "outcome"], "Answers that began, by how they stopped: finish, aborted (by us: they could not have been valid), bad_text, the kind of the error, deadline, cancelled, drain, or lost (the lease).";
     connections: Levels<1> = "livedraft_connections", "connections", ["kind"], "Connections that are open: socket, events.";
     connections_opened: Counts<1> = "livedraft_connections_opened_total", "connections", ["kind"], "Connections that were opened: socket, events.";
     socket_closes: Counts<1> = "livedraft_socket_closes_total", "sockets", ["code"], "Sockets that we closed, by close code.";

@@ -224,6 +224,12 @@ pub fn reask(dialect: Dialect, answer: &str, violations: &[Violation]) -> String
     listed("The answer does not fit the schema:", dialect, violations)
 }
 
+/// The same for an answer that was not heard to its end, and stands closed in the conversation.
+pub fn reask_cut(dialect: Dialect, violations: &[Violation]) -> String {
+    let head = "The answer was cut off there and closed, since it could no longer fit the schema:";
+    listed(head, dialect, violations)
+}
+
 /// The same for an answer that fits the schema, and that somebody outside did not accept.
 pub fn refused(dialect: Dialect, violations: &[Violation]) -> String {
     listed(

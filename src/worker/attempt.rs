@@ -7,11 +7,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::conversation::told;
+use super::doom::Doom;
+use super::hooks;
 use super::journal::{Closed, InFlight, Journal};
 use super::lease::Signal;
 use super::notes::Notes;
 use crate::clock;
-use crate::event::NoteKind;
+use crate::event::{Hook, NoteKind};
 use crate::job::{AttemptError, Usage};
 use crate::llm::{Carrier, Chunk, Finish, LlmError, Stream};
 use crate::partial::{self, Draft, End, Turn};
@@ -30,6 +32,10 @@ pub(super) struct Terms {
     pub(super) note_bytes_max: usize,
     /// Bytes of a refusal.
     pub(super) refusal_bytes_max: usize,
+    /// When the model was asked.
+    pub(super) asked: Instant,
+    /// Whether hooks are told.
+    pub(super) hooks: bool,
 }
 
 /// How the stream ended.
@@ -37,6 +43,8 @@ pub(super) struct Terms {
 pub(super) enum Stopped {
     /// By the provider's finish frame.
     Finish(Finish),
+    /// By us: nothing behind it could have made it valid.
+    Aborted,
     /// By an error of the draft: no completion of the text could be valid.
     BadText,
     /// By a fault of the provider.
@@ -57,6 +65,8 @@ pub(super) struct Answer {
     pub(super) draft: Draft,
     /// What was found wrong with it while it grew.
     pub(super) closing: Arc<Closing>,
+    /// What it was not heard on for.
+    pub(super) doomed: Vec<Violation>,
     /// The text the draft was made of; of several calls, their pieces in the order of their coming.
     pub(super) raw: String,
     /// What a model that was to call a tool said instead, up to a bound.
@@ -85,8 +95,13 @@ pub(super) struct Attempt<'a> {
     journal: &'a mut Journal,
     signal: &'a mut watch::Receiver<Signal>,
     terms: Terms,
+    doom: Doom,
+    /// Whether what was read last has something wrong in it.
+    violated: bool,
     answer: Answer,
     notes: Notes,
+    /// That the first of the answer has come, until it is told.
+    hook: Option<Hook>,
     /// When the next flush may be.
     flush_at: Instant,
     /// Whether anything waits to be flushed.
@@ -110,6 +125,7 @@ impl<'a> Attempt<'a> {
         signal: &'a mut watch::Receiver<Signal>,
         draft: Draft,
         closing: Arc<Closing>,
+        doom: Doom,
         terms: Terms,
     ) -> Self {
         let answer = Answer {
@@ -117,6 +133,7 @@ impl<'a> Attempt<'a> {
             end: End::Truncated,
             draft,
             closing,
+            doomed: Vec::new(),
             raw: String::new(),
             said: String::new(),
             calls: Vec::new(),
@@ -129,8 +146,11 @@ impl<'a> Attempt<'a> {
             journal,
             signal,
             terms,
+            doom,
+            violated: false,
             answer,
             notes: Notes::default(),
+            hook: None,
             flush_at: clock::now(),
             dirty: false,
             noted: false,
@@ -195,6 +215,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn take(&mut self, chunk: Chunk) -> Option<Stopped> {
+        let is_first = self.answer.bytes == 0;
         match chunk {
             Chunk::Text(text) if self.terms.carrier == Carrier::Text => self.text(&text),
             Chunk::Text(text) => {
@@ -219,7 +240,16 @@ impl<'a> Attempt<'a> {
             Chunk::Usage(usage) => self.answer.usage = Some(usage),
             Chunk::Finish(finish) => return Some(Stopped::Finish(finish)),
         }
-        self.answer.draft.error().is_some().then_some(Stopped::BadText)
+        if self.terms.hooks && is_first && self.answer.bytes > 0 {
+            self.hook = Some(hooks::first_token(self.journal.record.n, self.terms.asked));
+            self.dirty = true;
+        }
+        if self.answer.draft.error().is_some() {
+            return Some(Stopped::BadText);
+        }
+        let violated = std::mem::take(&mut self.violated);
+        self.answer.doomed = self.doom.strikes(&self.answer.draft, violated)?;
+        Some(Stopped::Aborted)
     }
 
     fn note(&mut self, kind: NoteKind, text: &str) {
@@ -292,12 +322,13 @@ impl<'a> Attempt<'a> {
             self.note(NoteKind::Warning, &line);
         }
         if !news.is_empty() {
-            self.violated(&news);
+            self.violated = true;
+            self.tell_violations(&news);
         }
     }
 
     /// Tells what has closed and is invalid, at its place in the value.
-    fn violated(&mut self, news: &[Violation]) {
+    fn tell_violations(&mut self, news: &[Violation]) {
         let at_its_place = |violation: &Violation| AttemptError {
             path: self.answer.draft.place(&violation.path),
             ..told(violation)
@@ -308,6 +339,10 @@ impl<'a> Attempt<'a> {
 
     /// Sends the next of what has gathered, in the order of its coming: notes, the draft's changes, later notes.
     fn flush(&mut self) {
+        if let Some(hook) = self.hook.take() {
+            self.in_flight = Some(self.journal.hook(hook));
+            return;
+        }
         if let Some(note) = self.notes.pop() {
             self.noted = true;
             self.in_flight = Some(self.journal.note(note));

@@ -12,6 +12,8 @@ use crate::schema::{BadPlace, Violation};
 pub(super) enum Fault {
     /// It was a value, and broke the schema.
     Violations(Vec<Violation>),
+    /// It was not heard on, since it could not become valid any more.
+    Cut(Vec<Violation>),
     /// It was no JSON.
     NoJson(ParseError),
     /// It ended inside a value, or had none.
@@ -23,6 +25,14 @@ impl Fault {
     pub(super) fn errors(&self, answer: &Answer) -> Vec<AttemptError> {
         match self {
             Self::Violations(violations) => violations.iter().map(told).collect(),
+            Self::Cut(violations) => {
+                // These are of the text, which may be some places of the value.
+                let at_its_place = |violation: &Violation| AttemptError {
+                    path: answer.draft.place(&violation.path),
+                    ..told(violation)
+                };
+                violations.iter().map(at_its_place).collect()
+            }
             Self::NoJson(error) => {
                 // What viewers see has no `fix_…`.
                 let error = ParseError {
@@ -59,12 +69,20 @@ impl Fault {
             (None, fault) => fault.reask_whole(next, answer),
         };
         let as_written = matches!(self, Self::Violations(_)) && answer.repairs == 0;
-        turns(dialect, answer, &text, as_written)
+        let mut turns = turns(dialect, answer, &text, as_written);
+        if let (Self::Cut(_), Some(own)) = (self, turns.first_mut())
+            && let (Some(value), false) = (answer.draft.text_value(), own.content.is_null())
+        {
+            // Models read on where a text breaks off.
+            own.content = value.to_json().into();
+        }
+        turns
     }
 
     fn reask_whole(&self, dialect: Dialect, answer: &Answer) -> String {
         match self {
             Self::Violations(violations) => dialect::reask(dialect, &answer.raw, violations),
+            Self::Cut(violations) => dialect::reask_cut(dialect, violations),
             Self::NoJson(error) => {
                 let said = error.to_string();
                 dialect::reask_no_json(

@@ -3,6 +3,9 @@
 mod attempt;
 mod call;
 mod conversation;
+mod doom;
+mod hooks;
+mod items;
 mod journal;
 mod judge;
 mod lease;

@@ -10,6 +10,9 @@ use tokio::time::Instant;
 use super::attempt::{Answer, Attempt, Stopped, Terms};
 use super::call::Call;
 use super::conversation::Fault;
+use super::doom::Doom;
+use super::hooks;
+use super::items;
 use super::journal::{Closed, Journal};
 use super::judge::{self, Verdict};
 use super::lease::Signal;
@@ -38,6 +41,8 @@ pub(super) struct Delivery {
     deadline: Instant,
     /// Whether this delivery has begun an attempt.
     began: bool,
+    /// Whether items were taken out of the value.
+    dropped: bool,
 }
 
 /// What the steps of an attempt lead to.
@@ -105,6 +110,7 @@ impl Delivery {
             claimed_ms: claim.claimed_ms,
             deadline: clock::now() + left,
             began: false,
+            dropped: false,
         }
     }
 
@@ -125,6 +131,7 @@ impl Delivery {
         let (part, graft) = splice.map(|splice| (splice.asked, splice.graft)).unzip();
         let asked = part.as_ref().unwrap_or(prepared);
         let request = asked.request(&self.journal.record);
+        let asked_at = clock::now();
         let mut call = Call::new(asked.provider.name());
         let stream = match self.open(asked, &request, &mut call).await? {
             Ok(stream) => stream,
@@ -134,15 +141,24 @@ impl Delivery {
         let reopened = graft.as_ref().map(Graft::reopened);
         self.journal.begin(reason, reopened).await?;
         self.began = true;
+        if self.spec.hooks {
+            let hook = hooks::request(&self.journal.record, asked, &request, asked_at);
+            self.journal.tell(hook).await?;
+        }
         let terms = Terms {
             carrier: request.carrier,
             window: Duration::from_millis(u64::from(self.spec.flush_ms)),
             deadline: self.deadline,
             note_bytes_max: self.options.note_bytes_max,
             refusal_bytes_max: self.options.refusal_bytes_max,
+            asked: asked_at,
+            hooks: self.spec.hooks,
         };
+        let for_places = graft.is_some();
         let (draft, closing) = asked.draft(graft);
-        let attempt = Attempt::new(&mut self.journal, &mut self.signal, draft, closing, terms);
+        let (places_max, reasks) = (self.options.splice_places_max, self.journal.record.reasks);
+        let doom = Doom::new(&self.spec, asked, &closing, places_max, reasks, for_places);
+        let attempt = Attempt::new(&mut self.journal, &mut self.signal, draft, closing, doom, terms);
         let answer = attempt.run(stream).await;
         call.stopped(
             answer
@@ -153,7 +169,12 @@ impl Delivery {
         let answer = answer?;
         self.count(&request, &answer);
         let verdict = judge::judge(&prepared.schema, &answer).await;
-        Ok(self.settle(prepared, asked.dialect, &answer, verdict).await)
+        // Of a job that is to be cancelled only its end is taken.
+        if self.spec.hooks && !matches!(verdict, Verdict::Cancelled) {
+            let hook = hooks::attempt_end(&self.journal.record, &answer, &verdict, asked_at);
+            self.journal.tell(hook).await?;
+        }
+        self.settle(prepared, asked.dialect, &answer, verdict).await
     }
 
     /// What the next attempt is asked for, where the record says that it is not the whole.
@@ -251,14 +272,16 @@ impl Delivery {
         dialect: Dialect,
         answer: &Answer,
         verdict: Verdict,
-    ) -> Next {
-        match verdict {
+    ) -> Result<Next, Closed> {
+        Ok(match verdict {
             Verdict::Valid(value) => self.valid(dialect, answer, &value),
-            Verdict::Invalid(fault, value) => self.invalid(prepared, dialect, answer, &fault, value).await,
+            Verdict::Invalid(fault, value) => {
+                return self.invalid(prepared, dialect, answer, &fault, value).await;
+            }
             Verdict::Ends(outcome, error) => self.ends(outcome, error),
             Verdict::Cancelled => self.ends(Outcome::Cancelled, cancelled()),
             Verdict::Drain => self.drain(),
-        }
+        })
     }
 
     /// Ends the job, or has the value wait for a verdict from outside.
@@ -279,21 +302,26 @@ impl Delivery {
         answer: &Answer,
         fault: &Fault,
         value: Option<Value>,
-    ) -> Next {
+    ) -> Result<Next, Closed> {
         let record = &mut self.journal.record;
         if let Some(value) = &value {
             record.best = Some(value.to_json());
         }
         let errors = fault.errors(answer);
         if record.reasks >= self.spec.max_reasks {
+            if let (Fault::Violations(violations), Some(value)) = (fault, &value)
+                && let Some(left) = items::without_bad(&self.spec, &prepared.schema, value, violations).await
+            {
+                self.journal.remove(&left.places, left.value.clone()).await?;
+                self.dropped = true;
+                return Ok(self.valid(dialect, answer, &left.value));
+            }
             let message = format!("no valid answer in {} attempts", record.n);
-            return self.ends(
-                Outcome::Failed,
-                EndError {
-                    errors,
-                    ..EndError::new("invalid_output", message)
-                },
-            );
+            let error = EndError {
+                errors,
+                ..EndError::new("invalid_output", message)
+            };
+            return Ok(self.ends(Outcome::Failed, error));
         }
         let places = match (fault, value) {
             // One who did not keep to places once is asked for the whole.
@@ -307,19 +335,13 @@ impl Delivery {
         record.conversation.extend(turns);
         record.mends = Some(errors);
         record.splice = places.map(|places| places.into_iter().map(|place| place.pointer).collect());
-        Next::Again
+        Ok(Next::Again)
     }
 
     /// Counts what an attempt has cost, by our estimate where the provider did not say.
     fn count(&mut self, request: &Request, answer: &Answer) {
-        let asked = request
-            .messages
-            .iter()
-            .map(|message| message.content.to_string().len())
-            .sum();
-        let usage = answer
-            .usage
-            .unwrap_or_else(|| Usage::estimate(asked, answer.bytes));
+        let estimate = || Usage::estimate(hooks::prompt_bytes(request), answer.bytes);
+        let usage = answer.usage.unwrap_or_else(estimate);
         let n = self.journal.record.n;
         self.journal.record.usage.push(AttemptUsage {
             n,
@@ -348,7 +370,7 @@ impl Delivery {
             outcome,
             error,
             sha256: value.map(hash),
-            best: if outcome == Outcome::Completed {
+            best: if outcome == Outcome::Completed && !self.dropped {
                 None
             } else {
                 record.best.clone()
