@@ -18,7 +18,7 @@ use crate::llm::{Providers, ProvidersError, ProvidersOptions};
 use crate::outbox;
 use crate::server::{self, Parts, Running, ServerOptions};
 use crate::store::{Store, StoreError, StoreOptions};
-use crate::submit::{Admission, AdmissionOptions, ModelCheck};
+use crate::submit::{Admission, AdmissionOptions, ModelCheck, Offered};
 use crate::worker::{Worker, WorkerOptions};
 
 /// The options of every part.
@@ -183,8 +183,10 @@ fn start_heartbeat(
 fn offered(providers: Arc<Providers>) -> ModelCheck {
     Arc::new(move |model| {
         providers
-            .resolve(model)
-            .map(|_| ())
+            .route(model)
+            .map(|targets| Offered {
+                is_priced: targets.iter().all(|target| target.price().is_some()),
+            })
             .map_err(|unknown| unknown.nearest)
     })
 }

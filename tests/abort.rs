@@ -40,6 +40,7 @@ async fn house(acts: Vec<Act>) -> (Server, House) {
     let house = House::start_with(ProvidersOptions {
         scripted: false,
         remote: vec![options(&server.base)],
+        ..ProvidersOptions::default()
     });
     (server, house)
 }

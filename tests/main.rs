@@ -42,6 +42,7 @@ mod partial_instructor;
 mod partial_properties;
 mod pipeline;
 mod pipeline_modes;
+mod provider_policy;
 mod schema;
 mod server_guard;
 mod server_http;

@@ -83,6 +83,7 @@ async fn what_is_not_accepted_is_asked_for_by_its_places() {
         let house = House::start_with(ProvidersOptions {
             scripted: false,
             remote: vec![options(&server.base)],
+            ..ProvidersOptions::default()
         });
         let mut job = house.submit(user(&json!({ "mode": mode }))).await;
         waits(&mut job).await;
@@ -131,6 +132,7 @@ async fn the_whole_is_asked_for_where_the_root_is_wrong() {
     let house = House::start_with(ProvidersOptions {
         scripted: false,
         remote: vec![options(&server.base)],
+        ..ProvidersOptions::default()
     });
     let mut job = house.submit(user(&json!({ "max_reasks": 1 }))).await;
     waits(&mut job).await;
@@ -207,88 +209,81 @@ async fn until_verdict(socket: &mut Socket) -> Json {
     }
 }
 
-fn scripted(members: Json) -> Json {
-    let mut request = user(&members);
+fn scripted(members: &Json) -> Json {
+    let mut request = user(members);
     request["model"] = json!("scripted");
     request["script"] = json!({ "tokens_per_second": 0 });
     request
 }
 
+async fn send(socket: &mut Socket, message: &Json) {
+    socket.send_text(message.to_string()).await.unwrap();
+}
+
+fn say(kind: &str, job: &str, attempt: u32, errors: Json) -> Json {
+    let mut message = json!({ "type": kind, "ref": "v", "job_id": job, "attempt": attempt });
+    if kind == "job.reask" {
+        message["errors"] = errors;
+    }
+    message
+}
+
+#[tokio::test]
+async fn who_comes_late_sees_what_a_value_waits_for() {
+    let node = Node::start();
+    let (mut socket, job) = watched(&node, scripted(&json!({}))).await;
+    let status = until_verdict(&mut socket).await;
+    assert_eq!(status["status"], "waiting");
+    let mut late = Socket::open(node.address()).await.unwrap();
+    send(&mut late, &json!({ "type": "job.attach", "job_id": job })).await;
+    let snapshot = until(&mut late, "job.snapshot").await;
+    let told = |message: &Json| ["status", "reason", "until_ms"].map(|member| message[member].clone());
+    assert_eq!(told(&snapshot), told(&status));
+    send(
+        &mut late,
+        &json!({ "type": "job.get", "ref": "g", "job_id": job }),
+    )
+    .await;
+    assert_eq!(told(&until(&mut late, "job.state").await), told(&status));
+    node.stop().await;
+}
+
 #[tokio::test]
 async fn sockets_give_verdicts() {
     let node = Node::start();
-    let (mut socket, job) = watched(&node, scripted(json!({}))).await;
-    let status = until_verdict(&mut socket).await;
-    assert_eq!(status["status"], "waiting");
-    // Who comes late sees that it waits, and until when.
-    let mut late = Socket::open(node.address()).await.unwrap();
-    late.send_text(json!({ "type": "job.attach", "job_id": job }).to_string())
-        .await
-        .unwrap();
-    let snapshot = until(&mut late, "job.snapshot").await;
-    assert_eq!(
-        (&snapshot["reason"], &snapshot["until_ms"]),
-        (&status["reason"], &status["until_ms"])
-    );
-    late.send_text(json!({ "type": "job.get", "ref": "g", "job_id": job }).to_string())
-        .await
-        .unwrap();
-    let state = until(&mut late, "job.state").await;
-    assert_eq!(
-        (&state["status"], &state["reason"]),
-        (&json!("waiting"), &json!("verdict"))
-    );
-    let name = json!([{ "path": "/name", "message": "somebody else" }]);
-    let say =
-        |kind: &str, attempt: u32| json!({ "type": kind, "ref": "v", "job_id": job, "attempt": attempt });
-    for (mut message, code) in [
-        (say("job.accept", 7), "verdict_conflict"),
-        (say("job.reask", 1), "bad_request"),
-    ] {
-        if code == "bad_request" {
-            message["errors"] = json!([]);
-        }
-        late.send_text(message.to_string()).await.unwrap();
-        let refusal = until(&mut late, "error").await;
-        assert_eq!(
-            (&refusal["code"], &refusal["ref"]),
-            (&json!(code), &json!("v")),
-            "{refusal}"
-        );
-    }
-    let mut reask = say("job.reask", 1);
-    reask["errors"] = name;
-    late.send_text(reask.to_string()).await.unwrap();
-    let ruled = until(&mut late, "job.ruled").await;
-    assert_eq!(
-        ruled,
-        json!({ "type": "job.ruled", "ref": "v", "job_id": job, "attempt": 1, "accepted": false })
-    );
-    let attempt = until(&mut socket, "job.attempt").await;
-    assert_eq!(
-        (&attempt["reason"], &attempt["at"]),
-        (&json!("invalid"), &json!(["/name"])),
-        "{attempt}"
-    );
+    let (mut socket, job) = watched(&node, scripted(&json!({}))).await;
     until_verdict(&mut socket).await;
-    socket.send_text(say("job.accept", 2).to_string()).await.unwrap();
+    // One that does not watch the job.
+    let mut other = Socket::open(node.address()).await.unwrap();
+    for (message, code) in [
+        (say("job.accept", &job, 7, json!(null)), "verdict_conflict"),
+        (say("job.reask", &job, 1, json!([])), "bad_request"),
+    ] {
+        send(&mut other, &message).await;
+        let refusal = until(&mut other, "error").await;
+        let told = (&refusal["code"], &refusal["ref"]);
+        assert_eq!(told, (&json!(code), &json!("v")), "{refusal}");
+    }
+    let name = json!([{ "path": "/name", "message": "somebody else" }]);
+    send(&mut other, &say("job.reask", &job, 1, name)).await;
+    let ruled = until(&mut other, "job.ruled").await;
+    let expected = json!({ "type": "job.ruled", "ref": "v", "job_id": job, "attempt": 1, "accepted": false });
+    assert_eq!(ruled, expected);
+    let attempt = until(&mut socket, "job.attempt").await;
+    let told = (&attempt["reason"], &attempt["at"]);
+    assert_eq!(told, (&json!("invalid"), &json!(["/name"])), "{attempt}");
+    until_verdict(&mut socket).await;
+    let accept = say("job.accept", &job, 2, json!(null));
+    send(&mut socket, &accept).await;
     until(&mut socket, "job.completed").await;
-    until(&mut late, "job.completed").await;
-    socket.send_text(say("job.accept", 2).to_string()).await.unwrap();
-    let again = until(&mut socket, "job.ruled").await;
-    assert_eq!(again["accepted"], true);
-    let mut other = say("job.reask", 2);
-    other["errors"] = json!([{ "path": "", "message": "no" }]);
-    socket.send_text(other.to_string()).await.unwrap();
+    send(&mut socket, &accept).await;
+    assert_eq!(until(&mut socket, "job.ruled").await["accepted"], true);
+    let no = json!([{ "path": "", "message": "no" }]);
+    send(&mut socket, &say("job.reask", &job, 2, no)).await;
     let conflict = until(&mut socket, "error").await;
     assert_eq!(conflict["code"], "verdict_conflict");
-    assert!(
-        conflict["message"]
-            .as_str()
-            .unwrap()
-            .contains("has ended as completed"),
-        "{conflict}"
-    );
+    let message = conflict["message"].as_str().unwrap();
+    assert!(message.contains("has ended as completed"), "{conflict}");
     node.stop().await;
 }
 
@@ -296,7 +291,7 @@ async fn sockets_give_verdicts() {
 async fn http_gives_verdicts() {
     let node = Node::start();
     let http = reqwest::Client::new();
-    let (mut socket, job) = watched(&node, scripted(json!({}))).await;
+    let (mut socket, job) = watched(&node, scripted(&json!({}))).await;
     until_verdict(&mut socket).await;
     let post = async |path: &str, body: &str| {
         let url = format!("http://{}/v1/jobs/{path}", node.address());
@@ -472,7 +467,7 @@ async fn a_restart_gives_viewers_their_time_to_come_back() {
 async fn a_job_is_cancelled_when_its_last_socket_is_lost() {
     let node = Node::start();
     let members = json!({ "verdict_ms": null, "on_last_viewer_gone": { "cancel_after_ms": 0 } });
-    let mut request = scripted(members);
+    let mut request = scripted(&members);
     request["script"] = json!({ "hang_after": 3 });
     let (mut socket, job) = watched(&node, request.clone()).await;
     until(&mut socket, "job.attempt").await;
@@ -504,7 +499,7 @@ async fn a_job_is_cancelled_when_its_last_socket_is_lost() {
         if state["status"] != "running" {
             break state;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        clock::sleep(Duration::from_millis(50)).await;
     };
     assert_eq!(
         (&state["status"], &state["error"]["code"]),

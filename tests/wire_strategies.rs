@@ -5,8 +5,8 @@ use livedraft::event::{
 };
 use livedraft::job::{
     Attempt, AttemptError, AttemptUsage, JobLimits, JobSpec, JobState, LenientChoice, Message, ModeChoice,
-    OnBadItem, OnLastViewerGone, OnViolation, Outcome, ReaskChoice, Reason, Role, Sampling, Script, Usage,
-    Wrap,
+    Money, OnBadItem, OnLastViewerGone, OnViolation, Outcome, ReaskChoice, Reason, Role, Sampling, Script,
+    Usage, Wrap,
 };
 use livedraft::wire::{
     Auth, Bigints, ClientMessage, Deliver, ErrorMessage, Form, Goodbye, JobAccept, JobAccepted, JobAttach,
@@ -108,13 +108,18 @@ fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
 }
 
 fn usage() -> impl Strategy<Value = Usage> {
-    (any::<[u64; 4]>(), any::<bool>()).prop_map(|(tokens, estimated)| Usage {
+    (any::<[u64; 4]>(), any::<bool>(), cost()).prop_map(|(tokens, estimated, cost)| Usage {
         input_tokens: tokens[0],
         output_tokens: tokens[1],
         reasoning_tokens: tokens[2],
         cached_input_tokens: tokens[3],
         estimated,
+        cost,
     })
+}
+
+fn cost() -> impl Strategy<Value = Option<Money>> {
+    of(any::<u64>().prop_map(Money::micros))
 }
 
 fn timings() -> impl Strategy<Value = Timings> {
@@ -247,6 +252,21 @@ fn course() -> impl Strategy<Value = Course> {
     )
 }
 
+fn job_limits() -> impl Strategy<Value = JobLimits> {
+    let attempt = any::<(Option<u32>, Option<u64>, Option<u32>)>();
+    let budget = (any::<Option<u64>>(), cost(), any::<Option<u32>>());
+    (attempt, budget).prop_map(
+        |((tokens, bytes, seconds), (total_tokens, cost, attempts))| JobLimits {
+            tokens,
+            bytes,
+            seconds,
+            total_tokens,
+            cost,
+            attempts,
+        },
+    )
+}
+
 fn spec() -> impl Strategy<Value = JobSpec> {
     let mode = prop::sample::select(vec![
         ModeChoice::Auto,
@@ -260,13 +280,12 @@ fn spec() -> impl Strategy<Value = JobSpec> {
     let reask = prop::sample::select(vec![ReaskChoice::Auto, ReaskChoice::Whole]);
     let read = (mode, wrap, lenient, reask, course());
     let asked = (text(), vec(message(), 0..3), of(text()), plain_json(), read);
-    let limits = any::<(Option<u32>, Option<u64>, Option<u32>)>();
     let metadata = prop::collection::btree_map(text(), text(), 0..3);
     let bounds = (
         any::<u32>(),
         any::<u32>(),
         sampling(),
-        limits,
+        job_limits(),
         metadata,
         of(script()),
     );
@@ -294,11 +313,7 @@ fn spec() -> impl Strategy<Value = JobSpec> {
                 max_reasks,
                 flush_ms,
                 sampling,
-                limits: JobLimits {
-                    tokens: limits.0,
-                    bytes: limits.1,
-                    seconds: limits.2,
-                },
+                limits,
                 metadata,
                 script,
             }
@@ -380,6 +395,17 @@ fn limits() -> impl Strategy<Value = Limits> {
     })
 }
 
+fn ruled() -> impl Strategy<Value = ServerMessage> {
+    (of(text()), text(), any::<u32>(), any::<bool>()).prop_map(|(reference, job_id, attempt, accepted)| {
+        ServerMessage::Ruled(JobRuled {
+            reference,
+            job_id,
+            attempt,
+            accepted,
+        })
+    })
+}
+
 /// Answers to what a client asked.
 fn answer() -> impl Strategy<Value = ServerMessage> {
     let welcome = (text(), text(), any::<u64>(), limits(), vec(text(), 0..3));
@@ -438,16 +464,7 @@ fn answer() -> impl Strategy<Value = ServerMessage> {
                 already,
             })
         }),
-        (of(text()), text(), any::<u32>(), any::<bool>()).prop_map(
-            |(reference, job_id, attempt, accepted)| {
-                ServerMessage::Ruled(JobRuled {
-                    reference,
-                    job_id,
-                    attempt,
-                    accepted,
-                })
-            }
-        ),
+        ruled(),
         error.prop_map(|(reference, job_id, code, message, path, retry_after_ms)| {
             ServerMessage::Error(Box::new(ErrorMessage {
                 reference,
@@ -560,10 +577,13 @@ fn end() -> impl Strategy<Value = ServerMessage> {
     );
     let value = (of(raw_value()), of(text()), of(raw_value()));
     let costs = vec(
-        (any::<u32>(), usage(), 0..1_000_u64).prop_map(|(n, usage, repairs)| AttemptUsage {
-            n,
-            usage,
-            repairs,
+        (any::<u32>(), of(text()), usage(), 0..1_000_u64).prop_map(|(n, model, usage, repairs)| {
+            AttemptUsage {
+                n,
+                model,
+                usage,
+                repairs,
+            }
         }),
         0..3,
     );
@@ -622,16 +642,40 @@ fn hook() -> impl Strategy<Value = Hook> {
     })
 }
 
-/// What happens to a job.
-fn happening() -> impl Strategy<Value = ServerMessage> {
-    let up = (0..20_u64).prop_map(|up| Places(vec![up.to_string()]));
-    let places = || of(prop_oneof![up.clone(), vec(text(), 0..3).prop_map(Places)]);
+/// What is told beside the value: notes and hooks.
+fn beside() -> impl Strategy<Value = ServerMessage> {
     let kind = prop::sample::select(vec![
         NoteKind::Reasoning,
         NoteKind::Text,
         NoteKind::Warning,
         NoteKind::Invalid,
     ]);
+    let note = (kind, text(), errors()).prop_map(|(kind, text, errors)| Note { kind, text, errors });
+    let place = || (text(), epoch(), any::<u64>());
+    prop_oneof![
+        (place(), hook()).prop_map(|((job_id, epoch, seq), event)| {
+            ServerMessage::Hook(Box::new(JobEvent {
+                job_id,
+                epoch,
+                seq,
+                event,
+            }))
+        }),
+        (place(), note).prop_map(|((job_id, epoch, seq), event)| {
+            ServerMessage::Note(JobEvent {
+                job_id,
+                epoch,
+                seq,
+                event,
+            })
+        }),
+    ]
+}
+
+/// What happens to a job.
+fn happening() -> impl Strategy<Value = ServerMessage> {
+    let up = (0..20_u64).prop_map(|up| Places(vec![up.to_string()]));
+    let places = || of(prop_oneof![up.clone(), vec(text(), 0..3).prop_map(Places)]);
     let status = (
         text(),
         epoch(),
@@ -685,24 +729,7 @@ fn happening() -> impl Strategy<Value = ServerMessage> {
                 }))
             }
         ),
-        (text(), epoch(), any::<u64>(), hook()).prop_map(|(job_id, epoch, seq, event)| {
-            ServerMessage::Hook(Box::new(JobEvent {
-                job_id,
-                epoch,
-                seq,
-                event,
-            }))
-        }),
-        (text(), epoch(), any::<u64>(), kind, (text(), errors())).prop_map(
-            |(job_id, epoch, seq, kind, (text, errors))| {
-                ServerMessage::Note(JobEvent {
-                    job_id,
-                    epoch,
-                    seq,
-                    event: Note { kind, text, errors },
-                })
-            }
-        ),
+        beside(),
     ]
 }
 

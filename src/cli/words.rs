@@ -2,8 +2,8 @@
 
 use super::paint::{Row, Tone};
 use crate::client::Tally;
-use crate::event::{AttemptBegins, StatusChange};
-use crate::job::{AttemptError, Outcome, Reason};
+use crate::event::{AttemptBegins, Hook, HookKind, StatusChange};
+use crate::job::{AttemptError, Outcome, Reason, Usage};
 use crate::wire::JobEnd;
 
 /// `1 frame`, `2 frames`.
@@ -70,7 +70,45 @@ pub(super) fn status(change: &StatusChange) -> Row {
     }
 }
 
-/// `completed in 1.9 s · 2 attempts · 142 frames · 9.1 kB`.
+/// `request: openai gpt-x by tools · 2 messages, 310 B beside them · after 412 ms`.
+pub(super) fn hook(hook: &Hook) -> Row {
+    let after = hook.after_ms.map(|ms| format!("after {}", millis(ms)));
+    let word = |word: &Option<String>| word.clone().unwrap_or_default();
+    let (kind, mut told) = match hook.kind {
+        HookKind::Request => {
+            let beside = hook.schema_bytes.map(|n| format!(", {} beside them", bytes(n)));
+            let asked = format!(
+                "{} {} by {}",
+                word(&hook.provider),
+                word(&hook.model),
+                word(&hook.mode)
+            );
+            let sent = format!(
+                "{} of {}{}",
+                count(u64::from(hook.messages.unwrap_or(0)), "message"),
+                bytes(hook.prompt_bytes.unwrap_or(0)),
+                beside.unwrap_or_default()
+            );
+            ("request", vec![asked, sent])
+        }
+        HookKind::FirstToken => ("first token", Vec::new()),
+        HookKind::AttemptEnd => {
+            let tokens = |usage: Usage| {
+                let about = if usage.estimated { "about " } else { "" };
+                format!(
+                    "{about}{} tokens in, {} out",
+                    usage.input_tokens, usage.output_tokens
+                )
+            };
+            let told = [Some(word(&hook.finish)), hook.usage.map(tokens)];
+            ("attempt end", told.into_iter().flatten().collect())
+        }
+    };
+    told.extend(after);
+    Row::of(Tone::Dim, &format!("{kind}: {}", told.join(" · ")))
+}
+
+/// `completed in 1.9 s · 2 attempts · 620 + 310 tokens · cost 0.0125 · 142 frames · 9.1 kB`.
 pub(super) fn ended(end: &JobEnd, tally: &Tally) -> Row {
     let (tone, word) = match end.outcome {
         Outcome::Completed => (Tone::Good, "completed"),
@@ -79,18 +117,30 @@ pub(super) fn ended(end: &JobEnd, tally: &Tally) -> Row {
         Outcome::Incomplete => (Tone::Bad, "incomplete"),
     };
     let told = format!(
-        " in {} · {} · {} · {}",
+        " in {} · {} · {} · {} · {}",
         millis(end.timings.total_ms),
         count(u64::from(end.attempt), "attempt"),
+        spent(&end.usage),
         count(tally.frames, "frame"),
         bytes(tally.bytes),
     );
     Row::of(tone, word).with(Tone::Dim, &told)
 }
 
+/// `620 + 310 tokens · cost 0.0125`, in and out; `about` where it is estimated.
+fn spent(usage: &Usage) -> String {
+    let about = if usage.estimated { "about " } else { "" };
+    let (input, output) = (usage.input_tokens, usage.output_tokens);
+    let cost = usage
+        .cost
+        .map_or_else(String::new, |cost| format!(" · cost {cost}"));
+    format!("{about}{input} + {output} tokens{cost}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Money;
 
     fn error(path: &str) -> AttemptError {
         AttemptError {
@@ -109,6 +159,19 @@ mod tests {
             "the value must be an integer (and 2 more)"
         );
         assert_eq!(wrong(&[]), "the answer was invalid");
+    }
+
+    #[test]
+    fn what_was_spent_is_told() {
+        let mut usage = Usage {
+            input_tokens: 620,
+            output_tokens: 310,
+            ..Usage::default()
+        };
+        assert_eq!(spent(&usage), "620 + 310 tokens");
+        usage.cost = Some(Money::micros(12_500));
+        usage.estimated = true;
+        assert_eq!(spent(&usage), "about 620 + 310 tokens · cost 0.0125");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::fault::{Fault, Source};
 use super::layers::Loaded;
 use crate::access::{ApiKey, KeyHash};
-use crate::llm::RemoteOptions;
+use crate::llm::{ChainOptions, RemoteOptions};
 
 /// The rules that are broken, each told of the key that somebody set.
 pub(super) fn broken(loaded: &Loaded) -> Vec<Fault> {
@@ -19,6 +19,11 @@ pub(super) fn broken(loaded: &Loaded) -> Vec<Fault> {
             worker.rate_limit_wait <= worker.rate_limit_wait_max,
             ["worker.rate_limit_wait_ms", "worker.rate_limit_wait_max_ms"],
             "must be at most `worker.rate_limit_wait_max_ms`",
+        ),
+        (
+            worker.retry_base <= worker.retry_wait_max,
+            ["worker.retry_base_ms", "worker.retry_wait_max_ms"],
+            "must be at most `worker.retry_wait_max_ms`",
         ),
         (
             worker.job_seconds <= spec.seconds_max,
@@ -39,8 +44,10 @@ pub(super) fn broken(loaded: &Loaded) -> Vec<Fault> {
         .iter()
         .filter_map(|one| provider(loaded, one));
     let keys = parts.server.keys.iter().flat_map(|one| key(loaded, one));
+    let chains = parts.providers.chains.iter().filter_map(|one| chain(loaded, one));
     among
         .chain(keys)
+        .chain(chains)
         .chain(providers)
         .chain(open_to_all(loaded))
         .collect()
@@ -79,6 +86,12 @@ fn key(loaded: &Loaded, entry: &ApiKey) -> Vec<Fault> {
         .filter(|(full, _)| loaded.faults.iter().all(|fault| fault.key != *full))
         .map(|(full, message)| Fault::new(loaded.namer(&part), &full, message))
         .collect()
+}
+
+fn chain(loaded: &Loaded, options: &ChainOptions) -> Option<Fault> {
+    let part = format!("models.{}", options.name);
+    let message = options.fault(&loaded.config.parts.providers)?;
+    Some(Fault::new(loaded.namer(&part), &format!("{part}.chain"), message))
 }
 
 fn provider(loaded: &Loaded, options: &RemoteOptions) -> Option<Fault> {

@@ -4,6 +4,7 @@ mod attempt;
 mod choice;
 mod id;
 mod lease;
+mod money;
 mod plain;
 mod script;
 mod spec;
@@ -13,6 +14,7 @@ pub use attempt::{Attempt, AttemptError, AttemptRecord, AttemptUsage, Awaited, R
 pub use choice::{OnBadItem, OnLastViewerGone, OnViolation, Ruling};
 pub use id::{JobId, Tag};
 pub use lease::{Lease, LeaseTimes, LeaseToken, backoff_ms};
+pub use money::{Money, NoMoney};
 pub use plain::Plain;
 pub use script::{Script, ScriptLimit};
 pub use spec::{

@@ -129,8 +129,10 @@ impl Store {
             .connect_with(connect.clone())
             .await
             .map_err(|error| StoreError::open(place, &error))?;
-        check(&writer, place).await?;
-        migrate::run(&writer, place).await?;
+        if let Err(error) = ready(&writer, place).await {
+            writer.close().await;
+            return Err(error);
+        }
         // A database in memory is its connection's own.
         let reading = connect.pragma("query_only", "ON");
         let (readers, inner) = match file {
@@ -249,6 +251,12 @@ fn connect_options(options: &StoreOptions, file: Option<&Path>) -> Result<Sqlite
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(synchronous)
         .busy_timeout(Duration::from_millis(options.busy_timeout_ms)))
+}
+
+/// Whether the file can be worked with; its tables are brought forward.
+async fn ready(writer: &SqlitePool, place: &Path) -> Result<(), StoreError> {
+    check(writer, place).await?;
+    migrate::run(writer, place).await
 }
 
 /// Looks through the file's structure: a damaged one is refused before anything is written to it.

@@ -36,6 +36,8 @@ pub(super) struct Terms {
     pub(super) asked: Instant,
     /// Whether hooks are told.
     pub(super) hooks: bool,
+    /// Bytes that the job can pay for.
+    pub(super) paid_bytes_max: usize,
 }
 
 /// How the stream ended.
@@ -51,6 +53,8 @@ pub(super) enum Stopped {
     Provider(LlmError),
     /// By the job's time limit.
     Deadline,
+    /// By the job's budget.
+    Budget,
     /// Because somebody asked for the job's end.
     Cancelled,
     /// Because the worker goes down.
@@ -164,7 +168,7 @@ impl<'a> Attempt<'a> {
 
     /// Reads the stream to its end. Whatever ends it, what was read is in the log before this returns.
     pub(super) async fn run(mut self, mut stream: Stream) -> Result<Answer, Closed> {
-        let stopped = loop {
+        let mut stopped = loop {
             if let Some(stopped) = self.turn(&mut stream).await? {
                 break stopped;
             }
@@ -182,7 +186,9 @@ impl<'a> Attempt<'a> {
             closed(self.land().await)?;
         } else {
             self.hear_draft();
-            self.drain().await?;
+            if let Some(cancelled) = closed(self.drain().await)? {
+                stopped = cancelled;
+            }
         }
         self.journal.keep(&self.answer.draft);
         self.answer.stopped = stopped;
@@ -246,6 +252,9 @@ impl<'a> Attempt<'a> {
         }
         if self.answer.draft.error().is_some() {
             return Some(Stopped::BadText);
+        }
+        if self.answer.bytes > self.terms.paid_bytes_max {
+            return Some(Stopped::Budget);
         }
         let violated = std::mem::take(&mut self.violated);
         self.answer.doomed = self.doom.strikes(&self.answer.draft, violated)?;

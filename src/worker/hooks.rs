@@ -9,38 +9,34 @@ use super::judge::Verdict;
 use super::prepare::Prepared;
 use crate::clock;
 use crate::event::{Hook, HookKind};
-use crate::job::{AttemptRecord, AttemptUsage, Usage};
+use crate::job::AttemptRecord;
 use crate::llm::{Finish, Request};
 use crate::schema::dialect::Dialect;
 
 /// The model was asked and has begun its answer.
 pub(super) fn request(record: &AttemptRecord, asked: &Prepared, request: &Request, since: Instant) -> Hook {
     let beside = [&request.tools, &request.response_format];
+    let contents = request
+        .messages
+        .iter()
+        .map(|message| message.content.to_string().len());
+    let prompt_bytes: usize = contents.sum();
     let schema_bytes: usize = beside
         .into_iter()
         .flatten()
         .map(|json| json.to_string().len())
         .sum();
     Hook {
-        provider: Some(asked.provider.name().to_owned()),
+        provider: Some(asked.target.provider.name().to_owned()),
         model: Some(request.model.clone()),
         mode: Some(mode(asked.dialect).to_owned()),
         messages: u32::try_from(request.messages.len()).ok(),
-        prompt_bytes: u64::try_from(prompt_bytes(request)).ok(),
+        prompt_bytes: u64::try_from(prompt_bytes).ok(),
         schema_bytes: u64::try_from(schema_bytes).ok().filter(|bytes| *bytes > 0),
         max_tokens: request.sampling.max_output_tokens,
         after_ms: Some(after_ms(since)),
         ..Hook::new(HookKind::Request, record.n)
     }
-}
-
-/// Bytes of a conversation as they are counted.
-pub(super) fn prompt_bytes(request: &Request) -> usize {
-    request
-        .messages
-        .iter()
-        .map(|message| message.content.to_string().len())
-        .sum()
 }
 
 /// The first of an answer has come.
@@ -55,19 +51,20 @@ pub(super) fn first_token(attempt: u32, since: Instant) -> Hook {
 pub(super) fn attempt_end(
     record: &AttemptRecord,
     answer: &Answer,
-    verdict: &Verdict,
+    verdict: Option<&Verdict>,
     since: Instant,
 ) -> Hook {
-    let total = |sum: Usage, attempt: &AttemptUsage| sum.plus(attempt.usage);
     Hook {
         after_ms: Some(after_ms(since)),
         finish: Some(finish(answer).to_owned()),
         errors: match verdict {
-            Verdict::Invalid(fault, _) => fault.errors(answer),
-            Verdict::Valid(_) | Verdict::Ends(..) | Verdict::Cancelled | Verdict::Drain => Vec::new(),
+            Some(Verdict::Invalid(fault, _)) => fault.errors(answer),
+            None | Some(Verdict::Valid(_) | Verdict::Ends(..) | Verdict::Cancelled | Verdict::Drain) => {
+                Vec::new()
+            }
         },
         usage: record.usage.last().map(|attempt| attempt.usage),
-        total: Some(record.usage.iter().fold(Usage::default(), total)),
+        total: Some(record.total()),
         ..Hook::new(HookKind::AttemptEnd, record.n)
     }
 }
@@ -95,6 +92,7 @@ fn finish(answer: &Answer) -> &str {
         Stopped::Finish(Finish::ContentFilter) => "content_filter",
         Stopped::Finish(Finish::Other(word)) => word,
         Stopped::Aborted => "aborted",
+        Stopped::Budget => "budget",
         Stopped::BadText => "bad_text",
         Stopped::Provider(error) => error.kind.code(),
         Stopped::Deadline => "deadline",

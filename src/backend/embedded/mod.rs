@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 
 use self::durable::{Kept, Waiters, Writing};
 pub use self::options::EngineOptions;
+use self::row::JobRow;
 pub use self::state::State;
 use self::state::Written;
 use super::witness::witness;
@@ -89,12 +90,16 @@ impl Embedded {
     /// process ended are put back in line.
     ///
     /// # Errors
-    /// The store cannot be read, or holds what cannot be a job.
+    /// The store cannot be read, or holds what cannot be a job; it is closed then.
     pub async fn open(options: EngineOptions, store: Arc<Store>) -> Result<Self, StoreError> {
-        let jobs = store.jobs().await?;
-        let outbox_next = store.outbox_last().await? + 1;
-        let jobs: Result<Vec<_>, _> = jobs.into_iter().map(rows::read).collect();
-        let jobs = jobs.map_err(|what| store.damaged(what))?;
+        let (jobs, outbox_next) = match held(&store).await {
+            Ok(held) => held,
+            Err(error) => {
+                // Whoever repairs the folder finds no one who still writes to it.
+                store.close().await;
+                return Err(error);
+            }
+        };
         let state = State::restart(options, jobs, clock::now_ms(), &mut || Epoch::new(clock::nonce()));
         let shared = Shared::new(state);
         let writing = Arc::new(Writing {
@@ -453,6 +458,13 @@ impl JobQueue for Embedded {
     async fn stats(&self) -> Result<Stats, BackendError> {
         Ok(self.lock().state.stats())
     }
+}
+
+/// The jobs of a store, and the number of the next letter of its outbox.
+async fn held(store: &Store) -> Result<(Vec<(JobId, JobRow)>, i64), StoreError> {
+    let (jobs, letter) = (store.jobs().await?, store.outbox_last().await?);
+    let jobs: Result<Vec<_>, _> = jobs.into_iter().map(rows::read).collect();
+    Ok((jobs.map_err(|what| store.damaged(what))?, letter + 1))
 }
 
 #[async_trait]

@@ -8,7 +8,7 @@ use super::saving::Stored;
 use super::state::KeyName;
 use crate::backend::{Checkpoint, Claim, Fenced, JobFacts, Write};
 use crate::event::{End, EndError, Event, StatusChange, Timings};
-use crate::job::{AttemptError, AttemptRecord, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, Usage};
+use crate::job::{AttemptError, AttemptRecord, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome};
 
 /// A job.
 #[derive(Clone, Debug)]
@@ -158,11 +158,7 @@ impl JobRow {
             error,
             sha256: None,
             best: self.record.best.clone(),
-            usage: self
-                .record
-                .usage
-                .iter()
-                .fold(Usage::default(), |sum, attempt| sum.plus(attempt.usage)),
+            usage: self.record.total(),
             attempts: self.record.usage.clone(),
             timings: Timings {
                 queued_ms: self.claimed_ms.map(|at| at.saturating_sub(self.submitted_ms)),

@@ -141,10 +141,7 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
         ..
     } = job;
     let tenant: Arc<str> = fixed.tenant.into();
-    let spec: Option<Arc<JobSpec>> = match fixed.spec.as_str() {
-        "" => None,
-        spec => Some(Arc::new(serde_json::from_str(spec)?)),
-    };
+    let spec = read_spec(&fixed.spec)?;
     let facts = Arc::new(JobFacts {
         id,
         tenant: Arc::clone(&tenant),
@@ -202,6 +199,14 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
             raw,
         },
     ))
+}
+
+/// What is asked for; gone once the job has ended.
+fn read_spec(text: &str) -> Result<Option<Arc<JobSpec>>, serde_json::Error> {
+    match text {
+        "" => Ok(None),
+        spec => serde_json::from_str(spec).map(|spec| Some(Arc::new(spec))),
+    }
 }
 
 fn read_log(snapshot: &str, entries: &[EntryRow], run: &RunRow) -> Result<JobLog, Unreadable> {

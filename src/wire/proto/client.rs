@@ -5,8 +5,8 @@ use serde_json::Value as Json;
 use super::job::{list, owned};
 use super::{BadProto, generated, same_words, word};
 use crate::job::{
-    JobLimits, JobSpec, LenientChoice, Message, ModeChoice, OnBadItem, OnLastViewerGone, OnViolation, Plain,
-    ReaskChoice, Role, Sampling, Script, Wrap,
+    JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Money, OnBadItem, OnLastViewerGone, OnViolation,
+    Plain, ReaskChoice, Role, Sampling, Script, Wrap,
 };
 use crate::wire::client::{
     Auth, Bigints, ClientMessage, Deliver, Form, JobAccept, JobAttach, JobCreate, JobReask, Named,
@@ -318,6 +318,9 @@ impl From<JobLimits> for generated::JobLimits {
             tokens: limits.tokens,
             bytes: limits.bytes,
             seconds: limits.seconds,
+            total_tokens: limits.total_tokens,
+            cost_micros: limits.cost.map(Money::as_micros),
+            attempts: limits.attempts,
         }
     }
 }
@@ -328,6 +331,9 @@ impl From<generated::JobLimits> for JobLimits {
             tokens: limits.tokens,
             bytes: limits.bytes,
             seconds: limits.seconds,
+            total_tokens: limits.total_tokens,
+            cost: limits.cost_micros.map(Money::micros),
+            attempts: limits.attempts,
         }
     }
 }
