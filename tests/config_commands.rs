@@ -321,7 +321,16 @@ fn serve_is_configured_by_all_layers() {
     ];
     let mut serving = command(
         &folder,
-        &["serve", "--ephemeral", "--bind", "127.0.0.1:0"],
+        &[
+            "serve",
+            "--ephemeral",
+            "--bind",
+            "127.0.0.1:0",
+            "--set",
+            "breaker.calls_min=1",
+            "--set",
+            "worker.retries_max=0",
+        ],
         &variables,
     )
     .stderr(Stdio::piped())
@@ -336,11 +345,19 @@ fn serve_is_configured_by_all_layers() {
         .nth(1)
         .and_then(|rest| rest.split(' ').next());
     let bind = format!("server.bind={}", address.unwrap());
+    // Nobody is there, which is one fault too many.
+    let url = format!("ws://{}", address.unwrap());
+    let asking = [
+        "extract", "x", "--schema", "{}", "--model", "openai/m", "--url", &url,
+    ];
+    let (code, _, told) = run(&folder, &asking, &[]);
+    assert_eq!(code, 4, "{told}");
     let (code, out, _) = run(&folder, &["doctor", "--json", "--set", &bind], &[]);
     serving.kill().unwrap();
     serving.wait().unwrap();
     assert_eq!((code, status(&out, "address").as_str()), (0, "warn"), "{out}");
     assert!(out.contains("a livedraft server answers"), "{out}");
+    assert!(out.contains("1 model of it not asked now"), "{out}");
     assert!(
         line.starts_with("livedraft listens on http://127.0.0.1:"),
         "{line}"

@@ -464,6 +464,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_gauge_tells_which_are_open() {
+        let health = Arc::new(Health::new("gauged", Kind::OpenAi, BreakerOptions::default()));
+        let line = |level: &str| format!("livedraft_breakers_open{{provider=\"gauged\"}} {level}\n");
+        for _ in 0..3 {
+            fail(&health, LlmErrorKind::FirstByteTimeout);
+        }
+        assert!(crate::metrics::render().contains(&line("1.0")));
+        clock::sleep(Duration::from_secs(15)).await;
+        let mut probe = health.admit("m").unwrap();
+        assert!(crate::metrics::render().contains(&line("1.0")));
+        probe.answered();
+        assert!(crate::metrics::render().contains(&line("0.0")));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_is_remembered_is_bounded() {
         let options = BreakerOptions {
             models_max: 4,
