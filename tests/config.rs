@@ -96,6 +96,8 @@ fn other(key: &Key) -> String {
         ("providers.*.base_url", _) => "http://localhost/v1".to_owned(),
         ("providers.*.models", _) => "a,b".to_owned(),
         ("providers.*.dialect", _) => "tools".to_owned(),
+        ("providers.*.key_header", _) => "api-key".to_owned(),
+        ("providers.*.api_version", _) => "2024-10-21".to_owned(),
         ("providers.*.max_tokens_field", _) => "max_tokens".to_owned(),
         (_, Json::Bool(flag)) => (!flag).to_string(),
         (_, Json::Number(number)) => {
@@ -603,7 +605,7 @@ const FAULTS: &[Case] = &[
         "providers.openai.dialect = \"parallel_tools\"",
         NONE,
         NONE,
-        "c.toml:1: providers.openai.dialect: takes one of `by_host`, `tools`, `json_schema`, `json`, `md_json`, not \"parallel_tools\"",
+        "c.toml:1: providers.openai.dialect: takes one of `by_host`, `tools`, `tools_strict`, `json_schema`, `json_schema_strict`, `json`, `md_json`, not \"parallel_tools\"",
     ),
     (
         "providers.openai.models = [1]",
@@ -990,6 +992,7 @@ fn the_file_to_begin_with_has_every_key_and_changes_nothing() {
             "keys.ci.expires",
             "admission.cost_max",
             "providers.openai.key",
+            "providers.openai.api_version",
             "providers.openai.prices.gpt-5.cached_input",
             "providers.openai.prices.gpt-5.reasoning",
         ],

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::job::{self, LenientChoice, OnBadItem, OnViolation, ReaskChoice};
+use crate::job::{self, Effort, LenientChoice, OnBadItem, OnViolation, ReaskChoice, Reasoning};
 use crate::partial::Lenient;
 use crate::schema;
 
@@ -44,6 +44,21 @@ pub enum OnBadItemArg {
     Fail,
     /// They are taken out of the list.
     Drop,
+}
+
+/// How hard the model thinks.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EffortArg {
+    /// Not at all, where the model can do without.
+    None,
+    /// As little as there is.
+    Minimal,
+    /// A little.
+    Low,
+    /// As models do by default.
+    Medium,
+    /// A lot.
+    High,
 }
 
 /// What is put around the schema.
@@ -95,6 +110,22 @@ impl From<OnBadItemArg> for OnBadItem {
         match choice {
             OnBadItemArg::Fail => Self::Fail,
             OnBadItemArg::Drop => Self::Drop,
+        }
+    }
+}
+
+impl From<EffortArg> for Reasoning {
+    fn from(effort: EffortArg) -> Self {
+        let effort = match effort {
+            EffortArg::None => Effort::None,
+            EffortArg::Minimal => Effort::Minimal,
+            EffortArg::Low => Effort::Low,
+            EffortArg::Medium => Effort::Medium,
+            EffortArg::High => Effort::High,
+        };
+        Self {
+            effort: Some(effort),
+            tokens: None,
         }
     }
 }

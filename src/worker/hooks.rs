@@ -11,7 +11,6 @@ use crate::clock;
 use crate::event::{Hook, HookKind};
 use crate::job::AttemptRecord;
 use crate::llm::{Finish, Request};
-use crate::schema::dialect::Dialect;
 
 /// The model was asked and has begun its answer.
 pub(super) fn request(record: &AttemptRecord, asked: &Prepared, request: &Request, since: Instant) -> Hook {
@@ -29,7 +28,7 @@ pub(super) fn request(record: &AttemptRecord, asked: &Prepared, request: &Reques
     Hook {
         provider: Some(asked.target.provider.name().to_owned()),
         model: Some(request.model.clone()),
-        mode: Some(mode(asked.dialect).to_owned()),
+        mode: Some(asked.dialect.mode().word.to_owned()),
         messages: u32::try_from(request.messages.len()).ok(),
         prompt_bytes: u64::try_from(prompt_bytes).ok(),
         schema_bytes: u64::try_from(schema_bytes).ok().filter(|bytes| *bytes > 0),
@@ -72,15 +71,6 @@ pub(super) fn attempt_end(
 fn after_ms(since: Instant) -> u64 {
     let after: Duration = clock::now() - since;
     u64::try_from(after.as_millis()).unwrap_or(u64::MAX)
-}
-
-const fn mode(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::Tools | Dialect::ParallelTools => "tools",
-        Dialect::JsonSchema => "json_schema",
-        Dialect::Json => "json",
-        Dialect::MdJson => "md_json",
-    }
 }
 
 fn finish(answer: &Answer) -> &str {

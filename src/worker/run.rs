@@ -30,6 +30,7 @@ use crate::hex;
 use crate::job::{JobSpec, Message, Outcome, Reason, Role};
 use crate::llm::{Finish, Request};
 use crate::partial::{Graft, Value};
+use crate::schema::Closing;
 use crate::schema::dialect::{self, Dialect};
 
 /// A job in a worker's hands.
@@ -145,6 +146,7 @@ impl Delivery {
             };
             outside::take_up(&self.preparing, &prepared, &mut self.journal).await;
             self.count_lost(&prepared);
+            self.tell_modes(&prepared).await?;
             if let Some(next) = self.call(&prepared, &mut tries).await? {
                 return Ok(next);
             }
@@ -173,6 +175,9 @@ impl Delivery {
             Opened::Stream(stream) => *stream,
             Opened::Failed(error) => {
                 self.count_failed(asked, &request, &error);
+                if self.route.lower(&self.preparing, &error).await {
+                    return Ok(None);
+                }
                 return self.unanswered(asked, &error, tries).await;
             }
             Opened::Barred(barred) => {
@@ -181,18 +186,15 @@ impl Delivery {
             }
             Opened::Next(next) => return Ok(Some(next)),
         };
+        prepared.taken();
         if tries.told.replace(part.is_some()).is_none() {
             self.begin(graft.as_ref()).await?;
         }
-        if self.spec.hooks {
-            let hook = hooks::request(&self.journal.record, asked, &request, asked_at);
-            self.journal.tell(hook).await?;
-        }
+        self.tell_request(asked, &request, asked_at).await?;
         let terms = self.terms(&request, allowance, asked_at);
         let for_places = graft.is_some();
         let (draft, closing) = asked.draft(graft);
-        let (places_max, reasks) = (self.options.splice_places_max, self.journal.record.reasks);
-        let doom = Doom::new(&self.spec, asked, &closing, places_max, reasks, for_places);
+        let doom = self.doom(asked, &closing, for_places);
         let attempt = Attempt::new(&mut self.journal, &mut self.signal, draft, closing, doom, terms);
         let answer = attempt.run(stream).await;
         call.stopped(
@@ -219,9 +221,38 @@ impl Delivery {
         }
         let verdict = judge::judge(&prepared.schema, &answer).await;
         self.tell_end(&answer, Some(&verdict), asked_at).await?;
-        self.settle(prepared, asked.dialect, &answer, verdict)
-            .await
-            .map(Some)
+        let next = self.settle(prepared, asked.dialect, &answer, verdict).await?;
+        Ok(Some(next))
+    }
+
+    fn doom(&self, asked: &Prepared, closing: &Arc<Closing>, for_places: bool) -> Doom {
+        let (places_max, reasks) = (self.options.splice_places_max, self.journal.record.reasks);
+        Doom::new(&self.spec, asked, closing, places_max, reasks, for_places)
+    }
+
+    /// Tells how the model was asked, where hooks are told.
+    async fn tell_request(
+        &mut self,
+        asked: &Prepared,
+        request: &Request,
+        asked_at: Instant,
+    ) -> Result<(), Closed> {
+        if !self.spec.hooks {
+            return Ok(());
+        }
+        let hook = hooks::request(&self.journal.record, asked, request, asked_at);
+        self.journal.tell(hook).await
+    }
+
+    /// Tells which mode took the place of another; one who takes a job over says nothing that was said before.
+    async fn tell_modes(&mut self, prepared: &Prepared) -> Result<(), Closed> {
+        let is_known = self.journal.record.n > 0 && self.route.is_first() && !prepared.is_lowered();
+        for warning in self.route.take_warnings() {
+            if !is_known {
+                self.journal.warn(warning).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn begin(&mut self, graft: Option<&Graft>) -> Result<(), Closed> {

@@ -197,6 +197,8 @@ impl Scene {
             hooks: false,
             max_reasks: 2,
             flush_ms: 33,
+            context: None,
+            reasoning: None,
             sampling: Sampling::default(),
             limits: JobLimits::default(),
             metadata: std::collections::BTreeMap::new(),
