@@ -25,7 +25,7 @@ const LONG: Duration = Duration::from_secs(600);
 /// An engine with a hub and a door, and workers that come and go.
 pub(crate) struct House {
     pub(crate) engine: Arc<Embedded>,
-    hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub>,
     admission: Admission,
     providers: Arc<Providers>,
     workers: Vec<JoinHandle<()>>,
@@ -95,7 +95,7 @@ impl House {
 
 /// A job as one hears it who folds every entry of its log.
 pub(crate) struct Job<'h> {
-    house: &'h House,
+    pub(crate) house: &'h House,
     pub(crate) id: JobId,
     live: mpsc::Receiver<Arc<Entry>>,
     pub(crate) fold: Fold,
@@ -117,7 +117,7 @@ impl Job<'_> {
                 self.steps.push(self.step());
             }
             Event::Patch(_) => self.steps.push(self.step()),
-            Event::Status(_) | Event::Note(_) | Event::State(_) | Event::End(_) => {}
+            Event::Status(_) | Event::Note(_) | Event::Hook(_) | Event::State(_) | Event::End(_) => {}
         }
         entry
     }
@@ -484,7 +484,7 @@ pub(crate) fn says(text: &str) -> crate::llm_openai::server::Act {
 }
 
 /// An answer of a provider that calls the tool.
-fn calls(arguments: &str) -> crate::llm_openai::server::Act {
+pub(crate) fn calls(arguments: &str) -> crate::llm_openai::server::Act {
     let call = json!({"index": 0, "id": "c", "function": {"name": "User", "arguments": arguments}});
     let chunk = json!({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]});
     let stop = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]});

@@ -20,6 +20,7 @@ mod screen;
 mod serve;
 mod show;
 mod signals;
+mod verdict;
 mod words;
 
 use std::io;
@@ -39,6 +40,7 @@ use self::keys::KeysArgs;
 use self::parse::ParseArgs;
 use self::screen::Stream;
 use self::serve::ServeArgs;
+use self::verdict::{AcceptArgs, ReaskArgs};
 use crate::client::Client;
 
 /// Structured LLM output, live from the first token.
@@ -63,6 +65,10 @@ enum Command {
     Watch(WatchArgs),
     /// Ask for a job's end.
     Cancel(JobArgs),
+    /// Take a value that waits for a verdict.
+    Accept(AcceptArgs),
+    /// Have a value that waits for a verdict asked for again.
+    Reask(ReaskArgs),
     /// Print a job's state and value now.
     Get(JobArgs),
     /// Make API keys.
@@ -119,6 +125,8 @@ fn command(command: Command) -> Result<u8, Failure> {
         Command::Extract(args) => client(extract::run(&args)),
         Command::Watch(args) => client(job::watch(args)),
         Command::Cancel(args) => client(job::cancel(args)),
+        Command::Accept(args) => client(verdict::accept(args)),
+        Command::Reask(args) => client(verdict::reask(args)),
         Command::Get(args) => client(job::get(args)),
         Command::Keys(args) => keys::run(args),
         Command::Parse(args) => Ok(parse_stdin(args)),

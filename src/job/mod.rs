@@ -1,6 +1,7 @@
 //! The job: what was asked, where it stands, what it has cost.
 
 mod attempt;
+mod choice;
 mod id;
 mod lease;
 mod money;
@@ -12,8 +13,10 @@ mod state;
 mod template;
 
 pub use attempt::{
-    Attempt, AttemptError, AttemptRecord, AttemptUsage, Broke, Continuation, Plan, Reason, Usage,
+    Attempt, AttemptError, AttemptRecord, AttemptUsage, Awaited, Broke, Continuation, Plan, Reason, RuledOn,
+    Usage,
 };
+pub use choice::{OnBadItem, OnLastViewerGone, OnViolation, Ruling};
 pub use id::{JobId, Tag};
 pub use lease::{Lease, LeaseTimes, LeaseToken, backoff_ms};
 pub use money::{Money, NoMoney};

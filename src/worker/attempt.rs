@@ -1,23 +1,26 @@
 //! One attempt: the model's stream in, changes of the draft into the journal, until the answer has ended.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::conversation::told;
 use super::course::Reading;
+use super::doom::Doom;
 use super::guard::{Bounds, Guard, Overrun};
+use super::hooks;
 use super::joint::{Joined, Joint};
 use super::journal::{Closed, InFlight, Journal};
 use super::lease::Signal;
+use super::notes::Notes;
 use crate::clock;
-use crate::event::{Note, NoteKind};
-use crate::job::Usage;
+use crate::event::{Hook, NoteKind};
+use crate::job::{AttemptError, Usage};
 use crate::llm::{Carrier, Chunk, Finish, LlmError, Stream};
 use crate::partial::{self, Draft, End, Turn};
-use crate::schema::Closing;
+use crate::schema::{Closing, Violation};
 
 /// What an attempt keeps to.
 #[derive(Clone, Copy)]
@@ -36,6 +39,10 @@ pub(super) struct Terms {
     pub(super) note_bytes_max: usize,
     /// Bytes of a refusal.
     pub(super) refusal_bytes_max: usize,
+    /// When the model was asked.
+    pub(super) asked: Instant,
+    /// Whether hooks are told.
+    pub(super) hooks: bool,
     /// Bytes that the job can pay for.
     pub(super) paid_bytes_max: usize,
 }
@@ -45,6 +52,8 @@ pub(super) struct Terms {
 pub(super) enum Stopped {
     /// By the provider's finish frame.
     Finish(Finish),
+    /// By us: nothing behind it could have made it valid.
+    Aborted,
     /// By an error of the draft: no completion of the text could be valid.
     BadText,
     /// By a fault of the provider.
@@ -77,6 +86,8 @@ pub(super) struct Answer {
     pub(super) given: usize,
     /// Whether the model told its thoughts.
     pub(super) reasoned: bool,
+    /// What it was not heard on for.
+    pub(super) doomed: Vec<Violation>,
     /// The text the draft was made of; of several calls, their pieces in the order of their coming.
     pub(super) raw: String,
     /// What a model that was to call a tool said instead, up to a bound.
@@ -105,8 +116,13 @@ pub(super) struct Attempt<'a> {
     journal: &'a mut Journal,
     signal: &'a mut watch::Receiver<Signal>,
     terms: Terms,
+    doom: Doom,
+    /// Whether what was read last has something wrong in it.
+    violated: bool,
     answer: Answer,
     notes: Notes,
+    /// That the first of the answer has come, until it is told.
+    hook: Option<Hook>,
     /// When the next flush may be.
     flush_at: Instant,
     /// Whether anything waits to be flushed.
@@ -127,22 +143,12 @@ pub(super) struct Attempt<'a> {
     guard: Guard,
 }
 
-/// Notes in the order of their coming, pieces of one kind joined.
-#[derive(Default)]
-struct Notes {
-    /// Those that came before the changes which wait to be flushed.
-    before: VecDeque<Note>,
-    /// Those that came behind them.
-    behind: VecDeque<Note>,
-    /// Bytes of both together.
-    bytes: usize,
-}
-
 impl<'a> Attempt<'a> {
     pub(super) fn new(
         journal: &'a mut Journal,
         signal: &'a mut watch::Receiver<Signal>,
         reading: Reading,
+        doom: Doom,
         terms: Terms,
     ) -> Self {
         let text = journal.text().to_owned();
@@ -151,6 +157,7 @@ impl<'a> Attempt<'a> {
             end: End::Truncated,
             draft: reading.draft,
             closing: reading.closing,
+            doomed: Vec::new(),
             given: text.len(),
             reasoned: false,
             raw: text,
@@ -165,8 +172,11 @@ impl<'a> Attempt<'a> {
             journal,
             signal,
             terms,
+            doom,
+            violated: false,
             answer,
             notes: Notes::default(),
+            hook: None,
             flush_at: clock::now(),
             dirty: false,
             noted: false,
@@ -236,10 +246,20 @@ impl<'a> Attempt<'a> {
     }
 
     fn take(&mut self, chunk: Chunk<'_>) -> Option<Stopped> {
+        let is_first = self.answer.bytes == 0;
+        let stopped = self.hear(chunk);
+        if self.terms.hooks && is_first && self.answer.bytes > 0 {
+            self.hook = Some(hooks::first_token(self.journal.record.n, self.terms.asked));
+            self.dirty = true;
+        }
+        stopped.or_else(|| self.faulty())
+    }
+
+    fn hear(&mut self, chunk: Chunk<'_>) -> Option<Stopped> {
         match chunk {
             Chunk::Text(text) if self.terms.carrier == Carrier::Text => {
                 self.answer.bytes += text.len();
-                return self.join(&text).or_else(|| self.faulty());
+                return self.join(&text);
             }
             Chunk::Text(text) => {
                 self.answer.bytes += text.len();
@@ -253,8 +273,7 @@ impl<'a> Attempt<'a> {
                 name,
                 arguments,
             } => {
-                let overrun = self.call(index, id.as_deref(), name.as_deref(), &arguments);
-                return overrun.or_else(|| self.faulty());
+                return self.call(index, id.as_deref(), name.as_deref(), &arguments);
             }
             Chunk::Reasoning(text) => {
                 self.answer.bytes += text.len();
@@ -268,14 +287,19 @@ impl<'a> Attempt<'a> {
             Chunk::Usage(usage) => self.answer.usage = Some(usage),
             Chunk::Finish(finish) => return self.met().or(Some(Stopped::Finish(finish))),
         }
-        self.faulty()
+        None
     }
 
-    fn faulty(&self) -> Option<Stopped> {
-        let is_bad = self.answer.draft.error().is_some();
-        is_bad
-            .then_some(Stopped::BadText)
-            .or_else(|| (self.answer.bytes > self.terms.paid_bytes_max).then_some(Stopped::Budget))
+    fn faulty(&mut self) -> Option<Stopped> {
+        if self.answer.draft.error().is_some() {
+            return Some(Stopped::BadText);
+        }
+        if self.answer.bytes > self.terms.paid_bytes_max {
+            return Some(Stopped::Budget);
+        }
+        let violated = std::mem::take(&mut self.violated);
+        self.answer.doomed = self.doom.strikes(&self.answer.draft, violated)?;
+        Some(Stopped::Aborted)
     }
 
     /// Reads text that may have to go on from what was given.
@@ -374,14 +398,33 @@ impl<'a> Attempt<'a> {
             })
             .map(|repair| format!("repaired: {repair}\n"))
             .collect();
+        let news = self.answer.closing.take_news();
         (self.dirty, self.changed) = (true, true);
         for line in lines {
             self.note(NoteKind::Warning, &line);
         }
+        if !news.is_empty() {
+            self.violated = true;
+            self.tell_violations(&news);
+        }
+    }
+
+    /// Tells what has closed and is invalid, at its place in the value.
+    fn tell_violations(&mut self, news: &[Violation]) {
+        let at_its_place = |violation: &Violation| AttemptError {
+            path: self.answer.draft.place(&violation.path),
+            ..told(violation)
+        };
+        let errors = news.iter().map(at_its_place).collect();
+        self.notes.invalid(errors, self.terms.note_bytes_max);
     }
 
     /// Sends the next of what has gathered, in the order of its coming: notes, the draft's changes, later notes.
     fn flush(&mut self) {
+        if let Some(hook) = self.hook.take() {
+            self.in_flight = Some(self.journal.hook(hook));
+            return;
+        }
         if let Some(note) = self.notes.pop() {
             self.noted = true;
             self.in_flight = Some(self.journal.note(note));
@@ -422,47 +465,6 @@ impl<'a> Attempt<'a> {
         self.journal
             .settle(append, answer, &mut Some(&mut self.answer.draft))
             .await
-    }
-}
-
-impl Notes {
-    /// Takes a note in; `behind` where changes of the draft wait that came before it. What is over the bound of
-    /// `bytes_max` is dropped.
-    fn push(&mut self, kind: NoteKind, text: &str, behind: bool, bytes_max: usize) {
-        let room = bytes_max.saturating_sub(self.bytes);
-        let text = &text[..text.floor_char_boundary(room)];
-        if text.is_empty() {
-            return;
-        }
-        self.bytes += text.len();
-        let queue = if behind {
-            &mut self.behind
-        } else {
-            &mut self.before
-        };
-        match queue.back_mut() {
-            Some(last) if last.kind == kind => last.text.push_str(text),
-            _ => queue.push_back(Note {
-                kind,
-                text: text.to_owned(),
-            }),
-        }
-    }
-
-    /// The next note that comes before the draft's changes.
-    fn pop(&mut self) -> Option<Note> {
-        let mut note = self.before.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(note.text.len());
-        if note.kind == NoteKind::Warning {
-            note.text.truncate(note.text.trim_end().len());
-        }
-        Some(note)
-    }
-
-    /// The draft's changes are on their way; whether notes follow them.
-    fn go_on(&mut self) -> bool {
-        std::mem::swap(&mut self.before, &mut self.behind);
-        !self.before.is_empty()
     }
 }
 

@@ -12,6 +12,8 @@ use crate::schema::{BadPlace, Violation};
 pub(super) enum Fault {
     /// It was a value, and broke the schema.
     Violations(Vec<Violation>),
+    /// It was not heard on, since it could not become valid any more.
+    Cut(Vec<Violation>),
     /// It was no JSON.
     NoJson(ParseError),
     /// It ended inside a value, or had none.
@@ -23,6 +25,14 @@ impl Fault {
     pub(super) fn errors(&self, answer: &Answer) -> Vec<AttemptError> {
         match self {
             Self::Violations(violations) => violations.iter().map(told).collect(),
+            Self::Cut(violations) => {
+                // These are of the text, which may be some places of the value.
+                let at_its_place = |violation: &Violation| AttemptError {
+                    path: answer.draft.place(&violation.path),
+                    ..told(violation)
+                };
+                violations.iter().map(at_its_place).collect()
+            }
             Self::NoJson(error) => {
                 // What viewers see has no `fix_…`.
                 let error = ParseError {
@@ -59,23 +69,20 @@ impl Fault {
             (None, fault) => fault.reask_whole(next, answer),
         };
         let is_value = matches!(self, Self::Violations(_));
-        let as_written = is_value && answer.repairs == 0 && !answer.draft.is_rest();
-        tool_turns(dialect, answer, &text, as_written).unwrap_or_else(|| {
-            // Of what was added to a value, the model is told the whole as its answer.
-            let whole = answer
-                .draft
-                .value()
-                .filter(|_| is_value && answer.draft.is_rest());
-            text_turns(
-                whole.map_or_else(|| said(answer).to_owned(), |whole| whole.to_json()),
-                text,
-            )
-        })
+        let mut turns = turns(dialect, answer, &text, is_value);
+        if let (Self::Cut(_), Some(own)) = (self, turns.first_mut())
+            && let (Some(value), false) = (answer.draft.text_value(), own.content.is_null())
+        {
+            // Models read on where a text breaks off.
+            own.content = value.to_json().into();
+        }
+        turns
     }
 
     fn reask_whole(&self, dialect: Dialect, answer: &Answer) -> String {
         match self {
             Self::Violations(violations) => dialect::reask(dialect, &answer.raw, violations),
+            Self::Cut(violations) => dialect::reask_cut(dialect, violations),
             Self::NoJson(error) => {
                 let said = error.to_string();
                 dialect::reask_no_json(
@@ -93,6 +100,25 @@ impl Fault {
             ),
         }
     }
+}
+
+/// The model's own answer, and what is said to it; `is_value`: it was one, whatever is wrong with that.
+pub(super) fn turns(dialect: Dialect, answer: &Answer, text: &str, is_value: bool) -> Vec<Message> {
+    let is_rest = answer.draft.is_rest();
+    let as_written = is_value && answer.repairs == 0 && !is_rest;
+    tool_turns(dialect, answer, text, as_written).unwrap_or_else(|| {
+        // Of what was added to a value, the model is told the whole as its answer.
+        let whole = answer.draft.value().filter(|_| is_value && is_rest);
+        text_turns(
+            whole.map_or_else(|| said(answer).to_owned(), |whole| whole.to_json()),
+            text,
+        )
+    })
+}
+
+/// A value as the model's own answer, and what is said to it.
+pub(super) fn value_turns(value: &Value, text: &str) -> Vec<Message> {
+    text_turns(value.to_json(), text)
 }
 
 /// The calls as the model made them, and a `tool` message that answers each; `None` where there was none, or one came
@@ -205,7 +231,7 @@ fn said(answer: &Answer) -> &str {
     }
 }
 
-fn text_turns(said: String, text: String) -> Vec<Message> {
+fn text_turns(said: String, text: &str) -> Vec<Message> {
     let said = if said.is_empty() {
         "(no answer)".to_owned()
     } else {
@@ -217,7 +243,8 @@ fn text_turns(said: String, text: String) -> Vec<Message> {
     ]
 }
 
-fn told(violation: &Violation) -> AttemptError {
+/// A violation as viewers are told of it.
+pub(super) fn told(violation: &Violation) -> AttemptError {
     AttemptError {
         path: violation.path.clone(),
         keyword: violation.keyword.clone(),

@@ -119,6 +119,7 @@ pub(super) async fn judge(schema: &Arc<Schema>, answer: &Answer, own_limit: Opti
             "the model did not go on from the beginning of its answer",
             true,
         )),
+        Stopped::Aborted => Verdict::Invalid(Fault::Cut(answer.doomed.clone()), None),
         Stopped::BadText => bad_text(schema, answer).await,
         Stopped::Finish(_) if !answer.refusal.is_empty() => refused(&answer.refusal),
         Stopped::Finish(Finish::ContentFilter) => {

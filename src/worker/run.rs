@@ -10,14 +10,18 @@ use tokio::time::Instant;
 use super::attempt::{Answer, Attempt, Stopped, Terms};
 use super::budget::{Allowance, Budget};
 use super::call::Call;
-use super::conversation::Fault;
-use super::course::{Course, Way};
+use super::conversation::{self, Fault};
+use super::course::{Begun, Course, Way};
+use super::doom::Doom;
 use super::guard::Bounds;
+use super::hooks;
+use super::items;
 use super::journal::{Closed, Journal, Opening};
 use super::judge::{self, Broken, Verdict};
 use super::ladder::{self, Stands};
 use super::lease::Signal;
 use super::open::{Opened, Tries};
+use super::outside;
 use super::prepare::{Prepared, Preparing, Unfit};
 use super::route::Route;
 use super::splice;
@@ -26,8 +30,8 @@ use crate::backend::Claim;
 use crate::clock;
 use crate::event::{End, EndError, Timings};
 use crate::hex;
-use crate::job::{JobSpec, Outcome, Plan, Reason};
-use crate::llm::{Finish, LlmErrorKind, Request};
+use crate::job::{JobSpec, Message, Outcome, Plan, Reason};
+use crate::llm::{Finish, LlmErrorKind, Request, Stream};
 use crate::partial::Value;
 use crate::schema::dialect::Dialect;
 
@@ -47,6 +51,17 @@ pub(super) struct Delivery {
     pub(super) is_untold: bool,
     /// Bytes that another worker had read of an answer whose cost nobody has counted.
     pub(super) lost_bytes: Option<usize>,
+    /// Whether items were taken out of the value.
+    dropped: bool,
+}
+
+/// A call that has been answered.
+struct Asking<'a> {
+    asked: &'a Prepared,
+    request: &'a Request,
+    allowance: Allowance,
+    way: Way,
+    at: Instant,
 }
 
 /// What the steps of an attempt lead to.
@@ -91,7 +106,8 @@ impl Delivery {
         let counted = checkpoint.record.usage.last().map_or(0, |last| last.n);
         let journal = Journal::new(Arc::clone(&worker.backend), claim, &options);
         let seconds = claim.spec.limits.seconds.unwrap_or(options.job_seconds);
-        let ends_ms = claim.claimed_ms + u64::from(seconds) * 1_000;
+        let waited_ms = outside::waited_ms(&claim.checkpoint.record);
+        let ends_ms = claim.claimed_ms + waited_ms + u64::from(seconds) * 1_000;
         let left = Duration::from_millis(ends_ms.saturating_sub(clock::now_ms()));
         Self {
             lost_bytes: (counted < checkpoint.record.n).then_some(checkpoint.raw.len()),
@@ -110,6 +126,7 @@ impl Delivery {
             claimed_ms: claim.claimed_ms,
             deadline: clock::now() + left,
             is_untold: true,
+            dropped: false,
             options,
         }
     }
@@ -138,6 +155,7 @@ impl Delivery {
                     return Ok(self.ends(Outcome::Failed, EndError::new(code, message)));
                 }
             };
+            outside::take_up(&self.preparing, &prepared, &mut self.journal).await;
             self.count_lost(&prepared);
             self.tell_modes(&prepared).await?;
             if let Some(next) = self.call(&prepared, &mut tries).await? {
@@ -169,6 +187,7 @@ impl Delivery {
             Ok(allowance) => allowance,
             Err(error) => return Ok(Some(self.ends(Outcome::Incomplete, error))),
         };
+        let asked_at = clock::now();
         let mut call = Call::new(asked.target.provider.name());
         let stream = match self.open(asked, &request, &mut call).await? {
             Opened::Stream(stream) => *stream,
@@ -191,12 +210,16 @@ impl Delivery {
             Opened::Next(next) => return Ok(Some(next)),
         };
         prepared.taken();
+        let is_first = tries.told.replace(way).is_none();
         let begun = course.begin(asked, &self.journal.record);
-        self.begin(begun.opening, tries.told.replace(way).is_none())
-            .await?;
-        let terms = self.terms(&request, allowance);
-        let attempt = Attempt::new(&mut self.journal, &mut self.signal, begun.reading, terms);
-        let answer = attempt.run(stream).await;
+        let asking = Asking {
+            asked,
+            request: &request,
+            allowance,
+            way,
+            at: asked_at,
+        };
+        let answer = self.listen(&asking, begun, is_first, stream).await;
         call.stopped(
             answer
                 .as_ref()
@@ -210,8 +233,38 @@ impl Delivery {
         }
         match &answer.stopped {
             Stopped::Provider(error) if !self.journal.told() => self.unanswered(asked, error, tries).await,
-            _ => self.heard(prepared, asked, &answer).await.map(Some),
+            _ => self.heard(prepared, &asking, &answer).await.map(Some),
         }
+    }
+
+    /// Tells of the call and reads its answer.
+    async fn listen(
+        &mut self,
+        asking: &Asking<'_>,
+        begun: Begun,
+        is_first: bool,
+        stream: Stream,
+    ) -> Result<Answer, Closed> {
+        self.begin(begun.opening, is_first).await?;
+        self.hook_request(asking).await?;
+        let terms = self.terms(asking);
+        let (places_max, reasks) = (self.options.splice_places_max, self.journal.record.reasks);
+        let for_places = matches!(asking.way, Way::Splice | Way::Rest);
+        let closing = &begun.reading.closing;
+        let doom = Doom::new(&self.spec, asking.asked, closing, places_max, reasks, for_places);
+        let (journal, signal) = (&mut self.journal, &mut self.signal);
+        Attempt::new(journal, signal, begun.reading, doom, terms)
+            .run(stream)
+            .await
+    }
+
+    /// Tells how the model was asked, where hooks are told.
+    async fn hook_request(&mut self, asking: &Asking<'_>) -> Result<(), Closed> {
+        if !self.spec.hooks {
+            return Ok(());
+        }
+        let hook = hooks::request(&self.journal.record, asking.asked, asking.request, asking.at);
+        self.journal.tell(hook).await
     }
 
     /// Tells which mode took the place of another; one who takes a job over says nothing that was said before.
@@ -241,19 +294,34 @@ impl Delivery {
     async fn heard(
         &mut self,
         prepared: &Prepared,
-        asked: &Prepared,
+        asking: &Asking<'_>,
         answer: &Answer,
     ) -> Result<Next, Closed> {
         let verdict = judge::judge(&prepared.schema, answer, self.own_limit()).await;
+        self.hook_end(answer, &verdict, asking.at).await?;
         let broken = match verdict {
             Verdict::Broken(broken) => broken,
-            verdict => return Ok(self.settle(prepared, asked.dialect, answer, verdict).await),
+            verdict => return self.settle(prepared, asking.asked.dialect, answer, verdict).await,
         };
         let fell_back = match &answer.stopped {
-            Stopped::Provider(error) => self.broken_off(asked, error).await?,
+            Stopped::Provider(error) => self.broken_off(asking.asked, error).await?,
             _ => false,
         };
         Ok(self.broken(prepared, answer, broken, fell_back))
+    }
+
+    /// Tells what an answer came to, where hooks are told; of a job that is to be cancelled only its end is taken.
+    async fn hook_end(
+        &mut self,
+        answer: &Answer,
+        verdict: &Verdict,
+        asked_at: Instant,
+    ) -> Result<(), Closed> {
+        if !self.spec.hooks || matches!(answer.stopped, Stopped::Cancelled) {
+            return Ok(());
+        }
+        let hook = hooks::attempt_end(&self.journal.record, answer, verdict, asked_at);
+        self.journal.tell(hook).await
     }
 
     /// The job's bound on the tokens of an attempt, where it has named no budget that says how many more it may be.
@@ -263,10 +331,10 @@ impl Delivery {
         limits.tokens.filter(|_| !has_budget)
     }
 
-    fn terms(&self, request: &Request, allowance: Allowance) -> Terms {
+    fn terms(&self, asking: &Asking<'_>) -> Terms {
         let options = &self.options;
         Terms {
-            carrier: request.carrier,
+            carrier: asking.request.carrier,
             window: Duration::from_millis(u64::from(self.spec.flush_ms)),
             deadline: self.deadline,
             until: clock::now() + Duration::from_secs(u64::from(options.attempt_seconds)),
@@ -278,14 +346,19 @@ impl Delivery {
             },
             note_bytes_max: options.note_bytes_max,
             refusal_bytes_max: options.refusal_bytes_max,
-            paid_bytes_max: allowance.bytes(),
+            paid_bytes_max: asking.allowance.bytes(),
+            asked: asking.at,
+            hooks: self.spec.hooks,
         }
     }
 
     /// A value that broke off where nothing was lacking any more.
     async fn stands(&mut self, prepared: &Prepared, value: Value) -> Next {
         match judge::held(&prepared.schema, value).await {
-            Some(value) => Next::End(Box::new(self.end(Outcome::Completed, None, Some(&value)))),
+            Some(value) => {
+                let turns = conversation::value_turns(&value, "");
+                self.valid(turns, &value)
+            }
             None => {
                 self.journal.record.continuation.plan = Plan::Whole;
                 Next::Again
@@ -326,15 +399,29 @@ impl Delivery {
         dialect: Dialect,
         answer: &Answer,
         verdict: Verdict,
-    ) -> Next {
-        match verdict {
-            Verdict::Valid(value) => Next::End(Box::new(self.end(Outcome::Completed, None, Some(&value)))),
-            Verdict::Invalid(fault, value) => self.invalid(prepared, dialect, answer, &fault, value).await,
+    ) -> Result<Next, Closed> {
+        Ok(match verdict {
+            Verdict::Valid(value) => {
+                let turns = conversation::turns(dialect, answer, "", true);
+                self.valid(turns, &value)
+            }
+            Verdict::Invalid(fault, value) => {
+                return self.invalid(prepared, dialect, answer, &fault, value).await;
+            }
             Verdict::Broken(broken) => self.ends(broken.outcome, broken.error),
             Verdict::Ends(outcome, error) => self.ends(outcome, error),
             Verdict::Cancelled => self.ends(Outcome::Cancelled, cancelled()),
             Verdict::Drain => self.drain(),
-        }
+        })
+    }
+
+    /// Ends the job, or has the value wait for a verdict from outside.
+    fn valid(&mut self, turns: Vec<Message>, value: &Value) -> Next {
+        let Some(verdict_ms) = self.spec.verdict_ms else {
+            return Next::End(Box::new(self.end(Outcome::Completed, None, Some(value))));
+        };
+        outside::keep(&mut self.journal.record, turns, value);
+        Next::Defer("verdict", clock::now_ms() + u64::from(verdict_ms))
     }
 
     /// What follows an answer that broke off: another rung of the ladder, or the end. `fell_back`: another model is asked
@@ -369,29 +456,42 @@ impl Delivery {
         answer: &Answer,
         fault: &Fault,
         value: Option<Value>,
-    ) -> Next {
+    ) -> Result<Next, Closed> {
         let record = &mut self.journal.record;
         if let Some(value) = &value {
             record.best = Some(value.to_json());
         }
         let errors = fault.errors(answer);
         if record.reasks >= self.spec.max_reasks {
+            if let (Fault::Violations(violations), Some(value)) = (fault, &value)
+                && let Some(left) = items::without_bad(&self.spec, &prepared.schema, value, violations).await
+            {
+                self.journal.remove(&left.places, left.value.clone()).await?;
+                self.dropped = true;
+                let turns = conversation::turns(dialect, answer, "", true);
+                return Ok(self.valid(turns, &left.value));
+            }
             let message = format!("no valid answer in {} attempts", record.n);
-            return self.ends(
-                Outcome::Failed,
-                EndError {
-                    errors,
-                    ..EndError::new("invalid_output", message)
-                },
-            );
+            let error = EndError {
+                errors,
+                ..EndError::new("invalid_output", message)
+            };
+            return Ok(self.ends(Outcome::Failed, error));
         }
-        let places = splice::places(&self.preparing, prepared, answer, fault, value.as_ref()).await;
+        let places = match (fault, value) {
+            // One who did not keep to places once is asked for the whole.
+            (Fault::Violations(violations), Some(value)) if !answer.draft.is_bare() => {
+                splice::places(&self.preparing, prepared, violations, value).await
+            }
+            _ => None,
+        };
+        let record = &mut self.journal.record;
         let turns = fault.reask(dialect, answer, prepared.dialect, places.as_deref());
         record.conversation.extend(turns);
         record.mends = Some(errors);
         record.continuation.settle();
         record.splice = places.map(|places| places.into_iter().map(|place| place.pointer).collect());
-        Next::Again
+        Ok(Next::Again)
     }
 
     async fn cancelled(&mut self) -> Result<(), Closed> {
@@ -406,7 +506,7 @@ impl Delivery {
             outcome,
             error,
             sha256: value.map(hash),
-            best: if outcome == Outcome::Completed {
+            best: if outcome == Outcome::Completed && !self.dropped {
                 None
             } else {
                 record.best.clone()

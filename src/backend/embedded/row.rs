@@ -1,5 +1,6 @@
 //! One job as the engine holds it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::log::{Fit, JobLog};
@@ -7,7 +8,7 @@ use super::saving::Stored;
 use super::state::KeyName;
 use crate::backend::{Checkpoint, Claim, Fenced, JobFacts, Write};
 use crate::event::{End, EndError, Event, StatusChange, Timings};
-use crate::job::{AttemptRecord, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome};
+use crate::job::{AttemptError, AttemptRecord, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome};
 
 /// A job.
 #[derive(Clone, Debug)]
@@ -30,6 +31,14 @@ pub(super) struct JobRow {
     /// Ends of the process in a row without progress.
     pub(super) restarts: u32,
     pub(super) cancelled_ms: Option<u64>,
+    /// Whether it is cancelled because nobody views it.
+    pub(super) given_up: bool,
+    /// The nodes that view it, of a job that does not go on without any.
+    pub(super) viewing: BTreeSet<u64>,
+    /// Whether any ever did.
+    pub(super) viewed: bool,
+    /// Until when it goes on without any.
+    pub(super) unviewed_until_ms: Option<u64>,
     pub(super) submitted_ms: u64,
     pub(super) claimed_ms: Option<u64>,
     pub(super) ended_ms: Option<u64>,
@@ -65,6 +74,10 @@ impl JobRow {
             losses: 0,
             restarts: 0,
             cancelled_ms: None,
+            given_up: false,
+            viewing: BTreeSet::new(),
+            viewed: false,
+            unviewed_until_ms: None,
             submitted_ms: now,
             claimed_ms: None,
             ended_ms: None,
@@ -103,7 +116,11 @@ impl JobRow {
     pub(super) fn put_to_rest(&mut self) -> usize {
         let last = std::mem::take(&mut self.raw).len();
         self.stored.raw_restarts = true;
-        self.record = AttemptRecord::default();
+        // A verdict that is sent again is still answered as it was.
+        self.record = AttemptRecord {
+            ruled: self.record.ruled,
+            ..AttemptRecord::default()
+        };
         last.max(self.snapshot_bytes) + self.log.tail_bytes()
     }
 
@@ -117,18 +134,35 @@ impl JobRow {
         self.state != JobState::Running && self.token == Some(token) && self.log.last() == write.position
     }
 
+    /// Whether its value waits for a verdict from outside.
+    pub(super) fn waits_for_verdict(&self) -> bool {
+        self.state == JobState::Waiting && self.record.waits_for_verdict()
+    }
+
+    /// Why a job that was to be cancelled has ended.
+    pub(super) fn cancelled(&self) -> (Outcome, EndError) {
+        let error = if self.given_up {
+            let seconds = f64::from(self.facts.unviewed_ms.unwrap_or(0)) / 1_000.0;
+            EndError::new("unviewed", format!("nobody has viewed the job for {seconds} s"))
+        } else {
+            EndError::new("cancelled", "the job was cancelled")
+        };
+        (Outcome::Cancelled, error)
+    }
+
     /// The end of a job that no worker holds.
-    pub(super) fn end(&self, now: u64, outcome: Outcome, error: EndError) -> End {
+    pub(super) fn end(&self, now: u64, outcome: Outcome, error: Option<EndError>) -> End {
+        let claimed_ms = self.claimed_ms.unwrap_or(self.submitted_ms);
         End {
             outcome,
-            error: Some(error),
+            error,
             sha256: None,
             best: self.record.best.clone(),
             usage: self.record.total(),
             attempts: self.record.usage.clone(),
             timings: Timings {
                 queued_ms: self.claimed_ms.map(|at| at.saturating_sub(self.submitted_ms)),
-                first_change_ms: None,
+                first_change_ms: self.record.changed_ms.map(|at| at.saturating_sub(claimed_ms)),
                 total_ms: now.saturating_sub(self.submitted_ms),
             },
             durable: true,
@@ -157,11 +191,14 @@ pub(super) fn status(status: JobState, reason: Option<&str>, until_ms: Option<u6
     })
 }
 
-pub(super) fn cancelled() -> (Outcome, EndError) {
-    (
-        Outcome::Cancelled,
-        EndError::new("cancelled", "the job was cancelled"),
-    )
+/// Why a job ends whose value was not accepted, and that has no re-ask left.
+pub(super) fn rejected(attempts: u32, errors: Vec<AttemptError>) -> (Outcome, EndError) {
+    let message = format!("no answer in {attempts} attempts was accepted");
+    let error = EndError {
+        errors,
+        ..EndError::new("invalid_output", message)
+    };
+    (Outcome::Failed, error)
 }
 
 pub(super) fn crashed(restarts: u32) -> (Outcome, EndError) {
