@@ -88,6 +88,8 @@ fn other(key: &Key) -> String {
         ("keys.*.expires", _) => "2027-01-31T00:00:00Z".to_owned(),
         ("log.level", _) => "debug".to_owned(),
         ("log.format", _) => "json".to_owned(),
+        ("redis.url", _) => "redis://localhost:7000".to_owned(),
+        ("redis.prefix", _) => "other".to_owned(),
         ("store.folder", _) => "elsewhere".to_owned(),
         ("providers.*.kind", _) => "responses".to_owned(),
         ("providers.*.base_url", _) => "http://localhost/v1".to_owned(),
@@ -912,6 +914,7 @@ fn the_file_to_begin_with_has_every_key_and_changes_nothing() {
             "keys.ci.sha256",
             "keys.ci.tenant",
             "keys.ci.expires",
+            "redis.url",
             "providers.openai.key"
         ],
         "{text}"

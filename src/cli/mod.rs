@@ -12,6 +12,7 @@ mod failure;
 mod job;
 mod keys;
 mod log;
+mod node;
 mod outline;
 mod paint;
 pub mod parse;
@@ -21,6 +22,7 @@ mod serve;
 mod show;
 mod signals;
 mod words;
+mod worker;
 
 use std::io;
 use std::process::ExitCode;
@@ -38,7 +40,8 @@ use self::job::{JobArgs, WatchArgs};
 use self::keys::KeysArgs;
 use self::parse::ParseArgs;
 use self::screen::Stream;
-use self::serve::ServeArgs;
+use self::serve::{ApiArgs, ServeArgs};
+use self::worker::WorkerArgs;
 use crate::client::Client;
 
 /// Structured LLM output, live from the first token.
@@ -55,6 +58,10 @@ enum Command {
     Demo(DemoArgs),
     /// Run the server: sockets, queue and workers in one process.
     Serve(ServeArgs),
+    /// Run the part of a fleet that clients speak with: sockets and HTTP.
+    Api(ApiArgs),
+    /// Run the part of a fleet that works on jobs.
+    Worker(WorkerArgs),
     /// Extract structured data from text, and see it grow.
     #[command(after_help = failure::TABLE)]
     Extract(Box<ExtractArgs>),
@@ -116,6 +123,8 @@ fn command(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Demo(args) => server(demo::run(args)),
         Command::Serve(args) => server(serve::run(args)),
+        Command::Api(args) => server(serve::run_api(args)),
+        Command::Worker(args) => server(worker::run(args)),
         Command::Extract(args) => client(extract::run(&args)),
         Command::Watch(args) => client(job::watch(args)),
         Command::Cancel(args) => client(job::cancel(args)),

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::options::EngineOptions;
-use super::row::{JobRow, crashed, status};
+use super::row::JobRow;
 use super::state::{KeyRow, State};
+use crate::backend::own::{cancelled, crashed, status};
 use crate::event::Epoch;
 use crate::job::{JobId, JobState, Transition, next};
 
@@ -69,7 +70,7 @@ impl State {
         let mut unheard = Vec::new();
         row.restarts += 1;
         let why = if row.cancelled_ms.is_some() {
-            Some(super::row::cancelled())
+            Some(cancelled())
         } else if row.restarts > restarts_max {
             Some(crashed(row.restarts))
         } else {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::log::{Fit, JobLog};
 use super::saving::Stored;
 use super::state::KeyName;
+use crate::backend::own::{self, Times};
 use crate::backend::{Checkpoint, Claim, Fenced, JobFacts, Write};
-use crate::event::{End, EndError, Event, StatusChange, Timings};
-use crate::job::{AttemptRecord, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome, Usage};
+use crate::event::{End, EndError, Event};
+use crate::job::{AttemptRecord, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome};
 
 /// A job.
 #[derive(Clone, Debug)]
@@ -118,25 +119,13 @@ impl JobRow {
     }
 
     /// The end of a job that no worker holds.
-    pub(super) fn end(&self, now: u64, outcome: Outcome, error: EndError) -> End {
-        End {
-            outcome,
-            error: Some(error),
-            sha256: None,
-            best: self.record.best.clone(),
-            usage: self
-                .record
-                .usage
-                .iter()
-                .fold(Usage::default(), |sum, attempt| sum.plus(attempt.usage)),
-            attempts: self.record.usage.clone(),
-            timings: Timings {
-                queued_ms: self.claimed_ms.map(|at| at.saturating_sub(self.submitted_ms)),
-                first_change_ms: None,
-                total_ms: now.saturating_sub(self.submitted_ms),
-            },
-            durable: true,
-        }
+    pub(super) fn end(&self, now_ms: u64, why: (Outcome, EndError)) -> End {
+        let times = Times {
+            submitted_ms: self.submitted_ms,
+            claimed_ms: self.claimed_ms,
+            now_ms,
+        };
+        own::end(&self.record, times, why)
     }
 }
 
@@ -151,29 +140,4 @@ pub(super) fn refuse(row: &JobRow, write: &Write) -> Option<Fenced> {
             (row.cancelled_ms.is_some() && !cancels).then_some(Fenced::Cancel)
         }
     }
-}
-
-pub(super) fn status(status: JobState, reason: Option<&str>, until_ms: Option<u64>) -> Event {
-    Event::Status(StatusChange {
-        status,
-        reason: reason.map(str::to_owned),
-        until_ms,
-    })
-}
-
-pub(super) fn cancelled() -> (Outcome, EndError) {
-    (
-        Outcome::Cancelled,
-        EndError::new("cancelled", "the job was cancelled"),
-    )
-}
-
-pub(super) fn crashed(restarts: u32) -> (Outcome, EndError) {
-    let message = format!("the server ended {restarts} times in a row while this job ran, without progress");
-    (Outcome::Failed, EndError::new("poison", message))
-}
-
-pub(super) fn poison(losses: u32) -> (Outcome, EndError) {
-    let message = format!("{losses} workers in a row were lost on this job without progress");
-    (Outcome::Failed, EndError::new("poison", message))
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::log::{Fit, JobLog};
 use super::options::EngineOptions;
-use super::row::{JobRow, cancelled, poison, refuse, status};
+use super::row::{JobRow, refuse};
 use super::saving::Touched;
+use crate::backend::own::{cancelled, poison, status};
 use crate::backend::{
     Append, Appended, Cancelled, Claim, Deferral, Extended, Failure, Fenced, JobFacts, Reaped, Stats,
     Submission, Submitted, Write,
@@ -436,8 +437,7 @@ impl State {
         written: &mut Written,
     ) {
         let Some(row) = self.jobs.get(&id) else { return };
-        let (outcome, error) = why;
-        let end = row.end(now, outcome, error);
+        let end = row.end(now, why);
         let position = Position {
             epoch,
             seq: row.log.last().seq + 1,

@@ -1,0 +1,28 @@
+-- Asks for a job's end. A running one is flagged and its worker hinted. Any other ends at once; its end is made by the
+-- caller, out of what the first answer says, and taken only where the log still ends there.
+--
+-- KEYS  the shard's
+-- ARGV  1 id, 2 grace ms of its worker, and to end it: 3 epoch, 4 seq of the end, 5 the end, 6 retention ms, 7 grace ms,
+--       8 cost
+-- Returns nil for an unknown job · {'already', state} · {'requested'} · {'now'} ·
+--         {'idle', seq, submitted, first claimed or nil, attempt record or nil, now}: send it with its end
+
+local id = ARGV[1]
+local held = redis.call('HMGET', JOB .. id, 'st', 'epoch', 'seq', 'cancel', 'sub', 'claimed', 'rec', 'end')
+if not held[1] then return nil end
+if held[8] then return {'already', held[1]} end
+if held[1] == 'running' then
+    if not held[4] then
+        local at = now()
+        redis.call('HSET', JOB .. id, 'cancel', at)
+        redis.call('ZADD', CANCEL, at + tonumber(ARGV[2]), id)
+    end
+    redis.call('PUBLISH', CONTROL, id)
+    return {'requested'}
+end
+local seq = tonumber(held[3]) + 1
+if not ARGV[3] or tonumber(ARGV[4]) ~= seq then
+    return {'idle', seq, held[5], held[6], held[7], now()}
+end
+settle(id, 'cancelled', held[2], ARGV[3], seq, ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]))
+return {'now'}
