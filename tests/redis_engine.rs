@@ -224,45 +224,24 @@ async fn forgotten_scripts_are_sent_again() {
     }
 }
 
-/// What a replica that lagged has: every key as it was.
-fn copy(connection: &mut redis::Connection) -> Vec<(String, Vec<u8>)> {
-    let keys: Vec<String> = connection.keys("*").unwrap();
-    let dump = |key: String| {
-        let dumped: Vec<u8> = redis::cmd("DUMP").arg(&key).query(connection).unwrap();
-        (key, dumped)
-    };
-    keys.into_iter().map(dump).collect()
-}
-
-/// It takes the master's place.
-fn put_back(connection: &mut redis::Connection, copy: &[(String, Vec<u8>)]) {
-    let mut all = redis::pipe();
-    all.atomic().cmd("FLUSHALL").ignore();
-    for (key, dumped) in copy {
-        all.cmd("RESTORE").arg(key).arg(0).arg(dumped).ignore();
-    }
-    let () = all.query(connection).unwrap();
-}
-
 #[tokio::test]
 async fn a_failover_that_lost_writes_is_noticed() {
     let server = RedisServer::start();
     let engine = server.engine(1, EngineOptions::default()).await;
-    let mut connection = server.connection();
     engine.submit(submission(&engine, "one", None)).await.unwrap();
-    let before_claim = copy(&mut connection);
+    let before_claim = server.copy();
     let claimed = claim(&engine).await;
     engine
         .append(claimed.id, claimed.token(), &patch(&claimed, 1, r#"["","a",0]"#))
         .await
         .unwrap();
-    let lagged = copy(&mut connection);
+    let lagged = server.copy();
     engine
         .append(claimed.id, claimed.token(), &patch(&claimed, 2, r#"["b"]"#))
         .await
         .unwrap();
     let seen = behind(claimed.position, 2);
-    put_back(&mut connection, &lagged);
+    server.put_back(&lagged);
 
     // The writer is told where the log ends, and opens a new epoch there.
     let told = engine
@@ -299,7 +278,7 @@ async fn a_failover_that_lost_writes_is_noticed() {
     assert!(matches!(reading.start, Start::Snapshot(_)));
 
     // Where the claim itself was lost, its token means nothing, whatever the next claim is called.
-    put_back(&mut connection, &before_claim);
+    server.put_back(&before_claim);
     let next = claim(&engine).await;
     assert_eq!(
         (next.id, next.token().delivery),
@@ -397,4 +376,36 @@ async fn waiting_workers_are_woken_and_hinted() {
             () = clock::sleep(Duration::from_millis(50)) => {}
         }
     }
+}
+
+/// The ACL line of the page is all that a user needs.
+#[tokio::test]
+async fn the_acl_line_is_enough() {
+    let page = include_str!("../docs/redis.md");
+    let (_, line) = page.split_once("\nACL SETUSER ").unwrap();
+    let (line, _) = line.split_once("```").unwrap();
+    let server = RedisServer::start();
+    let mut set = redis::cmd("ACL");
+    set.arg("SETUSER");
+    for word in line.split_whitespace() {
+        set.arg(word);
+    }
+    let () = set.query(&mut server.connection()).unwrap();
+    let url = server
+        .url()
+        .replace("//", "//livedraft:PASSWORD@")
+        .parse()
+        .unwrap();
+    let engine = Redis::open(&url, &RedisOptions::default(), EngineOptions::default())
+        .await
+        .unwrap();
+    live_through(&engine, &server).await;
+    let kept = submission(&engine, "one", None);
+    let mut live = engine.subscribe(kept.id).await.unwrap();
+    engine.submit(kept.clone()).await.unwrap();
+    assert_eq!(live.recv().await.unwrap().position.epoch, kept.epoch);
+    engine.ready().await;
+    promote(&engine).await;
+    assert_eq!(engine.stats().await.unwrap().queued, 1);
+    assert!(engine.positions(&[kept.id]).await.unwrap()[0].is_some());
 }

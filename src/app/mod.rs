@@ -85,7 +85,8 @@ pub struct App {
     models: Vec<String>,
     /// `None` where others do the work.
     work: Option<Work>,
-    going_down: watch::Sender<bool>,
+    /// Dropped when nothing is written any more.
+    working: watch::Sender<()>,
     /// `None` where nothing is archived.
     outbox: Option<JoinHandle<()>>,
     engine: Engine,
@@ -147,7 +148,7 @@ impl App {
             hub,
             models,
             work,
-            going_down,
+            working,
             outbox,
             engine,
         })
@@ -178,7 +179,7 @@ impl App {
         if let Some(work) = self.work {
             work.stop().await;
         }
-        let _ = self.going_down.send(true);
+        drop(self.working);
         if let Err(error) = self.hub.catch_up().await {
             tracing::warn!(%error, "viewers may be told the last of their jobs only when they return");
         }

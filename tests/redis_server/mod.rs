@@ -14,6 +14,12 @@ use livedraft::backend::{Redis, RedisOptions, RedisUrl};
 /// How often a port that somebody else took meanwhile is passed over.
 const PORTS_MAX: usize = 20;
 
+/// What a replica that lagged has: every key as it was in one moment.
+pub(crate) struct Copy(Vec<(String, Vec<u8>)>);
+
+const COPY: &str = "local all = {} for _, key in ipairs(redis.call('KEYS', '*')) do \
+    all[#all + 1] = {key, redis.call('DUMP', key)} end return all";
+
 /// The server.
 pub(crate) struct RedisServer {
     process: Option<Child>,
@@ -132,10 +138,44 @@ impl RedisServer {
         Redis::open(&url, &options, engine).await.unwrap()
     }
 
+    /// Everything it holds.
+    pub(crate) fn copy(&self) -> Copy {
+        Copy(redis::Script::new(COPY).invoke(&mut self.connection()).unwrap())
+    }
+
+    /// A failover to what a replica has that lagged; not where a key is no longer as it was in the copy.
+    pub(crate) fn put_back_unless_changed(&self, copy: &Copy, key: &str) -> bool {
+        let mut connection = self.connection();
+        let () = redis::cmd("WATCH").arg(key).query(&mut connection).unwrap();
+        let held: Option<Vec<u8>> = redis::cmd("DUMP").arg(key).query(&mut connection).unwrap();
+        let copied = copy
+            .0
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, dumped)| dumped);
+        held.as_ref() == copied && restore(&mut connection, copy)
+    }
+
+    /// A failover to what a replica has that lagged.
+    pub(crate) fn put_back(&self, copy: &Copy) {
+        assert!(restore(&mut self.connection(), copy));
+    }
+
     /// A connection of the test's own.
     pub(crate) fn connection(&self) -> redis::Connection {
         redis::Client::open(self.url()).unwrap().get_connection().unwrap()
     }
+}
+
+fn restore(connection: &mut redis::Connection, copy: &Copy) -> bool {
+    let mut all = redis::pipe();
+    all.atomic().cmd("FLUSHALL").ignore();
+    for (key, dumped) in &copy.0 {
+        all.cmd("RESTORE").arg(key).arg(0).arg(dumped).ignore();
+    }
+    // Nothing is answered where what was watched has changed.
+    let done: Option<()> = all.query(connection).unwrap();
+    done.is_some()
 }
 
 impl Drop for RedisServer {

@@ -13,6 +13,7 @@ if not held[1] then return nil end
 if held[8] then return {'already', held[1]} end
 if held[1] == 'running' then
     if not held[4] then
+        let_through()
         local at = now()
         redis.call('HSET', JOB .. id, 'cancel', at)
         redis.call('ZADD', CANCEL, at + tonumber(ARGV[2]), id)
