@@ -35,7 +35,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "wire", "event", "hex", "job", "partial", "backend", "clock", "metrics",
         ],
     ),
-    ("llm", &["job", "nearest", "partial", "schema", "clock"]),
+    (
+        "llm",
+        &[
+            "job", "nearest", "partial", "recent", "schema", "clock", "metrics",
+        ],
+    ),
     // 3: flow
     (
         "submit",

@@ -188,6 +188,23 @@ fn every_end_has_its_code() {
 }
 
 #[test]
+fn a_job_is_bounded_by_its_limits() {
+    let bounded = [
+        "--script",
+        &script(r#","invalid_attempts":9"#),
+        "--limits",
+        r#"{"attempts":1}"#,
+    ];
+    let output = extract(&bounded);
+    let told = stderr(&output);
+    assert_eq!(code(&output), 3, "{told}");
+    assert!(
+        told.contains("budget_exceeded") && told.contains(" tokens"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_timeout_leaves_the_job_alone() {
     let output = extract(&["--script", &script(r#","hang_after":3"#), "--timeout", "0"]);
     assert_eq!((code(&output), stdout(&output)), (124, ""));
@@ -202,6 +219,8 @@ fn what_cannot_be_taken_is_usage() {
         &["extract", "x", "--schema", "{"],
         &["extract", "x", "--schema", r#"{"type":"strin"}"#],
         &["extract", "x", "--schema", "{}", "--script", r#"{"speed":1}"#],
+        &["extract", "x", "--schema", "{}", "--limits", r#"{"cost":0.5}"#],
+        &["extract", "x", "--schema", "{}", "--limits", r#"{"cost":"0.5"}"#],
         &["extract", "x", "--schema", "{}", "--model", "nobody"],
         &["get", "no-id"],
         &["watch", "0193a4c6-7d1e-7000-8000-000000000001"],

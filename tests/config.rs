@@ -86,6 +86,9 @@ fn other(key: &Key) -> String {
         ("keys.*.sha256", _) => HASH.to_owned(),
         ("keys.*.scopes", _) => "read,cancel".to_owned(),
         ("keys.*.expires", _) => "2027-01-31T00:00:00Z".to_owned(),
+        ("models.*.chain", _) => "openai/a".to_owned(),
+        ("admission.cost_max", _) => "2.5".to_owned(),
+        (price, _) if price.starts_with("providers.*.prices.") => "0.25".to_owned(),
         ("log.level", _) => "debug".to_owned(),
         ("log.format", _) => "json".to_owned(),
         ("redis.url", _) => "redis://localhost:7000".to_owned(),
@@ -136,8 +139,10 @@ fn leaves(shown: &str) -> BTreeSet<String> {
 fn every_option_is_a_key() {
     let provider = ("providers.openai.pool_idle_ms", "20000");
     let key = ("keys.openai.scopes", "submit,admin");
+    let price = ("providers.openai.prices.openai.input", "0");
+    let chain = ("models.openai.chain", "");
     let plain = load(&Layers {
-        flags: set(&[provider, key]),
+        flags: set(&[provider, key, price, chain]),
         ..Layers::default()
     });
     let named: Vec<(String, String)> = KEYS
@@ -162,7 +167,9 @@ fn every_option_is_a_key() {
     assert_eq!(
         unmoved,
         [
+            "Config.parts.providers.chains.ChainOptions.name: \"openai\",",
             "Config.parts.providers.remote.RemoteOptions.name: \"openai\",",
+            "Config.parts.providers.remote.RemoteOptions.prices.[..\"openai\",",
             "Config.parts.server.keys.ApiKey.id: \"openai\",",
             // Not to be shown, whatever it is.
             "Config.parts.server.keys.ApiKey.sha256: KeyHash([redacted]),",
@@ -178,7 +185,8 @@ fn the_defaults_are_those_of_the_parts_and_within_their_bounds() {
         format!("{:?}", nothing.config.parts),
         format!("{:?}", Options::default())
     );
-    for key in KEYS {
+    // A chain of no models is none.
+    for key in KEYS.iter().filter(|key| key.name != "models.*.chain") {
         let text = match key.default_of("openai") {
             Json::Null => continue,
             Json::String(text) => text,
@@ -452,7 +460,7 @@ const FAULTS: &[Case] = &[
         "worker.slots = 1e3",
         NONE,
         NONE,
-        "c.toml:1: worker.slots: takes a whole number from 1 to 100000, not a number with a fraction or an exponent",
+        "c.toml:1: worker.slots: takes a whole number from 1 to 100000, not 1e3",
     ),
     (
         "worker.slots = 99999999999999999999",
@@ -891,13 +899,20 @@ fn the_file_to_begin_with_has_every_key_and_changes_nothing() {
     let faults = told(&all);
     let missing = |last: &str| format!(": keys.ci.{last}: is missing");
     assert!(
-        faults.len() == 2 && faults[0].contains(&missing("sha256")) && faults[1].contains(&missing("tenant")),
+        faults.len() == 3 && faults[0].contains(&missing("sha256")) && faults[1].contains(&missing("tenant")),
+        "{faults:?}"
+    );
+    // Nor has a chain.
+    assert!(
+        faults[2].contains(": models.best.chain: names 1 to 8 models, not 0"),
         "{faults:?}"
     );
     let openai = load(&Layers {
         flags: set(&[
             ("providers.openai.idle_ms", "30000"),
             ("keys.ci.scopes", "submit,read,cancel,admin"),
+            ("providers.openai.prices.gpt-5.input", "0"),
+            ("models.best.chain", ""),
         ]),
         ..Layers::default()
     });
@@ -915,7 +930,10 @@ fn the_file_to_begin_with_has_every_key_and_changes_nothing() {
             "keys.ci.tenant",
             "keys.ci.expires",
             "redis.url",
-            "providers.openai.key"
+            "admission.cost_max",
+            "providers.openai.key",
+            "providers.openai.prices.gpt-5.cached_input",
+            "providers.openai.prices.gpt-5.reasoning",
         ],
         "{text}"
     );

@@ -133,8 +133,11 @@ fn show_says_what_holds_and_why_and_can_be_read_again() {
         assert!(out.contains(line), "{line} is missing in:\n{out}");
     }
     assert!(!out.contains(SECRET) && !out.contains('\x1b'));
-    // Of parts with names only those are shown that there are: one provider, no API key.
-    let shown = KEYS.iter().filter(|key| !key.name.starts_with("keys."));
+    // Of parts with names only those are shown that there are: one provider, no API key, price or chain.
+    let absent = ["keys.", "models.", "providers.*.prices."];
+    let shown = KEYS
+        .iter()
+        .filter(|key| absent.iter().all(|part| !key.name.starts_with(part)));
     assert_eq!(out.lines().count(), shown.count());
     folder.file("again.toml", &out);
     let (code, again, _) = run(
@@ -318,7 +321,16 @@ fn serve_is_configured_by_all_layers() {
     ];
     let mut serving = command(
         &folder,
-        &["serve", "--ephemeral", "--bind", "127.0.0.1:0"],
+        &[
+            "serve",
+            "--ephemeral",
+            "--bind",
+            "127.0.0.1:0",
+            "--set",
+            "breaker.calls_min=1",
+            "--set",
+            "worker.retries_max=0",
+        ],
         &variables,
     )
     .stderr(Stdio::piped())
@@ -333,11 +345,19 @@ fn serve_is_configured_by_all_layers() {
         .nth(1)
         .and_then(|rest| rest.split(' ').next());
     let bind = format!("server.bind={}", address.unwrap());
+    // Nobody is there, which is one fault too many.
+    let url = format!("ws://{}", address.unwrap());
+    let asking = [
+        "extract", "x", "--schema", "{}", "--model", "openai/m", "--url", &url,
+    ];
+    let (code, _, told) = run(&folder, &asking, &[]);
+    assert_eq!(code, 4, "{told}");
     let (code, out, _) = run(&folder, &["doctor", "--json", "--set", &bind], &[]);
     serving.kill().unwrap();
     serving.wait().unwrap();
     assert_eq!((code, status(&out, "address").as_str()), (0, "warn"), "{out}");
     assert!(out.contains("a livedraft server answers"), "{out}");
+    assert!(out.contains("1 model of it not asked now"), "{out}");
     assert!(
         line.starts_with("livedraft listens on http://127.0.0.1:"),
         "{line}"

@@ -11,7 +11,7 @@ use livedraft::event::{End, Entry, Epoch, Event};
 use livedraft::hub::{Hub, HubOptions, Replica};
 use livedraft::job::{JobId, JobState, Outcome};
 use livedraft::llm::{Providers, ProvidersOptions};
-use livedraft::submit::{Admission, AdmissionOptions};
+use livedraft::submit::{Admission, AdmissionOptions, Offered};
 use livedraft::wire::Deliver;
 use livedraft::worker::{Worker, WorkerOptions};
 use serde_json::{Value as Json, json};
@@ -223,6 +223,7 @@ async fn asked(body: String, model: &str) -> (Bench, JobId, Server, End) {
     let bench = Bench::start(ProvidersOptions {
         scripted: false,
         remote: vec![options(&server.base)],
+        ..ProvidersOptions::default()
     });
     let (job, mut live) = bench.submit(tools(model)).await;
     let end = end(&mut live).await;
@@ -306,6 +307,7 @@ async fn words_in_place_of_a_call_are_kept_in_the_conversation() {
     let bench = Bench::start(ProvidersOptions {
         scripted: false,
         remote: vec![options(&server.base)],
+        ..ProvidersOptions::default()
     });
     let mut spec = tools("m");
     spec["max_reasks"] = json!(1);
@@ -324,7 +326,7 @@ async fn a_submission_whose_answer_is_lost_is_sent_again() {
         Arc::clone(&line) as Arc<dyn Backend>,
         Arc::default(),
         AdmissionOptions::default(),
-        Arc::new(|_: &str| Ok(())),
+        Arc::new(|_: &str| Ok(Offered::default())),
     );
     line.set(FaultRates {
         answers_lost: 1_000,

@@ -20,7 +20,7 @@ use livedraft::job::{AttemptRecord, AttemptUsage, JobId, JobState, LeaseToken, O
 use livedraft::schema::{Schema, SchemaLimits};
 use livedraft::server::{Parts, Running, ServerOptions, start};
 use livedraft::store::{Store, StoreOptions};
-use livedraft::submit::{Admission, AdmissionOptions};
+use livedraft::submit::{Admission, AdmissionOptions, Offered};
 use serde_json::{Value as Json, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -93,7 +93,7 @@ pub(crate) fn house_of(
 ) -> House {
     let backend: Arc<dyn Backend> = engine.clone();
     let offered = Arc::new(|model: &str| match model {
-        "scripted" => Ok(()),
+        "scripted" => Ok(Offered::default()),
         _ => Err(Some("scripted".to_owned())),
     });
     let admission = Admission::new(
@@ -345,6 +345,7 @@ impl Hands {
     pub(crate) async fn finish_at_cost(&mut self, outcome: Outcome, tokens: &[u64]) {
         let cost = |(n, tokens): (u32, &u64)| AttemptUsage {
             n,
+            model: None,
             usage: Usage {
                 output_tokens: *tokens,
                 ..Usage::default()

@@ -229,6 +229,7 @@ async fn reasoning_refusal_and_details_of_usage() {
         reasoning_tokens: 4,
         cached_input_tokens: 3,
         estimated: false,
+        cost: None,
     };
     let expected = [
         Ok(Chunk::Reasoning("hm".to_owned())),
@@ -389,6 +390,7 @@ fn one(options: RemoteOptions) -> ProvidersOptions {
     ProvidersOptions {
         scripted: false,
         remote: vec![options],
+        ..ProvidersOptions::default()
     }
 }
 
@@ -400,6 +402,7 @@ fn models_find_their_provider() {
     let closed = Providers::new(ProvidersOptions {
         scripted: true,
         remote: vec![cloud.clone()],
+        ..ProvidersOptions::default()
     })
     .unwrap();
     assert_eq!(closed.models(), ["scripted", "gpt-big", "vendor/small"]);
@@ -422,6 +425,7 @@ fn models_find_their_provider() {
     let open = Providers::new(ProvidersOptions {
         scripted: false,
         remote: vec![cloud, local],
+        ..ProvidersOptions::default()
     })
     .unwrap();
     assert_eq!(open.models(), ["gpt-big", "vendor/small", "local/*"]);

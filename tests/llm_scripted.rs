@@ -29,6 +29,7 @@ fn request(schema: Value, script: Script) -> Request {
         schema: Arc::new(schema),
         attempt: 1,
         refusals: 0,
+        retries: 0,
         carrier: Carrier::Text,
         fenced: false,
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod asked;
+mod fault_table;
 mod faults;
 mod fixtures;
 mod jobs;

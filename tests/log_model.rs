@@ -84,7 +84,7 @@ struct Worker {
 
 #[derive(Clone)]
 enum Pending {
-    Append(Append),
+    Append(Box<Append>),
     Finish(Write),
 }
 
@@ -647,13 +647,13 @@ impl Worker {
         };
         let mut fold = self.fold.clone();
         fold.apply(&entry(write.clone())).expect("it folds");
-        Pending::Append(Append {
+        Pending::Append(Box::new(Append {
             snapshot: chance(15).then(|| Arc::new(fold)),
             write,
             raw: String::new(),
             raw_anew: false,
             record: None,
-        })
+        }))
     }
 
     fn wrote(&mut self, write: Write) {
@@ -670,7 +670,7 @@ impl Worker {
             position,
             ..self.fold.clone()
         };
-        Pending::Append(Append {
+        Pending::Append(Box::new(Append {
             write: Write {
                 position,
                 opens: true,
@@ -680,7 +680,7 @@ impl Worker {
             raw_anew: false,
             record: None,
             snapshot: Some(Arc::new(state)),
-        })
+        }))
     }
 }
 

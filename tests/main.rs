@@ -42,6 +42,7 @@ mod partial_instructor;
 mod partial_properties;
 mod pipeline;
 mod pipeline_modes;
+mod provider_policy;
 mod redis_engine;
 mod redis_server;
 mod schema;

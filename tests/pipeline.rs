@@ -11,7 +11,7 @@ use livedraft::hub::{Hub, HubOptions, Replica, Viewer};
 use livedraft::job::{JobId, JobSpec, JobState, Outcome, Reason};
 use livedraft::llm::{Providers, ProvidersOptions};
 use livedraft::partial::Value;
-use livedraft::submit::{Admission, AdmissionOptions};
+use livedraft::submit::{Admission, AdmissionOptions, Offered, Refused};
 use livedraft::wire::{Assembly, Bigints, Deliver, Form, JobEnd, ServerMessage, Unseen};
 use livedraft::worker::{Worker, WorkerOptions};
 use serde_json::{Value as Json, json};
@@ -34,6 +34,11 @@ impl Node {
 
     /// A node with these models.
     pub(crate) fn start_with(models: ProvidersOptions) -> Self {
+        Self::start_of(models, WorkerOptions::default())
+    }
+
+    /// And with a worker of these options.
+    pub(crate) fn start_of(models: ProvidersOptions, worker: WorkerOptions) -> Self {
         let engine = Arc::new(Embedded::new(EngineOptions::default()));
         let backend: Arc<dyn Backend> = Arc::clone(&engine) as Arc<dyn Backend>;
         let providers = Arc::new(Providers::new(models).expect("models"));
@@ -46,13 +51,15 @@ impl Node {
             AdmissionOptions::default(),
             Arc::new(move |model| {
                 offered
-                    .resolve(model)
-                    .map(|_| ())
+                    .route(model)
+                    .map(|targets| Offered {
+                        is_priced: targets.iter().all(|target| target.price().is_some()),
+                    })
                     .map_err(|unknown| unknown.nearest)
             }),
         );
         let (drain, draining) = watch::channel(false);
-        let worker = Worker::new(backend, providers, compiler, WorkerOptions::default());
+        let worker = Worker::new(backend, providers, compiler, worker);
         tokio::spawn(Arc::clone(&worker).heartbeat());
         tokio::spawn(worker.run(draining));
         Self {
@@ -72,6 +79,42 @@ impl Node {
             .id
     }
 
+    /// Submits a job and misses nothing of it.
+    pub(crate) async fn follow(&self, request: Json) -> Watching {
+        let spec: JobSpec = serde_json::from_value(request).expect("a spec");
+        let kept = self.admission.submit("default", spec, None).await;
+        let kept = kept.expect("it is accepted");
+        let position = kept.position.expect("it is new");
+        let wake = Arc::new(Notify::new());
+        let notes = Deliver {
+            notes: true,
+            ..Deliver::default()
+        };
+        let viewer = self.hub.watch(kept.id, Some(position), notes, &wake).await;
+        Watching {
+            job: kept.id,
+            fold: Some(Fold::submitted(position)),
+            ..Watching::new(viewer.expect("the engine").expect("the job"), wake)
+        }
+    }
+
+    pub(crate) async fn cancel(&self, job: JobId) {
+        self.engine
+            .cancel(job, Epoch::new(clock::nonce()))
+            .await
+            .expect("the engine");
+    }
+
+    pub(crate) fn drain(&self) {
+        let _ = self.drain.send(true);
+    }
+
+    pub(crate) async fn refusal(&self, request: Json) -> Refused {
+        let spec: JobSpec = serde_json::from_value(request).expect("a spec");
+        let answer = self.admission.submit("default", spec, None).await;
+        answer.expect_err("it is refused")
+    }
+
     pub(crate) async fn watch(&self, job: JobId, deliver: Deliver) -> Watching {
         let wake = Arc::new(Notify::new());
         let viewer = self
@@ -81,19 +124,15 @@ impl Node {
             .expect("the engine")
             .expect("the job");
         Watching {
-            viewer,
-            wake,
-            fold: None,
-            parts: Assembly::default(),
-            end: None,
-            names: Vec::new(),
-            told: Vec::new(),
+            job,
+            ..Watching::new(viewer, wake)
         }
     }
 }
 
 /// A viewer that folds what it is told.
 pub(crate) struct Watching {
+    pub(crate) job: JobId,
     viewer: Viewer,
     wake: Arc<Notify>,
     pub(crate) fold: Option<Fold>,
@@ -102,9 +141,35 @@ pub(crate) struct Watching {
     pub(crate) names: Vec<&'static str>,
     /// Notes as `kind: text`, and each change as `patch`, in order; changes that follow each other are one.
     pub(crate) told: Vec<String>,
+    /// What happened, a word each: what a viewer that misses nothing sees, in order. Changes that follow each other are
+    /// one.
+    pub(crate) story: Vec<String>,
 }
 
 impl Watching {
+    fn new(viewer: Viewer, wake: Arc<Notify>) -> Self {
+        Self {
+            job: JobId::new(clock::job_uuid()),
+            viewer,
+            wake,
+            fold: None,
+            parts: Assembly::default(),
+            end: None,
+            names: Vec::new(),
+            told: Vec::new(),
+            story: Vec::new(),
+        }
+    }
+
+    /// Until something of its story is this.
+    pub(crate) async fn until(mut self, word: &str) -> Self {
+        while !self.story.iter().any(|told| told == word) {
+            assert!(self.end.is_none(), "it ended: {:?}", self.story);
+            self.step().await;
+        }
+        self
+    }
+
     pub(crate) async fn watched_out(mut self) -> Self {
         while self.end.is_none() {
             self.step().await;
@@ -123,7 +188,36 @@ impl Watching {
         }
     }
 
+    fn tell(&mut self, word: String) {
+        if word != "patch" || self.story.last().is_none_or(|last| last != "patch") {
+            self.story.push(word);
+        }
+    }
+
     fn hear(&mut self, message: ServerMessage) {
+        match &message {
+            ServerMessage::Note(note) => self.tell(format!("note {}", word(&note.event.kind))),
+            ServerMessage::Patch(_) => self.tell("patch".to_owned()),
+            ServerMessage::Attempt(attempt) => {
+                let begins = &attempt.event;
+                let reset = if begins.reset { "" } else { ", kept" };
+                self.tell(format!(
+                    "attempt {} ({}{reset})",
+                    begins.attempt,
+                    word(&begins.reason)
+                ));
+            }
+            ServerMessage::Status(status) => match &status.event.reason {
+                Some(reason) => self.tell(format!("{} ({reason})", status.event.status)),
+                None => self.tell(status.event.status.to_string()),
+            },
+            ServerMessage::End(end) => {
+                let code = end.error.as_ref().map(|error| error.code.as_str());
+                let outcome = JobState::from(end.outcome);
+                self.tell(code.map_or(outcome.to_string(), |code| format!("{outcome} ({code})")));
+            }
+            _ => {}
+        }
         match message {
             ServerMessage::Snapshot(snapshot) => {
                 if let Some(fold) = self.parts.take(*snapshot).expect("whole parts") {
@@ -166,6 +260,11 @@ impl Watching {
     pub(crate) fn end(&self) -> &JobEnd {
         self.end.as_ref().expect("it has ended")
     }
+}
+
+fn word(value: &impl serde::Serialize) -> String {
+    let json = serde_json::to_value(value).expect("a word");
+    json.as_str().expect("a word").to_owned()
 }
 
 fn user() -> Json {

@@ -226,6 +226,7 @@ async fn model(answers: &[(&[Json], &str)]) -> (Server, Node) {
             name: "fake".to_owned(),
             ..options(&server.base)
         }],
+        ..ProvidersOptions::default()
     });
     (server, node)
 }

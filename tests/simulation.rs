@@ -21,7 +21,7 @@ use livedraft::hub::{Hub, HubOptions};
 use livedraft::job::{JobId, JobState, LeaseTimes};
 use livedraft::llm::{Providers, ProvidersOptions};
 use livedraft::partial::Value;
-use livedraft::submit::{Admission, AdmissionOptions};
+use livedraft::submit::{Admission, AdmissionOptions, Offered};
 use livedraft::wire::{Deliver, Form, ServerMessage, Unseen};
 use livedraft::worker::{Worker, WorkerOptions};
 use serde_json::json;
@@ -180,7 +180,7 @@ impl World {
         let offered = Arc::new(move |model: &str| {
             providers
                 .resolve(model)
-                .map(|_| ())
+                .map(|_| Offered::default())
                 .map_err(|unknown| unknown.nearest)
         });
         let admission = Admission::new(

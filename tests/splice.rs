@@ -12,7 +12,7 @@ use livedraft::hub::{Hub, HubOptions, Replica};
 use livedraft::job::{AttemptRecord, JobId, JobSpec, JobState, Outcome, Reason};
 use livedraft::llm::{Providers, ProvidersOptions};
 use livedraft::partial::Value;
-use livedraft::submit::{Admission, AdmissionOptions};
+use livedraft::submit::{Admission, AdmissionOptions, Offered};
 use livedraft::worker::{Worker, WorkerOptions};
 use serde_json::{Value as Json, json};
 use tokio::sync::{mpsc, watch};
@@ -44,7 +44,7 @@ impl House {
             Arc::clone(&backend),
             Arc::<Compiler>::default(),
             AdmissionOptions::default(),
-            Arc::new(|_: &str| Ok(())),
+            Arc::new(|_: &str| Ok(Offered::default())),
         );
         let mut house = Self {
             hub: Hub::new(backend, HubOptions::default()),
@@ -370,6 +370,8 @@ async fn a_worker_that_is_lost_in_the_middle_is_taken_over() {
         let held = job.value().to_string();
         let end = job.end().await;
         assert_eq!(end.outcome, Outcome::Completed, "{:?}", end.error);
+        let estimated: Vec<bool> = end.attempts.iter().map(|one| one.usage.estimated).collect();
+        assert_eq!(estimated, [false, true, false], "what was lost was paid for, too");
         let [again] = &job.begun[..] else {
             panic!("{:?}", job.begun)
         };
@@ -509,6 +511,7 @@ async fn played(
     let house = House::start_with(ProvidersOptions {
         scripted: false,
         remote: vec![options(&server.base)],
+        ..ProvidersOptions::default()
     });
     let mut job = house.submit(request).await;
     let end = job.end().await;
@@ -711,6 +714,7 @@ async fn a_record_that_does_not_fit_the_draft_leads_to_the_whole() {
     let mut house = House::start_with(ProvidersOptions {
         scripted: false,
         remote: vec![options(&server.base)],
+        ..ProvidersOptions::default()
     });
     house.kill();
     let id = house.submit(user("json")).await.id;

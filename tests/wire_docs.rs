@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use livedraft::access::Scope;
 use livedraft::compiler::CompilerOptions;
 use livedraft::job::{JobSpec, JobState, Outcome, Script, SpecLimits, Transition, next};
-use livedraft::llm::LlmErrorKind;
+use livedraft::llm::{BreakerOptions, LlmErrorKind};
 use livedraft::partial::parse;
 use livedraft::server::ServerOptions;
 use livedraft::wire::{ClientMessage, Close, Code, Limits, ServerMessage};
+use livedraft::worker::WorkerOptions;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -106,7 +107,9 @@ fn the_scopes_are_the_scopes() {
 #[test]
 fn the_bounds_are_the_bounds() {
     let (server, compiler) = (ServerOptions::default(), CompilerOptions::default());
-    let shown = format!("{server:#?} {compiler:#?}");
+    let (spec, worker) = (SpecLimits::default(), WorkerOptions::default());
+    let breaker = BreakerOptions::default();
+    let shown = format!("{server:#?} {compiler:#?} {spec:#?} {worker:#?} {breaker:#?}");
     let rows = rows_behind(include_str!("../docs/security.md"), "bounds");
     assert!(rows.len() > 20);
     for row in rows {

@@ -5,7 +5,7 @@ use livedraft::event::{
 };
 use livedraft::job::{
     Attempt, AttemptError, AttemptUsage, JobLimits, JobSpec, JobState, LenientChoice, Message, ModeChoice,
-    Outcome, ReaskChoice, Reason, Role, Sampling, Script, Usage, Wrap,
+    Money, Outcome, ReaskChoice, Reason, Role, Sampling, Script, Usage, Wrap,
 };
 use livedraft::wire::{
     Auth, Bigints, ClientMessage, Deliver, ErrorMessage, Form, Goodbye, JobAccepted, JobAttach, JobAttached,
@@ -107,13 +107,18 @@ fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
 }
 
 fn usage() -> impl Strategy<Value = Usage> {
-    (any::<[u64; 4]>(), any::<bool>()).prop_map(|(tokens, estimated)| Usage {
+    (any::<[u64; 4]>(), any::<bool>(), cost()).prop_map(|(tokens, estimated, cost)| Usage {
         input_tokens: tokens[0],
         output_tokens: tokens[1],
         reasoning_tokens: tokens[2],
         cached_input_tokens: tokens[3],
         estimated,
+        cost,
     })
+}
+
+fn cost() -> impl Strategy<Value = Option<Money>> {
+    of(any::<u64>().prop_map(Money::micros))
 }
 
 fn timings() -> impl Strategy<Value = Timings> {
@@ -230,6 +235,21 @@ fn sampling() -> impl Strategy<Value = Sampling> {
     )
 }
 
+fn job_limits() -> impl Strategy<Value = JobLimits> {
+    let attempt = any::<(Option<u32>, Option<u64>, Option<u32>)>();
+    let budget = (any::<Option<u64>>(), cost(), any::<Option<u32>>());
+    (attempt, budget).prop_map(
+        |((tokens, bytes, seconds), (total_tokens, cost, attempts))| JobLimits {
+            tokens,
+            bytes,
+            seconds,
+            total_tokens,
+            cost,
+            attempts,
+        },
+    )
+}
+
 fn spec() -> impl Strategy<Value = JobSpec> {
     let mode = prop::sample::select(vec![
         ModeChoice::Auto,
@@ -243,13 +263,12 @@ fn spec() -> impl Strategy<Value = JobSpec> {
     let reask = prop::sample::select(vec![ReaskChoice::Auto, ReaskChoice::Whole]);
     let read = (mode, wrap, lenient, reask);
     let asked = (text(), vec(message(), 0..3), of(text()), plain_json(), read);
-    let limits = any::<(Option<u32>, Option<u64>, Option<u32>)>();
     let metadata = prop::collection::btree_map(text(), text(), 0..3);
     let bounds = (
         any::<u32>(),
         any::<u32>(),
         sampling(),
-        limits,
+        job_limits(),
         metadata,
         of(script()),
     );
@@ -270,11 +289,7 @@ fn spec() -> impl Strategy<Value = JobSpec> {
                 max_reasks,
                 flush_ms,
                 sampling,
-                limits: JobLimits {
-                    tokens: limits.0,
-                    bytes: limits.1,
-                    seconds: limits.2,
-                },
+                limits,
                 metadata,
                 script,
             }
@@ -477,10 +492,13 @@ fn end() -> impl Strategy<Value = ServerMessage> {
     );
     let value = (of(raw_value()), of(text()), of(raw_value()));
     let costs = vec(
-        (any::<u32>(), usage(), 0..1_000_u64).prop_map(|(n, usage, repairs)| AttemptUsage {
-            n,
-            usage,
-            repairs,
+        (any::<u32>(), of(text()), usage(), 0..1_000_u64).prop_map(|(n, model, usage, repairs)| {
+            AttemptUsage {
+                n,
+                model,
+                usage,
+                repairs,
+            }
         }),
         0..3,
     );

@@ -44,7 +44,7 @@ struct RunArgs {
     /// Sockets of `idle` and `fanout`, readers of `stalled`, instead of the usual numbers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     sockets: Option<u32>,
-    /// Jobs of `latency` instead of the usual numbers.
+    /// Jobs of `latency` and `cancel` instead of the usual numbers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
     jobs: Option<u32>,
     /// The server's binary.
@@ -71,6 +71,8 @@ enum Scenario {
     Restart,
     /// Readers that stop reading beside one that does not.
     Stalled,
+    /// From a cancel to the close of the provider's connection.
+    Cancel,
     /// All of them.
     All,
 }
@@ -87,6 +89,7 @@ async fn main() -> Outcome<()> {
             Scenario::Accepted,
             Scenario::Restart,
             Scenario::Stalled,
+            Scenario::Cancel,
         ],
         one => vec![one],
     };
@@ -161,6 +164,11 @@ async fn run(scenario: Scenario, args: &RunArgs) -> Outcome<Table> {
             "stalled",
             "memory flat and bounded; the good viewer's delays as without them",
             scenario::stalled::run(&plan).await?,
+        ),
+        Scenario::Cancel => (
+            "cancel",
+            "p99 < 1,000 ms, before the first byte too",
+            scenario::cancel::run(&plan).await?,
         ),
     };
     let load_after = process::load_average();

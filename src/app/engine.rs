@@ -28,7 +28,7 @@ impl Engine {
         let engine = Embedded::open(options.engine, Arc::clone(&store)).await?;
         Ok(Self::Embedded(
             Arc::new(engine),
-            Archive::new(store, options.archive.clone()),
+            Archive::new(store, options.archive),
         ))
     }
 

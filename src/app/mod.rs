@@ -24,7 +24,7 @@ use crate::llm::{Providers, ProvidersError, ProvidersOptions};
 use crate::outbox;
 use crate::server::{self, Parts, Running, ServerOptions};
 use crate::store::{StoreError, StoreOptions};
-use crate::submit::{Admission, AdmissionOptions, ModelCheck};
+use crate::submit::{Admission, AdmissionOptions, ModelCheck, Offered};
 use crate::worker::WorkerOptions;
 
 /// The options of every part.
@@ -134,10 +134,10 @@ impl App {
             runtime: Handle::current(),
         };
         let server = server::start(options.server, parts)?;
-        let (going_down, drain) = watch::channel(false);
+        let (working, ends) = watch::channel(());
         let outbox = engine
             .archive()
-            .map(|archive| tokio::spawn(outbox::run(archive, drain)));
+            .map(|archive| tokio::spawn(outbox::run(archive, ends)));
         let work = match works {
             true => Some(Work::begin(backend, providers, compiler, options.worker)?),
             false => None,
@@ -197,8 +197,10 @@ impl App {
 fn offered(providers: Arc<Providers>) -> ModelCheck {
     Arc::new(move |model| {
         providers
-            .resolve(model)
-            .map(|_| ())
+            .route(model)
+            .map(|targets| Offered {
+                is_priced: targets.iter().all(|target| target.price().is_some()),
+            })
             .map_err(|unknown| unknown.nearest)
     })
 }

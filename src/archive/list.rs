@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Archive, word};
-use crate::job::{JobId, JobState, Usage};
+use crate::job::{JobId, JobState, Money, Usage};
 use crate::store::StoreError;
 use crate::store::archive::{ArchiveRow, ListFilter, UsageColumns};
 use crate::store::column::{count, number};
@@ -154,5 +154,6 @@ pub(super) fn usage(columns: UsageColumns) -> Usage {
         reasoning_tokens: count(columns.reasoning),
         cached_input_tokens: count(columns.cached),
         estimated: columns.estimated,
+        cost: columns.cost.map(|micros| Money::micros(count(micros))),
     }
 }

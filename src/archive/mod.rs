@@ -166,6 +166,7 @@ fn archived(record: &Record) -> (ArchiveRow, Vec<AttemptRow>) {
 fn attempt(attempt: &AttemptUsage) -> AttemptRow {
     AttemptRow {
         n: attempt.n.into(),
+        model: attempt.model.clone(),
         usage: columns(attempt.usage),
         repairs: number(attempt.repairs),
     }
@@ -178,6 +179,7 @@ fn columns(usage: Usage) -> UsageColumns {
         reasoning: number(usage.reasoning_tokens),
         cached: number(usage.cached_input_tokens),
         estimated: usage.estimated,
+        cost: usage.cost.map(|cost| number(cost.as_micros())),
     }
 }
 

@@ -80,6 +80,7 @@ fn recalled(job: JobId, row: ArchiveRow, attempts: &[AttemptRow]) -> Option<Reca
 fn attempt(row: &AttemptRow) -> AttemptUsage {
     AttemptUsage {
         n: small(row.n),
+        model: row.model.clone(),
         usage: usage(row.usage),
         repairs: count(row.repairs),
     }

@@ -1,7 +1,7 @@
 //! The events that an engine writes itself, where no worker does: changes of state, and ends that nobody holds a lease for.
 
 use crate::event::{End, EndError, Event, StatusChange, Timings};
-use crate::job::{AttemptRecord, JobState, Outcome, Usage};
+use crate::job::{AttemptRecord, JobState, Outcome};
 
 /// A job stands elsewhere.
 pub(super) fn status(status: JobState, reason: Option<&str>, until_ms: Option<u64>) -> Event {
@@ -49,10 +49,7 @@ pub(super) fn end(record: &AttemptRecord, times: Times, why: (Outcome, EndError)
         error: Some(error),
         sha256: None,
         best: record.best.clone(),
-        usage: record
-            .usage
-            .iter()
-            .fold(Usage::default(), |sum, attempt| sum.plus(attempt.usage)),
+        usage: record.total(),
         attempts: record.usage.clone(),
         timings: Timings {
             queued_ms: times.claimed_ms.map(since),

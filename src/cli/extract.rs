@@ -10,7 +10,7 @@ use super::choices::{LenientArg, ReaskArg, WrapArg};
 use super::failure::{self, Failure};
 use super::show::{self, Manner};
 use super::{ServerUrl, result};
-use crate::job::{JobSpec, Message, ModeChoice, Script};
+use crate::job::{JobLimits, JobSpec, Message, ModeChoice, Script};
 use crate::wire::{Deliver, JobCreate, Unseen};
 
 /// The model that answers without any provider.
@@ -48,6 +48,9 @@ pub(super) struct ExtractArgs {
     /// The window in which changes are gathered, ms; 0 sends each at once.
     #[arg(long, value_name = "MS", default_value_t = 33)]
     flush_ms: u32,
+    /// Bounds of the job, as JSON: {"seconds":60,"total_tokens":20000,"cost":"0.05"}.
+    #[arg(long, value_name = "JSON")]
+    limits: Option<String>,
     /// What the scripted model is told to do, as JSON: {"invalid_attempts":1,"tokens_per_second":50}.
     #[arg(long, value_name = "JSON")]
     script: Option<String>,
@@ -179,10 +182,19 @@ fn request(args: &ExtractArgs) -> Result<JobSpec, Failure> {
         max_reasks: args.max_reasks,
         flush_ms: args.flush_ms,
         sampling: crate::job::Sampling::default(),
-        limits: crate::job::JobLimits::default(),
+        limits: args
+            .limits
+            .as_deref()
+            .map(limits)
+            .transpose()?
+            .unwrap_or_default(),
         metadata: std::collections::BTreeMap::new(),
         script,
     })
+}
+
+fn limits(text: &str) -> Result<JobLimits, Failure> {
+    serde_json::from_str(text).map_err(|error| usage(format!("--limits: {error}")))
 }
 
 fn script(text: &str) -> Result<Script, Failure> {

@@ -3,7 +3,7 @@
 use super::paint::{Row, Tone};
 use crate::client::Tally;
 use crate::event::{AttemptBegins, StatusChange};
-use crate::job::{AttemptError, Outcome, Reason};
+use crate::job::{AttemptError, Outcome, Reason, Usage};
 use crate::wire::JobEnd;
 
 /// `1 frame`, `2 frames`.
@@ -70,7 +70,7 @@ pub(super) fn status(change: &StatusChange) -> Row {
     }
 }
 
-/// `completed in 1.9 s · 2 attempts · 142 frames · 9.1 kB`.
+/// `completed in 1.9 s · 2 attempts · 620 + 310 tokens · cost 0.0125 · 142 frames · 9.1 kB`.
 pub(super) fn ended(end: &JobEnd, tally: &Tally) -> Row {
     let (tone, word) = match end.outcome {
         Outcome::Completed => (Tone::Good, "completed"),
@@ -79,18 +79,30 @@ pub(super) fn ended(end: &JobEnd, tally: &Tally) -> Row {
         Outcome::Incomplete => (Tone::Bad, "incomplete"),
     };
     let told = format!(
-        " in {} · {} · {} · {}",
+        " in {} · {} · {} · {} · {}",
         millis(end.timings.total_ms),
         count(u64::from(end.attempt), "attempt"),
+        spent(&end.usage),
         count(tally.frames, "frame"),
         bytes(tally.bytes),
     );
     Row::of(tone, word).with(Tone::Dim, &told)
 }
 
+/// `620 + 310 tokens · cost 0.0125`, in and out; `about` where it is estimated.
+fn spent(usage: &Usage) -> String {
+    let about = if usage.estimated { "about " } else { "" };
+    let (input, output) = (usage.input_tokens, usage.output_tokens);
+    let cost = usage
+        .cost
+        .map_or_else(String::new, |cost| format!(" · cost {cost}"));
+    format!("{about}{input} + {output} tokens{cost}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Money;
 
     fn error(path: &str) -> AttemptError {
         AttemptError {
@@ -109,6 +121,19 @@ mod tests {
             "the value must be an integer (and 2 more)"
         );
         assert_eq!(wrong(&[]), "the answer was invalid");
+    }
+
+    #[test]
+    fn what_was_spent_is_told() {
+        let mut usage = Usage {
+            input_tokens: 620,
+            output_tokens: 310,
+            ..Usage::default()
+        };
+        assert_eq!(spent(&usage), "620 + 310 tokens");
+        usage.cost = Some(Money::micros(12_500));
+        usage.estimated = true;
+        assert_eq!(spent(&usage), "about 620 + 310 tokens · cost 0.0125");
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(super) enum Given {
     Flag(bool),
     /// A whole number.
     Number(i64),
+    /// A number with a fraction, as the file wrote it.
+    Decimal(String),
     /// A text.
     Text(String),
     /// A date, a time, or both, as the file wrote it.
@@ -55,6 +57,8 @@ pub(super) enum Bounds {
     Hosts,
     /// Origins of pages, as browsers write them.
     Origins,
+    /// Models, as jobs may name them.
+    Models,
     /// Not to be shown; may be held in a file.
     Secret,
 }
@@ -80,6 +84,7 @@ impl Given {
                 let more = if told.len() < text.len() { "…" } else { "" };
                 format!("{told:?}{more}")
             }
+            Self::Decimal(digits) => digits.clone(),
             Self::Moment(moment) => moment.clone(),
             Self::List(_) => "a list".to_owned(),
             Self::Section => "a table".to_owned(),
@@ -92,6 +97,7 @@ impl Given {
             Self::Text(text) | Self::Word(text) => Some(text),
             Self::Flag(_)
             | Self::Number(_)
+            | Self::Decimal(_)
             | Self::Moment(_)
             | Self::List(_)
             | Self::Section
@@ -105,6 +111,7 @@ impl Given {
             // With `_` between digits, as the file may have them.
             Self::Word(word) => word.replace('_', "").parse().ok(),
             Self::Flag(_)
+            | Self::Decimal(_)
             | Self::Text(_)
             | Self::Moment(_)
             | Self::List(_)

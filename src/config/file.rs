@@ -96,7 +96,7 @@ fn given(value: &Spanned<DeValue<'_>>) -> Given {
                 .map_or(Given::Other("a list of other things than texts"), Given::List)
         }
         DeValue::Table(_) => Given::Section,
-        DeValue::Float(_) => Given::Other("a number with a fraction or an exponent"),
+        DeValue::Float(digits) => Given::Decimal(digits.as_str().to_owned()),
         DeValue::Datetime(moment) => Given::Moment(moment.to_string()),
     }
 }

@@ -1,6 +1,6 @@
 //! A file to begin with: every key with its unit, its bounds and its default, each behind a `#`.
 
-use super::key::{ANY, Key};
+use super::key::{ANY, Key, filled};
 use super::keys::{KEYS, SECTIONS};
 use super::named::kind;
 
@@ -18,7 +18,7 @@ pub fn init() -> String {
     for (section, meaning) in SECTIONS {
         text.push_str(&format!(
             "\n# {meaning}\n#[{}]\n",
-            section.replacen(ANY, example(section), 1)
+            filled(section, example(section))
         ));
         for key in KEYS.iter().filter(|key| key.split().0 == *section) {
             text.push_str(&told(key));

@@ -85,8 +85,22 @@ impl Key {
 
     /// The key's own name, with a name in the place of `*`.
     pub(super) fn of(&self, name: &str) -> String {
-        self.name.replacen(ANY, name, 1)
+        filled(self.name, name)
     }
+}
+
+/// A name that stands in the place of `*`, or of two: the first has no `/`.
+pub(super) fn names_in(name: &str) -> (&str, &str) {
+    name.split_once('/').unwrap_or((name, name))
+}
+
+/// A section or key with a name in the place of `*`.
+pub(super) fn filled(pattern: &str, name: &str) -> String {
+    if pattern.matches(ANY).count() < 2 {
+        return pattern.replacen(ANY, name, 1);
+    }
+    let (first, second) = names_in(name);
+    pattern.replacen(ANY, first, 1).replacen(ANY, second, 1)
 }
 
 /// Finds what a dotted name is.
@@ -116,29 +130,35 @@ pub(super) fn find(path: &[String]) -> Found {
     Found::Unknown(suggestion(path))
 }
 
-/// Which part of the key's name is `*`; one that none of them reaches where there is none.
+/// Which part of the key's name is the last `*`; one that none of them reaches where there is none.
 fn at_name(key: &Key) -> usize {
-    key.name
-        .split('.')
-        .position(|part| part == ANY)
-        .unwrap_or(usize::MAX)
+    let parts: Vec<&str> = key.name.split('.').collect();
+    parts.iter().rposition(|part| *part == ANY).unwrap_or(usize::MAX)
 }
 
 fn named(key: &Key, path: &[String], found: impl FnOnce(String) -> Found) -> Found {
     let name = path.get(at_name(key)).cloned().unwrap_or_default();
     let kind = kind(key.split().0);
-    let also = kind.map_or('_', |kind| kind.also);
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == also;
+    let also = kind.map_or("_", |kind| kind.also);
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || also.contains(letter);
     let reserved = kind.and_then(|kind| kind.reserved);
     if reserved.is_some_and(|reserved| reserved == name) {
         return Found::BadName(format!("`{name}` is a name of our own; take another"));
     }
     if name.len() > NAME_MAX || !name.chars().all(fits) || (name.is_empty() && path.len() > at_name(key)) {
+        let also: Vec<String> = also.chars().map(|letter| format!("`{letter}`")).collect();
         return Found::BadName(format!(
-            "a name has 1 to {NAME_MAX} letters, digits, `-` and `{also}`"
+            "a name has 1 to {NAME_MAX} letters, digits, `-` and {}",
+            also.join(", ")
         ));
     }
-    found(name)
+    // The part that another is in has its own rule, and its own name.
+    let outer = key.name.split('.').position(|part| part == ANY);
+    match outer.filter(|at| *at < at_name(key)).and_then(|at| path.get(at)) {
+        Some(outer) if name.is_empty() => found(outer.clone()),
+        Some(outer) => found(format!("{outer}/{name}")),
+        None => found(name),
+    }
 }
 
 /// The same key in another section, else the name that looks most alike.

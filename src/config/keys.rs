@@ -42,6 +42,18 @@ pub const SECTIONS: &[(&str, &str)] = &[
         "providers.*",
         "A provider over HTTP, by its name; they are asked in the order in which they are first named.",
     ),
+    (
+        "providers.*.prices.*",
+        "What a million tokens of a provider's model cost; `*` is any model without a price of its own.",
+    ),
+    (
+        "models.*",
+        "A name that jobs may give for several models, which are asked one after the other.",
+    ),
+    (
+        "breaker",
+        "When a model that fails again and again is not asked for a while, by provider and model.",
+    ),
     ("log", "What is logged, on stderr."),
 ];
 
@@ -49,6 +61,7 @@ const TYPE: Bounds = Bounds::Type;
 const URL: Bounds = Bounds::Url;
 const HOSTS: Bounds = Bounds::Hosts;
 const ORIGINS: Bounds = Bounds::Origins;
+const MODELS: Bounds = Bounds::Models;
 const LEVELS: Bounds = Bounds::Levels;
 const SECRET: Bounds = Bounds::Secret;
 const KIB: u64 = 1 << 10;
@@ -65,6 +78,8 @@ const fn number(from: u64, to: u64) -> Bounds {
 macro_rules! place {
     (key.$($field:ident).+) => { |config, name| &mut config.key(name).$($field).+ };
     (provider.$($field:ident).+) => { |config, name| &mut config.provider(name).$($field).+ };
+    (price.$($field:ident).+) => { |config, name| &mut config.price(name).$($field).+ };
+    (chain.$($field:ident).+) => { |config, name| &mut config.chain(name).$($field).+ };
     (log.$($field:ident).+) => { |config, _| &mut config.log.$($field).+ };
     ($($field:ident).+) => { |config, _| &mut config.parts.$($field).+ };
 }
@@ -299,6 +314,12 @@ keys! {
         "How long a job waits when a provider is busy and does not say how long.";
     "worker.rate_limit_wait_max_ms", "ms", number(10, HOUR), [worker.rate_limit_wait_max],
         "How long it waits at the most.";
+    "worker.retries_max", "calls", number(0, 100), [worker.retries_max],
+        "Calls that are made again within an attempt, after a fault of the provider's that may pass and before anything of the value was told.";
+    "worker.retry_base_ms", "ms", number(1, 60_000), [worker.retry_base],
+        "The longest wait before the first of them; it doubles with each, and any part of it is waited.";
+    "worker.retry_wait_max_ms", "ms", number(1, 600_000), [worker.retry_wait_max],
+        "The longest wait before any of them; where a provider asks for more, the job is put back.";
     "worker.drain_ms", "ms", number(0, HOUR), [worker.drain],
         "How long running jobs may go on once the server goes down.";
 
@@ -331,6 +352,12 @@ keys! {
         "An answer, where the job asks for a bound of its own.";
     "admission.seconds_max", "s", number(1, 86_400), [admission.spec.seconds_max],
         "Time from a job's first claim to its end, outages and waits included, where the job asks for a bound of its own.";
+    "admission.total_tokens_max", "tokens", number(1_000, 1_000_000_000_000), [admission.spec.total_tokens_max, worker.budget.total_tokens],
+        "Tokens of all attempts of a job together, prompts included; also what a job may spend that asks for no bound of its own.";
+    "admission.cost_max", "", TYPE, [admission.spec.cost_max, worker.budget.cost],
+        "What all attempts of a job may cost together, where a price is known; also of a job that asks for no bound of its own. Without it, any.";
+    "admission.attempts_max", "attempts", number(1, 1_000), [admission.spec.attempts_max, worker.budget.attempts],
+        "Attempts of a job; also of one that asks for no bound of its own.";
     "admission.metadata_max", "entries", number(0, 1_024), [admission.spec.metadata_max],
         "Entries of `metadata`.";
     "admission.metadata_bytes_max", "bytes", number(1, 64 * KIB), [admission.spec.metadata_bytes_max],
@@ -402,6 +429,31 @@ keys! {
         "How long usage may follow an answer's finish; later it is not waited for.";
     "providers.*.pool_idle_ms", "ms", number(0, 600_000), [provider.pool_idle_ms],
         "How long an unused connection is kept; keep it below the provider's own keep-alive.";
+
+    "providers.*.prices.*.input", "", TYPE, [price.input],
+        "Of the prompt, in any unit that is the same for all prices.";
+    "providers.*.prices.*.cached_input", "", TYPE, [price.cached_input],
+        "Of the prompt, where the provider had it cached; without it, as `input`.";
+    "providers.*.prices.*.output", "", TYPE, [price.output],
+        "Of the answer.";
+    "providers.*.prices.*.reasoning", "", TYPE, [price.reasoning],
+        "Of the answer, spent on reasoning; without it, as `output`.";
+
+    "models.*.chain", "", MODELS, [chain.models],
+        "1 to 8 models, each as a job may name it; the next is asked where the one before cannot be, fails, or broke off.";
+
+    "breaker.window_ms", "ms", number(1_000, HOUR), [providers.breaker.window],
+        "How far back calls count.";
+    "breaker.calls_min", "calls", number(1, 1_000_000), [providers.breaker.calls_min],
+        "Calls of a model within that time before their faults are weighed.";
+    "breaker.faults_percent", "%", number(1, 100), [providers.breaker.faults_percent],
+        "The share of them that must have failed.";
+    "breaker.timeouts", "calls", number(1, 1_000_000), [providers.breaker.timeouts],
+        "Calls one after the other whose first byte did not come in time: they are enough by themselves.";
+    "breaker.open_ms", "ms", number(10, HOUR), [providers.breaker.open],
+        "How long such a model is not asked; then one call finds out.";
+    "breaker.models_max", "models", number(2, 1_000_000), [providers.breaker.models_max],
+        "Models of a provider that are remembered as failing or as asked too often.";
 
     "log.level", "", LEVELS, [log.level],
         "Which of our own words are logged; filters such as `info,livedraft=debug` choose by target.";

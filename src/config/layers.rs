@@ -206,7 +206,7 @@ impl Loaded {
 
     /// A variable cannot tell capitals, nor `-` from `_`: it means the part that is there.
     fn use_known_name(&self, saying: &mut Saying) {
-        let (Source::Variable(_), [head, name, _]) = (&saying.source, saying.path.as_mut_slice()) else {
+        let (Source::Variable(_), [head, name, _, ..]) = (&saying.source, saying.path.as_mut_slice()) else {
             return;
         };
         let Some(kind) = NAMED.iter().find(|kind| kind.head() == head) else {

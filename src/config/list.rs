@@ -62,6 +62,7 @@ impl Field for Vec<String> {
         list_of(match bounds {
             Bounds::Hosts => "hosts as `live.example` or `live.example:8443`, `*` for any",
             Bounds::Origins => "origins as `https://app.example` or `https://app.example:8443`",
+            Bounds::Models => "models as `provider/model`",
             _ => "texts",
         })
     }

@@ -20,6 +20,7 @@ mod keys;
 mod layers;
 mod list;
 mod log;
+mod money;
 mod named;
 mod rules;
 mod secret;

@@ -1,9 +1,10 @@
 //! Parts of which there may be several, each with a name: what stands for `*` in a key.
 
 use super::Config;
+use super::key::names_in;
 use crate::access::{ApiKey, KeyHash, Scopes};
 use crate::job::SCRIPTED;
-use crate::llm::RemoteOptions;
+use crate::llm::{ChainOptions, Price, RemoteOptions};
 
 /// Where OpenAI itself is.
 const OPENAI: (&str, &str) = ("openai", "https://api.openai.com/v1");
@@ -15,7 +16,7 @@ pub(super) struct Named {
     /// A name that stands for any in the file to begin with.
     pub(super) example: &'static str,
     /// What a name may have beside letters, digits and `-`.
-    pub(super) also: char,
+    pub(super) also: &'static str,
     /// The name that none of them may have.
     pub(super) reserved: Option<&'static str>,
     /// How many there may be.
@@ -31,7 +32,7 @@ pub(super) const NAMED: &[Named] = &[
     Named {
         section: "keys.*",
         example: "ci",
-        also: '.',
+        also: ".",
         reserved: None,
         count_max: 1_024,
         names: |config| {
@@ -50,7 +51,7 @@ pub(super) const NAMED: &[Named] = &[
     Named {
         section: "providers.*",
         example: OPENAI.0,
-        also: '_',
+        also: "_",
         reserved: Some(SCRIPTED),
         count_max: 64,
         names: |config| {
@@ -64,6 +65,38 @@ pub(super) const NAMED: &[Named] = &[
         },
         make: |config, name| {
             config.provider(name);
+        },
+    },
+    Named {
+        section: "providers.*.prices.*",
+        example: "openai/gpt-5",
+        also: "_.:/@*",
+        reserved: None,
+        count_max: 1_024,
+        names: |config| {
+            let remote = &config.parts.providers.remote;
+            let named = |one: &RemoteOptions| -> Vec<String> {
+                let models = one.prices.models();
+                models.map(|model| format!("{}/{model}", one.name)).collect()
+            };
+            remote.iter().flat_map(named).collect()
+        },
+        make: |config, name| {
+            config.price(name);
+        },
+    },
+    Named {
+        section: "models.*",
+        example: "best",
+        also: "_.",
+        reserved: Some(SCRIPTED),
+        count_max: 64,
+        names: |config| {
+            let chains = &config.parts.providers.chains;
+            chains.iter().map(|one| one.name.clone()).collect()
+        },
+        make: |config, name| {
+            config.chain(name);
         },
     },
 ];
@@ -104,6 +137,25 @@ impl Config {
                 tenant: String::new(),
                 scopes: Scopes::default(),
                 expires: None,
+            });
+            all.len() - 1
+        });
+        &mut all[at]
+    }
+
+    /// The price of a model, named behind its provider; both are made if they are not there.
+    pub(super) fn price(&mut self, name: &str) -> &mut Price {
+        let (provider, model) = names_in(name);
+        self.provider(provider).prices.entry(model)
+    }
+
+    /// The chain of this name, made without models if it is not there.
+    pub(super) fn chain(&mut self, name: &str) -> &mut ChainOptions {
+        let all = &mut self.parts.providers.chains;
+        let at = all.iter().position(|one| one.name == name).unwrap_or_else(|| {
+            all.push(ChainOptions {
+                name: name.to_owned(),
+                models: Vec::new(),
             });
             all.len() - 1
         });

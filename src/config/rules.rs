@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::fault::{Fault, Source};
 use super::layers::Loaded;
 use crate::access::{ApiKey, KeyHash};
-use crate::llm::RemoteOptions;
+use crate::llm::{ChainOptions, RemoteOptions};
 
 /// The rules that are broken, each told of the key that somebody set.
 pub(super) fn broken(loaded: &Loaded) -> Vec<Fault> {
@@ -28,6 +28,11 @@ pub(super) fn broken(loaded: &Loaded) -> Vec<Fault> {
             "must be at most `worker.rate_limit_wait_max_ms`",
         ),
         (
+            worker.retry_base <= worker.retry_wait_max,
+            ["worker.retry_base_ms", "worker.retry_wait_max_ms"],
+            "must be at most `worker.retry_wait_max_ms`",
+        ),
+        (
             worker.job_seconds <= spec.seconds_max,
             ["worker.job_seconds", "admission.seconds_max"],
             "must be at most `admission.seconds_max`",
@@ -46,8 +51,10 @@ pub(super) fn broken(loaded: &Loaded) -> Vec<Fault> {
         .iter()
         .filter_map(|one| provider(loaded, one));
     let keys = parts.server.keys.iter().flat_map(|one| key(loaded, one));
+    let chains = parts.providers.chains.iter().filter_map(|one| chain(loaded, one));
     among
         .chain(keys)
+        .chain(chains)
         .chain(providers)
         .chain(open_to_all(loaded))
         .chain(seen_password(loaded))
@@ -99,6 +106,12 @@ fn key(loaded: &Loaded, entry: &ApiKey) -> Vec<Fault> {
         .filter(|(full, _)| loaded.faults.iter().all(|fault| fault.key != *full))
         .map(|(full, message)| Fault::new(loaded.namer(&part), &full, message))
         .collect()
+}
+
+fn chain(loaded: &Loaded, options: &ChainOptions) -> Option<Fault> {
+    let part = format!("models.{}", options.name);
+    let message = options.fault(&loaded.config.parts.providers)?;
+    Some(Fault::new(loaded.namer(&part), &format!("{part}.chain"), message))
 }
 
 fn provider(loaded: &Loaded, options: &RemoteOptions) -> Option<Fault> {

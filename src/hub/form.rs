@@ -358,6 +358,7 @@ pub(super) fn attempts(job: JobId, fold: &Fold, end: Option<&End>) -> JobAttempt
         let cost = costs.iter().find(|cost| cost.n == attempt.n);
         AttemptNow {
             attempt: attempt.clone(),
+            model: cost.and_then(|cost| cost.model.clone()),
             usage: cost.map(|cost| cost.usage),
             repairs: cost.map(|cost| cost.repairs),
         }

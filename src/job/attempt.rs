@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::money::Money;
 use super::spec::Message;
 
 /// Why an attempt began.
@@ -62,13 +63,19 @@ pub struct Usage {
     /// Whether any of it is our estimate, because the provider did not say (a call that was cut or aborted).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub estimated: bool,
+    /// What they cost, where a price is known for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Money>,
 }
 
 /// What one attempt came to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AttemptUsage {
     /// The attempt's number.
     pub n: u32,
+    /// The model that was asked last in it, as `provider/model`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Its tokens.
     #[serde(flatten)]
     pub usage: Usage,
@@ -96,6 +103,12 @@ pub struct AttemptRecord {
     pub conversation: Vec<Message>,
     /// The cost of the attempts that have ended.
     pub usage: Vec<AttemptUsage>,
+    /// What calls cost that were dropped before an attempt began with them.
+    #[serde(default, skip_serializing_if = "Usage::is_none")]
+    pub dropped: Usage,
+    /// Why the next attempt is made, where that is neither an invalid answer nor a lost worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Reason>,
     /// The last whole but invalid answer, compact JSON.
     pub best: Option<String>,
     /// What the next attempt is asked to mend, where the one before was judged invalid.
@@ -116,7 +129,18 @@ impl Usage {
             reasoning_tokens: 0,
             cached_input_tokens: 0,
             estimated: true,
+            cost: None,
         }
+    }
+
+    /// Whether no token was used.
+    pub const fn is_none(&self) -> bool {
+        self.input_tokens == 0 && self.output_tokens == 0
+    }
+
+    /// Tokens in both directions.
+    pub const fn tokens(&self) -> u64 {
+        self.input_tokens.saturating_add(self.output_tokens)
     }
 
     /// Both together.
@@ -127,6 +151,54 @@ impl Usage {
             reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
             cached_input_tokens: self.cached_input_tokens.saturating_add(other.cached_input_tokens),
             estimated: self.estimated || other.estimated,
+            cost: match (self.cost, other.cost) {
+                (Some(one), Some(other)) => Some(one.plus(other)),
+                (cost, None) if other.is_none() => cost,
+                (None, cost) if self.is_none() => cost,
+                (Some(_), None) | (None, Some(_) | None) => None,
+            },
         }
+    }
+}
+
+impl AttemptRecord {
+    /// What the job has cost so far.
+    pub fn total(&self) -> Usage {
+        let attempts = self.usage.iter().map(|attempt| attempt.usage);
+        attempts.fold(self.dropped, Usage::plus)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a checkpoint of before costs has it.
+    #[test]
+    fn a_record_of_an_older_version_is_read() {
+        let text = r#"{"n":2,"reasks":1,"refusals":1,"conversation":[],"usage":[{"n":1,"input_tokens":9,"output_tokens":4,
+            "reasoning_tokens":0,"cached_input_tokens":0,"estimated":true}],"best":"{}","mends":null,"changed_ms":5}"#;
+        let record: AttemptRecord = serde_json::from_str(text).unwrap();
+        assert_eq!((record.usage[0].n, record.usage[0].model.as_ref()), (1, None));
+        assert_eq!((record.total().tokens(), record.total().cost), (13, None));
+        assert_eq!((record.dropped, record.why), (Usage::default(), None));
+        let again = serde_json::to_string(&record).unwrap();
+        assert!(!again.contains("dropped") && !again.contains("why") && !again.contains("cost"));
+        assert_eq!(serde_json::from_str::<AttemptRecord>(&again).unwrap(), record);
+    }
+
+    #[test]
+    fn a_sum_has_a_cost_where_all_of_it_has() {
+        let of = |tokens, cost: Option<u64>| Usage {
+            output_tokens: tokens,
+            cost: cost.map(Money::micros),
+            ..Usage::default()
+        };
+        let cost = |one: Usage, other: Usage| one.plus(other).cost.map(Money::as_micros);
+        assert_eq!(cost(of(1, Some(2)), of(1, Some(3))), Some(5));
+        assert_eq!(cost(of(0, None), of(1, Some(3))), Some(3));
+        assert_eq!(cost(of(1, Some(2)), of(0, None)), Some(2));
+        assert_eq!(cost(of(1, None), of(1, Some(3))), None);
+        assert_eq!(cost(of(1, Some(2)), of(1, None)), None);
     }
 }

@@ -3,6 +3,7 @@
 mod attempt;
 mod id;
 mod lease;
+mod money;
 mod plain;
 mod script;
 mod spec;
@@ -11,6 +12,7 @@ mod state;
 pub use attempt::{Attempt, AttemptError, AttemptRecord, AttemptUsage, Reason, Usage};
 pub use id::{JobId, Tag};
 pub use lease::{Lease, LeaseTimes, LeaseToken, backoff_ms};
+pub use money::{Money, NoMoney};
 pub use plain::Plain;
 pub use script::{Script, ScriptLimit};
 pub use spec::{

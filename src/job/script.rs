@@ -32,7 +32,8 @@ pub struct Script {
     pub hang_after: Option<u64>,
     /// After n tokens the stream carries an error.
     pub error_after: Option<u64>,
-    /// The four `…_after` faults strike only in the first n attempts; absent = in every attempt.
+    /// The four `…_after` faults strike only in the first n attempts, an attempt counted again for each retry within it;
+    /// absent = in every attempt.
     pub fault_attempts: Option<u32>,
     /// The model refuses instead of answering.
     pub refuse: bool,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::{Script, plain};
+use super::{Money, Script, plain};
 
 /// The name of the scripted model, wherever it appears.
 pub const SCRIPTED: &str = "scripted";
@@ -172,6 +172,15 @@ pub struct JobLimits {
     /// Seconds from the first claim to the end, all attempts together, outages and waits included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u32>,
+    /// Tokens of all attempts together, prompts included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_tokens: Option<u64>,
+    /// Money for all attempts together, in the unit that prices are in. Only where a price is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Money>,
+    /// Attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
 }
 
 /// The server's bounds on a spec.
@@ -191,6 +200,12 @@ pub struct SpecLimits {
     pub answer_bytes_max: u64,
     /// Seconds of work of a job.
     pub seconds_max: u32,
+    /// Tokens of all attempts of a job together.
+    pub total_tokens_max: u64,
+    /// Money for a job; `None` for any.
+    pub cost_max: Option<Money>,
+    /// Attempts of a job.
+    pub attempts_max: u32,
     /// Entries of `metadata`.
     pub metadata_max: usize,
     /// Bytes of a metadata key or value.
@@ -217,6 +232,9 @@ impl Default for SpecLimits {
             tokens_max: 128_000,
             answer_bytes_max: 8 * 1024 * 1024,
             seconds_max: 3_600,
+            total_tokens_max: 10_000_000,
+            cost_max: None,
+            attempts_max: 64,
             metadata_max: 32,
             metadata_bytes_max: 1_024,
         }
@@ -291,7 +309,22 @@ impl JobSpec {
         positive_at_most("/limits/tokens", self.limits.tokens, limits.tokens_max)?;
         positive_at_most("/limits/bytes", self.limits.bytes, limits.answer_bytes_max)?;
         positive_at_most("/limits/seconds", self.limits.seconds, limits.seconds_max)?;
+        let total_tokens = self.limits.total_tokens;
+        positive_at_most("/limits/total_tokens", total_tokens, limits.total_tokens_max)?;
+        positive_at_most("/limits/attempts", self.limits.attempts, limits.attempts_max)?;
+        self.check_cost(limits)?;
         self.check_metadata(limits)
+    }
+
+    fn check_cost(&self, limits: &SpecLimits) -> Result<(), SpecError> {
+        let most = limits.cost_max.unwrap_or(Money::micros(u64::MAX));
+        match self.limits.cost {
+            Some(cost) if cost == Money::default() || cost > most => Err(fault(
+                "/limits/cost",
+                format!("{cost} is out of range: more than 0, at most {most}"),
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn check_prompt(&self, limits: &SpecLimits) -> Result<(), SpecError> {

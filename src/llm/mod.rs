@@ -8,14 +8,17 @@
 
 mod anthropic;
 mod body;
+mod chain;
 mod chunk;
 mod complaint;
 mod gathered;
 mod gemini;
+mod health;
 mod kind;
 mod lines;
 mod ollama;
 mod openai;
+mod price;
 mod provider;
 mod reader;
 mod remote;
@@ -27,8 +30,11 @@ pub mod sse;
 mod text;
 mod turns;
 
+pub use chain::{ChainOptions, Target};
 pub use chunk::{Chunk, Finish, LlmError, LlmErrorKind};
+pub use health::{Bar, Barred, BreakerOptions, Pass};
 pub use kind::Kind;
+pub use price::{Price, Prices};
 pub use provider::{Provider, Providers, ProvidersError, ProvidersOptions, Stream, UnknownModel};
 pub use reader::{Reader, ReaderLimits};
 pub use remote::{

@@ -1,8 +1,12 @@
 //! The closed set of providers, and which model belongs to which.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::chain::{ChainOptions, Target};
 use super::chunk::{Chunk, LlmError};
+use super::health::{Barred, BreakerOptions, Pass};
+use super::price::Price;
 use super::remote::{Models, Remote, RemoteOptions, RemoteStream};
 use super::request::Request;
 use super::scripted::{Scripted, ScriptedStream};
@@ -10,7 +14,10 @@ use crate::nearest::nearest;
 use crate::schema::dialect::Dialect;
 
 /// The scripted model's name, everywhere.
-const SCRIPTED: &str = "scripted";
+pub(super) const SCRIPTED: &str = "scripted";
+
+/// Output tokens that an answer of the scripted model is thought to have where nobody says how many.
+const SCRIPTED_TOKENS: u32 = 8_192;
 
 /// What the application's configuration says about models.
 #[derive(Clone, Debug)]
@@ -19,6 +26,10 @@ pub struct ProvidersOptions {
     pub scripted: bool,
     /// Providers over HTTP, in order of preference.
     pub remote: Vec<RemoteOptions>,
+    /// Names that stand for several models, one after the other.
+    pub chains: Vec<ChainOptions>,
+    /// When a model is given up for a while.
+    pub breaker: BreakerOptions,
 }
 
 impl Default for ProvidersOptions {
@@ -26,6 +37,8 @@ impl Default for ProvidersOptions {
         Self {
             scripted: true,
             remote: Vec::new(),
+            chains: Vec::new(),
+            breaker: BreakerOptions::default(),
         }
     }
 }
@@ -47,6 +60,14 @@ pub enum ProvidersError {
     /// The key cannot be a header's value.
     #[error("provider `{0}`: the key holds characters that no header may carry")]
     Key(String),
+    /// A chain that cannot be asked.
+    #[error("chain `{name}`: {reason}")]
+    Chain {
+        /// Which chain.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The HTTP client could not be made (mostly: no trusted certificates on this machine).
     #[error("provider `{name}`: {reason}")]
     Client {
@@ -76,6 +97,7 @@ fn hint(nearest: Option<&str>) -> String {
 pub struct Providers {
     scripted: Option<Arc<Provider>>,
     remote: Vec<Arc<Provider>>,
+    chains: Vec<(String, Vec<Target>)>,
 }
 
 impl Providers {
@@ -85,6 +107,12 @@ impl Providers {
     /// A name that is taken, a base URL or key that cannot be used, an HTTP client that cannot be made.
     pub fn new(options: ProvidersOptions) -> Result<Self, ProvidersError> {
         let scripted = options.scripted || options.remote.is_empty();
+        for chain in &options.chains {
+            if let Some(reason) = chain.fault(&options) {
+                let name = chain.name.clone();
+                return Err(ProvidersError::Chain { name, reason });
+            }
+        }
         let mut names = vec![String::new(), SCRIPTED.to_owned()];
         let mut remote = Vec::new();
         for one in options.remote {
@@ -92,12 +120,27 @@ impl Providers {
                 return Err(ProvidersError::Name(one.name));
             }
             names.push(one.name.clone());
-            remote.push(Arc::new(Provider::Remote(Box::new(Remote::new(one)?))));
+            let one = Remote::new(one, options.breaker.clone())?;
+            remote.push(Arc::new(Provider::Remote(Box::new(one))));
         }
-        Ok(Self {
+        let mut providers = Self {
             scripted: scripted.then(|| Arc::new(Provider::Scripted(Scripted::new()))),
             remote,
-        })
+            chains: Vec::new(),
+        };
+        let chains = options.chains.into_iter().map(|one| providers.chain(one));
+        providers.chains = chains.collect::<Result<_, _>>()?;
+        Ok(providers)
+    }
+
+    fn chain(&self, options: ChainOptions) -> Result<(String, Vec<Target>), ProvidersError> {
+        let fault = |reason: String| ProvidersError::Chain {
+            name: options.name.clone(),
+            reason,
+        };
+        let target = |model: &String| self.target(model).map_err(|unknown| fault(unknown.to_string()));
+        let targets = options.models.iter().map(target).collect::<Result<_, _>>()?;
+        Ok((options.name, targets))
     }
 
     /// The offered names. A provider that takes any model is listed as `name/*`.
@@ -115,7 +158,26 @@ impl Providers {
                 }
             }
         }
+        names.extend(self.chains.iter().map(|(name, _)| name.clone()));
         names
+    }
+
+    /// What is asked for `model`, in its order: the models of the chain of this name, or the one it names. Never none.
+    ///
+    /// # Errors
+    /// Nobody answers for it.
+    pub fn route(&self, model: &str) -> Result<Vec<Target>, UnknownModel> {
+        match self.chains.iter().find(|(name, _)| name == model) {
+            Some((_, targets)) => Ok(targets.clone()),
+            None => Ok(vec![self.target(model)?]),
+        }
+    }
+
+    fn target(&self, model: &str) -> Result<Target, UnknownModel> {
+        Ok(Target {
+            provider: self.resolve(model)?,
+            model: model.to_owned(),
+        })
     }
 
     /// Who answers for `model`: the first provider that lists the name, or the one named in `provider/model`, or the
@@ -134,8 +196,8 @@ impl Providers {
                 .find(|provider| provider.remote().is_some_and(rule));
             found.map(Arc::clone)
         };
-        by(&|one| one.lists(model))
-            .or_else(|| by(&|one| one.owns(model)))
+        by(&|one| one.options().lists(model))
+            .or_else(|| by(&|one| one.options().owns(model)))
             .or_else(|| {
                 by(&|one| matches!(one.models(), Models::Any) && model != SCRIPTED && !model.is_empty())
             })
@@ -180,15 +242,60 @@ impl Provider {
         }
     }
 
+    /// What a million tokens of a model cost, by its name at the provider, where that is known.
+    pub fn price(&self, model: &str) -> Option<&Price> {
+        self.remote()?.price(model)
+    }
+
+    /// Leave to ask a model now, by its name at the provider. The scripted model fails only where it is told to, and is
+    /// always well.
+    ///
+    /// # Errors
+    /// It is to be left alone: it said so, or it fails again and again.
+    pub fn admit(&self, model: &str) -> Result<Pass, Barred> {
+        self.remote()
+            .map_or_else(|| Ok(Pass::free()), |one| one.health().admit(model))
+    }
+
+    /// Nobody asks a model for so long.
+    pub fn block(&self, model: &str, wait: Duration) {
+        if let Some(one) = self.remote() {
+            one.health().block(model, wait);
+        }
+    }
+
+    /// Output tokens that an answer may have as long as nobody says how many.
+    pub fn output_tokens(&self) -> u32 {
+        self.remote().map_or(SCRIPTED_TOKENS, |one| one.output_tokens())
+    }
+
     /// Asks the model. Dropping the future closes the connection, also before the first byte.
     ///
     /// # Errors
     /// The request was not answered with a stream: connection, status, time, content type.
     pub async fn open(&self, request: &Request) -> Result<Stream, LlmError> {
-        Ok(Stream(match self {
+        let source = match self {
             Self::Remote(provider) => Source::Remote(Box::new(provider.open(request).await?)),
             Self::Scripted(provider) => Source::Scripted(Box::new(provider.open(request).await?)),
-        }))
+        };
+        Ok(Stream {
+            source,
+            pass: Pass::free(),
+        })
+    }
+
+    /// The same with leave, which hears what comes of it.
+    ///
+    /// # Errors
+    /// As [`Provider::open`].
+    pub async fn open_with(&self, mut pass: Pass, request: &Request) -> Result<Stream, LlmError> {
+        match self.open(request).await {
+            Ok(stream) => Ok(Stream { pass, ..stream }),
+            Err(error) => {
+                pass.failed(&error);
+                Err(error)
+            }
+        }
     }
 
     fn remote(&self) -> Option<&Remote> {
@@ -201,7 +308,10 @@ impl Provider {
 
 /// An answer on its way. Dropping it closes the provider's connection.
 #[derive(Debug)]
-pub struct Stream(Source);
+pub struct Stream {
+    source: Source,
+    pass: Pass,
+}
 
 #[derive(Debug)]
 enum Source {
@@ -218,9 +328,15 @@ impl Stream {
     /// # Errors
     /// The stream broke; it is over then. An end without the finish frame is [`super::LlmErrorKind::Cut`].
     pub async fn next(&mut self) -> Option<Result<Chunk, LlmError>> {
-        match &mut self.0 {
+        let next = match &mut self.source {
             Source::Remote(stream) => stream.next().await,
             Source::Scripted(stream) => stream.next().await,
+        };
+        match &next {
+            Some(Ok(_)) => self.pass.answered(),
+            Some(Err(error)) => self.pass.failed(error),
+            None => {}
         }
+        next
     }
 }

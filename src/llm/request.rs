@@ -27,6 +27,8 @@ pub struct Request {
     pub attempt: u32,
     /// How often a provider was too busy to begin one of the job's attempts; only the scripted model reads it.
     pub refusals: u32,
+    /// How often this attempt was tried before; only the scripted model reads it.
+    pub retries: u32,
     /// Where the answer travels.
     pub carrier: Carrier,
     /// The answer is asked for in a Markdown fence.
@@ -34,6 +36,20 @@ pub struct Request {
 }
 
 impl Request {
+    /// About how many bytes of prompt the model reads: messages, tools, and the answer's format.
+    pub fn bytes(&self) -> usize {
+        let json = |value: &serde_json::Value| value.to_string().len();
+        let messages = self.messages.iter().map(|message| {
+            let content = message
+                .content
+                .as_str()
+                .map_or_else(|| json(&message.content), str::len);
+            content + message.tool_calls.as_ref().map_or(0, json)
+        });
+        let beside = [&self.tools, &self.response_format];
+        messages.sum::<usize>() + beside.into_iter().flatten().map(json).sum::<usize>()
+    }
+
     /// The name of the tool that takes the value, or an item: the first of those that are offered.
     pub fn tool_name(&self) -> Option<&str> {
         self.tools.as_ref()?.pointer("/0/function/name")?.as_str()

@@ -45,6 +45,12 @@ fn ended(end: &End) {
     all.jobs_ended.one([JobState::from(end.outcome).as_str(), code]);
     all.tokens.add(["in"], end.usage.input_tokens);
     all.tokens.add(["out"], end.usage.output_tokens);
+    for attempt in &end.attempts {
+        if let (Some(model), Some(cost)) = (&attempt.model, attempt.usage.cost) {
+            let provider = model.split('/').next().unwrap_or_default();
+            all.cost.add([provider], cost.as_micros());
+        }
+    }
     let repairs: u64 = end.attempts.iter().map(|attempt| attempt.repairs).sum();
     all.repairs.add(usize::try_from(repairs).unwrap_or(usize::MAX));
     if let Some(queued_ms) = end.timings.queued_ms {

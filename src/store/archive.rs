@@ -19,6 +19,8 @@ pub struct UsageColumns {
     pub cached: i64,
     /// Whether any of it is an estimate.
     pub estimated: bool,
+    /// What they cost, in millionths.
+    pub cost: Option<i64>,
 }
 
 /// A job in the archive.
@@ -57,10 +59,12 @@ pub struct ArchiveRow {
 }
 
 /// One attempt in the archive.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AttemptRow {
     /// Its number.
     pub n: i64,
+    /// The model that was asked last in it.
+    pub model: Option<String>,
     /// Its tokens.
     pub usage: UsageColumns,
     /// Places of its text that were put right.
@@ -101,7 +105,7 @@ macro_rules! list {
         concat!(
             "SELECT id, tenant, model, metadata, status, submitted_ms, ended_ms, error_code, error, NULL AS value, \
              sha256, NULL AS best, input_tokens, output_tokens, reasoning_tokens, cached_input_tokens, estimated, \
-             timings, NULL AS log_end FROM jobs WHERE tenant = $1 AND ",
+             cost, timings, NULL AS log_end FROM jobs WHERE tenant = $1 AND ",
             $status,
             " AND ",
             $model,
@@ -208,6 +212,7 @@ impl Store {
         let read = |row: &SqliteRow| -> Result<AttemptRow, sqlx::Error> {
             Ok(AttemptRow {
                 n: row.try_get("n")?,
+                model: row.try_get("model")?,
                 usage: UsageColumns::from_row(row)?,
                 repairs: row.try_get("repairs")?,
             })
@@ -273,6 +278,7 @@ impl FromRow<'_, SqliteRow> for UsageColumns {
             reasoning: row.try_get("reasoning_tokens")?,
             cached: row.try_get("cached_input_tokens")?,
             estimated: row.try_get("estimated")?,
+            cost: row.try_get("cost")?,
         })
     }
 }
@@ -344,8 +350,8 @@ async fn write_job(to: &mut SqliteConnection, job: &ArchiveRow) -> Result<(), St
     sqlx::query(
         "INSERT OR REPLACE INTO jobs (id, tenant, model, metadata, status, submitted_ms, ended_ms, error_code, error, \
          value, sha256, best, input_tokens, output_tokens, reasoning_tokens, cached_input_tokens, estimated, timings, \
-         log_end) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+         log_end, cost) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
     )
     .bind(&job.id)
     .bind(&job.tenant)
@@ -366,6 +372,7 @@ async fn write_job(to: &mut SqliteConnection, job: &ArchiveRow) -> Result<(), St
     .bind(job.usage.estimated)
     .bind(&job.timings)
     .bind(&job.log_end)
+    .bind(job.usage.cost)
     .execute(to)
     .await?;
     Ok(())
@@ -374,7 +381,7 @@ async fn write_job(to: &mut SqliteConnection, job: &ArchiveRow) -> Result<(), St
 async fn write_attempt(to: &mut SqliteConnection, job: &str, attempt: &AttemptRow) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT OR REPLACE INTO attempts (job, n, input_tokens, output_tokens, reasoning_tokens, \
-         cached_input_tokens, estimated, repairs) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+         cached_input_tokens, estimated, repairs, model, cost) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(job)
     .bind(attempt.n)
@@ -384,6 +391,8 @@ async fn write_attempt(to: &mut SqliteConnection, job: &str, attempt: &AttemptRo
     .bind(attempt.usage.cached)
     .bind(attempt.usage.estimated)
     .bind(attempt.repairs)
+    .bind(&attempt.model)
+    .bind(attempt.usage.cost)
     .execute(to)
     .await?;
     Ok(())

@@ -23,6 +23,7 @@ const STEPS: &[(i64, &str, &str)] = &[
         "list_times",
         include_str!("../../migrations/0005_list_times.sql"),
     ),
+    (6, "costs", include_str!("../../migrations/0006_costs.sql")),
 ];
 
 fn steps() -> Vec<Migration> {

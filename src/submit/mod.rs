@@ -18,7 +18,14 @@ const SENDS_MAX: u32 = 4;
 const RESEND: Duration = Duration::from_millis(250);
 
 /// Says whether a model is offered; what is told otherwise is the nearest name, if one is near.
-pub type ModelCheck = Arc<dyn Fn(&str) -> Result<(), Option<String>> + Send + Sync>;
+pub type ModelCheck = Arc<dyn Fn(&str) -> Result<Offered, Option<String>> + Send + Sync>;
+
+/// What is offered under a model's name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Offered {
+    /// Whether it is known what its tokens cost, whichever model of a chain answers.
+    pub is_priced: bool,
+}
 
 /// What admission holds a request against.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -137,13 +144,19 @@ impl Admission {
 
     fn check(&self, spec: &JobSpec) -> Result<(), Refused> {
         spec.check(&self.options.spec).map_err(bad_spec)?;
-        if let Err(nearest) = (self.offered)(&spec.model) {
-            let hint = nearest.map_or_else(String::new, |name| format!(", did you mean {name:?}?"));
-            let shown: String = spec.model.chars().take(128).collect();
-            let message = format!("no model {shown:?} is offered here{hint}");
-            return Err(refuse("unknown_model", Some("/model"), message));
+        match (self.offered)(&spec.model) {
+            Err(nearest) => {
+                let hint = nearest.map_or_else(String::new, |name| format!(", did you mean {name:?}?"));
+                let shown: String = spec.model.chars().take(128).collect();
+                let message = format!("no model {shown:?} is offered here{hint}");
+                Err(refuse("unknown_model", Some("/model"), message))
+            }
+            Ok(offered) if spec.limits.cost.is_some() && !offered.is_priced => {
+                let message = "no price of this model is known here, so that no bound on its cost could be kept: give `total_tokens` instead";
+                Err(refuse("bad_request", Some("/limits/cost"), message.to_owned()))
+            }
+            Ok(_) => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -21,6 +21,9 @@ pub struct AttemptNow {
     /// Its number, why it was made, and what was wrong before it.
     #[serde(flatten)]
     pub attempt: Attempt,
+    /// The model that was asked last in it, once the job has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Its tokens, once the job has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,

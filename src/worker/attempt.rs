@@ -29,6 +29,8 @@ pub(super) struct Terms {
     pub(super) note_bytes_max: usize,
     /// Bytes of a refusal.
     pub(super) refusal_bytes_max: usize,
+    /// Bytes that the job can pay for.
+    pub(super) paid_bytes_max: usize,
 }
 
 /// How the stream ended.
@@ -42,6 +44,8 @@ pub(super) enum Stopped {
     Provider(LlmError),
     /// By the job's time limit.
     Deadline,
+    /// By the job's budget.
+    Budget,
     /// Because somebody asked for the job's end.
     Cancelled,
     /// Because the worker goes down.
@@ -154,7 +158,7 @@ impl<'a> Attempt<'a> {
 
     /// Reads the stream to its end. Whatever ends it, what was read is in the log before this returns.
     pub(super) async fn run(mut self, mut stream: Stream) -> Result<Answer, Closed> {
-        let stopped = loop {
+        let mut stopped = loop {
             if let Some(stopped) = self.turn(&mut stream).await? {
                 break stopped;
             }
@@ -172,7 +176,9 @@ impl<'a> Attempt<'a> {
             closed(self.land().await)?;
         } else {
             self.hear_draft();
-            self.drain().await?;
+            if let Some(cancelled) = closed(self.drain().await)? {
+                stopped = cancelled;
+            }
         }
         self.journal.keep(&self.answer.draft);
         self.answer.stopped = stopped;
@@ -229,7 +235,10 @@ impl<'a> Attempt<'a> {
             Chunk::Usage(usage) => self.answer.usage = Some(usage),
             Chunk::Finish(finish) => return Some(Stopped::Finish(finish)),
         }
-        self.answer.draft.error().is_some().then_some(Stopped::BadText)
+        let is_bad = self.answer.draft.error().is_some();
+        is_bad
+            .then_some(Stopped::BadText)
+            .or_else(|| (self.answer.bytes > self.terms.paid_bytes_max).then_some(Stopped::Budget))
     }
 
     fn note(&mut self, kind: NoteKind, text: &str) {

@@ -42,6 +42,11 @@ impl<'a> Call<'a> {
         all.provider_open_seconds.took([self.provider], self.took());
     }
 
+    /// It was not made: the model is left alone.
+    pub(super) const fn spared(&mut self) {
+        self.answered = true;
+    }
+
     /// The answer stopped.
     pub(super) fn stopped(&self, stopped: Result<&Stopped, Closed>) {
         let all = metrics::all();
@@ -50,6 +55,7 @@ impl<'a> Call<'a> {
             Ok(Stopped::BadText) => "bad_text",
             Ok(Stopped::Provider(error)) => error.kind.code(),
             Ok(Stopped::Deadline) => "deadline",
+            Ok(Stopped::Budget) => "budget",
             Ok(Stopped::Cancelled) | Err(Closed::Cancelled) => "cancelled",
             Ok(Stopped::Drain) => "drain",
             Err(Closed::Lost) => "lost",

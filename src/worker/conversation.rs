@@ -129,6 +129,35 @@ fn tool_turns(dialect: Dialect, answer: &Answer, text: &str, as_written: bool) -
     Some(turns)
 }
 
+/// The conversation as a dialect takes it: one without tools may follow another that had them, where the job went on to
+/// another model, and then calls and their answers are told as text.
+pub(super) fn told_to(dialect: Dialect, turns: &[Message]) -> Vec<Message> {
+    if matches!(dialect, Dialect::Tools | Dialect::ParallelTools) {
+        return turns.to_vec();
+    }
+    turns.iter().map(as_text).collect()
+}
+
+fn as_text(turn: &Message) -> Message {
+    let text = |role| Message {
+        role,
+        content: turn.content.clone(),
+        tool_calls: None,
+        tool_call_id: None,
+    };
+    match (&turn.tool_calls, turn.role) {
+        (Some(calls), _) => {
+            let calls = calls.as_array().map(Vec::as_slice).unwrap_or_default();
+            let arguments = calls
+                .iter()
+                .filter_map(|call| call["function"]["arguments"].as_str());
+            Message::text(Role::Assistant, arguments.collect::<Vec<_>>().join("\n"))
+        }
+        (None, Role::Tool) => text(Role::User),
+        (None, role) => text(role),
+    }
+}
+
 /// The text in which a place of the value stands: of several calls, the one that is its item.
 fn text_of<'a>(answer: &'a Answer, path: &str) -> &'a str {
     let segments = path::segments(path).unwrap_or_default();

@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::WorkerOptions;
 use crate::backend::{Append, Appended, Backend, BackendError, Claim, Deferral, Failure, Fenced, Write};
 use crate::clock;
-use crate::event::{AttemptBegins, End, Epoch, Event, Fold, Note, PatchWriter, Position, StatusChange};
+use crate::event::{
+    AttemptBegins, End, Epoch, Event, Fold, Note, NoteKind, PatchWriter, Position, StatusChange,
+};
 use crate::job::{AttemptRecord, JobId, JobState, LeaseToken, Outcome, Reason};
 use crate::partial::{Draft, Value};
 
@@ -95,6 +97,21 @@ impl Journal {
             seq: self.fold.position.seq + 1,
             ..self.fold.position
         }
+    }
+
+    /// Whether the attempt that runs has told anything of its value.
+    pub(super) const fn told(&self) -> bool {
+        self.told
+    }
+
+    /// Tells a warning, while no answer is read.
+    pub(super) async fn warn(&mut self, text: String) -> Result<(), Closed> {
+        let warning = Note {
+            kind: NoteKind::Warning,
+            text,
+        };
+        let (append, answer) = self.note(warning).await;
+        self.settle(append, answer, &mut None).await
     }
 
     /// The value that viewers hold while no attempt runs.

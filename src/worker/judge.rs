@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::attempt::{Answer, Stopped};
+use super::budget::BUDGET_EXCEEDED;
 use super::conversation::{Fault, fault_of};
 use crate::event::EndError;
 use crate::job::Outcome;
@@ -32,7 +33,15 @@ pub(super) async fn judge(schema: &Arc<Schema>, answer: &Answer) -> Verdict {
         Stopped::Cancelled => Verdict::Cancelled,
         Stopped::Drain => Verdict::Drain,
         Stopped::Deadline => incomplete("time_limit", "the job's time is over; what was reached is kept"),
-        Stopped::Provider(error) => provider(error),
+        Stopped::Provider(error) => {
+            let (outcome, error) = provider(error);
+            Verdict::Ends(outcome, error)
+        }
+        Stopped::Budget if !matches!(answer.end, End::Complete) => incomplete(
+            BUDGET_EXCEEDED,
+            "the answer would cost more than is left of the job's budget; what was reached is kept",
+        ),
+        Stopped::Budget => whole(schema, answer).await,
         Stopped::BadText if is_too_long(&answer.end) => incomplete(
             "bytes_limit",
             "the answer is longer than the job's limit of bytes; what was reached is kept",
@@ -83,7 +92,7 @@ fn refused(refusal: &str) -> Verdict {
 }
 
 /// A fault of the provider: a stream that was cut leaves what was reached, the others end the job.
-pub(super) fn provider(error: &LlmError) -> Verdict {
+pub(super) fn provider(error: &LlmError) -> (Outcome, EndError) {
     let outcome = match error.kind {
         LlmErrorKind::Cut | LlmErrorKind::IdleTimeout => Outcome::Incomplete,
         LlmErrorKind::Connect
@@ -99,7 +108,7 @@ pub(super) fn provider(error: &LlmError) -> Verdict {
         | LlmErrorKind::InStream => Outcome::Failed,
     };
     let code = format!("provider_{}", error.kind.code());
-    Verdict::Ends(outcome, EndError::new(code, error.message.clone()))
+    (outcome, EndError::new(code, error.message.clone()))
 }
 
 fn is_too_long(end: &End) -> bool {

@@ -1,13 +1,18 @@
 //! The work: a worker claims jobs into its slots and sees each through (`run` is the file to read).
 
 mod attempt;
+mod budget;
 mod call;
 mod conversation;
+mod cost;
 mod journal;
 mod judge;
 mod lease;
+mod open;
+mod policy;
 mod prepare;
 mod reaper;
+mod route;
 mod run;
 mod splice;
 
@@ -17,6 +22,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+pub use self::budget::BudgetOptions;
 use self::lease::{Holding, Leases, Signal};
 use crate::backend::{Backend, Claim};
 use crate::clock;
@@ -41,6 +47,14 @@ pub struct WorkerOptions {
     pub rate_limit_wait: Duration,
     /// How long it waits at the most.
     pub rate_limit_wait_max: Duration,
+    /// Calls that are made again within an attempt, after a fault that may pass and before anything was told.
+    pub retries_max: u32,
+    /// The longest wait before the first of them; it doubles with each.
+    pub retry_base: Duration,
+    /// The longest wait before any of them. A provider that asks for more has the job put back.
+    pub retry_wait_max: Duration,
+    /// What a job may spend that asks for no bound of its own.
+    pub budget: BudgetOptions,
     /// How long running jobs may go on once the worker goes down.
     pub drain: Duration,
     /// Jobs that are taken back, or put in line again, in one step.
@@ -69,6 +83,10 @@ impl Default for WorkerOptions {
             job_seconds: 600,
             rate_limit_wait: Duration::from_secs(2),
             rate_limit_wait_max: Duration::from_secs(60),
+            retries_max: 4,
+            retry_base: Duration::from_millis(500),
+            retry_wait_max: Duration::from_secs(10),
+            budget: BudgetOptions::default(),
             drain: Duration::from_secs(20),
             reap_max: 100,
             resend: Duration::from_millis(500),

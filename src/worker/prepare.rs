@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::conversation;
 use crate::compiler::{CompileError, Compiler};
 use crate::job::{AttemptRecord, JobSpec, LenientChoice, Message, ModeChoice, Role};
-use crate::llm::{Carrier, Provider, Providers, Request, Sampling};
+use crate::llm::{Carrier, Provider, Request, Sampling, Target};
 use crate::partial::{Draft, DraftOptions, Graft, Lenient, Limits, Mode, Value};
 use crate::schema::dialect::{self, Dialect};
 use crate::schema::{Closing, Schema, Wrap};
@@ -12,7 +13,7 @@ use crate::schema::{Closing, Schema, Wrap};
 /// What every attempt of a delivery shares.
 pub(super) struct Prepared {
     pub(super) schema: Arc<Schema>,
-    pub(super) provider: Arc<Provider>,
+    pub(super) target: Target,
     pub(super) dialect: Dialect,
     request: Request,
     draft: DraftOptions,
@@ -33,31 +34,26 @@ pub(super) struct Preparing {
 }
 
 impl Preparing {
-    /// Prepares a delivery. What admission has checked is checked again: the configuration may have changed since.
-    pub(super) async fn whole(&self, providers: &Providers) -> Result<Prepared, Unfit> {
+    /// What it takes to ask a model for the whole.
+    pub(super) async fn whole(&self, target: Target) -> Result<Prepared, Unfit> {
         let spec = &self.spec;
-        let provider = providers.resolve(&spec.model).map_err(|unknown| Unfit {
-            code: "unknown_model",
-            message: unknown.to_string(),
-        })?;
         let wrap = spec.wrap.map(Wrap::from);
         let schema = self.compiler.compile(&spec.schema, wrap).await.map_err(unfit)?;
-        let wanted = wanted(spec.mode, &provider);
-        self.of(schema, provider, wanted).await.map_err(unfit)
+        let wanted = wanted(spec.mode, &target.provider);
+        self.of(schema, target, wanted).await.map_err(unfit)
     }
 
     /// The same for some places of a value alone; `None` where the schema cannot be put that way.
     pub(super) async fn part(&self, whole: &Prepared, value: &Value, places: &[String]) -> Option<Prepared> {
         let schema = whole.schema.part(value, places)?;
         let schema = self.compiler.compile(&schema, None).await.ok()?;
-        let provider = Arc::clone(&whole.provider);
-        self.of(schema, provider, whole.dialect).await.ok()
+        self.of(schema, whole.target.clone(), whole.dialect).await.ok()
     }
 
     async fn of(
         &self,
         schema: Arc<Schema>,
-        provider: Arc<Provider>,
+        target: Target,
         wanted: Dialect,
     ) -> Result<Prepared, CompileError> {
         let checked = Arc::clone(&schema);
@@ -65,11 +61,11 @@ impl Preparing {
         let checks = tokio::task::spawn_blocking(move || checked.closing()).await;
         checks.map_err(|_| CompileError::Lost)?;
         let dialect = dialect::fitting(&schema, wanted);
-        let request = request(&self.spec, &schema, dialect);
+        let request = request(&self.spec, &target.model, &schema, dialect);
         let draft = draft_options(&self.spec, &schema, dialect, &request, self.draft);
         Ok(Prepared {
             schema,
-            provider,
+            target,
             dialect,
             request,
             draft,
@@ -100,7 +96,7 @@ fn wanted(mode: ModeChoice, provider: &Provider) -> Dialect {
     }
 }
 
-fn request(spec: &JobSpec, schema: &Schema, dialect: Dialect) -> Request {
+fn request(spec: &JobSpec, model: &str, schema: &Schema, dialect: Dialect) -> Request {
     let ask = dialect::ask(schema, dialect);
     let mut messages: Vec<Message> = ask
         .system
@@ -109,8 +105,8 @@ fn request(spec: &JobSpec, schema: &Schema, dialect: Dialect) -> Request {
         .collect();
     messages.extend(spec.opening());
     Request {
-        // As the job gave it: the provider takes its own name off, once.
-        model: spec.model.clone(),
+        // As a job may give it: the provider takes its own name off, once.
+        model: model.to_owned(),
         messages,
         tools: (!ask.tools.is_empty()).then(|| serde_json::Value::Array(ask.tools)),
         tool_choice: ask.tool_choice,
@@ -126,6 +122,7 @@ fn request(spec: &JobSpec, schema: &Schema, dialect: Dialect) -> Request {
         schema: Arc::new(schema.source().clone()),
         attempt: 1,
         refusals: 0,
+        retries: 0,
         carrier: match dialect {
             Dialect::Tools => Carrier::Tools,
             Dialect::ParallelTools => Carrier::ParallelTools,
@@ -178,7 +175,9 @@ impl Prepared {
         let mut request = self.request.clone();
         request.attempt = record.n + 1;
         request.refusals = record.refusals;
-        request.messages.extend_from_slice(&record.conversation);
+        request
+            .messages
+            .extend(conversation::told_to(self.dialect, &record.conversation));
         request
     }
 

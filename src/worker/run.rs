@@ -8,39 +8,46 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::attempt::{Answer, Attempt, Stopped, Terms};
+use super::budget::{Allowance, Budget};
 use super::call::Call;
 use super::conversation::Fault;
 use super::journal::{Closed, Journal};
 use super::judge::{self, Verdict};
 use super::lease::Signal;
+use super::open::{Opened, Tries};
 use super::prepare::{Prepared, Preparing, Unfit};
+use super::route::Route;
 use super::splice::{self, Splice};
 use super::{Worker, WorkerOptions};
 use crate::backend::Claim;
 use crate::clock;
 use crate::event::{End, EndError, Timings};
 use crate::hex;
-use crate::job::{AttemptUsage, JobSpec, Message, Outcome, Reason, Role, Usage};
-use crate::llm::{LlmError, LlmErrorKind, Request, Stream};
+use crate::job::{JobSpec, Message, Outcome, Reason, Role};
+use crate::llm::{Finish, Request};
 use crate::partial::{Graft, Value};
 use crate::schema::dialect::{self, Dialect};
 
 /// A job in a worker's hands.
 pub(super) struct Delivery {
-    options: WorkerOptions,
+    pub(super) options: WorkerOptions,
     spec: Arc<JobSpec>,
+    pub(super) route: Route,
     preparing: Preparing,
-    journal: Journal,
-    signal: watch::Receiver<Signal>,
+    budget: Budget,
+    pub(super) journal: Journal,
+    pub(super) signal: watch::Receiver<Signal>,
     submitted_ms: u64,
     claimed_ms: u64,
-    deadline: Instant,
-    /// Whether this delivery has begun an attempt.
-    began: bool,
+    pub(super) deadline: Instant,
+    /// Whether viewers have not been told of the attempt yet.
+    pub(super) is_untold: bool,
+    /// Bytes that another worker had read of an answer whose cost nobody has counted.
+    pub(super) lost_bytes: Option<usize>,
 }
 
 /// What the steps of an attempt lead to.
-enum Next {
+pub(super) enum Next {
     /// Another attempt.
     Again,
     /// The end.
@@ -67,14 +74,7 @@ pub(super) async fn deliver(worker: &Worker, claim: Claim, signal: watch::Receiv
 
 async fn see_through(worker: &Worker, claim: Claim, signal: watch::Receiver<Signal>) -> Result<(), Closed> {
     let mut delivery = Delivery::new(worker, &claim, signal);
-    let result = match delivery.preparing.whole(&worker.providers).await {
-        Ok(prepared) => delivery.work(&prepared).await,
-        Err(Unfit { code, message }) => {
-            let end = delivery.end(Outcome::Failed, Some(EndError::new(code, message)), None);
-            delivery.journal.finish(end).await
-        }
-    };
-    match result {
+    match delivery.work().await {
         // The log asked for it while an end or a deferral was on its way.
         Err(Closed::Cancelled) => delivery.cancelled().await,
         other => other,
@@ -84,13 +84,17 @@ async fn see_through(worker: &Worker, claim: Claim, signal: watch::Receiver<Sign
 impl Delivery {
     fn new(worker: &Worker, claim: &Claim, signal: watch::Receiver<Signal>) -> Self {
         let options = worker.options.clone();
+        let checkpoint = &claim.checkpoint;
+        let counted = checkpoint.record.usage.last().map_or(0, |last| last.n);
         let journal = Journal::new(Arc::clone(&worker.backend), claim, &options);
         let seconds = claim.spec.limits.seconds.unwrap_or(options.job_seconds);
         let ends_ms = claim.claimed_ms + u64::from(seconds) * 1_000;
         let left = Duration::from_millis(ends_ms.saturating_sub(clock::now_ms()));
         Self {
-            options,
+            lost_bytes: (counted < checkpoint.record.n).then_some(checkpoint.raw.len()),
             spec: Arc::clone(&claim.spec),
+            route: Route::of(&worker.providers, &claim.spec.model),
+            budget: Budget::of(&claim.spec.limits, &options),
             preparing: Preparing {
                 spec: Arc::clone(&claim.spec),
                 compiler: Arc::clone(&worker.compiler),
@@ -102,13 +106,14 @@ impl Delivery {
             submitted_ms: claim.submitted_ms,
             claimed_ms: claim.claimed_ms,
             deadline: clock::now() + left,
-            began: false,
+            is_untold: true,
+            options,
         }
     }
 
-    async fn work(&mut self, prepared: &Prepared) -> Result<(), Closed> {
+    async fn work(&mut self) -> Result<(), Closed> {
         loop {
-            match self.attempt(prepared).await? {
+            match self.attempt().await? {
                 Next::Again => {}
                 Next::End(end) => return self.journal.finish(*end).await,
                 Next::Defer(reason, until_ms) => return self.journal.defer(reason, until_ms).await,
@@ -116,28 +121,60 @@ impl Delivery {
         }
     }
 
-    /// Asks the model once and judges what it says.
-    async fn attempt(&mut self, prepared: &Prepared) -> Result<Next, Closed> {
+    /// Calls the model until it answers, or no call is left, and judges what it says.
+    async fn attempt(&mut self) -> Result<Next, Closed> {
+        if let Err(error) = self.budget.attempt(&self.journal.record) {
+            return Ok(self.ends(Outcome::Incomplete, error));
+        }
+        self.is_untold = true;
+        let mut tries = Tries::default();
+        loop {
+            let prepared = match self.route.prepared(&self.preparing).await {
+                Ok(prepared) => prepared,
+                Err(Unfit { code, message }) => {
+                    return Ok(self.ends(Outcome::Failed, EndError::new(code, message)));
+                }
+            };
+            self.count_lost(&prepared);
+            if let Some(next) = self.call(&prepared, &mut tries).await? {
+                return Ok(next);
+            }
+        }
+    }
+
+    /// One call of the model; `None` where another follows in the same attempt.
+    async fn call(&mut self, prepared: &Prepared, tries: &mut Tries) -> Result<Option<Next>, Closed> {
         let splice = self.splice(prepared).await;
         let (part, graft) = splice.map(|splice| (splice.asked, splice.graft)).unzip();
+        if tries.told.is_some_and(|is_part| is_part != part.is_some()) {
+            // What viewers were told of the attempt no longer holds.
+            self.journal.record.why = Some(Reason::Provider);
+            return Ok(Some(Next::Again));
+        }
         let asked = part.as_ref().unwrap_or(prepared);
-        let request = asked.request(&self.journal.record);
-        let mut call = Call::new(asked.provider.name());
+        let mut request = asked.request(&self.journal.record);
+        request.retries = tries.retries;
+        let allowance = match self.budget.call(&self.journal.record, asked, &mut request) {
+            Ok(allowance) => allowance,
+            Err(error) => return Ok(Some(self.ends(Outcome::Incomplete, error))),
+        };
+        let mut call = Call::new(asked.target.provider.name());
         let stream = match self.open(asked, &request, &mut call).await? {
-            Ok(stream) => stream,
-            Err(next) => return Ok(next),
+            Opened::Stream(stream) => *stream,
+            Opened::Failed(error) => {
+                self.count_failed(asked, &request, &error);
+                return self.unanswered(asked, &error, tries).await;
+            }
+            Opened::Barred(barred) => {
+                call.spared();
+                return self.barred(asked, barred, tries).await;
+            }
+            Opened::Next(next) => return Ok(Some(next)),
         };
-        let reason = self.reason();
-        let reopened = graft.as_ref().map(Graft::reopened);
-        self.journal.begin(reason, reopened).await?;
-        self.began = true;
-        let terms = Terms {
-            carrier: request.carrier,
-            window: Duration::from_millis(u64::from(self.spec.flush_ms)),
-            deadline: self.deadline,
-            note_bytes_max: self.options.note_bytes_max,
-            refusal_bytes_max: self.options.refusal_bytes_max,
-        };
+        if tries.told.replace(part.is_some()).is_none() {
+            self.begin(graft.as_ref()).await?;
+        }
+        let terms = self.terms(&request, allowance);
         let (draft, closing) = asked.draft(graft);
         let attempt = Attempt::new(&mut self.journal, &mut self.signal, draft, closing, terms);
         let answer = attempt.run(stream).await;
@@ -147,10 +184,41 @@ impl Delivery {
                 .map(|answer| &answer.stopped)
                 .map_err(|closed| *closed),
         );
-        let answer = answer?;
-        self.count(&request, &answer);
+        let mut answer = answer?;
+        self.count(asked, &request, &answer);
+        if allowance.is_cut && matches!(answer.stopped, Stopped::Finish(Finish::Length)) {
+            answer.stopped = Stopped::Budget;
+        }
+        if let Stopped::Provider(error) = &answer.stopped {
+            let next = if self.journal.told() {
+                self.broken_off(asked, error).await?
+            } else {
+                return self.unanswered(asked, error, tries).await;
+            };
+            if next.is_some() {
+                return Ok(next);
+            }
+        }
         let verdict = judge::judge(&prepared.schema, &answer).await;
-        Ok(self.settle(prepared, asked.dialect, &answer, verdict).await)
+        Ok(Some(self.settle(prepared, asked.dialect, &answer, verdict).await))
+    }
+
+    async fn begin(&mut self, graft: Option<&Graft>) -> Result<(), Closed> {
+        let reason = self.reason();
+        self.journal.begin(reason, graft.map(Graft::reopened)).await?;
+        self.is_untold = false;
+        Ok(())
+    }
+
+    fn terms(&self, request: &Request, allowance: Allowance) -> Terms {
+        Terms {
+            carrier: request.carrier,
+            window: Duration::from_millis(u64::from(self.spec.flush_ms)),
+            deadline: self.deadline,
+            note_bytes_max: self.options.note_bytes_max,
+            refusal_bytes_max: self.options.refusal_bytes_max,
+            paid_bytes_max: allowance.bytes(),
+        }
     }
 
     /// What the next attempt is asked for, where the record says that it is not the whole.
@@ -172,73 +240,28 @@ impl Delivery {
     }
 
     /// Why the attempt that now begins is made.
-    fn reason(&self) -> Reason {
-        let record = &self.journal.record;
-        match (record.n, &record.mends) {
-            (0, _) => Reason::First,
-            (_, Some(_)) => Reason::Invalid,
-            (_, None) => Reason::WorkerLost,
+    fn reason(&mut self) -> Reason {
+        let record = &mut self.journal.record;
+        match (record.n, &record.mends, record.why.take()) {
+            (0, ..) => Reason::First,
+            (_, Some(_), _) => Reason::Invalid,
+            (_, None, Some(why)) => why,
+            (_, None, None) => Reason::WorkerLost,
         }
     }
 
-    /// Opens the stream; a cancel drops the provider's connection also before the first byte. Nothing has been told
-    /// of the attempt yet, so a refusal by rate burns none.
-    async fn open(
-        &mut self,
-        prepared: &Prepared,
-        request: &Request,
-        call: &mut Call<'_>,
-    ) -> Result<Result<Stream, Next>, Closed> {
-        loop {
-            let signal = *self.signal.borrow_and_update();
-            match signal {
-                Signal::Go => {}
-                Signal::Cancel => return Err(Closed::Cancelled),
-                Signal::Lost => return Err(Closed::Lost),
-                Signal::Drain => return Ok(Err(self.drain())),
-            }
-            tokio::select! {
-                biased;
-                changed = self.signal.changed() => if changed.is_err() { return Err(Closed::Lost) },
-                () = clock::sleep_until(self.deadline) => return Ok(Err(self.late())),
-                opened = prepared.provider.open(request) => {
-                    call.opened(&opened);
-                    return Ok(opened.map_err(|error| self.refused(&error)));
-                }
-            }
-        }
-    }
-
-    /// The provider did not begin: too busy puts the job back, anything else ends it.
-    fn refused(&mut self, error: &LlmError) -> Next {
-        let busy = matches!(error.kind, LlmErrorKind::RateLimited | LlmErrorKind::Overloaded);
-        let wait = error
-            .retry_after
-            .unwrap_or(self.options.rate_limit_wait)
-            .min(self.options.rate_limit_wait_max);
-        if busy && clock::now() + wait < self.deadline {
-            self.journal.record.refusals += 1;
-            let until = clock::now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            return Next::Defer("rate_limited", until);
-        }
-        match judge::provider(error) {
-            Verdict::Ends(outcome, error) => self.ends(outcome, error),
-            Verdict::Valid(_) | Verdict::Invalid(..) | Verdict::Cancelled | Verdict::Drain => self.late(),
-        }
-    }
-
-    fn late(&self) -> Next {
+    pub(super) fn late(&self) -> Next {
         self.ends(
             Outcome::Incomplete,
             EndError::new("time_limit", "the job's time is over"),
         )
     }
 
-    fn drain(&self) -> Next {
+    pub(super) fn drain(&self) -> Next {
         Next::Defer("drain", clock::now_ms())
     }
 
-    fn ends(&self, outcome: Outcome, error: EndError) -> Next {
+    pub(super) fn ends(&self, outcome: Outcome, error: EndError) -> Next {
         Next::End(Box::new(self.end(outcome, Some(error), None)))
     }
 
@@ -291,32 +314,6 @@ impl Delivery {
         Next::Again
     }
 
-    /// Counts what an attempt has cost, by our estimate where the provider did not say.
-    fn count(&mut self, request: &Request, answer: &Answer) {
-        let asked = request
-            .messages
-            .iter()
-            .map(|message| message.content.to_string().len())
-            .sum();
-        let usage = answer
-            .usage
-            .unwrap_or_else(|| Usage::estimate(asked, answer.bytes));
-        let n = self.journal.record.n;
-        self.journal.record.usage.push(AttemptUsage {
-            n,
-            usage,
-            repairs: answer.repairs as u64,
-        });
-        let early = answer.closing.violations().len();
-        if early > 0 {
-            tracing::debug!(job = %self.journal.job, attempt = n, violations = early, "found while the answer streamed");
-        }
-        if let Stopped::Provider(error) = &answer.stopped {
-            let (job, kind) = (self.journal.job, error.kind.code());
-            tracing::warn!(%job, attempt = n, kind, "the provider failed");
-        }
-    }
-
     async fn cancelled(&mut self) -> Result<(), Closed> {
         let end = self.end(Outcome::Cancelled, Some(cancelled()), None);
         self.journal.finish(end).await
@@ -334,10 +331,7 @@ impl Delivery {
             } else {
                 record.best.clone()
             },
-            usage: record
-                .usage
-                .iter()
-                .fold(Usage::default(), |sum, attempt| sum.plus(attempt.usage)),
+            usage: record.total(),
             attempts: record.usage.clone(),
             timings: Timings {
                 queued_ms: Some(self.claimed_ms.saturating_sub(self.submitted_ms)),

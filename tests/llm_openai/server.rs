@@ -144,6 +144,7 @@ pub(crate) fn provider(options: RemoteOptions) -> Arc<Provider> {
     let providers = Providers::new(ProvidersOptions {
         scripted: false,
         remote: vec![options],
+        ..ProvidersOptions::default()
     });
     providers.unwrap().resolve("test/m").unwrap()
 }
@@ -160,6 +161,7 @@ pub(crate) fn request() -> Request {
         schema: Arc::new(json!({})),
         attempt: 1,
         refusals: 0,
+        retries: 0,
         carrier: Carrier::Text,
         fenced: false,
     }

@@ -1,6 +1,7 @@
 //! The scenarios. Each case has a server process of its own.
 
 pub(crate) mod accepted;
+pub(crate) mod cancel;
 pub(crate) mod document;
 pub(crate) mod fanout;
 pub(crate) mod idle;

@@ -405,7 +405,7 @@ fn tell_taken(job: JobId, answer: Fenced, write: &Write) {
 
 /// What a job has cost, tokens.
 pub(super) const fn cost(end: &End) -> u64 {
-    end.usage.input_tokens.saturating_add(end.usage.output_tokens)
+    end.usage.tokens()
 }
 
 pub(super) fn state(word: &str) -> Result<JobState, BackendError> {

@@ -2,6 +2,7 @@
 
 mod local;
 mod model;
+mod running;
 mod trip;
 
 use clap::Args;
@@ -102,7 +103,12 @@ pub(super) async fn run(args: DoctorArgs) -> Result<u8, Failure> {
     let loaded = args.config.load(Vec::new());
     let parts = &loaded.config.parts;
     let mut findings = local::configuration(&loaded);
-    findings.push(local::address(&parts.server).await);
+    let address = local::address(&parts.server).await;
+    let runs = address.status == Status::Warn;
+    findings.push(address);
+    if runs {
+        findings.extend(running::left_alone(parts.server.bind).await);
+    }
     findings.push(local::descriptors(&parts.server));
     findings.push(local::clock());
     findings.push(local::data(&parts.store).await);

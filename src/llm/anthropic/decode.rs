@@ -137,6 +137,7 @@ impl From<&UsageFrame> for Usage {
             reasoning_tokens: 0,
             cached_input_tokens: cached,
             estimated: false,
+            cost: None,
         }
     }
 }

@@ -103,6 +103,7 @@ impl From<UsageFrame> for Usage {
             reasoning_tokens: frame.thoughts_token_count,
             cached_input_tokens: frame.cached_content_token_count,
             estimated: false,
+            cost: None,
         }
     }
 }

@@ -7,6 +7,7 @@ mod options;
 mod probe;
 mod stream;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
@@ -18,8 +19,10 @@ pub use self::options::{DialectChoice, MaxTokensField, Models, RemoteOptions};
 pub use self::probe::{Probe, probe};
 pub(super) use self::stream::RemoteStream;
 use super::chunk::{LlmError, LlmErrorKind};
+use super::health::{BreakerOptions, Health};
 use super::kind::{Framing, Kind};
 use super::openai::Manner;
+use super::price::Price;
 use super::provider::ProvidersError;
 use super::request::Request;
 use super::secret::Secret;
@@ -36,10 +39,11 @@ pub struct Remote {
     headers: HeaderMap,
     manner: Manner,
     dialect: Dialect,
+    health: Arc<Health>,
 }
 
 impl Remote {
-    pub(super) fn new(options: RemoteOptions) -> Result<Self, ProvidersError> {
+    pub(super) fn new(options: RemoteOptions, breaker: BreakerOptions) -> Result<Self, ProvidersError> {
         let base = options.base()?;
         let headers = client::headers(&options, &base)?;
         let client = client::client(&options, &base).map_err(|error| ProvidersError::Client {
@@ -49,6 +53,7 @@ impl Remote {
         Ok(Self {
             manner: host::manner(&options, &base),
             dialect: host::dialect(&options, &base),
+            health: Arc::new(Health::new(&options.name, options.kind, breaker)),
             options,
             client,
             base,
@@ -68,34 +73,27 @@ impl Remote {
         self.dialect
     }
 
-    /// Whether the configuration lists `model` by itself.
-    pub(super) fn lists(&self, model: &str) -> bool {
-        match &self.options.models {
-            Models::Any => false,
-            Models::Only(models) => models.iter().any(|listed| listed == model),
-        }
+    pub(super) fn health(&self) -> &Arc<Health> {
+        &self.health
     }
 
-    /// Whether `model` is `provider/model` with this provider's name and one of its models.
-    pub(super) fn owns(&self, model: &str) -> bool {
-        let Some(bare) = self.without_prefix(model) else {
-            return false;
-        };
-        match &self.options.models {
-            Models::Any => !bare.is_empty(),
-            Models::Only(_) => self.lists(bare),
-        }
+    pub(super) fn price(&self, model: &str) -> Option<&Price> {
+        self.options.prices.of(model)
+    }
+
+    pub(super) fn output_tokens(&self) -> u32 {
+        self.options.output_tokens
+    }
+
+    pub(super) fn options(&self) -> &RemoteOptions {
+        &self.options
     }
 
     pub(super) fn model_name<'a>(&self, offered: &'a str) -> &'a str {
-        if self.lists(offered) {
+        if self.options.lists(offered) {
             return offered;
         }
-        self.without_prefix(offered).unwrap_or(offered)
-    }
-
-    fn without_prefix<'a>(&self, model: &'a str) -> Option<&'a str> {
-        model.strip_prefix(&self.options.name)?.strip_prefix('/')
+        self.options.without_prefix(offered).unwrap_or(offered)
     }
 
     /// The first byte of the body must come within `first_byte_ms` of this call, whatever the status.

@@ -1,6 +1,7 @@
 //! What can be set for one provider over HTTP.
 
 use crate::llm::kind::Kind;
+use crate::llm::price::Prices;
 use crate::llm::secret::Secret;
 use crate::schema::dialect::Dialect;
 
@@ -24,6 +25,8 @@ pub struct RemoteOptions {
     pub max_tokens_field: MaxTokensField,
     /// Output tokens of an attempt of a job that names no limit, where the kind demands one (Anthropic). Default 8,192.
     pub output_tokens: u32,
+    /// What tokens of its models cost.
+    pub prices: Prices,
     /// Milliseconds for name, TCP and TLS. Default 5,000.
     pub connect_ms: u64,
     /// Milliseconds from sending the request to the first byte of the answer's body. Default 60,000.
@@ -58,6 +61,7 @@ impl RemoteOptions {
             dialect: DialectChoice::ByHost,
             max_tokens_field: MaxTokensField::ByHost,
             output_tokens: 8_192,
+            prices: Prices::default(),
             connect_ms: 5_000,
             first_byte_ms: 60_000,
             idle_ms: 30_000,
@@ -69,6 +73,29 @@ impl RemoteOptions {
             after_finish_ms: 2_000,
             pool_idle_ms: 20_000,
         }
+    }
+
+    /// Whether the configuration lists `model` by itself.
+    pub(in crate::llm) fn lists(&self, model: &str) -> bool {
+        match &self.models {
+            Models::Any => false,
+            Models::Only(models) => models.iter().any(|listed| listed == model),
+        }
+    }
+
+    /// Whether `model` is `provider/model` with this provider's name and one of its models.
+    pub(in crate::llm) fn owns(&self, model: &str) -> bool {
+        let Some(bare) = self.without_prefix(model) else {
+            return false;
+        };
+        match &self.models {
+            Models::Any => !bare.is_empty(),
+            Models::Only(_) => self.lists(bare),
+        }
+    }
+
+    pub(in crate::llm) fn without_prefix<'a>(&self, model: &'a str) -> Option<&'a str> {
+        model.strip_prefix(&self.name)?.strip_prefix('/')
     }
 
     /// The base URL, the kind's own where none is given; empty where it has none.

@@ -158,6 +158,7 @@ impl From<UsageFrame> for Usage {
             reasoning_tokens: reasoning.unwrap_or(0),
             cached_input_tokens: cached.unwrap_or(0),
             estimated: false,
+            cost: None,
         }
     }
 }

@@ -145,6 +145,7 @@ impl ScriptedStream {
             reasoning_tokens: self.reasoning,
             cached_input_tokens: 0,
             estimated: false,
+            cost: None,
         })
     }
 

@@ -86,7 +86,7 @@ fn ending(request: &Request) -> Option<(u64, Ending)> {
     let script = &request.script;
     let struck = script
         .fault_attempts
-        .is_none_or(|attempts| request.attempt <= attempts);
+        .is_none_or(|attempts| request.attempt + request.retries <= attempts);
     let faults = [
         (script.hang_after, Ending::Hang),
         (script.error_after, Ending::Error),

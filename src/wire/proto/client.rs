@@ -5,7 +5,8 @@ use serde_json::Value as Json;
 use super::job::{list, owned};
 use super::{BadProto, generated, same_words, word};
 use crate::job::{
-    JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Plain, ReaskChoice, Role, Sampling, Script, Wrap,
+    JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Money, Plain, ReaskChoice, Role, Sampling,
+    Script, Wrap,
 };
 use crate::wire::client::{Auth, Bigints, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen};
 
@@ -256,6 +257,9 @@ impl From<JobLimits> for generated::JobLimits {
             tokens: limits.tokens,
             bytes: limits.bytes,
             seconds: limits.seconds,
+            total_tokens: limits.total_tokens,
+            cost_micros: limits.cost.map(Money::as_micros),
+            attempts: limits.attempts,
         }
     }
 }
@@ -266,6 +270,9 @@ impl From<generated::JobLimits> for JobLimits {
             tokens: limits.tokens,
             bytes: limits.bytes,
             seconds: limits.seconds,
+            total_tokens: limits.total_tokens,
+            cost: limits.cost_micros.map(Money::micros),
+            attempts: limits.attempts,
         }
     }
 }

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::{BadProto, generated, same_words, word};
 use crate::event::{EndError, Epoch, NoteKind, Places, Position, Timings};
-use crate::job::{Attempt, AttemptError, AttemptUsage, JobState, Outcome, Reason, Usage};
+use crate::job::{Attempt, AttemptError, AttemptUsage, JobState, Money, Outcome, Reason, Usage};
 use crate::partial::write_json_string;
 
 same_words!(JobState = JobState: Queued, Running, Waiting, Recovering, Completed, Failed, Cancelled, Incomplete);
@@ -92,6 +92,7 @@ impl From<Usage> for generated::Usage {
             reasoning_tokens: usage.reasoning_tokens,
             cached_input_tokens: usage.cached_input_tokens,
             estimated: usage.estimated,
+            cost_micros: usage.cost.map(Money::as_micros),
         }
     }
 }
@@ -104,6 +105,7 @@ impl From<generated::Usage> for Usage {
             reasoning_tokens: usage.reasoning_tokens,
             cached_input_tokens: usage.cached_input_tokens,
             estimated: usage.estimated,
+            cost: usage.cost_micros.map(Money::micros),
         }
     }
 }
@@ -112,6 +114,7 @@ impl From<&AttemptUsage> for generated::AttemptUsage {
     fn from(cost: &AttemptUsage) -> Self {
         Self {
             n: cost.n,
+            model: cost.model.clone(),
             usage: Some(cost.usage.into()),
             repairs: cost.repairs,
         }
@@ -122,6 +125,7 @@ impl From<generated::AttemptUsage> for AttemptUsage {
     fn from(cost: generated::AttemptUsage) -> Self {
         Self {
             n: cost.n,
+            model: cost.model,
             usage: cost.usage.unwrap_or_default().into(),
             repairs: cost.repairs,
         }
