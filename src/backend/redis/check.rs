@@ -193,6 +193,11 @@ fn cause(url: &RedisUrl, error: &RedisError) -> RedisStartError {
         {
             RedisStartError::Tls { url, what }
         }
+        // A server without TLS may wait for the end of what it takes for a line.
+        _ if url.is_tls() && error.is_timeout() => RedisStartError::Tls {
+            url,
+            what: "nobody has answered the handshake".to_owned(),
+        },
         _ if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() => {
             RedisStartError::Unreachable { url, what }
         }

@@ -99,6 +99,7 @@ impl Redis {
         for _ in 0..TURNS_MAX {
             let mut step = self.on(&self.scripts.cancel, shard);
             step.arg(job.to_string()).arg(self.engine.lease.cancel_grace_ms);
+            step.arg(self.keys.control());
             if let Some(write) = &end {
                 step.arg(write.position.epoch.to_string()).arg(write.position.seq);
                 step.arg(text_of(&write.event)?);

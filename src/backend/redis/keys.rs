@@ -24,8 +24,7 @@ pub(super) struct JobKeys {
     pub(super) live: String,
 }
 
-/// In the order in which the scripts take them apart (`lua/shard.lua`): keys of the shard, beginnings of others, the
-/// channel of hints.
+/// In the order in which the scripts take them apart (`lua/shard.lua`): keys of the shard, beginnings of others.
 const NAMES: [&str; 16] = [
     "ready", "ring", "pace", "lease", "cancel", "wait", "ended", "sizes", "asked", WAKE, "job:", "raw:",
     "log:", "line:", "name:", "live:",
@@ -35,12 +34,8 @@ const WAKE: &str = "wake";
 impl Keys {
     pub(super) fn new(prefix: &str, shards: u32) -> Self {
         let names = |shard: u32| {
-            let mut names: Vec<String> = NAMES
-                .iter()
-                .map(|name| format!("{{{prefix}:{shard}}}:{name}"))
-                .collect();
-            names.push(control(prefix));
-            names
+            let name = |name: &&str| format!("{{{prefix}:{shard}}}:{name}");
+            NAMES.iter().map(name).collect()
         };
         Self {
             prefix: prefix.to_owned(),
@@ -55,7 +50,7 @@ impl Keys {
 
     /// Channel: hints to workers.
     pub(super) fn control(&self) -> String {
-        control(&self.prefix)
+        format!("{}:control", self.prefix)
     }
 
     /// Lists: a token for each job that came into line.
@@ -103,10 +98,6 @@ impl Keys {
     }
 }
 
-fn control(prefix: &str) -> String {
-    format!("{prefix}:control")
-}
-
 /// The job whose entries a channel carries.
 pub(super) fn job_of(channel: &str) -> Option<JobId> {
     let (_, job) = channel.split_once("}:live:")?;
@@ -127,7 +118,6 @@ mod tests {
         assert_eq!(job.raw, format!("{}{id}", names[11]));
         assert_eq!(job.log, format!("{}{id}", names[12]));
         assert_eq!(job.live, format!("{}{id}", names[15]));
-        assert_eq!(keys.control(), names[16]);
         assert_eq!(keys.wakes().nth(keys.shard_of(id)).as_ref(), Some(&names[9]));
         assert_eq!(job_of(&job.live), Some(id));
         Ok(())

@@ -2,8 +2,8 @@
 -- caller, out of what the first answer says, and taken only where the log still ends there.
 --
 -- KEYS  the shard's
--- ARGV  1 id, 2 grace ms of its worker, and to end it: 3 epoch, 4 seq of the end, 5 the end, 6 retention ms, 7 grace ms,
---       8 cost
+-- ARGV  1 id, 2 grace ms of its worker, 3 channel of hints, and to end it: 4 epoch, 5 seq of the end, 6 the end,
+--       7 retention ms, 8 grace ms, 9 cost
 -- Returns nil for an unknown job · {'already', state} · {'requested'} · {'now'} ·
 --         {'idle', seq, submitted, first claimed or nil, attempt record or nil, now}: send it with its end
 
@@ -18,12 +18,12 @@ if held[1] == 'running' then
         redis.call('HSET', JOB .. id, 'cancel', at)
         redis.call('ZADD', CANCEL, at + tonumber(ARGV[2]), id)
     end
-    redis.call('PUBLISH', CONTROL, id)
+    redis.call('PUBLISH', ARGV[3], id)
     return {'requested'}
 end
 local seq = tonumber(held[3]) + 1
-if not ARGV[3] or tonumber(ARGV[4]) ~= seq then
+if not ARGV[4] or tonumber(ARGV[5]) ~= seq then
     return {'idle', seq, held[5], held[6], held[7], now()}
 end
-settle(id, 'cancelled', held[2], ARGV[3], seq, ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]))
+settle(id, 'cancelled', held[2], ARGV[4], seq, ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9]))
 return {'now'}
