@@ -82,6 +82,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("reqwest", &["llm"]),
     ("rustls", &["llm"]),
     ("jsonschema", &["schema"]),
+    ("minijinja", &["job"]),
     ("tokio_tungstenite", &["client"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),

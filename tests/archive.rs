@@ -168,9 +168,10 @@ async fn a_job_is_told_alike_before_and_after_the_engine_lets_go_of_it() {
     );
     let attempts: Json = serde_json::from_str(before[0][1].split_once('\n').unwrap().1).unwrap();
     assert_eq!(attempts["status"], "completed");
-    let zero =
-        json!({"input_tokens": 0, "output_tokens": 9, "reasoning_tokens": 0, "cached_input_tokens": 0});
-    assert_eq!(attempts["attempts"][1]["usage"], zero, "{attempts}");
+    let cost = json!({"input_tokens": 0, "output_tokens": 9, "reasoning_tokens": 0, "cached_input_tokens": 0,
+        "cost": "0.000027"});
+    assert_eq!(attempts["attempts"][1]["usage"], cost, "{attempts}");
+    assert_eq!(attempts["attempts"][1]["model"], "fake/m");
     assert_eq!(attempts["attempts"][1]["errors"][0]["path"], "/size");
     // Two more, and none of the first is left in the engine.
     ended(&house, Outcome::Completed).await;
@@ -183,6 +184,14 @@ async fn a_job_is_told_alike_before_and_after_the_engine_lets_go_of_it() {
             "the engine has it still"
         );
     }
+    let list: Json = serde_json::from_str(&get(&house, "/v1/jobs").await.1).unwrap();
+    let costs: Vec<_> = list["jobs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|job| &job["usage"]["cost"])
+        .collect();
+    assert_eq!(costs, ["0.000048"; 4]);
     // Another node, which has seen nothing of them.
     let house = house_of(
         Arc::clone(&house.engine),

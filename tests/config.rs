@@ -98,6 +98,8 @@ fn other(key: &Key) -> String {
         ("providers.*.base_url", _) => "http://localhost/v1".to_owned(),
         ("providers.*.models", _) => "a,b".to_owned(),
         ("providers.*.dialect", _) => "tools".to_owned(),
+        ("providers.*.key_header", _) => "api-key".to_owned(),
+        ("providers.*.api_version", _) => "2024-10-21".to_owned(),
         ("providers.*.max_tokens_field", _) => "max_tokens".to_owned(),
         (_, Json::Bool(flag)) => (!flag).to_string(),
         (_, Json::Number(number)) => {
@@ -352,6 +354,67 @@ fn kinds_of_providers_know_where_they_are() {
 }
 
 #[test]
+fn prices_and_chains_are_sections_of_their_own() {
+    let file = "[providers.openai.prices.\"gpt-4.1-mini\"]\ninput = 0.40\noutput = \"1.6\"\n[providers.local]\nkind = \"ollama\"\n\
+                [providers.local.prices.\"*\"]\n[models.best]\nchain = [\"openai/gpt-4.1-mini\", \"local/qwen3:8b\"]\n";
+    let variables = [
+        ("LIVEDRAFT_PROVIDERS__LOCAL__PRICES__LLAMA3__OUTPUT", "2"),
+        ("LIVEDRAFT_ADMISSION__COST_MAX", "0.5"),
+    ];
+    let all = loaded("prices", file, &variables, &[]);
+    assert_eq!(told(&all), Vec::<String>::new());
+    let (input, from) = value(&all, "providers.openai.prices.gpt-4.1-mini.input");
+    assert_eq!(input, json!("0.4"));
+    assert!(from.ends_with("c.toml:2"), "{from}");
+    let remote = &all.config.parts.providers.remote;
+    let output = |provider: usize, model: &str| {
+        let price = remote[provider].prices.of(model);
+        price.map(|price| price.output.to_string())
+    };
+    assert_eq!(output(0, "gpt-4.1-mini").as_deref(), Some("1.6"));
+    assert_eq!(output(0, "gpt-5"), None);
+    assert_eq!(
+        [output(1, "llama3"), output(1, "any")],
+        [Some("2".to_owned()), Some("0".to_owned())]
+    );
+    let most = Some("0.5".parse().unwrap());
+    assert_eq!(all.config.parts.admission.spec.cost_max, most);
+    assert_eq!(all.config.parts.worker.budget.cost, most);
+    for (file, fault) in [
+        (
+            "[providers.openai.prices.m]\ninput = \"cheap\"\n",
+            "c.toml:2: providers.openai.prices.m.input: takes a decimal of at most 6 places, such as 0.05, not \"cheap\"",
+        ),
+        (
+            "[providers.openai.prices.m]\noutput = 1e3\n",
+            "c.toml:2: providers.openai.prices.m.output: takes a decimal of at most 6 places, such as 0.05, not 1e3",
+        ),
+        (
+            "[providers.openai.prices.\"a b\"]\noutput = 1\n",
+            "c.toml:1: providers.openai.prices.a b: a name has 1 to 64 letters, digits, `-` and `_`, `.`, `:`, `/`, `@`, `*`",
+        ),
+        (
+            "[providers.openai]\nprices = 3\n",
+            "c.toml:2: providers.openai.prices: is a section: its keys follow it behind a dot, or below it in brackets",
+        ),
+        (
+            "[models.best]\nchain = [\"nobody/m\"]\n",
+            "c.toml:1: models.best.chain: names \"nobody/m\": give `provider/model` with a provider and a model of it, or `scripted` where that is offered",
+        ),
+        (
+            "[models.best]\nchain = [\"best\"]\n",
+            "c.toml:1: models.best.chain: names \"best\": give `provider/model` with a provider and a model of it, or `scripted` where that is offered",
+        ),
+        (
+            "[models.scripted]\nchain = [\"scripted\"]\n",
+            "c.toml:1: models.scripted: `scripted` is a name of our own; take another",
+        ),
+    ] {
+        assert_eq!(told(&loaded("no-price", file, &[], &[])), [fault], "{file}");
+    }
+}
+
+#[test]
 fn providers_stand_in_the_order_of_their_naming() {
     let file = "[providers.Zeta-1]\nbase_url = \"http://z/v1\"\n[providers.alpha]\nbase_url = \"http://a/v1\"\nmodels = [\"m\", \"n\"]\n";
     let variables = [
@@ -544,7 +607,7 @@ const FAULTS: &[Case] = &[
         "providers.openai.dialect = \"parallel_tools\"",
         NONE,
         NONE,
-        "c.toml:1: providers.openai.dialect: takes one of `by_host`, `tools`, `json_schema`, `json`, `md_json`, not \"parallel_tools\"",
+        "c.toml:1: providers.openai.dialect: takes one of `by_host`, `tools`, `tools_strict`, `json_schema`, `json_schema_strict`, `json`, `md_json`, not \"parallel_tools\"",
     ),
     (
         "providers.openai.models = [1]",
@@ -932,6 +995,7 @@ fn the_file_to_begin_with_has_every_key_and_changes_nothing() {
             "redis.url",
             "admission.cost_max",
             "providers.openai.key",
+            "providers.openai.api_version",
             "providers.openai.prices.gpt-5.cached_input",
             "providers.openai.prices.gpt-5.reasoning",
         ],

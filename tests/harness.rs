@@ -16,7 +16,9 @@ use livedraft::event::{
     AttemptBegins, End, EndError, Epoch, Event, Note, NoteKind, Position, StatusChange, Timings,
 };
 use livedraft::hub::{Hub, HubOptions};
-use livedraft::job::{AttemptRecord, AttemptUsage, JobId, JobState, LeaseToken, Outcome, Reason, Usage};
+use livedraft::job::{
+    AttemptRecord, AttemptUsage, JobId, JobState, LeaseToken, Money, Outcome, Reason, Usage,
+};
 use livedraft::schema::{Schema, SchemaLimits};
 use livedraft::server::{Parts, Running, ServerOptions, start};
 use livedraft::store::{Store, StoreOptions};
@@ -341,13 +343,14 @@ impl Hands {
         self.finish_at_cost(outcome, &[]).await;
     }
 
-    /// Ends the job; its attempts have put out so many tokens each.
+    /// Ends the job; its attempts have put out so many tokens each, three millionths the token.
     pub(crate) async fn finish_at_cost(&mut self, outcome: Outcome, tokens: &[u64]) {
         let cost = |(n, tokens): (u32, &u64)| AttemptUsage {
             n,
-            model: None,
+            model: Some("fake/m".to_owned()),
             usage: Usage {
                 output_tokens: *tokens,
+                cost: Some(Money::micros(3 * tokens)),
                 ..Usage::default()
             },
             repairs: 0,

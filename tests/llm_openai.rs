@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use self::server::{Act, KEY, STREAM_HEAD, Server, answer, options, provider, request, rest, stream_of};
 
 /// What one act makes of one request.
-async fn played(act: Act) -> Result<Vec<Result<Chunk, LlmError>>, LlmError> {
+async fn played(act: Act) -> Result<Vec<Result<Chunk<'static>, LlmError>>, LlmError> {
     let server = Server::start(vec![act]).await;
     let mut stream = provider(options(&server.base)).open(&request()).await?;
     Ok(rest(&mut stream).await)
 }
 
-async fn chunks(body: &str) -> Vec<Result<Chunk, LlmErrorKind>> {
+async fn chunks(body: &str) -> Vec<Result<Chunk<'static>, LlmErrorKind>> {
     let chunks = played(stream_of(body)).await.unwrap();
     chunks
         .into_iter()
@@ -40,16 +40,21 @@ fn finish(reason: &str) -> String {
     event(&json!({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}))
 }
 
-fn text(text: &str) -> Result<Chunk, LlmErrorKind> {
-    Ok(Chunk::Text(text.to_owned()))
+fn text(text: &str) -> Result<Chunk<'_>, LlmErrorKind> {
+    Ok(Chunk::Text(text.into()))
 }
 
-fn call(index: u32, id: Option<&str>, name: Option<&str>, arguments: &str) -> Result<Chunk, LlmErrorKind> {
+fn call<'a>(
+    index: u32,
+    id: Option<&'a str>,
+    name: Option<&'a str>,
+    arguments: &'a str,
+) -> Result<Chunk<'a>, LlmErrorKind> {
     Ok(Chunk::Call {
         index,
-        id: id.map(str::to_owned),
-        name: name.map(str::to_owned),
-        arguments: arguments.to_owned(),
+        id: id.map(Into::into),
+        name: name.map(Into::into),
+        arguments: arguments.into(),
     })
 }
 
@@ -74,8 +79,8 @@ async fn every_cut_of_the_bytes_gives_the_same_chunks() {
         ..Usage::default()
     };
     let expected = [
-        Ok(Chunk::Text("{\"ä".to_owned())),
-        Ok(Chunk::Text("😀\"}".to_owned())),
+        Ok(Chunk::Text("{\"ä".into())),
+        Ok(Chunk::Text("😀\"}".into())),
         Ok(Chunk::Usage(usage)),
         Ok(Chunk::Finish(Finish::Stop)),
     ];
@@ -128,7 +133,7 @@ async fn a_connection_that_breaks_inside_a_chunk_is_a_cut() {
         hold: false,
     };
     let told = played(act).await.unwrap();
-    assert_eq!(told[0], Ok(Chunk::Text("hi".to_owned())));
+    assert_eq!(told[0], Ok(Chunk::Text("hi".into())));
     assert_eq!(told[1].as_ref().unwrap_err().kind, LlmErrorKind::Cut);
 }
 
@@ -232,9 +237,9 @@ async fn reasoning_refusal_and_details_of_usage() {
         cost: None,
     };
     let expected = [
-        Ok(Chunk::Reasoning("hm".to_owned())),
-        Ok(Chunk::Reasoning("hm".to_owned())),
-        Ok(Chunk::Refusal("no".to_owned())),
+        Ok(Chunk::Reasoning("hm".into())),
+        Ok(Chunk::Reasoning("hm".into())),
+        Ok(Chunk::Refusal("no".into())),
         Ok(Chunk::Usage(usage)),
         Ok(Chunk::Finish(Finish::Stop)),
     ];
@@ -288,7 +293,7 @@ async fn malformed_frames_and_limits() {
         options.event_bytes_max = event;
         let mut stream = provider(options).open(&request()).await.unwrap();
         let told = rest(&mut stream).await;
-        assert_eq!(told[0], Ok(Chunk::Text("a".to_owned())));
+        assert_eq!(told[0], Ok(Chunk::Text("a".into())));
         assert_eq!(told[1].as_ref().unwrap_err().kind, LlmErrorKind::BadStream);
     }
 }
@@ -357,7 +362,7 @@ async fn answers_that_are_no_stream() {
     let json = |body: &str| answer("200 OK", "content-type: application/json\r\n", body);
     let told = played(json(&whole.to_string())).await.unwrap();
     assert_eq!(told.len(), 3);
-    assert_eq!(told[0], Ok(Chunk::Text("{}".to_owned())));
+    assert_eq!(told[0], Ok(Chunk::Text("{}".into())));
     assert_eq!(told[2], Ok(Chunk::Finish(Finish::Stop)));
     let told = played(json(r#"{"error": {"message": "late"}}"#)).await.unwrap();
     assert_eq!(told[0].as_ref().unwrap_err().kind, LlmErrorKind::InStream);

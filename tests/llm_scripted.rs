@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use livedraft::clock;
-use livedraft::job::{Message, Role, Script, Usage};
+use livedraft::job::{Message, Reasoning, Role, Script, Usage};
 use livedraft::llm::{
     Carrier, Chunk, Finish, LlmErrorKind, Provider, Providers, ProvidersOptions, Request, Sampling,
 };
@@ -25,6 +25,7 @@ fn request(schema: Value, script: Script) -> Request {
         tool_choice: None,
         response_format: None,
         sampling: Sampling::default(),
+        reasoning: Reasoning::default(),
         script,
         schema: Arc::new(schema),
         attempt: 1,
@@ -82,7 +83,7 @@ async fn told(request: &Request) -> Told {
             }) => {
                 assert_eq!(index, 0);
                 if arguments.is_empty() {
-                    told.calls.push((id, name));
+                    told.calls.push((id.map(Into::into), name.map(Into::into)));
                     continue;
                 }
                 assert_eq!((id, name), (None, None));
@@ -533,8 +534,9 @@ fn a_script_is_read_strictly_and_checked() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_may_be_read_in_a_task_of_its_own() {
     let mut stream = scripted().open(&request(person(), fast())).await.unwrap();
-    let first = tokio::spawn(async move { stream.next().await }).await.unwrap();
-    assert_eq!(first, Some(Ok(Chunk::Text("{\"na".to_owned()))));
+    let first = tokio::spawn(async move { stream.next().await.map(|chunk| chunk.map(Chunk::into_owned)) });
+    let first = first.await.unwrap();
+    assert_eq!(first, Some(Ok(Chunk::Text("{\"na".into()))));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ fn decode<'a>(
     let mut decoder = Decoder::new(limits);
     let mut events = Vec::new();
     for piece in pieces {
-        if let Err(error) = decoder.feed(piece, |event| events.push(event)) {
+        if let Err(error) = decoder.feed(piece, |event| events.push(event.clone())) {
             assert_eq!(
                 decoder.feed(b"data: x\n\n", |_| panic!("an event after an error")),
                 Err(error)

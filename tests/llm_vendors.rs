@@ -6,6 +6,7 @@ mod fault_table;
 mod faults;
 mod fixtures;
 mod jobs;
+mod modes;
 mod page;
 
 use std::sync::Arc;

@@ -27,6 +27,7 @@ mod http_openapi;
 mod json_cases;
 mod key_rotation;
 mod keys;
+mod llm_allocations;
 mod llm_openai;
 mod llm_scripted;
 mod llm_sse;

@@ -325,6 +325,46 @@ async fn an_invalid_answer_in_calls_is_asked_again_of_one_without_tools() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_next_of_a_chain_mends_the_same_places() {
+    let wrong = piece(r#"{"name":"Ada","age":3,"note":""}"#);
+    let wrong = stream_of(&format!("{wrong}{}", finished("stop")));
+    let cut = stream_of("");
+    let mended = stream_of(&format!("{}{}", piece(r#"{"fix_1":36}"#), finished("stop")));
+    for acts in [vec![mended.clone()], vec![cut, mended]] {
+        let last = Server::start(acts).await;
+        let broken = Server::start(vec![wrong.clone(), oops()]).await;
+        let node = Node::start_with(chain(vec![named("a", &broken), named("b", &last)]));
+        let mut by_places = request("best");
+        by_places["reask"] = json!("auto");
+        by_places["schema"]["properties"]["note"] = json!({"type": "string"});
+        let watching = node.follow(by_places).await.watched_out().await;
+        assert_eq!(watching.end().outcome, Outcome::Completed, "{:?}", watching.told);
+        let story: Vec<_> = watching
+            .story
+            .iter()
+            .filter(|word| word.starts_with("attempt"))
+            .collect();
+        assert_eq!(
+            story,
+            ["attempt 1 (first)", "attempt 2 (invalid, kept)"],
+            "{:?}",
+            watching.told
+        );
+        let models: Vec<_> = watching
+            .end()
+            .attempts
+            .iter()
+            .map(|one| one.model.clone().unwrap())
+            .collect();
+        assert_eq!(models, ["a/m", "b/m"]);
+        assert_eq!(
+            watching.value().as_deref(),
+            Some(r#"{"name":"Ada","age":36,"note":""}"#)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_an_answer_costs_is_told_exactly_and_of_a_dropped_one_estimated() {
     let server = Server::start(vec![ada(3), ada(36), stalled(), silent()]).await;
     let node = Node::start_with(only(vec![priced(named("a", &server))]));

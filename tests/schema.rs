@@ -10,6 +10,7 @@ mod judging;
 mod mend;
 mod refusals;
 mod shape;
+mod strict;
 
 fn compile(schema: &Json) -> Schema {
     Schema::compile(schema, &SchemaLimits::default()).unwrap_or_else(|fault| panic!("{schema}: {fault}"))

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use livedraft::event::{EndError, Epoch, Places, Position, Timings};
 use livedraft::job::{
-    JobLimits, JobSpec, JobState, LenientChoice, Message, ModeChoice, Outcome, ReaskChoice, Role, Sampling,
-    Script, Usage,
+    JobLimits, JobSpec, JobState, LenientChoice, Message, ModeChoice, Outcome, ReaskChoice, Reasoning, Role,
+    Sampling, Script, Usage,
 };
 use livedraft::wire::{
     Auth, ClientMessage, Deliver, JobAttach, JobCreate, JobEnd, JobPatch, JobSnapshot, Patch, ServerMessage,
@@ -126,6 +126,8 @@ pub(crate) fn client_edges() -> Vec<ClientMessage> {
         limits: JobLimits::default(),
         metadata: BTreeMap::new(),
         script: None,
+        context: None,
+        reasoning: None,
     };
     let create = |request| {
         ClientMessage::Create(Box::new(JobCreate {
@@ -147,6 +149,9 @@ pub(crate) fn client_edges() -> Vec<ClientMessage> {
         create(spec()),
         create(JobSpec {
             schema: json!(true),
+            mode: ModeChoice::ToolsStrict,
+            context: Some(json!({})),
+            reasoning: Some(Reasoning::default()),
             ..spec()
         }),
         create(JobSpec {

@@ -4,8 +4,8 @@ use livedraft::event::{
     AttemptBegins, EndError, Epoch, Note, NoteKind, Places, Position, StatusChange, Timings,
 };
 use livedraft::job::{
-    Attempt, AttemptError, AttemptUsage, JobLimits, JobSpec, JobState, LenientChoice, Message, ModeChoice,
-    Money, Outcome, ReaskChoice, Reason, Role, Sampling, Script, Usage, Wrap,
+    Attempt, AttemptError, AttemptUsage, Effort, JobLimits, JobSpec, JobState, LenientChoice, Message,
+    ModeChoice, Money, Outcome, ReaskChoice, Reason, Reasoning, Role, Sampling, Script, Usage, Wrap,
 };
 use livedraft::wire::{
     Auth, Bigints, ClientMessage, Deliver, ErrorMessage, Form, Goodbye, JobAccepted, JobAttach, JobAttached,
@@ -235,6 +235,18 @@ fn sampling() -> impl Strategy<Value = Sampling> {
     )
 }
 
+fn reasoning() -> impl Strategy<Value = Reasoning> {
+    let efforts = [
+        Effort::None,
+        Effort::Minimal,
+        Effort::Low,
+        Effort::Medium,
+        Effort::High,
+    ];
+    let effort = of(prop::sample::select(efforts.to_vec()));
+    (effort, any::<Option<u32>>()).prop_map(|(effort, tokens)| Reasoning { effort, tokens })
+}
+
 fn job_limits() -> impl Strategy<Value = JobLimits> {
     let attempt = any::<(Option<u32>, Option<u64>, Option<u32>)>();
     let budget = (any::<Option<u64>>(), cost(), any::<Option<u32>>());
@@ -254,14 +266,17 @@ fn spec() -> impl Strategy<Value = JobSpec> {
     let mode = prop::sample::select(vec![
         ModeChoice::Auto,
         ModeChoice::Tools,
+        ModeChoice::ToolsStrict,
         ModeChoice::JsonSchema,
+        ModeChoice::JsonSchemaStrict,
         ModeChoice::Json,
         ModeChoice::MdJson,
     ]);
     let wrap = prop::sample::select(vec![None, Some(Wrap::Iterable), Some(Wrap::Maybe)]);
     let lenient = prop::sample::select(vec![LenientChoice::Off, LenientChoice::On, LenientChoice::Auto]);
     let reask = prop::sample::select(vec![ReaskChoice::Auto, ReaskChoice::Whole]);
-    let read = (mode, wrap, lenient, reask);
+    let context = of(plain_json().prop_map(|json| serde_json::json!({ "a": json })));
+    let read = (mode, wrap, lenient, reask, context);
     let asked = (text(), vec(message(), 0..3), of(text()), plain_json(), read);
     let metadata = prop::collection::btree_map(text(), text(), 0..3);
     let bounds = (
@@ -271,11 +286,12 @@ fn spec() -> impl Strategy<Value = JobSpec> {
         job_limits(),
         metadata,
         of(script()),
+        of(reasoning()),
     );
     (asked, bounds).prop_map(
         |(
-            (model, messages, input, schema, (mode, wrap, lenient, reask)),
-            (max_reasks, flush_ms, sampling, limits, metadata, script),
+            (model, messages, input, schema, (mode, wrap, lenient, reask, context)),
+            (max_reasks, flush_ms, sampling, limits, metadata, script, reasoning),
         )| {
             JobSpec {
                 model,
@@ -292,6 +308,8 @@ fn spec() -> impl Strategy<Value = JobSpec> {
                 limits,
                 metadata,
                 script,
+                context,
+                reasoning,
             }
         },
     )

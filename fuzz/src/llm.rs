@@ -12,8 +12,12 @@ mod anthropic;
 mod body;
 #[path = "../../src/llm/chunk.rs"]
 mod chunk;
+#[path = "../../src/llm/chunks.rs"]
+mod chunks;
 #[path = "../../src/llm/complaint.rs"]
 mod complaint;
+#[path = "../../src/llm/few.rs"]
+mod few;
 #[path = "../../src/llm/gathered.rs"]
 mod gathered;
 #[path = "../../src/llm/gemini/mod.rs"]
@@ -40,5 +44,6 @@ mod text;
 mod turns;
 
 pub use chunk::{Chunk, LlmError};
+pub use chunks::Chunks;
 pub use kind::Kind;
 pub use reader::{Reader, ReaderLimits};

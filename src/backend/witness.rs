@@ -24,6 +24,7 @@ pub(super) fn witness(job: JobId, entry: &Entry) {
             attempts = end.attempts.len(),
             input_tokens = end.usage.input_tokens,
             output_tokens = end.usage.output_tokens,
+            cost = end.usage.cost.map(tracing::field::display),
             queued_ms = end.timings.queued_ms,
             first_change_ms = end.timings.first_change_ms,
             total_ms = end.timings.total_ms,

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::job::{self, LenientChoice, ReaskChoice};
+use crate::job::{self, Effort, LenientChoice, ReaskChoice, Reasoning};
 use crate::partial::Lenient;
 use crate::schema;
 
@@ -24,6 +24,21 @@ pub enum ReaskArg {
     Auto,
     /// The whole answer.
     Whole,
+}
+
+/// How hard the model thinks.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EffortArg {
+    /// Not at all, where the model can do without.
+    None,
+    /// As little as there is.
+    Minimal,
+    /// A little.
+    Low,
+    /// As models do by default.
+    Medium,
+    /// A lot.
+    High,
 }
 
 /// What is put around the schema.
@@ -56,6 +71,22 @@ impl From<ReaskArg> for ReaskChoice {
         match reask {
             ReaskArg::Auto => Self::Auto,
             ReaskArg::Whole => Self::Whole,
+        }
+    }
+}
+
+impl From<EffortArg> for Reasoning {
+    fn from(effort: EffortArg) -> Self {
+        let effort = match effort {
+            EffortArg::None => Effort::None,
+            EffortArg::Minimal => Effort::Minimal,
+            EffortArg::Low => Effort::Low,
+            EffortArg::Medium => Effort::Medium,
+            EffortArg::High => Effort::High,
+        };
+        Self {
+            effort: Some(effort),
+            tokens: None,
         }
     }
 }

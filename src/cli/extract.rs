@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::Value as Json;
 
-use super::choices::{LenientArg, ReaskArg, WrapArg};
+use super::choices::{EffortArg, LenientArg, ReaskArg, WrapArg};
 use super::failure::{self, Failure};
 use super::show::{self, Manner};
 use super::{ServerUrl, result};
@@ -33,6 +33,12 @@ pub(super) struct ExtractArgs {
     /// How the model is asked to answer.
     #[arg(long, value_enum, default_value_t = ModeArg::Auto)]
     mode: ModeArg,
+    /// Values that the text or the messages name as `{{ name }}`: a JSON file, `-` for stdin, or an object itself.
+    #[arg(long, value_name = "FILE")]
+    context: Option<String>,
+    /// How hard the model thinks.
+    #[arg(long, value_enum, value_name = "EFFORT")]
+    effort: Option<EffortArg>,
     /// What is put around the schema.
     #[arg(long, value_enum, value_name = "WRAPPER")]
     wrap: Option<WrapArg>,
@@ -75,7 +81,9 @@ pub(super) struct ExtractArgs {
 enum ModeArg {
     Auto,
     Tools,
+    ToolsStrict,
     JsonSchema,
+    JsonSchemaStrict,
     Json,
     MdJson,
 }
@@ -103,7 +111,9 @@ impl From<ModeArg> for ModeChoice {
         match mode {
             ModeArg::Auto => Self::Auto,
             ModeArg::Tools => Self::Tools,
+            ModeArg::ToolsStrict => Self::ToolsStrict,
             ModeArg::JsonSchema => Self::JsonSchema,
+            ModeArg::JsonSchemaStrict => Self::JsonSchemaStrict,
             ModeArg::Json => Self::Json,
             ModeArg::MdJson => Self::MdJson,
         }
@@ -169,6 +179,8 @@ fn request(args: &ExtractArgs) -> Result<JobSpec, Failure> {
         Some(path) => (messages(path)?, None),
         None => (Vec::new(), Some(text(args)?)),
     };
+    let context = args.context.as_deref().map(|given| read_json(given, "--context"));
+    let context = context.transpose()?;
     let scripted = script.as_ref().map_or("", |_| SCRIPTED);
     Ok(JobSpec {
         model: args.model.clone().unwrap_or_else(|| scripted.to_owned()),
@@ -181,6 +193,8 @@ fn request(args: &ExtractArgs) -> Result<JobSpec, Failure> {
         reask: args.reask.into(),
         max_reasks: args.max_reasks,
         flush_ms: args.flush_ms,
+        context,
+        reasoning: args.effort.map(Into::into),
         sampling: crate::job::Sampling::default(),
         limits: args
             .limits

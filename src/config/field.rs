@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use super::log::{self, LogFormat};
 use crate::access::{Expiry, KeyHash};
 use crate::backend::RedisUrl;
-use crate::llm::{DialectChoice, Kind, MaxTokensField, Secret, base_url_fault};
+use crate::llm::{DialectChoice, KeyHeader, Kind, MaxTokensField, Secret, base_url_fault};
 use crate::schema::dialect::Dialect;
 
 /// How much of a wrong value is told, in characters.
@@ -361,7 +361,9 @@ impl Choice for DialectChoice {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("by_host", Self::ByHost),
         ("tools", Self::Always(Dialect::Tools)),
+        ("tools_strict", Self::Always(Dialect::ToolsStrict)),
         ("json_schema", Self::Always(Dialect::JsonSchema)),
+        ("json_schema_strict", Self::Always(Dialect::JsonSchemaStrict)),
         ("json", Self::Always(Dialect::Json)),
         ("md_json", Self::Always(Dialect::MdJson)),
     ];
@@ -379,6 +381,14 @@ impl Choice for Kind {
 
 impl Choice for LogFormat {
     const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Choice for KeyHeader {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("by_host", Self::ByHost),
+        ("authorization", Self::Authorization),
+        ("api-key", Self::ApiKey),
+    ];
 }
 
 impl Choice for MaxTokensField {

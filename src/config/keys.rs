@@ -342,6 +342,10 @@ keys! {
         "Messages of a conversation.";
     "admission.prompt_bytes_max", "bytes", number(1, 64 * MIB), [admission.spec.prompt_bytes_max],
         "All messages, or the input, together.";
+    "admission.context_bytes_max", "bytes", number(2, 16 * MIB), [admission.spec.context_bytes_max],
+        "`context` as compact JSON.";
+    "admission.template_steps_max", "steps", number(1, 10_000_000), [admission.spec.template_steps_max],
+        "Steps that the templates of a job may take together, where it has a `context`.";
     "admission.reasks_max", "re-asks", number(2, 100), [admission.spec.reasks_max],
         "Re-asks of a job; 2 is what a job gets that does not ask.";
     "admission.flush_ms_max", "ms", number(33, 60_000), [admission.spec.flush_ms_max],
@@ -401,10 +405,18 @@ keys! {
         "Where the paths of its API are appended, as `/chat/completions`. Kinds other than `openai` have one of their own, and so has the provider `openai`: `https://api.openai.com/v1`; any other must be given.";
     "providers.*.key", "", SECRET, [provider.key],
         "Sent in the header that its kind and host want, mostly as `Authorization: Bearer`; without it, nothing is. `key_file` names a file that holds it.";
+    "providers.*.key_header", "", TYPE, [provider.key_header],
+        "Which header that is, of kinds `openai` and `responses`; by host, it is `api-key` at Azure, or else `authorization`.";
+    "providers.*.api_version", "", Bounds::Text(64), [provider.api_version],
+        "The `api-version` in the query of each request, as Azure's addresses by deployment demand it; without it, there is none.";
     "providers.*.models", "", TYPE, [provider.models],
         "Which of its models may be asked for; an empty list: any.";
     "providers.*.dialect", "", TYPE, [provider.dialect],
         "What mode `auto` means for it; by host, it is what its kind and its host do best.";
+    "providers.*.modes_refused_max", "modes", number(2, 100_000), [provider.modes_refused_max],
+        "Modes refused by its models that are remembered, so that mode `auto` does not try them again.";
+    "providers.*.modes_refused_ms", "ms", number(0, 24 * HOUR), [provider.modes_refused_ms],
+        "How long they are.";
     "providers.*.max_tokens_field", "", TYPE, [provider.max_tokens_field],
         "How the limit on output tokens is called in its requests, of kind `openai`; by host, it is what OpenAI and Azure want, or else `max_tokens`.";
     "providers.*.output_tokens", "tokens", number(1, 10_000_000), [provider.output_tokens],

@@ -164,8 +164,18 @@ impl Usage {
 impl AttemptRecord {
     /// What the job has cost so far.
     pub fn total(&self) -> Usage {
+        self.parts().fold(Usage::default(), Usage::plus)
+    }
+
+    /// What is known to be spent: calls whose price is not known are left out.
+    pub fn known_cost(&self) -> Money {
+        let costs = self.parts().filter_map(|part| part.cost);
+        costs.fold(Money::default(), Money::plus)
+    }
+
+    fn parts(&self) -> impl Iterator<Item = Usage> {
         let attempts = self.usage.iter().map(|attempt| attempt.usage);
-        attempts.fold(self.dropped, Usage::plus)
+        attempts.chain([self.dropped])
     }
 }
 
@@ -200,5 +210,16 @@ mod tests {
         assert_eq!(cost(of(1, Some(2)), of(0, None)), Some(2));
         assert_eq!(cost(of(1, None), of(1, Some(3))), None);
         assert_eq!(cost(of(1, Some(2)), of(1, None)), None);
+        let usage = |n, cost| AttemptUsage {
+            n,
+            model: None,
+            usage: of(1, cost),
+            repairs: 0,
+        };
+        let record = AttemptRecord {
+            usage: vec![usage(1, Some(2)), usage(2, None), usage(3, Some(5))],
+            ..AttemptRecord::default()
+        };
+        assert_eq!((record.total().cost, record.known_cost().as_micros()), (None, 7));
     }
 }

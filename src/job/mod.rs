@@ -5,18 +5,22 @@ mod id;
 mod lease;
 mod money;
 mod plain;
+mod reasoning;
 mod script;
 mod spec;
 mod state;
+mod template;
 
 pub use attempt::{Attempt, AttemptError, AttemptRecord, AttemptUsage, Reason, Usage};
 pub use id::{JobId, Tag};
 pub use lease::{Lease, LeaseTimes, LeaseToken, backoff_ms};
 pub use money::{Money, NoMoney};
 pub use plain::Plain;
+pub use reasoning::{Effort, Reasoning};
 pub use script::{Script, ScriptLimit};
 pub use spec::{
     JobLimits, JobSpec, LenientChoice, Message, ModeChoice, ReaskChoice, Role, SCRIPTED, Sampling, SpecError,
     SpecLimits, Wrap,
 };
 pub use state::{Illegal, JobState, Outcome, Transition, next};
+pub use template::TemplateLimits;

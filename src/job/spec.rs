@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::{Money, Script, plain};
+use super::template::{TemplateLimits, Templates};
+use super::{Money, Reasoning, Script, plain};
 
 /// The name of the scripted model, wherever it appears.
 pub const SCRIPTED: &str = "scripted";
@@ -22,6 +23,13 @@ pub struct JobSpec {
     /// Plain text to extract from: short for one user message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<String>,
+    /// Values that the texts of the messages, or the input, may name: with it they are templates.
+    #[serde(
+        default,
+        deserialize_with = "plain::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub context: Option<Json>,
     /// JSON Schema (2020-12, or draft 7 by `$schema`) of the value that is wanted.
     #[serde(deserialize_with = "plain::json")]
     pub schema: Json,
@@ -46,6 +54,9 @@ pub struct JobSpec {
     /// How the model samples.
     #[serde(default)]
     pub sampling: Sampling,
+    /// How much the model thinks; absent: as its provider has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<Reasoning>,
     /// Bounds of this job.
     #[serde(default)]
     pub limits: JobLimits,
@@ -63,7 +74,7 @@ pub struct JobSpec {
 pub struct Message {
     /// Who speaks.
     pub role: Role,
-    /// A string, or the provider's content parts.
+    /// A string, or content parts: OpenAI's `text` and `image_url`, or the provider's own.
     #[serde(default, deserialize_with = "plain::json")]
     pub content: Json,
     /// Calls the assistant made, as the provider gave them.
@@ -90,7 +101,8 @@ pub enum Role {
     Tool,
 }
 
-/// How the model is asked to answer; `auto` is what its provider does best.
+/// How the model is asked to answer; `auto` is what its provider does best. A mode that the provider does not have, or that
+/// cannot carry the schema, gives way to the next in the table of modes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModeChoice {
@@ -99,8 +111,12 @@ pub enum ModeChoice {
     Auto,
     /// A tool call whose arguments are the value.
     Tools,
-    /// The provider holds the answer to the schema.
+    /// The same, and the provider holds the arguments to the schema, told in its own subset.
+    ToolsStrict,
+    /// The answer has the schema as its format.
     JsonSchema,
+    /// The same, and the provider holds the answer to the schema, told in its own subset.
+    JsonSchemaStrict,
     /// The provider holds the answer to JSON; the schema stands in the prompt.
     Json,
     /// Any text with a fenced JSON block in it.
@@ -190,6 +206,10 @@ pub struct SpecLimits {
     pub messages_max: usize,
     /// Bytes of all messages, or of the input, together.
     pub prompt_bytes_max: usize,
+    /// Bytes of `context` as compact JSON.
+    pub context_bytes_max: usize,
+    /// Steps that the templates of a job may take together.
+    pub template_steps_max: u64,
     /// Re-asks of a job.
     pub reasks_max: u32,
     /// The longest flush window, ms.
@@ -227,6 +247,8 @@ impl Default for SpecLimits {
         Self {
             messages_max: 256,
             prompt_bytes_max: 512 * 1024,
+            context_bytes_max: 64 * 1024,
+            template_steps_max: 100_000,
             reasks_max: 10,
             flush_ms_max: 10_000,
             tokens_max: 128_000,
@@ -267,12 +289,29 @@ impl JobSpec {
     /// The window of a job that does not say one, ms.
     pub const DEFAULT_FLUSH_MS: u32 = 33;
 
-    /// The conversation the job begins with.
-    pub fn opening(&self) -> Vec<Message> {
-        match &self.input {
+    /// The conversation the job begins with, `context` written into its texts.
+    ///
+    /// # Errors
+    /// A text that is no template, one that names what `context` does not have, and more than the limits allow.
+    pub fn opening(&self, limits: TemplateLimits) -> Result<Vec<Message>, SpecError> {
+        let mut messages = match &self.input {
             Some(input) => vec![Message::text(Role::User, input.clone())],
             None => self.messages.clone(),
+        };
+        let Some(context) = &self.context else {
+            return Ok(messages);
+        };
+        let mut templates = Templates::new(context, limits);
+        for (index, message) in messages.iter_mut().enumerate() {
+            for (place, text) in texts(&mut message.content) {
+                let written = templates.write(text);
+                *text = written.map_err(|message| match &self.input {
+                    Some(_) => fault("/input", message),
+                    None => fault(format!("/messages/{index}/content{place}"), message),
+                })?;
+            }
         }
+        Ok(messages)
     }
 
     /// Bytes of the prompt as the limits count them.
@@ -296,13 +335,16 @@ impl JobSpec {
             .iter()
             .map(|(key, value)| key.len() + value.len())
             .sum();
-        self.prompt_bytes() + content_bytes(&self.schema) + metadata
+        let context = self.context.as_ref().map_or(0, content_bytes);
+        self.prompt_bytes() + context + content_bytes(&self.schema) + metadata
     }
 
     /// Checks every field against the server's bounds; the first fault is told.
     pub fn check(&self, limits: &SpecLimits) -> Result<(), SpecError> {
         self.check_prompt(limits)?;
+        self.check_context(limits)?;
         self.check_sampling()?;
+        self.check_reasoning(limits)?;
         self.check_script()?;
         at_most("/max_reasks", self.max_reasks, limits.reasks_max)?;
         at_most("/flush_ms", self.flush_ms, limits.flush_ms_max)?;
@@ -364,6 +406,52 @@ impl JobSpec {
         Ok(())
     }
 
+    fn check_context(&self, limits: &SpecLimits) -> Result<(), SpecError> {
+        let Some(context) = &self.context else {
+            return Ok(());
+        };
+        if !context.is_object() {
+            return Err(fault(
+                "/context",
+                "must be an object: its members are what templates name",
+            ));
+        }
+        let (bytes, bytes_max) = (context.to_string().len(), limits.context_bytes_max);
+        if bytes > bytes_max {
+            return Err(fault(
+                "/context",
+                format!("{bytes} bytes, at most {bytes_max}: shorten it"),
+            ));
+        }
+        let limits = TemplateLimits {
+            steps: limits.template_steps_max,
+            bytes: limits.prompt_bytes_max,
+        };
+        self.opening(limits).map(drop)
+    }
+
+    fn check_reasoning(&self, limits: &SpecLimits) -> Result<(), SpecError> {
+        let Some(reasoning) = self.reasoning else {
+            return Ok(());
+        };
+        if reasoning.effort.is_some() && reasoning.tokens.is_some() {
+            return Err(fault(
+                "/reasoning",
+                "`effort` and `tokens` say the same: give one of them",
+            ));
+        }
+        positive_at_most("/reasoning/tokens", reasoning.tokens, limits.tokens_max)?;
+        match (reasoning.tokens, self.limits.tokens) {
+            (Some(thought), Some(all)) if thought >= all => {
+                let message = format!(
+                    "{thought} of {all} output tokens leave none for the answer: raise `limits.tokens`"
+                );
+                Err(fault("/reasoning/tokens", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check_sampling(&self) -> Result<(), SpecError> {
         within("/sampling/temperature", self.sampling.temperature, 2.0)?;
         within("/sampling/top_p", self.sampling.top_p, 1.0)?;
@@ -405,6 +493,24 @@ impl JobSpec {
             }
             None => Ok(()),
         }
+    }
+}
+
+/// The texts of a message's content, and where each stands in it.
+fn texts(content: &mut Json) -> Vec<(String, &mut String)> {
+    match content {
+        Json::String(text) => vec![(String::new(), text)],
+        Json::Array(parts) => {
+            let texts = parts
+                .iter_mut()
+                .enumerate()
+                .filter_map(|(index, part)| match part.get_mut("text") {
+                    Some(Json::String(text)) => Some((format!("/{index}/text"), text)),
+                    _ => None,
+                });
+            texts.collect()
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Object(_) => Vec::new(),
     }
 }
 

@@ -1,33 +1,60 @@
 //! What comes back from a model, piece by piece, and how it goes wrong.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::job::Usage;
 
-/// One piece of an answer. Usage comes before the finish; nothing comes after it.
+/// One piece of an answer. Usage comes before the finish; nothing comes after it. Its texts lie in the stream's own
+/// buffer, so that a piece costs no memory.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Chunk {
+pub enum Chunk<'a> {
     /// More of the message's text.
-    Text(String),
+    Text(Cow<'a, str>),
     /// More of a tool call.
     Call {
         /// Which of the parallel calls.
         index: u32,
         /// The call's id, on its first piece.
-        id: Option<String>,
+        id: Option<Cow<'a, str>>,
         /// The tool's name, on its first piece.
-        name: Option<String>,
+        name: Option<Cow<'a, str>>,
         /// More of the arguments' JSON text; may be empty.
-        arguments: String,
+        arguments: Cow<'a, str>,
     },
     /// More of the model's thinking, where the provider tells it.
-    Reasoning(String),
+    Reasoning(Cow<'a, str>),
     /// More of the reason why the model will not answer.
-    Refusal(String),
+    Refusal(Cow<'a, str>),
     /// What the answer cost; at most once.
     Usage(Usage),
     /// The provider's finish frame; the stream is over.
     Finish(Finish),
+}
+
+impl Chunk<'_> {
+    /// The same, for who keeps it.
+    pub fn into_owned(self) -> Chunk<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        match self {
+            Self::Text(text) => Chunk::Text(owned(text)),
+            Self::Call {
+                index,
+                id,
+                name,
+                arguments,
+            } => Chunk::Call {
+                index,
+                id: id.map(owned),
+                name: name.map(owned),
+                arguments: owned(arguments),
+            },
+            Self::Reasoning(text) => Chunk::Reasoning(owned(text)),
+            Self::Refusal(text) => Chunk::Refusal(owned(text)),
+            Self::Usage(usage) => Chunk::Usage(usage),
+            Self::Finish(finish) => Chunk::Finish(finish),
+        }
+    }
 }
 
 /// Why an answer is over.
@@ -90,6 +117,10 @@ pub enum LlmErrorKind {
     Unauthorized,
     /// 400 and the other refusals of the request itself.
     BadRequest,
+    /// A refusal of the request that says that it does not have the mode.
+    UnsupportedMode,
+    /// A refusal of the request that says that it does not take the schema in this mode.
+    UnsupportedSchema,
     /// The provider does not know the model.
     UnknownModel,
     /// 5xx.
@@ -104,7 +135,7 @@ pub enum LlmErrorKind {
 
 impl LlmErrorKind {
     /// Every kind, for tables and metrics.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Connect,
         Self::FirstByteTimeout,
         Self::IdleTimeout,
@@ -113,6 +144,8 @@ impl LlmErrorKind {
         Self::Overloaded,
         Self::Unauthorized,
         Self::BadRequest,
+        Self::UnsupportedMode,
+        Self::UnsupportedSchema,
         Self::UnknownModel,
         Self::Server,
         Self::BadStream,
@@ -131,6 +164,8 @@ impl LlmErrorKind {
             Self::Overloaded => "overloaded",
             Self::Unauthorized => "unauthorized",
             Self::BadRequest => "bad_request",
+            Self::UnsupportedMode => "unsupported_mode",
+            Self::UnsupportedSchema => "unsupported_schema",
             Self::UnknownModel => "unknown_model",
             Self::Server => "server",
             Self::BadStream => "bad_stream",

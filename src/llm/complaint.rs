@@ -23,6 +23,64 @@ const QUOTA_CODES: &[&str] = &[
     "insufficient_credits",
 ];
 
+/// What modes are called by those who do not have them.
+const MODE_WORDS: &[&str] = &[
+    "json_schema",
+    "json schema",
+    "json_object",
+    "json mode",
+    "response_format",
+    "response format",
+    "responsejsonschema",
+    "response_json_schema",
+    "responseschema",
+    "responsemimetype",
+    "response_mime_type",
+    "text.format",
+    "output_config",
+    "output_format",
+    "structured output",
+    "strict",
+    "tools",
+    "tool_choice",
+    "tool choice",
+    "tool use",
+    "tool call",
+    "tool-call",
+    "function call",
+    "function-call",
+    "requested parameters",
+];
+const DENIALS: &[&str] = &[
+    "not support",
+    "unsupported",
+    "n't support",
+    "not available",
+    "not enabled",
+    "not allowed",
+    "not permitted",
+    "unrecognized",
+    "unknown parameter",
+    "unknown field",
+    "unknown name",
+    "no endpoints found",
+    "cannot find field",
+];
+/// What is said of schemas that a mode does not take.
+const SCHEMA_WORDS: &[&str] = &[
+    "invalid schema",
+    "invalid json schema",
+    "schema is too complex",
+    "too many states",
+    "schema too complex",
+    "compile grammar",
+    "failed to parse grammar",
+    "grammar is too large",
+    "invalid grammar",
+    "unsupported schema",
+    "schema is not supported",
+];
+
 /// What an error object says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Complaint {
@@ -78,6 +136,22 @@ impl Complaint {
         serde_json::from_str::<Outer<'_>>(text).ok()?.complaint()
     }
 
+    /// The complaint in the body of a refusal, where a bare `message` or `detail` is one, too (FastAPI, Mistral).
+    pub(super) fn in_refusal(text: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Bare<'a> {
+            #[serde(borrow, default, alias = "detail")]
+            message: Option<&'a RawValue>,
+        }
+        Self::in_body(text).or_else(|| {
+            let bare: Bare<'_> = serde_json::from_str(text.trim()).ok()?;
+            Some(Self {
+                message: plain(bare.message?),
+                ..Self::default()
+            })
+        })
+    }
+
     /// Of one who says only that something failed.
     pub(super) fn without_words() -> Self {
         Self {
@@ -122,6 +196,19 @@ impl Complaint {
         self.code
             .as_deref()
             .is_some_and(|code| QUOTA_CODES.contains(&code))
+    }
+
+    /// Whether it says that the mode is not to be had: one of its words beside a denial.
+    pub(super) fn is_about_mode(&self) -> bool {
+        let said = self.message.to_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+        says(MODE_WORDS) && says(DENIALS)
+    }
+
+    /// Whether it says that the schema cannot be told in this mode.
+    pub(super) fn is_about_schema(&self) -> bool {
+        let said = self.message.to_lowercase();
+        SCHEMA_WORDS.iter().any(|word| said.contains(word))
     }
 
     /// The error of a stream that began well.
@@ -215,6 +302,21 @@ mod tests {
             ("[1]", None),
         ] {
             assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_may_be_bare() {
+        let read = |text: &str| Complaint::in_refusal(text).map(|complaint| complaint.message);
+        for (text, expected) in [
+            (r#"{"error":{"message":"m"}}"#, Some("m")),
+            (r#"{"detail":"m"}"#, Some("m")),
+            (r#"{"detail":[{"msg":"m"}]}"#, Some(r#"[{"msg":"m"}]"#)),
+            (r#"{"message":"m","request_id":"r"}"#, Some("m")),
+            (r#"{"status":"m"}"#, None),
+            ("<html>", None),
+        ] {
+            assert_eq!(read(text).as_deref(), expected, "{text}");
         }
     }
 

@@ -1,11 +1,12 @@
 //! What the decoders of every wire format gather of an answer, and how an answer ends.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::chunk::{Chunk, Finish, LlmError, LlmErrorKind};
+use super::chunk::{Finish, LlmError, LlmErrorKind};
+use super::chunks::{Chunks, Said};
 use super::text::{Growing, LoneSurrogate};
 use crate::job::Usage;
 
@@ -15,7 +16,7 @@ const FINISH_CHARS_MAX: usize = 64;
 /// A decoder: frames of one wire format in, chunks out.
 pub(super) trait Decode: std::fmt::Debug + Send {
     /// Reads one frame.
-    fn frame(&mut self, text: &str, out: &mut VecDeque<Chunk>) -> Result<Flow, LlmError>;
+    fn frame(&mut self, text: &str, out: &mut Chunks) -> Result<Flow, LlmError>;
     /// What was gathered.
     fn gathered(&mut self) -> &mut Gathered;
 }
@@ -82,26 +83,18 @@ impl Gathered {
     }
 
     /// More of the message's text.
-    pub(super) fn text(&mut self, raw: Option<&RawValue>, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
-        push(&mut self.text, raw, Chunk::Text, out)
+    pub(super) fn text(&mut self, raw: Option<&RawValue>, out: &mut Chunks) -> Result<(), LlmError> {
+        push(&mut self.text, raw, Said::Text, out)
     }
 
     /// More of the thinking.
-    pub(super) fn reasoning(
-        &mut self,
-        raw: Option<&RawValue>,
-        out: &mut VecDeque<Chunk>,
-    ) -> Result<(), LlmError> {
-        push(&mut self.reasoning, raw, Chunk::Reasoning, out)
+    pub(super) fn reasoning(&mut self, raw: Option<&RawValue>, out: &mut Chunks) -> Result<(), LlmError> {
+        push(&mut self.reasoning, raw, Said::Reasoning, out)
     }
 
     /// More of a refusal.
-    pub(super) fn refusal(
-        &mut self,
-        raw: Option<&RawValue>,
-        out: &mut VecDeque<Chunk>,
-    ) -> Result<(), LlmError> {
-        push(&mut self.refusal, raw, Chunk::Refusal, out)
+    pub(super) fn refusal(&mut self, raw: Option<&RawValue>, out: &mut Chunks) -> Result<(), LlmError> {
+        push(&mut self.refusal, raw, Said::Refusal, out)
     }
 
     /// The number of a call that comes behind those there are.
@@ -114,7 +107,7 @@ impl Gathered {
         &mut self,
         index: u32,
         piece: &CallPiece<'_>,
-        out: &mut VecDeque<Chunk>,
+        out: &mut Chunks,
     ) -> Result<(), LlmError> {
         if index >= self.calls_max {
             return Err(bad(format!("more than {} parallel tool calls", self.calls_max)));
@@ -127,24 +120,21 @@ impl Gathered {
         if name.is_some() && id.is_some() && known.id.is_some() && known.id.as_deref() != id {
             *known = Call::default();
         }
-        let id = id.filter(|_| known.id.is_none()).map(str::to_owned);
-        known.id = known.id.take().or_else(|| id.clone());
-        let name = name.filter(|_| !known.name_told).map(str::to_owned);
-        known.name_told |= name.is_some();
-        let arguments = match piece.arguments.map(RawValue::get) {
-            Some(raw) if raw.starts_with('"') => known.arguments.add(raw).map_err(lone)?,
-            Some(raw) => raw.to_owned(),
-            None => String::new(),
-        };
-        if id.is_some() || name.is_some() || !arguments.is_empty() {
-            out.push_back(Chunk::Call {
-                index,
-                id,
-                name,
-                arguments,
-            });
+        let id = id.filter(|_| known.id.is_none());
+        if let Some(id) = id {
+            known.id = Some(id.to_owned());
         }
-        Ok(())
+        let name = name.filter(|_| !known.name_told);
+        known.name_told |= name.is_some();
+        let arguments = &mut known.arguments;
+        out.call(index, id, name, |text| match piece.arguments.map(RawValue::get) {
+            Some(raw) if raw.starts_with('"') => arguments.add(raw, text).map_err(lone),
+            Some(raw) => {
+                text.push_str(raw);
+                Ok(())
+            }
+            None => Ok(()),
+        })
     }
 
     /// What a model that was done finished with: providers that have one word for both do not tell calls apart.
@@ -157,14 +147,16 @@ impl Gathered {
     }
 
     /// The end of the answer: usage and finish, in this order.
-    pub(super) fn end(&mut self, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
+    pub(super) fn end(&mut self, out: &mut Chunks) -> Result<(), LlmError> {
         let is_counted = self.finish.is_some();
         // What was counted of an answer that was cut is not all of it.
         let usage = self.usage.take().map(|usage| Usage {
             estimated: !is_counted,
             ..usage
         });
-        out.extend(usage.map(Chunk::Usage));
+        if let Some(usage) = usage {
+            out.usage(usage);
+        }
         let Some(finish) = self.finish.take() else {
             return Err(LlmError::new(
                 LlmErrorKind::Cut,
@@ -182,26 +174,17 @@ impl Gathered {
                 text.end().map_err(lone)?;
             }
         }
-        out.push_back(Chunk::Finish(finish));
+        out.finish(finish);
         Ok(())
     }
 }
 
-fn push(
-    growing: &mut Growing,
-    raw: Option<&RawValue>,
-    chunk: fn(String) -> Chunk,
-    out: &mut VecDeque<Chunk>,
-) -> Result<(), LlmError> {
+fn push(growing: &mut Growing, raw: Option<&RawValue>, what: Said, out: &mut Chunks) -> Result<(), LlmError> {
     // Only text counts: some servers send lists of parts beside it, or objects of their own.
-    let Some(raw) = raw.map(RawValue::get).filter(|raw| raw.starts_with('"')) else {
-        return Ok(());
-    };
-    let text = growing.add(raw).map_err(lone)?;
-    if !text.is_empty() {
-        out.push_back(chunk(text));
+    match raw.map(RawValue::get).filter(|raw| raw.starts_with('"')) {
+        Some(raw) => out.said(what, |text| growing.add(raw, text).map_err(lone)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// A finish for which there is no word here.

@@ -22,6 +22,11 @@ use crate::clock;
 use crate::metrics::all;
 use crate::recent::Recent;
 
+/// Bytes of a model's name in the mean: clients choose names where a provider takes any.
+const NAME_BYTES: usize = 256;
+/// Characters of a name that are logged.
+const NAME_CHARS_MAX: usize = 128;
+
 /// When a model is given up for a while.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BreakerOptions {
@@ -184,6 +189,11 @@ impl Drop for Pass {
     }
 }
 
+/// As much of a name as a line of the log takes.
+fn shown(model: &str) -> String {
+    model.chars().take(NAME_CHARS_MAX).collect()
+}
+
 /// Whether an error says that the provider does not do well; others say that it answers, though not what was hoped for.
 const fn is_fault(kind: LlmErrorKind) -> bool {
     match kind {
@@ -199,6 +209,8 @@ const fn is_fault(kind: LlmErrorKind) -> bool {
         | LlmErrorKind::Quota
         | LlmErrorKind::Unauthorized
         | LlmErrorKind::BadRequest
+        | LlmErrorKind::UnsupportedMode
+        | LlmErrorKind::UnsupportedSchema
         | LlmErrorKind::UnknownModel => false,
     }
 }
@@ -208,7 +220,10 @@ impl Health {
         Self {
             provider: provider.to_owned(),
             kind,
-            models: Mutex::new(Recent::new(options.models_max, usize::MAX)),
+            models: Mutex::new(Recent::new(
+                options.models_max,
+                options.models_max.saturating_mul(NAME_BYTES),
+            )),
             options,
         }
     }
@@ -265,8 +280,8 @@ impl Health {
         breaker.timeouts = 0;
         breaker.weigh(&self.options, clock::now()).calls += 1;
         if is_probe {
-            let (provider, model) = (&self.provider, model);
-            tracing::info!(%provider, %model, "the model answers again: it is asked as before");
+            let (provider, model) = (&self.provider, shown(model));
+            tracing::info!(%provider, ?model, "the model answers again: it is asked as before");
             *breaker = Breaker::default();
         }
     }
@@ -283,9 +298,9 @@ impl Health {
             };
             let is_closed = matches!(breaker.state, State::Closed);
             if is_probe || (is_closed && breaker.is_too_much(&self.options)) {
-                let (provider, kind) = (&self.provider, kind.code());
+                let (provider, kind, model) = (&self.provider, kind.code(), shown(model));
                 let open_ms = u64::try_from(self.options.open.as_millis()).unwrap_or(u64::MAX);
-                tracing::warn!(%provider, %model, kind, open_ms, "the model fails: it is not asked for a while");
+                tracing::warn!(%provider, ?model, kind, open_ms, "the model fails: it is not asked for a while");
                 breaker.open(self, now + self.options.open);
             }
         });
@@ -303,7 +318,8 @@ impl Health {
         }
         let mut known = Model::default();
         change(&mut known);
-        models.insert(name, known, 0);
+        let bytes = name.len();
+        models.insert(name, known, bytes);
     }
 }
 
@@ -318,8 +334,8 @@ impl Breaker {
             State::Closed => Ok(false),
             State::Open { until, .. } if until > now => Err(barred(Some(until))),
             State::Open { .. } => {
-                let provider = &health.provider;
-                tracing::info!(%provider, %model, "one call finds out whether the model answers again");
+                let (provider, model) = (&health.provider, shown(model));
+                tracing::info!(%provider, ?model, "one call finds out whether the model answers again");
                 self.state = State::Probing {
                     _shown: Shown::new(provider),
                 };
@@ -488,6 +504,8 @@ mod tests {
         for model in 0..100 {
             health.block(&model.to_string(), Duration::from_secs(5));
         }
+        health.block(&"x".repeat(NAME_BYTES * 4), Duration::from_secs(5));
+        assert!(health.admit(&"x".repeat(NAME_BYTES * 4)).is_ok());
         assert!(health.admit("0").is_ok());
         assert!(health.admit("99").is_err());
     }

@@ -10,12 +10,15 @@ mod anthropic;
 mod body;
 mod chain;
 mod chunk;
+mod chunks;
 mod complaint;
+mod few;
 mod gathered;
 mod gemini;
 mod health;
 mod kind;
 mod lines;
+mod modes;
 mod ollama;
 mod openai;
 mod price;
@@ -32,13 +35,15 @@ mod turns;
 
 pub use chain::{ChainOptions, Target};
 pub use chunk::{Chunk, Finish, LlmError, LlmErrorKind};
+pub use chunks::Chunks;
 pub use health::{Bar, Barred, BreakerOptions, Pass};
 pub use kind::Kind;
+pub use modes::{MODE_ROWS, ModeRow};
 pub use price::{Price, Prices};
 pub use provider::{Provider, Providers, ProvidersError, ProvidersOptions, Stream, UnknownModel};
 pub use reader::{Reader, ReaderLimits};
 pub use remote::{
-    DialectChoice, MaxTokensField, Models, Probe, Remote, RemoteOptions, base_url_fault, probe,
+    DialectChoice, KeyHeader, MaxTokensField, Models, Probe, Remote, RemoteOptions, base_url_fault, probe,
 };
 pub use request::{Carrier, Request, Sampling};
 pub use scripted::Scripted;

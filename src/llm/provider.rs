@@ -6,12 +6,13 @@ use std::time::Duration;
 use super::chain::{ChainOptions, Target};
 use super::chunk::{Chunk, LlmError};
 use super::health::{Barred, BreakerOptions, Pass};
+use super::modes;
 use super::price::Price;
 use super::remote::{Models, Remote, RemoteOptions, RemoteStream};
 use super::request::Request;
 use super::scripted::{Scripted, ScriptedStream};
 use crate::nearest::nearest;
-use crate::schema::dialect::Dialect;
+use crate::schema::dialect::{Dialect, Taken, subset};
 
 /// The scripted model's name, everywhere.
 pub(super) const SCRIPTED: &str = "scripted";
@@ -234,11 +235,36 @@ impl Provider {
         }
     }
 
-    /// What mode `auto` means here, before the schema's root is looked at (`schema::dialect::fitting`).
+    /// What mode `auto` means here, before the schema is looked at ([`plan`](crate::schema::dialect::plan)).
     pub fn native_dialect(&self) -> Dialect {
         match self {
             Self::Remote(provider) => provider.dialect(),
             Self::Scripted(_) => Dialect::JsonSchema,
+        }
+    }
+
+    /// Which schemas an offered model takes in a mode, as far as that is known of its kind and name.
+    pub fn takes(&self, offered: &str, dialect: Dialect) -> Taken {
+        match self {
+            Self::Remote(provider) => modes::takes(provider.kind(), provider.model_name(offered), dialect),
+            Self::Scripted(_) if dialect.mode().strict => Taken::Within(&subset::OPENAI),
+            Self::Scripted(_) => Taken::Whole,
+        }
+    }
+
+    /// Whether an offered model has refused a mode not long ago.
+    pub fn has_refused(&self, offered: &str, dialect: Dialect) -> bool {
+        match self {
+            Self::Remote(provider) => provider.refused().knows(provider.model_name(offered), dialect),
+            Self::Scripted(_) => false,
+        }
+    }
+
+    /// Remembers that an offered model has refused a mode, and taken another.
+    pub fn note_refused(&self, offered: &str, dialect: Dialect) {
+        match self {
+            Self::Remote(provider) => provider.refused().note(provider.model_name(offered), dialect),
+            Self::Scripted(_) => {}
         }
     }
 
@@ -327,7 +353,7 @@ impl Stream {
     ///
     /// # Errors
     /// The stream broke; it is over then. An end without the finish frame is [`super::LlmErrorKind::Cut`].
-    pub async fn next(&mut self) -> Option<Result<Chunk, LlmError>> {
+    pub async fn next(&mut self) -> Option<Result<Chunk<'_>, LlmError>> {
         let next = match &mut self.source {
             Source::Remote(stream) => stream.next().await,
             Source::Scripted(stream) => stream.next().await,

@@ -1,10 +1,9 @@
 //! An answer without its connection: bytes → frames → chunks.
 
-use std::collections::VecDeque;
-
 use serde::de::IgnoredAny;
 
-use super::chunk::{Chunk, LlmError};
+use super::chunk::LlmError;
+use super::chunks::Chunks;
 use super::gathered::{Decode, Flow, bad};
 use super::kind::{Framing, Kind};
 use super::{anthropic, gemini, lines, ollama, openai, responses, sse};
@@ -67,7 +66,7 @@ impl Reader {
     ///
     /// # Errors
     /// The stream is broken, or the provider says that something is. Nothing may follow.
-    pub fn feed(&mut self, bytes: &[u8], out: &mut VecDeque<Chunk>) -> Result<bool, LlmError> {
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Chunks) -> Result<bool, LlmError> {
         let decoder = &mut self.decoder;
         let mut done = Ok(Flow::More);
         let mut read = |frame: &str| read_frame(&mut **decoder, frame, &mut done, out);
@@ -84,7 +83,7 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::feed`] and [`Reader::end`].
-    pub fn finish(&mut self, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
+    pub fn finish(&mut self, out: &mut Chunks) -> Result<(), LlmError> {
         let mut last = None;
         let framed = match &mut self.frames {
             Frames::Events(events) => match events.finish() {
@@ -118,7 +117,7 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::feed`] and [`Reader::end`].
-    pub fn whole(&mut self, body: &str, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
+    pub fn whole(&mut self, body: &str, out: &mut Chunks) -> Result<(), LlmError> {
         self.decoder.frame(body, out)?;
         self.end(out)
     }
@@ -127,7 +126,7 @@ impl Reader {
     ///
     /// # Errors
     /// The finish is missing ([`super::LlmErrorKind::Cut`]), or the text ends within a character.
-    pub fn end(&mut self, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
+    pub fn end(&mut self, out: &mut Chunks) -> Result<(), LlmError> {
         self.decoder.gathered().end(out)
     }
 
@@ -147,12 +146,7 @@ impl Reader {
 }
 
 /// Reads a frame, unless the one before was the last.
-fn read_frame(
-    decoder: &mut dyn Decode,
-    frame: &str,
-    done: &mut Result<Flow, LlmError>,
-    out: &mut VecDeque<Chunk>,
-) {
+fn read_frame(decoder: &mut dyn Decode, frame: &str, done: &mut Result<Flow, LlmError>, out: &mut Chunks) {
     let frame = frame.trim();
     if matches!(done, Ok(Flow::More)) && !frame.is_empty() {
         *done = decoder.frame(frame, out);

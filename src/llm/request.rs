@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::job::{Message, Script};
+use crate::job::{Message, Reasoning, Script};
 
 /// What is asked of a model in one attempt; plain data, no secrets.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Request {
     pub response_format: Option<serde_json::Value>,
     /// How the answer is drawn, and how long it may get.
     pub sampling: Sampling,
+    /// How much the model thinks.
+    pub reasoning: Reasoning,
     /// What the scripted model shall do; no other model reads it.
     pub script: Script,
     /// The job's schema; only the scripted model reads it.

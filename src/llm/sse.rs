@@ -4,7 +4,8 @@
 //! that the end of the stream leaves without its blank line is handed out by [`Decoder::finish`] where the standard
 //! drops it, because OpenAI-compatible servers end like that; what reads the events decides whether it is whole.
 //!
-//! Time is linear in the bytes, whatever the cuts: every byte is looked at once and copied at most twice.
+//! Time is linear in the bytes, whatever the cuts: every byte is looked at once and copied at most twice. An event costs
+//! no memory: its buffers are used again for the next.
 
 use std::mem;
 use std::sync::Arc;
@@ -77,11 +78,11 @@ impl Decoder {
         }
     }
 
-    /// Takes the next bytes; `sink` gets every event they complete.
+    /// Takes the next bytes; `sink` sees every event they complete.
     ///
     /// # Errors
     /// A limit, or bytes that are no UTF-8. Events before the fault were handed out.
-    pub fn feed(&mut self, mut bytes: &[u8], mut sink: impl FnMut(Event)) -> Result<(), SseError> {
+    pub fn feed(&mut self, mut bytes: &[u8], mut sink: impl FnMut(&Event)) -> Result<(), SseError> {
         if let Some(error) = self.broken {
             return Err(error);
         }
@@ -89,18 +90,15 @@ impl Decoder {
             if mem::take(&mut self.after_cr) {
                 bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);
             }
-            let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-            let part = &bytes[..end.unwrap_or(bytes.len())];
-            if let Err(error) = self.grow_line(part) {
-                break Err(error);
-            }
-            let Some(end) = end else { break Ok(()) };
+            let Some(end) = memchr::memchr2(b'\n', b'\r', bytes) else {
+                break self.grow_line(bytes);
+            };
+            let (part, rest) = (&bytes[..end], &bytes[end + 1..]);
             // A line feed after a carriage return belongs to it, also when it comes with the next piece.
             self.after_cr = bytes[end] == b'\r';
-            bytes = &bytes[end + 1..];
-            match self.end_line() {
-                Ok(event) => event.into_iter().for_each(&mut sink),
-                Err(error) => break Err(error),
+            bytes = rest;
+            if let Err(error) = self.end_line(part, &mut sink) {
+                break Err(error);
             }
             if bytes.is_empty() {
                 break Ok(());
@@ -118,13 +116,17 @@ impl Decoder {
         if let Some(error) = self.broken {
             return Err(error);
         }
+        let mut last = None;
+        let mut sink = |event: &Event| last = Some(event.clone());
         let ended = if self.line.is_empty() {
-            Ok(None)
+            Ok(())
         } else {
-            self.end_line()
+            self.end_line(&[], &mut sink)
         };
-        self.broken = ended.as_ref().err().copied();
-        Ok(ended?.or_else(|| self.dispatch()))
+        self.broken = ended.err();
+        ended?;
+        self.dispatch(&mut sink);
+        Ok(last)
     }
 
     fn grow_line(&mut self, part: &[u8]) -> Result<(), SseError> {
@@ -136,35 +138,40 @@ impl Decoder {
         Ok(())
     }
 
-    fn end_line(&mut self) -> Result<Option<Event>, SseError> {
-        let mut line = mem::take(&mut self.line);
-        let mut bytes = line.as_slice();
+    /// The line ends with `part`; mostly it came whole, and is read where it lies.
+    fn end_line(&mut self, part: &[u8], sink: &mut impl FnMut(&Event)) -> Result<(), SseError> {
+        if !self.line.is_empty() {
+            self.grow_line(part)?;
+            let mut line = mem::take(&mut self.line);
+            let read = self.read_line(&line, sink);
+            line.clear();
+            self.line = line;
+            return read;
+        }
+        let limit = self.limits.line_bytes;
+        if part.len() > limit {
+            return Err(SseError::LineTooLong { limit });
+        }
+        self.read_line(part, sink)
+    }
+
+    fn read_line(&mut self, mut bytes: &[u8], sink: &mut impl FnMut(&Event)) -> Result<(), SseError> {
         if mem::take(&mut self.first_line) {
             bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
         }
-        let text = std::str::from_utf8(bytes).map_err(|_| SseError::NotUtf8)?;
-        let event = if text.is_empty() {
-            self.dispatch()
-        } else {
-            self.field(text)?;
-            None
-        };
-        line.clear();
-        self.line = line;
-        Ok(event)
+        if bytes.is_empty() {
+            self.dispatch(sink);
+            return Ok(());
+        }
+        self.field(std::str::from_utf8(bytes).map_err(|_| SseError::NotUtf8)?)
     }
 
-    fn dispatch(&mut self) -> Option<Event> {
-        if !mem::take(&mut self.has_data) {
-            self.event.name.clear();
-            return None;
+    fn dispatch(&mut self, sink: &mut impl FnMut(&Event)) {
+        if mem::take(&mut self.has_data) {
+            sink(&self.event);
         }
-        Some(Event {
-            name: mem::take(&mut self.event.name),
-            data: mem::take(&mut self.event.data),
-            id: Arc::clone(&self.event.id),
-            retry_ms: self.event.retry_ms,
-        })
+        self.event.name.clear();
+        self.event.data.clear();
     }
 
     /// A line that begins with a colon is a comment: its field name is empty and matches nothing.

@@ -15,34 +15,25 @@ pub(super) struct Growing {
 pub(super) struct LoneSurrogate;
 
 impl Growing {
-    /// What the JSON string `raw` (checked syntax, quotes included) adds.
-    pub(super) fn add(&mut self, raw: &str) -> Result<String, LoneSurrogate> {
-        if self.high.is_none()
-            && let Ok(text) = serde_json::from_str(raw)
-        {
-            return Ok(text);
-        }
+    /// Appends to `text` what the JSON string `raw` (checked syntax, quotes included) adds.
+    pub(super) fn add(&mut self, raw: &str, text: &mut String) -> Result<(), LoneSurrogate> {
         let inner = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
-        let mut text = String::new();
         let mut rest = inner.unwrap_or_default();
-        while let Some(letter) = rest.chars().next() {
-            rest = &rest[letter.len_utf8()..];
-            if letter != '\\' {
-                self.letter(letter, &mut text)?;
-                continue;
-            }
-            let kind = rest.chars().next().ok_or(LoneSurrogate)?;
-            rest = &rest[kind.len_utf8()..];
+        while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+            self.plain(&rest[..at], text)?;
+            let kind = rest[at + 1..].chars().next().ok_or(LoneSurrogate)?;
+            rest = &rest[at + 1 + kind.len_utf8()..];
             if kind == 'u' {
                 let digits = rest.get(..4).ok_or(LoneSurrogate)?;
                 let unit = u16::from_str_radix(digits, 16).map_err(|_| LoneSurrogate)?;
                 rest = &rest[4..];
-                self.unit(unit, &mut text)?;
+                self.unit(unit, text)?;
             } else {
-                self.letter(short_escape(kind), &mut text)?;
+                self.end()?;
+                text.push(short_escape(kind));
             }
         }
-        Ok(text)
+        self.plain(rest, text)
     }
 
     /// The string is over.
@@ -50,9 +41,12 @@ impl Growing {
         self.high.map_or(Ok(()), |_| Err(LoneSurrogate))
     }
 
-    fn letter(&self, letter: char, text: &mut String) -> Result<(), LoneSurrogate> {
-        self.end()?;
-        text.push(letter);
+    /// Text without escapes.
+    fn plain(&self, plain: &str, text: &mut String) -> Result<(), LoneSurrogate> {
+        if !plain.is_empty() {
+            self.end()?;
+            text.push_str(plain);
+        }
         Ok(())
     }
 
@@ -85,18 +79,32 @@ const fn short_escape(kind: char) -> char {
 mod tests {
     use super::*;
 
+    fn added(growing: &mut Growing, raw: &str) -> Result<String, LoneSurrogate> {
+        let mut text = String::new();
+        growing.add(raw, &mut text).map(|()| text)
+    }
+
     #[test]
     fn pairs_are_joined_across_frames() {
         let mut growing = Growing::default();
-        assert_eq!(growing.add(r#""a\ud83d""#), Ok("a".to_owned()));
-        assert_eq!(growing.add(r#""""#), Ok(String::new()));
+        assert_eq!(added(&mut growing, r#""a\ud83d""#), Ok("a".to_owned()));
+        assert_eq!(added(&mut growing, r#""""#), Ok(String::new()));
         assert_eq!(
-            growing.add(r#""\ude00\n\ud83d\ude01é\ud83d""#),
+            added(&mut growing, r#""\ude00\n\ud83d\ude01é\ud83d""#),
             Ok("😀\n😁é".to_owned())
         );
         assert_eq!(growing.end(), Err(LoneSurrogate));
-        assert_eq!(growing.add(r#""\ude02""#), Ok("😂".to_owned()));
+        assert_eq!(added(&mut growing, r#""\ude02""#), Ok("😂".to_owned()));
         assert_eq!(growing.end(), Ok(()));
+    }
+
+    /// Every escape there is means here what it means to a JSON parser.
+    #[test]
+    fn escapes_are_those_of_json() {
+        for raw in [r#""""#, r#""a\"b\\c\/d\b\f\n\r\te\u0041é😀""#, r#""\\\\u0041\\""#] {
+            let expected: String = serde_json::from_str(raw).unwrap_or_default();
+            assert_eq!(added(&mut Growing::default(), raw), Ok(expected), "{raw}");
+        }
     }
 
     #[test]
@@ -108,10 +116,10 @@ mod tests {
             (r#""\ud83d""#, r#""\n""#),
         ] {
             let mut growing = Growing::default();
-            assert_eq!(growing.add(first), Ok(String::new()));
-            assert_eq!(growing.add(second), Err(LoneSurrogate), "{second}");
+            assert_eq!(added(&mut growing, first), Ok(String::new()));
+            assert_eq!(added(&mut growing, second), Err(LoneSurrogate), "{second}");
         }
-        assert_eq!(Growing::default().add(r#""\ude00""#), Err(LoneSurrogate));
-        assert_eq!(Growing::default().add(r#""\ud83dx""#), Err(LoneSurrogate));
+        assert_eq!(added(&mut Growing::default(), r#""\ude00""#), Err(LoneSurrogate));
+        assert_eq!(added(&mut Growing::default(), r#""\ud83dx""#), Err(LoneSurrogate));
     }
 }

@@ -178,6 +178,8 @@ pub(super) struct Tool<'a> {
     pub(super) name: &'a str,
     pub(super) description: Option<&'a str>,
     pub(super) parameters: Option<&'a Value>,
+    /// Whether the arguments are held to the parameters.
+    pub(super) strict: bool,
 }
 
 /// The tools that are offered.
@@ -190,6 +192,7 @@ pub(super) fn tools(request: &Request) -> Vec<Tool<'_>> {
                 name: function.get("name")?.as_str()?,
                 description: function.get("description").and_then(Value::as_str),
                 parameters: function.get("parameters"),
+                strict: function.get("strict").and_then(Value::as_bool).unwrap_or(false),
             })
         })
         .collect()
@@ -224,8 +227,8 @@ pub(super) enum Form<'a> {
     Free,
     /// A JSON object.
     Json,
-    /// JSON that is valid against a schema of this name.
-    Schema(&'a str, &'a Value),
+    /// JSON that is valid against a schema of this name; the last says whether the vendor's own subset is kept to.
+    Schema(&'a str, &'a Value, bool),
 }
 
 /// What the request's `response_format` says.
@@ -234,8 +237,9 @@ pub(super) fn form(request: &Request) -> Form<'_> {
         return Form::Free;
     };
     let name = format.pointer("/json_schema/name").and_then(Value::as_str);
+    let strict = format.pointer("/json_schema/strict").and_then(Value::as_bool);
     match (name, format.pointer("/json_schema/schema")) {
-        (Some(name), Some(schema)) => Form::Schema(name, schema),
+        (Some(name), Some(schema)) => Form::Schema(name, schema, strict.unwrap_or(false)),
         _ => Form::Json,
     }
 }

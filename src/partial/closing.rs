@@ -93,8 +93,22 @@ impl Machine {
         } else {
             NodeId::NONE
         };
+        if value == Value::Null && self.says_missing(node) {
+            return;
+        }
         self.spine.place(value, false);
         self.tell_closed(node);
+    }
+
+    /// Whether the `null` that is read says that there is no such member, where there was none of its name before.
+    fn says_missing(&self, node: NodeId) -> bool {
+        let frame = self.spine.frames.last();
+        frame.is_some_and(|frame| frame.is_object() && frame.slot == frame.len())
+            && node != NodeId::NONE
+            && self
+                .guide
+                .as_ref()
+                .is_some_and(|guide| guide.is_missing_as_null(node))
     }
 
     /// The value at `node` stands in its parent.

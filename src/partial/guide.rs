@@ -29,6 +29,11 @@ pub trait Guide: Send + Sync {
         let _any: NodeId = node;
         None
     }
+    /// Whether a member `null` at `node` is said to be missing, so that it is no member.
+    fn is_missing_as_null(&self, node: NodeId) -> bool {
+        let _any: NodeId = node;
+        false
+    }
     /// Whether it wants to be told what closes. Such a guide serves one draft; it is asked once, at the beginning.
     fn hears(&self) -> bool {
         false

@@ -308,6 +308,10 @@ impl Guide for ItemGuide {
         self.whole.is_atomic(node)
     }
 
+    fn is_missing_as_null(&self, node: NodeId) -> bool {
+        self.whole.is_missing_as_null(node)
+    }
+
     fn awaited(&self, node: NodeId) -> Option<Arc<[Box<str>]>> {
         self.whole.awaited(node)
     }

@@ -21,6 +21,8 @@ const STEPS_MAX: u64 = 10_000_000;
 #[derive(Debug)]
 pub struct Closing {
     places: Arc<Places>,
+    /// Whether the model was told to say `null` of what is missing.
+    null_is_missing: bool,
     checks: Arc<Checks>,
     steps_left: AtomicU64,
     found: Mutex<Found>,
@@ -34,9 +36,10 @@ struct Found {
 }
 
 impl Closing {
-    pub(super) fn new(places: Arc<Places>, checks: Arc<Checks>) -> Self {
+    pub(super) fn new(places: Arc<Places>, checks: Arc<Checks>, null_is_missing: bool) -> Self {
         Self {
             places,
+            null_is_missing,
             checks,
             steps_left: AtomicU64::new(STEPS_MAX),
             found: Mutex::default(),
@@ -134,6 +137,10 @@ impl Guide for Closing {
 
     fn awaited(&self, node: NodeId) -> Option<Arc<[Box<str>]>> {
         self.places.awaited(node)
+    }
+
+    fn is_missing_as_null(&self, node: NodeId) -> bool {
+        self.null_is_missing && self.places.excludes_null(node)
     }
 
     fn hears(&self) -> bool {

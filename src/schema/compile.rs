@@ -17,7 +17,7 @@ use super::numeric::{self, Options};
 use super::places::Places;
 use super::tree::{Tree, Validator};
 use super::violation::{self, Violation};
-use super::wrap::{Wrap, Wrapped};
+use super::wrap::{self, Wrap, Wrapped};
 use super::{formats, patterns};
 use crate::partial;
 
@@ -30,6 +30,9 @@ const NODE_BYTES: usize = 4_096;
 const POINTER_TIMES: usize = 192;
 /// Each pattern is compiled alone, in the whole, and in the checks.
 const PATTERN_COPIES: usize = 3;
+
+/// Keywords that are not for a model: our own mark, and what authors say to each other.
+const OWN_WORDS: [&str; 2] = ["x-stream", "$comment"];
 
 /// A schema compiled once and shared by all who judge by it.
 #[derive(Debug)]
@@ -154,10 +157,20 @@ impl Schema {
     /// The same for one draft, and what closes while it grows is checked at once. The first call compiles the checks,
     /// which takes about as long as [`compile`](Self::compile).
     pub fn closing(&self) -> Arc<Closing> {
+        self.closing_where(false)
+    }
+
+    /// The same where the model was told to say `null` of what is missing, since the vendor's subset has no other way:
+    /// where the schema lets no `null` through, such a member is none.
+    pub fn closing_of_nulls(&self) -> Arc<Closing> {
+        self.closing_where(true)
+    }
+
+    fn closing_where(&self, null_is_missing: bool) -> Arc<Closing> {
         let chain = self.measures.chain;
         let make = || Arc::new(Checks::make(&self.source, &self.limits, &self.places, chain));
         let checks = Arc::clone(self.checks.get_or_init(make));
-        Arc::new(Closing::new(Arc::clone(&self.places), checks))
+        Arc::new(Closing::new(Arc::clone(&self.places), checks, null_is_missing))
     }
 
     /// How many bytes it holds, the checks on close included, where its compact text has `text_bytes`: an estimate
@@ -181,7 +194,7 @@ impl Schema {
         self.root_kinds == kinds::OBJECT
     }
 
-    /// The schema as a provider gets it: without our own marks and the name of the dialect.
+    /// The schema as a provider gets it: without our own marks, its authors' comments, and addresses.
     pub(super) fn outgoing(&self) -> Json {
         outgoing(&self.source, &self.limits)
     }
@@ -211,14 +224,18 @@ fn outgoing(source: &Json, limits: &SchemaLimits) -> Json {
     let mut plain = source.clone();
     // The schema was read once already, so this reading finds no fault.
     if let Ok(graph) = Graph::read(source, limits) {
-        let marked = graph.nodes_with("x-stream");
-        for pointer in marked {
-            let map = plain.pointer_mut(&pointer).and_then(Json::as_object_mut);
-            map.map(|map| map.shift_remove("x-stream"));
+        // References by the document's own address become such within it, for the address is not sent.
+        plain = wrap::led_to(source, &graph, "");
+        for keyword in OWN_WORDS {
+            for pointer in graph.nodes_with(keyword) {
+                let map = plain.pointer_mut(&pointer).and_then(Json::as_object_mut);
+                map.map(|map| map.shift_remove(keyword));
+            }
         }
     }
     if let Some(root) = plain.as_object_mut() {
         root.shift_remove("$schema");
+        root.shift_remove("$id");
     }
     plain
 }

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::error::{SchemaError, SchemaErrorCode};
 use super::graph::{Graph, Same};
-use super::kinds::{ARRAY, Kinds, OBJECT};
+use super::kinds::{ARRAY, Kinds, NULL, OBJECT};
 use super::streams::{Stream, Streams};
 use super::waits::Waits;
 use crate::partial;
@@ -157,6 +157,11 @@ impl Places {
     pub(super) fn all(&self, node: NodeId) -> Option<&[u32]> {
         let place = self.at(node).filter(|place| place.is_sure)?;
         (!place.sure.is_empty()).then_some(&place.sure)
+    }
+
+    /// Whether no `null` can be valid at a place.
+    pub(super) fn excludes_null(&self, node: NodeId) -> bool {
+        self.at(node).is_some_and(|place| place.kinds & NULL == 0)
     }
 
     /// The places of the root's children.

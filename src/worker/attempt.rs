@@ -210,7 +210,7 @@ impl<'a> Attempt<'a> {
         Ok(None)
     }
 
-    fn take(&mut self, chunk: Chunk) -> Option<Stopped> {
+    fn take(&mut self, chunk: Chunk<'_>) -> Option<Stopped> {
         match chunk {
             Chunk::Text(text) if self.terms.carrier == Carrier::Text => self.text(&text),
             Chunk::Text(text) => {
@@ -223,7 +223,7 @@ impl<'a> Attempt<'a> {
                 id,
                 name,
                 arguments,
-            } => self.call(index, id, name, &arguments),
+            } => self.call(index, id.as_deref(), name.as_deref(), &arguments),
             Chunk::Reasoning(text) => {
                 self.answer.bytes += text.len();
                 self.note(NoteKind::Reasoning, &text);
@@ -260,10 +260,9 @@ impl<'a> Attempt<'a> {
         self.hear_draft();
     }
 
-    fn call(&mut self, index: u32, id: Option<String>, name: Option<String>, arguments: &str) {
+    fn call(&mut self, index: u32, id: Option<&str>, name: Option<&str>, arguments: &str) {
         self.answer.bytes += arguments.len();
-        let (named, piece) = (name.as_deref(), arguments.as_bytes());
-        let turn = self.answer.draft.feed_call(index, id.as_deref(), named, piece);
+        let turn = self.answer.draft.feed_call(index, id, name, arguments.as_bytes());
         let (Turn::Call(slot) | Turn::Instead(slot)) = turn else {
             return self.hear_draft();
         };
@@ -279,8 +278,8 @@ impl<'a> Attempt<'a> {
                 *call = Call::default();
             }
             call.arguments.push_str(arguments);
-            call.id = call.id.take().or(id);
-            call.name = call.name.take().or(name);
+            call.id = call.id.take().or_else(|| id.map(str::to_owned));
+            call.name = call.name.take().or_else(|| name.map(str::to_owned));
         }
         self.hear_draft();
     }

@@ -90,10 +90,10 @@ impl Budget {
         let by_cost = self
             .cost
             .zip(asked.target.price())
-            .and_then(|(cost, price)| affordable(cost, spent, prompt, price));
+            .and_then(|(cost, price)| affordable(cost.less(record.known_cost()), prompt, price));
         let tokens = by_cost.map_or(by_tokens, |by_cost| by_cost.min(by_tokens));
         if tokens == 0 {
-            return Err(exceeded(record, self.message(spent)));
+            return Err(exceeded(record, self.message(record)));
         }
         let max = &mut request.sampling.max_output_tokens;
         // What nobody bounds is bounded where an ordinary answer would not fit: more might be over what the model takes.
@@ -105,22 +105,24 @@ impl Budget {
         Ok(Allowance { tokens, is_cut })
     }
 
-    fn message(&self, spent: Usage) -> String {
-        let cost = match (self.cost, spent.cost) {
-            (Some(most), Some(cost)) => format!(", and {cost} of {most}"),
-            _ => String::new(),
-        };
-        let (tokens, most) = (spent.tokens(), self.total_tokens);
+    fn message(&self, record: &AttemptRecord) -> String {
+        let cost = self.cost.map_or_else(String::new, |most| {
+            format!(", and {} of {most}", record.known_cost())
+        });
+        let (tokens, most) = (record.total().tokens(), self.total_tokens);
         format!(
             "what is left of the job's budget does not pay another call: {tokens} of {most} tokens are spent{cost}"
         )
     }
 }
 
-/// How many tokens of an answer the rest of the money buys.
-fn affordable(cost: Money, spent: Usage, prompt: Usage, price: &Price) -> Option<u64> {
-    let left = cost.less(spent.cost.unwrap_or_default()).less(price.of(&prompt));
-    price.output_tokens(left)
+/// How many tokens of an answer the rest of the money buys, once the prompt is paid.
+fn affordable(left: Money, prompt: Usage, price: &Price) -> Option<u64> {
+    let prompt = price.of(&prompt);
+    if prompt > left {
+        return Some(0);
+    }
+    price.output_tokens(left.less(prompt))
 }
 
 impl Allowance {

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::attempt::Answer;
 use crate::job::{AttemptError, Message, Role};
 use crate::partial::{End, ParseError, TASKS, Value, path};
-use crate::schema::dialect::{self, Dialect};
+use crate::schema::dialect::{self, Carried, Dialect};
 use crate::schema::{BadPlace, Violation};
 
 /// What was wrong with an answer.
@@ -87,7 +87,8 @@ impl Fault {
 /// The calls as the model made them, and a `tool` message that answers each; `None` where there was none, or one came
 /// without an id. Arguments that are no JSON are closed, since providers read them again.
 fn tool_turns(dialect: Dialect, answer: &Answer, text: &str, as_written: bool) -> Option<Vec<Message>> {
-    if !matches!(dialect, Dialect::Tools | Dialect::ParallelTools) || answer.calls.is_empty() {
+    let carried = dialect.mode().carried;
+    if !matches!(carried, Carried::Call | Carried::Calls) || answer.calls.is_empty() {
         return None;
     }
     let value = answer.draft.text_value();
@@ -95,8 +96,8 @@ fn tool_turns(dialect: Dialect, answer: &Answer, text: &str, as_written: bool) -
     let mut answers = Vec::new();
     for (slot, call) in answer.calls.iter().enumerate() {
         let id = call.id.as_ref()?;
-        let read = match dialect {
-            Dialect::ParallelTools => value.as_ref().and_then(|value| item(value, slot)),
+        let read = match carried {
+            Carried::Calls => value.as_ref().and_then(|value| item(value, slot)),
             _ => value.as_ref(),
         };
         let arguments = match (as_written, read) {
@@ -132,7 +133,7 @@ fn tool_turns(dialect: Dialect, answer: &Answer, text: &str, as_written: bool) -
 /// The conversation as a dialect takes it: one without tools may follow another that had them, where the job went on to
 /// another model, and then calls and their answers are told as text.
 pub(super) fn told_to(dialect: Dialect, turns: &[Message]) -> Vec<Message> {
-    if matches!(dialect, Dialect::Tools | Dialect::ParallelTools) {
+    if matches!(dialect.mode().carried, Carried::Call | Carried::Calls) {
         return turns.to_vec();
     }
     turns.iter().map(as_text).collect()

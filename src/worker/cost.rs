@@ -19,6 +19,8 @@ const fn may_have_begun(kind: LlmErrorKind) -> bool {
         | LlmErrorKind::Overloaded
         | LlmErrorKind::Unauthorized
         | LlmErrorKind::BadRequest
+        | LlmErrorKind::UnsupportedMode
+        | LlmErrorKind::UnsupportedSchema
         | LlmErrorKind::UnknownModel
         | LlmErrorKind::Server
         | LlmErrorKind::InStream => false,

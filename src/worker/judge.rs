@@ -102,6 +102,8 @@ pub(super) fn provider(error: &LlmError) -> (Outcome, EndError) {
         | LlmErrorKind::Overloaded
         | LlmErrorKind::Unauthorized
         | LlmErrorKind::BadRequest
+        | LlmErrorKind::UnsupportedMode
+        | LlmErrorKind::UnsupportedSchema
         | LlmErrorKind::UnknownModel
         | LlmErrorKind::Server
         | LlmErrorKind::BadStream

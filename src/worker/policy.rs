@@ -35,6 +35,8 @@ const fn passes(kind: LlmErrorKind) -> bool {
         | LlmErrorKind::Quota
         | LlmErrorKind::Unauthorized
         | LlmErrorKind::BadRequest
+        | LlmErrorKind::UnsupportedMode
+        | LlmErrorKind::UnsupportedSchema
         | LlmErrorKind::UnknownModel => false,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::prepare::{Prepared, Preparing, Unfit};
-use crate::llm::{Providers, Target, UnknownModel};
+use crate::llm::{LlmError, Providers, Target, UnknownModel};
 
 /// A job's models: one, or those of a chain.
 pub(super) struct Route {
@@ -11,6 +11,8 @@ pub(super) struct Route {
     at: usize,
     /// For the one that is asked.
     prepared: Option<Arc<Prepared>>,
+    /// What viewers were not told yet of the modes it is asked in.
+    warnings: Vec<String>,
 }
 
 impl Route {
@@ -20,6 +22,7 @@ impl Route {
             targets: providers.route(model),
             at: 0,
             prepared: None,
+            warnings: Vec::new(),
         }
     }
 
@@ -33,9 +36,36 @@ impl Route {
             message: unknown.to_string(),
         })?;
         let target = targets[self.at].clone();
-        let prepared = Arc::new(preparing.whole(target).await?);
+        let prepared = preparing.whole(target).await?;
+        Ok(self.take(prepared))
+    }
+
+    /// Asks the same model in another mode, where it has refused this one and the job leaves that open; false where
+    /// there is none.
+    pub(super) async fn lower(&mut self, preparing: &Preparing, error: &LlmError) -> bool {
+        let Some(refused) = &self.prepared else {
+            return false;
+        };
+        let lower = preparing.lower(refused, error).await;
+        lower.map(|lower| self.take(lower)).is_some()
+    }
+
+    fn take(&mut self, prepared: Prepared) -> Arc<Prepared> {
+        let mut prepared = prepared;
+        self.warnings.append(&mut prepared.warnings);
+        let prepared = Arc::new(prepared);
         self.prepared = Some(Arc::clone(&prepared));
-        Ok(prepared)
+        prepared
+    }
+
+    /// What viewers are to be told of modes, each once.
+    pub(super) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// Whether the first is asked.
+    pub(super) const fn is_first(&self) -> bool {
+        self.at == 0
     }
 
     /// The model behind the one that is asked now.

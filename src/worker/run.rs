@@ -136,6 +136,7 @@ impl Delivery {
                 }
             };
             self.count_lost(&prepared);
+            self.tell_modes(&prepared).await?;
             if let Some(next) = self.call(&prepared, &mut tries).await? {
                 return Ok(next);
             }
@@ -163,6 +164,9 @@ impl Delivery {
             Opened::Stream(stream) => *stream,
             Opened::Failed(error) => {
                 self.count_failed(asked, &request, &error);
+                if self.route.lower(&self.preparing, &error).await {
+                    return Ok(None);
+                }
                 return self.unanswered(asked, &error, tries).await;
             }
             Opened::Barred(barred) => {
@@ -171,6 +175,7 @@ impl Delivery {
             }
             Opened::Next(next) => return Ok(Some(next)),
         };
+        prepared.taken();
         if tries.told.replace(part.is_some()).is_none() {
             self.begin(graft.as_ref()).await?;
         }
@@ -201,6 +206,17 @@ impl Delivery {
         }
         let verdict = judge::judge(&prepared.schema, &answer).await;
         Ok(Some(self.settle(prepared, asked.dialect, &answer, verdict).await))
+    }
+
+    /// Tells which mode took the place of another; one who takes a job over says nothing that was said before.
+    async fn tell_modes(&mut self, prepared: &Prepared) -> Result<(), Closed> {
+        let is_known = self.journal.record.n > 0 && self.route.is_first() && !prepared.is_lowered();
+        for warning in self.route.take_warnings() {
+            if !is_known {
+                self.journal.warn(warning).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn begin(&mut self, graft: Option<&Graft>) -> Result<(), Closed> {

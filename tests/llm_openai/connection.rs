@@ -101,7 +101,7 @@ async fn cancelling_closes_the_connection_before_the_first_byte_and_after() {
 
     let mut server = Server::start(vec![running]).await;
     let mut stream = provider(options(&server.base)).open(&request()).await.unwrap();
-    assert_eq!(stream.next().await, Some(Ok(Chunk::Text("hi".to_owned()))));
+    assert_eq!(stream.next().await, Some(Ok(Chunk::Text("hi".into()))));
     drop(stream);
     server.saw(Seen::Closed).await;
 }
@@ -153,7 +153,7 @@ async fn a_stream_that_falls_silent_is_idle_and_a_finished_one_is_done() {
         act.hold = true;
         let mut server = Server::start(vec![act]).await;
         let mut stream = provider(options(&server.base)).open(&request()).await.unwrap();
-        assert_eq!(stream.next().await, Some(Ok(Chunk::Text("hi".to_owned()))));
+        assert_eq!(stream.next().await, Some(Ok(Chunk::Text("hi".into()))));
         tokio::time::pause();
         let last = stream.next().await.unwrap().map_err(|error| error.kind);
         tokio::time::resume();

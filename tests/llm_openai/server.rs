@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use livedraft::job::{Message, Role, Script};
+use livedraft::job::{Message, Reasoning, Role, Script};
 use livedraft::llm::{
     Carrier, Chunk, LlmError, Provider, Providers, ProvidersOptions, RemoteOptions, Request, Sampling,
     Secret, Stream,
@@ -157,6 +157,7 @@ pub(crate) fn request() -> Request {
         tool_choice: None,
         response_format: None,
         sampling: Sampling::default(),
+        reasoning: Reasoning::default(),
         script: Script::default(),
         schema: Arc::new(json!({})),
         attempt: 1,
@@ -167,10 +168,10 @@ pub(crate) fn request() -> Request {
     }
 }
 
-pub(crate) async fn rest(stream: &mut Stream) -> Vec<Result<Chunk, LlmError>> {
+pub(crate) async fn rest(stream: &mut Stream) -> Vec<Result<Chunk<'static>, LlmError>> {
     let mut chunks = Vec::new();
     while let Some(chunk) = stream.next().await {
-        chunks.push(chunk);
+        chunks.push(chunk.map(Chunk::into_owned));
     }
     assert!(stream.next().await.is_none());
     chunks

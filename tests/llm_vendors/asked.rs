@@ -1,7 +1,9 @@
 //! What the vendors are asked: the same request in the shape of each.
 
-use livedraft::job::{Message, Role};
-use livedraft::llm::{Kind, LlmErrorKind, MaxTokensField, Probe, Request, Sampling, probe};
+use livedraft::job::{Effort, Message, Reasoning, Role};
+use livedraft::llm::{
+    KeyHeader, Kind, LlmErrorKind, MaxTokensField, Probe, RemoteOptions, Request, Sampling, probe,
+};
 use serde_json::{Value, json};
 
 use super::fixtures::answer as fixture;
@@ -372,5 +374,155 @@ async fn a_probe_asks_each_kind_in_its_way() {
         let asked = server.requests.lock().unwrap()[0].to_ascii_lowercase();
         assert!(asked.starts_with(&format!("get {path} http/1.1\r\n")), "{asked}");
         assert!(asked.contains(&format!("{key}{KEY}\r\n")), "{asked}");
+    }
+}
+
+/// Azure by an address of one's own: its header, and the version in the query where addresses go by deployment.
+#[tokio::test]
+async fn azure_by_deployment() {
+    for (kind, path) in [(Kind::OpenAi, "chat/completions"), (Kind::Responses, "responses")] {
+        let server = Server::start(vec![stream_of(kind, &fixture(kind, "text"))]).await;
+        let options = RemoteOptions {
+            base_url: format!("{}openai/deployments/d", server.base),
+            key_header: KeyHeader::ApiKey,
+            api_version: "2024-10-21".to_owned(),
+            ..options_of(kind, &server)
+        };
+        rest(&mut provider(options.clone()).open(&request()).await.unwrap()).await;
+        let head = server.request(0).0.to_ascii_lowercase();
+        let line = format!("post /v1/openai/deployments/d/{path}?api-version=2024-10-21 http/1.1\r\n");
+        assert!(head.starts_with(&line), "{head}");
+        assert!(head.contains(&format!("api-key: {KEY}\r\n")), "{head}");
+        assert!(!head.contains("authorization"), "{head}");
+    }
+}
+
+fn thinking(effort: Option<Effort>, tokens: Option<u32>) -> Request {
+    let mut request = request();
+    request.reasoning = Reasoning { effort, tokens };
+    request
+}
+
+#[tokio::test]
+async fn how_much_to_think_is_told_in_each_vendors_words() {
+    let plays = [
+        (Kind::OpenAi, "m", "reasoning_effort", json!("high")),
+        (Kind::Responses, "m", "reasoning", json!({"effort": "high"})),
+        (Kind::Ollama, "m", "think", json!(true)),
+        (Kind::Ollama, "gpt-oss:20b", "think", json!("high")),
+        (
+            Kind::Anthropic,
+            "claude-opus-4-6",
+            "thinking",
+            json!({"type": "adaptive"}),
+        ),
+        (
+            Kind::Anthropic,
+            "claude-opus-4-6",
+            "output_config",
+            json!({"effort": "high"}),
+        ),
+        (
+            Kind::Anthropic,
+            "claude-sonnet-4-5",
+            "thinking",
+            json!({"type": "enabled", "budget_tokens": 16384}),
+        ),
+        (
+            Kind::Anthropic,
+            "claude-sonnet-4-5",
+            "max_tokens",
+            json!(8192 + 16384),
+        ),
+        (
+            Kind::Gemini,
+            "gemini-2.5-pro",
+            "generationConfig",
+            json!({"thinkingConfig": {"thinkingBudget": 24576, "includeThoughts": true}}),
+        ),
+        (
+            Kind::Gemini,
+            "gemini-3-pro",
+            "generationConfig",
+            json!({"thinkingConfig": {"thinkingLevel": "high", "includeThoughts": true}}),
+        ),
+    ];
+    for (kind, model, member, expected) in plays {
+        let mut request = thinking(Some(Effort::High), None);
+        request.model = format!("test/{model}");
+        let (_, body) = asked(kind, &request).await;
+        assert_eq!(body[member], expected, "{kind:?} {model} {member}");
+    }
+    for (kind, member, expected) in [
+        (Kind::Anthropic, "thinking", json!(null)),
+        (Kind::Ollama, "think", json!(false)),
+        (Kind::OpenAi, "reasoning_effort", json!("none")),
+        (
+            Kind::Gemini,
+            "generationConfig",
+            json!({"thinkingConfig": {"thinkingBudget": 0}}),
+        ),
+    ] {
+        let (_, body) = asked(kind, &thinking(Some(Effort::None), None)).await;
+        assert_eq!(body[member], expected, "{kind:?} {member}");
+    }
+}
+
+/// One that thinks cannot be made to call a tool, and brings no thoughts of its own where it goes on behind a call.
+#[tokio::test]
+async fn thinking_and_a_demanded_call_exclude_each_other_at_anthropic() {
+    let mut request = thinking(None, Some(2000));
+    tools(&mut request);
+    let (_, body) = asked(Kind::Anthropic, &request).await;
+    assert_eq!(
+        body["thinking"],
+        json!({"type": "enabled", "budget_tokens": 2000})
+    );
+    assert_eq!(body["tool_choice"]["type"], "auto");
+    assert_eq!(
+        body["system"][0]["text"],
+        "Answer by one call of the tool `User`."
+    );
+    let mut again = conversation();
+    again.reasoning = request.reasoning;
+    let (_, body) = asked(Kind::Anthropic, &again).await;
+    assert_eq!(body.get("thinking"), None);
+    assert_eq!(body["tool_choice"]["type"], "tool");
+}
+
+#[tokio::test]
+async fn what_a_vendor_cannot_be_told_of_thinking_is_refused_before_it_is_sent() {
+    let few = |mut request: Request, limit: u32| {
+        request.sampling.max_output_tokens = Some(limit);
+        request
+    };
+    let cool = |mut request: Request| {
+        request.sampling.temperature = Some(0.0);
+        request
+    };
+    for (kind, request, said) in [
+        (Kind::OpenAi, thinking(None, Some(2000)), "`reasoning.effort`"),
+        (Kind::Responses, thinking(None, Some(2000)), "`reasoning.effort`"),
+        (Kind::Ollama, thinking(None, Some(2000)), "`reasoning.effort`"),
+        (Kind::Anthropic, thinking(None, Some(1000)), "1,024 tokens"),
+        (Kind::Anthropic, few(thinking(None, None), 500), ""),
+        (
+            Kind::Anthropic,
+            cool(thinking(None, Some(2000))),
+            "`sampling.temperature`",
+        ),
+    ] {
+        let server = Server::start(vec![stream_of(kind, &fixture(kind, "text"))]).await;
+        let opened = provider_of(kind, &server).open(&request).await;
+        let Err(error) = opened else {
+            assert_eq!(said, "", "{kind:?}");
+            continue;
+        };
+        assert_eq!(error.kind, LlmErrorKind::BadRequest, "{kind:?}");
+        assert!(
+            !said.is_empty() && error.message.contains(said),
+            "{kind:?}: {error}"
+        );
+        assert!(server.requests.lock().unwrap().is_empty(), "{kind:?}");
     }
 }

@@ -13,7 +13,7 @@ use super::fixtures::{answer as fixture, tell, told};
 use super::{head, options_of, provider_of, stream_of};
 use crate::llm_openai::server::{Act, KEY, Seen, Server, answer, options, provider, request, rest};
 
-async fn played(kind: Kind, act: Act) -> Result<Vec<Result<Chunk, LlmError>>, LlmError> {
+async fn played(kind: Kind, act: Act) -> Result<Vec<Result<Chunk<'static>, LlmError>>, LlmError> {
     let server = Server::start(vec![act]).await;
     let mut stream = provider_of(kind, &server).open(&request()).await?;
     Ok(rest(&mut stream).await)
@@ -123,7 +123,7 @@ async fn answers_that_are_not_streamed() {
     for (kind, body) in [(Kind::Gemini, gemini), (Kind::Ollama, ollama)] {
         assert_eq!(
             played(kind, whole(body)).await.unwrap(),
-            [Ok(Chunk::Text("{}".to_owned())), Ok(Chunk::Finish(Finish::Stop))]
+            [Ok(Chunk::Text("{}".into())), Ok(Chunk::Finish(Finish::Stop))]
         );
     }
     let message = r#"{"type":"message","content":[{"type":"text","text":"{}"}],"stop_reason":"end_turn"}"#;

@@ -1,11 +1,11 @@
 //! Answers as the vendors' pages describe them, in `tests/golden/llm/KIND/NAME.txt`, and the chunks they are, a line
 //! each, in `NAME.chunks`.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use livedraft::llm::{Chunk, Finish, Kind, LlmError, LlmErrorKind, Reader, ReaderLimits};
+use livedraft::llm::{Chunk, Chunks, Finish, Kind, LlmError, LlmErrorKind, Reader, ReaderLimits};
 
 /// Answers that each kind has one of: the faults are played from them.
 const EVERYWHERE: [&str; 9] = [
@@ -49,7 +49,7 @@ fn names(kind: Kind) -> Vec<String> {
 }
 
 /// A chunk, or the error instead of one, in a line. Where a frame is malformed, the number of the frame is told.
-pub(super) fn tell(chunk: &Result<Chunk, LlmError>) -> String {
+pub(super) fn tell(chunk: &Result<Chunk<'_>, LlmError>) -> String {
     match chunk {
         Ok(Chunk::Text(text)) => format!("text {}", quoted(text)),
         Ok(Chunk::Reasoning(text)) => format!("reasoning {}", quoted(text)),
@@ -60,7 +60,7 @@ pub(super) fn tell(chunk: &Result<Chunk, LlmError>) -> String {
             name,
             arguments,
         }) => {
-            let or = |word: &Option<String>| word.clone().unwrap_or("-".to_owned());
+            let or = |word: &Option<Cow<'_, str>>| word.as_deref().unwrap_or("-").to_owned();
             format!(
                 "call {index} id={} name={} {}",
                 or(id),
@@ -106,7 +106,7 @@ fn read<'a>(kind: Kind, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
         calls: 16,
     };
     let mut reader = Reader::new(kind, limits);
-    let mut out = VecDeque::new();
+    let mut out = Chunks::default();
     let mut end = None;
     for piece in pieces {
         match reader.feed(piece, &mut out) {
@@ -119,8 +119,12 @@ fn read<'a>(kind: Kind, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
         }
     }
     let end = end.unwrap_or_else(|| reader.finish(&mut out));
-    let chunks = out.into_iter().map(Ok).chain(end.err().map(Err));
-    chunks.map(|chunk| tell(&chunk)).collect()
+    let mut told = Vec::new();
+    while let Some(chunk) = out.take() {
+        told.push(tell(&Ok(chunk)));
+    }
+    told.extend(end.err().map(|error| tell(&Err(error))));
+    told
 }
 
 #[test]
@@ -187,7 +191,7 @@ fn limits_hold_in_every_kind() {
     };
     for kind in Kind::ALL {
         let mut reader = Reader::new(kind, limits);
-        let mut out = VecDeque::new();
+        let mut out = Chunks::default();
         let error = reader.feed(&[b'x'; 129], &mut out).unwrap_err();
         assert_eq!(error.kind, LlmErrorKind::BadStream, "{kind:?}");
         let wide = ReaderLimits {

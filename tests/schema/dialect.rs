@@ -3,10 +3,19 @@
 use std::fs;
 use std::path::Path;
 
-use livedraft::schema::dialect::{Ask, Dialect, ask, fitting, reask, reask_no_json};
+use livedraft::schema::dialect::{Ask, Dialect, Taken, plan, reask, reask_no_json};
 use livedraft::schema::{Violation, Wrap};
 
 use super::*;
+
+/// Of a provider that takes any schema in every mode.
+fn ask(schema: &Schema, dialect: Dialect) -> Ask {
+    plan(schema, dialect, |_| Taken::Whole).ask
+}
+
+fn fitting(schema: &Schema, dialect: Dialect) -> Dialect {
+    plan(schema, dialect, |_| Taken::Whole).dialect
+}
 
 const DIALECTS: [(Dialect, &str); 4] = [
     (Dialect::Tools, "tools"),
@@ -136,6 +145,8 @@ fn function_names_fit_what_providers_take() {
     assert_eq!(name("Person"), "Person");
     assert_eq!(name("List[Person | None]"), "List_Person_None");
     assert_eq!(name("Größe-2"), "Gr_e-2");
+    assert_eq!(name("3D-Modell"), "_3D-Modell");
+    assert_eq!(name("-x-"), "_-x-");
     assert_eq!(name("人"), "extract");
     assert_eq!(name(""), "extract");
     assert_eq!(name(&"n".repeat(100)).len(), 64);

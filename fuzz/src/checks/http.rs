@@ -3,7 +3,7 @@
 //!
 //! The first byte of an input chooses: even, a body; odd, a query.
 
-use super::super::job::{JobSpec, SpecLimits};
+use super::super::job::{JobSpec, SpecLimits, TemplateLimits};
 use super::super::wire::{Limits, decode_events_query, decode_request};
 
 /// Bytes of a client's own words that a refusal may repeat, and what stands around them.
@@ -59,5 +59,10 @@ fn within(spec: &JobSpec, limits: &SpecLimits) {
     assert!(spec.metadata.len() <= limits.metadata_max);
     assert!(spec.max_reasks <= limits.reasks_max && spec.flush_ms <= limits.flush_ms_max);
     assert_eq!(spec.messages.is_empty(), spec.input.is_some(), "one of the two");
-    assert!(!spec.opening().is_empty());
+    let templates = TemplateLimits {
+        steps: limits.template_steps_max,
+        bytes: limits.prompt_bytes_max,
+    };
+    let opening = spec.opening(templates).expect("what was checked can be written");
+    assert!(!opening.is_empty());
 }

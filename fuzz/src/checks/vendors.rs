@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::super::llm::{Chunk, Kind, LlmError, Reader, ReaderLimits};
+use super::super::llm::{Chunk, Chunks, Kind, LlmError, Reader, ReaderLimits};
 
 /// Bytes in front of the answer.
 pub const HEAD_BYTES: usize = 3;
@@ -16,7 +16,7 @@ const LIMITS: ReaderLimits = ReaderLimits {
 };
 
 /// What was read: the chunks, and the fault if one ended them.
-type Told = (VecDeque<Chunk>, Option<LlmError>);
+type Told = (VecDeque<Chunk<'static>>, Option<LlmError>);
 
 /// Holds one input.
 pub fn check(data: &[u8]) {
@@ -42,24 +42,34 @@ pub fn check(data: &[u8]) {
 
 fn read<'a>(kind: Kind, pieces: impl Iterator<Item = &'a [u8]>) -> Told {
     let mut reader = Reader::new(kind, LIMITS);
-    let mut out = VecDeque::new();
+    let mut out = Chunks::default();
+    let mut told = VecDeque::new();
+    let mut end = None;
     for piece in pieces {
-        match reader.feed(piece, &mut out) {
-            Ok(false) => {}
-            Ok(true) => {
-                let end = reader.end(&mut out);
-                return (out, end.err());
-            }
-            Err(error) => return (out, Some(error)),
+        end = match reader.feed(piece, &mut out) {
+            Ok(false) => None,
+            Ok(true) => Some(reader.end(&mut out)),
+            Err(error) => Some(Err(error)),
+        };
+        drain(&mut out, &mut told);
+        if end.is_some() {
+            break;
         }
     }
-    let end = reader.finish(&mut out);
-    (out, end.err())
+    let end = end.unwrap_or_else(|| reader.finish(&mut out));
+    drain(&mut out, &mut told);
+    (told, end.err())
+}
+
+fn drain(chunks: &mut Chunks, told: &mut VecDeque<Chunk<'static>>) {
+    while let Some(chunk) = chunks.take() {
+        told.push_back(chunk.into_owned());
+    }
 }
 
 /// Usage once at most, one end and nothing behind it, nothing empty, and no more text than bytes.
 fn held((chunks, fault): &Told, bytes: usize) {
-    let is_finish = |chunk: &Chunk| matches!(chunk, Chunk::Finish(_));
+    let is_finish = |chunk: &Chunk<'_>| matches!(chunk, Chunk::Finish(_));
     let ends = chunks.iter().filter(|chunk| is_finish(chunk)).count();
     assert_eq!(ends + usize::from(fault.is_some()), 1, "one end");
     assert!(

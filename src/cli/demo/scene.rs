@@ -189,6 +189,8 @@ impl Scene {
             reask: self.reask,
             max_reasks: 2,
             flush_ms: 33,
+            context: None,
+            reasoning: None,
             sampling: Sampling::default(),
             limits: JobLimits::default(),
             metadata: std::collections::BTreeMap::new(),

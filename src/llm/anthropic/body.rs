@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::thinking::Thinking;
 use crate::job::{Message, Role};
 use crate::llm::body::Body;
 use crate::llm::chunk::LlmError;
@@ -14,21 +15,24 @@ const UNFORCED: [&str; 2] = ["claude-opus-5-5", "claude-fable-5-1"];
 /// The body; `output_tokens` is the limit where the request has none, for one is demanded.
 pub(in crate::llm) fn body(request: &Request, model: &str, output_tokens: u32) -> Result<Value, LlmError> {
     let sampling = &request.sampling;
+    let thinking = Thinking::of(request, model, output_tokens)?;
     let mut body = Body::default();
     body.set("model", model);
-    body.set("max_tokens", sampling.max_output_tokens.unwrap_or(output_tokens));
+    body.set("max_tokens", thinking.max_tokens);
     body.set("stream", true);
-    let is_forced = !UNFORCED.iter().any(|name| model.contains(name));
+    // One that thinks cannot be made to call, either.
+    let is_forced = !thinking.is_on() && !UNFORCED.iter().any(|name| model.contains(name));
     body.put("system", system(request, is_forced)?);
     body.set("messages", messages(request)?);
     body.put("tools", tools(request));
     body.put("tool_choice", tool_choice(request, is_forced));
-    if let Form::Schema(_, schema) = turns::form(request) {
-        body.set(
-            "output_config",
-            json!({ "format": { "type": "json_schema", "schema": schema } }),
-        );
+    body.put("thinking", thinking.told);
+    let mut output = Body::default();
+    if let Form::Schema(_, schema, _) = turns::form(request) {
+        output.set("format", json!({ "type": "json_schema", "schema": schema }));
     }
+    output.put("effort", thinking.effort);
+    body.put("output_config", output.any());
     body.put("temperature", sampling.temperature);
     body.put("top_p", sampling.top_p);
     body.put(
@@ -102,6 +106,7 @@ fn tools(request: &Request) -> Option<Value> {
         said.set("name", tool.name);
         said.put("description", tool.description);
         said.put("input_schema", tool.parameters.cloned());
+        said.put("strict", tool.strict.then_some(true));
         said.set("eager_input_streaming", true);
         said.done()
     });

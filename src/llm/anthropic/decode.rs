@@ -1,10 +1,11 @@
 //! Events in, chunks out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use super::frame::{Block, Delta, Frame, UsageFrame};
 use crate::job::Usage;
-use crate::llm::chunk::{Chunk, Finish, LlmError};
+use crate::llm::chunk::{Finish, LlmError};
+use crate::llm::chunks::Chunks;
 use crate::llm::complaint::Complaint;
 use crate::llm::gathered::{CallPiece, Decode, Flow, Gathered, bad, other};
 
@@ -30,7 +31,7 @@ impl Decoder {
         }
     }
 
-    fn block(&mut self, index: u32, block: &Block<'_>, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
+    fn block(&mut self, index: u32, block: &Block<'_>, out: &mut Chunks) -> Result<(), LlmError> {
         match &*block.kind {
             "text" => self.gathered.text(block.text, out),
             "thinking" => self.gathered.reasoning(block.thinking, out),
@@ -48,7 +49,7 @@ impl Decoder {
         }
     }
 
-    fn delta(&mut self, index: u32, delta: &Delta<'_>, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
+    fn delta(&mut self, index: u32, delta: &Delta<'_>, out: &mut Chunks) -> Result<(), LlmError> {
         match &*delta.kind {
             "text_delta" => self.gathered.text(delta.text, out),
             "thinking_delta" => self.gathered.reasoning(delta.thinking, out),
@@ -78,7 +79,7 @@ impl Decoder {
 }
 
 impl Decode for Decoder {
-    fn frame(&mut self, text: &str, out: &mut VecDeque<Chunk>) -> Result<Flow, LlmError> {
+    fn frame(&mut self, text: &str, out: &mut Chunks) -> Result<Flow, LlmError> {
         let frame: Frame<'_> = self.gathered.read(text)?;
         if let Some(error) = frame.error {
             return Err(Complaint::of(error).in_stream());

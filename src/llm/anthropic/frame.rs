@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::llm::few::Word;
+
 /// Everything we read of it; the members depend on the type.
 #[derive(Debug, Deserialize)]
 pub(super) struct Frame<'a> {
@@ -36,9 +38,9 @@ pub(super) struct Block<'a> {
     #[serde(borrow, default, rename = "type")]
     pub(super) kind: Cow<'a, str>,
     #[serde(borrow, default)]
-    pub(super) id: Option<Cow<'a, str>>,
+    pub(super) id: Option<Word<'a>>,
     #[serde(borrow, default)]
-    pub(super) name: Option<Cow<'a, str>>,
+    pub(super) name: Option<Word<'a>>,
     #[serde(borrow, default)]
     pub(super) text: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -57,7 +59,7 @@ pub(super) struct Delta<'a> {
     #[serde(borrow, default)]
     pub(super) partial_json: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    pub(super) stop_reason: Option<Cow<'a, str>>,
+    pub(super) stop_reason: Option<Word<'a>>,
 }
 
 /// Counts so far: each event that has them has the newest, and not all of them.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::job::{Message, Role};
+use crate::job::{Effort, Message, Role};
 use crate::llm::body::Body;
 use crate::llm::chunk::{LlmError, LlmErrorKind};
 use crate::llm::request::Request;
@@ -11,6 +11,9 @@ use crate::llm::turns::{self, Form, Must, Part, ToolCall};
 /// Models from this generation on refuse their own calls without the signature that came with them, and take this word
 /// for one where a call is told from elsewhere.
 const SIGNED: (&str, &str) = ("gemini-3", "skip_thought_signature_validator");
+
+/// Models from this generation on are told how hard to think by a word; those before by tokens.
+const WORDED: &str = "gemini-3";
 
 /// The path below the base URL. The model's name is a part of it, so it must be a plain word.
 pub(in crate::llm) fn path(model: &str) -> Result<String, LlmError> {
@@ -31,7 +34,7 @@ pub(in crate::llm) fn body(request: &Request, model: &str) -> Result<Value, LlmE
     body.set("contents", contents(request, model)?);
     body.put("tools", tools(request));
     body.put("toolConfig", tool_config(request));
-    body.put("generationConfig", generation(request));
+    body.put("generationConfig", generation(request, model));
     Ok(body.done())
 }
 
@@ -126,13 +129,35 @@ fn tool_config(request: &Request) -> Option<Value> {
     Some(json!({ "functionCallingConfig": calling.done() }))
 }
 
-fn generation(request: &Request) -> Option<Value> {
+/// What is thought is told, too.
+fn thinking(request: &Request, model: &str) -> Option<Value> {
+    let budget = |effort| match effort {
+        Effort::None => 0,
+        Effort::Minimal => 512,
+        Effort::Low => 1_024,
+        Effort::Medium => 8_192,
+        Effort::High => 24_576,
+    };
+    let mut config = Body::default();
+    match (request.reasoning.effort, request.reasoning.tokens) {
+        (None, None) => return None,
+        (_, Some(tokens)) => config.set("thinkingBudget", tokens),
+        (Some(Effort::None), None) if model.starts_with(WORDED) => config.set("thinkingLevel", "minimal"),
+        (Some(effort), None) if model.starts_with(WORDED) => config.set("thinkingLevel", effort.word()),
+        (Some(effort), None) => config.set("thinkingBudget", budget(effort)),
+    }
+    let is_told = request.reasoning.effort != Some(Effort::None);
+    config.put("includeThoughts", is_told.then_some(true));
+    config.any()
+}
+
+fn generation(request: &Request, model: &str) -> Option<Value> {
     let sampling = &request.sampling;
     let mut config = Body::default();
     match turns::form(request) {
         Form::Free => {}
         Form::Json => config.set("responseMimeType", "application/json"),
-        Form::Schema(_, schema) => {
+        Form::Schema(_, schema, _) => {
             config.set("responseMimeType", "application/json");
             config.set("responseJsonSchema", schema.clone());
         }
@@ -145,5 +170,6 @@ fn generation(request: &Request) -> Option<Value> {
         "stopSequences",
         (!sampling.stop.is_empty()).then(|| json!(sampling.stop)),
     );
+    config.put("thinkingConfig", thinking(request, model));
     config.any()
 }

@@ -1,10 +1,9 @@
 //! Responses in, chunks out.
 
-use std::collections::VecDeque;
-
 use super::frame::{Call, Candidate, Frame, Part, UsageFrame};
 use crate::job::Usage;
-use crate::llm::chunk::{Chunk, Finish, LlmError};
+use crate::llm::chunk::{Finish, LlmError};
+use crate::llm::chunks::Chunks;
 use crate::llm::complaint::Complaint;
 use crate::llm::gathered::{CallPiece, Decode, Flow, Gathered, other};
 
@@ -22,8 +21,8 @@ impl Decoder {
         }
     }
 
-    fn candidate(&mut self, candidate: &Candidate<'_>, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
-        for part in candidate.content.iter().flat_map(|content| &content.parts) {
+    fn candidate(&mut self, candidate: &Candidate<'_>, out: &mut Chunks) -> Result<(), LlmError> {
+        for part in candidate.content.iter().flat_map(|content| content.parts.iter()) {
             self.part(part, out)?;
             // A finish that more of the answer follows was none: older models tell one with every piece.
             self.gathered.finish = None;
@@ -34,7 +33,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn part(&mut self, part: &Part<'_>, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
+    fn part(&mut self, part: &Part<'_>, out: &mut Chunks) -> Result<(), LlmError> {
         if let Some(call) = &part.function_call {
             return self.call(call, out);
         }
@@ -46,7 +45,7 @@ impl Decoder {
     }
 
     /// Calls come whole, mostly without an id; an answer to one needs it.
-    fn call(&mut self, call: &Call<'_>, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
+    fn call(&mut self, call: &Call<'_>, out: &mut Chunks) -> Result<(), LlmError> {
         let number = self.gathered.next_call();
         let made_up = format!("call_{number}");
         let piece = CallPiece {
@@ -68,7 +67,7 @@ impl Decoder {
 }
 
 impl Decode for Decoder {
-    fn frame(&mut self, text: &str, out: &mut VecDeque<Chunk>) -> Result<Flow, LlmError> {
+    fn frame(&mut self, text: &str, out: &mut Chunks) -> Result<Flow, LlmError> {
         let frame: Frame<'_> = self.gathered.read(text)?;
         if let Some(error) = frame.error {
             return Err(Complaint::of(error).in_stream());

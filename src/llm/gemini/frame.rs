@@ -5,12 +5,14 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::llm::few::{Few, Word};
+
 /// Everything we read of it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Frame<'a> {
     #[serde(borrow, default)]
-    pub(super) candidates: Vec<Candidate<'a>>,
+    pub(super) candidates: Few<Candidate<'a>>,
     #[serde(borrow, default)]
     pub(super) prompt_feedback: Option<Feedback<'a>>,
     #[serde(default)]
@@ -27,13 +29,13 @@ pub(super) struct Candidate<'a> {
     #[serde(borrow, default)]
     pub(super) content: Option<Content<'a>>,
     #[serde(borrow, default)]
-    pub(super) finish_reason: Option<Cow<'a, str>>,
+    pub(super) finish_reason: Option<Word<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Content<'a> {
     #[serde(borrow, default)]
-    pub(super) parts: Vec<Part<'a>>,
+    pub(super) parts: Few<Part<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -50,7 +52,7 @@ pub(super) struct Part<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Call<'a> {
     #[serde(borrow, default)]
-    pub(super) id: Option<Cow<'a, str>>,
+    pub(super) id: Option<Word<'a>>,
     #[serde(borrow, default)]
     pub(super) name: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -61,7 +63,7 @@ pub(super) struct Call<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Feedback<'a> {
     #[serde(borrow, default)]
-    pub(super) block_reason: Option<Cow<'a, str>>,
+    pub(super) block_reason: Option<Word<'a>>,
 }
 
 /// Counts so far.

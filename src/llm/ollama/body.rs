@@ -2,11 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::job::{Message, Role};
+use crate::job::{Effort, Message, Role};
 use crate::llm::body::Body;
 use crate::llm::chunk::LlmError;
 use crate::llm::request::Request;
 use crate::llm::turns::{self, Form, Part, ToolCall};
+
+/// Models that are told how hard to think by a word.
+const WORDED: &str = "gpt-oss";
 
 /// The body. There is no way to demand a call of a tool here.
 pub(in crate::llm) fn body(request: &Request, model: &str) -> Result<Value, LlmError> {
@@ -23,10 +26,27 @@ pub(in crate::llm) fn body(request: &Request, model: &str) -> Result<Value, LlmE
     match turns::form(request) {
         Form::Free => {}
         Form::Json => body.set("format", "json"),
-        Form::Schema(_, schema) => body.set("format", schema.clone()),
+        Form::Schema(_, schema, _) => body.set("format", schema.clone()),
     }
     body.put("options", options(request));
+    body.put("think", think(request, model)?);
     Ok(body.done())
+}
+
+/// A switch, but for the one family of models that has words.
+fn think(request: &Request, model: &str) -> Result<Option<Value>, LlmError> {
+    if request.reasoning.tokens.is_some() {
+        return Err(turns::unfit(
+            "this provider takes `reasoning.effort` and no `reasoning.tokens`",
+        ));
+    }
+    Ok(request.reasoning.effort.map(|effort| match effort {
+        Effort::None => json!(false),
+        _ if !model.contains(WORDED) => json!(true),
+        Effort::Minimal | Effort::Low => json!("low"),
+        Effort::Medium => json!("medium"),
+        Effort::High => json!("high"),
+    }))
 }
 
 fn told(message: &Message, made: &mut Vec<ToolCall>) -> Result<Value, LlmError> {

@@ -1,10 +1,9 @@
 //! Lines in, chunks out.
 
-use std::collections::VecDeque;
-
 use super::frame::{Call, Frame, Message};
 use crate::job::Usage;
-use crate::llm::chunk::{Chunk, Finish, LlmError};
+use crate::llm::chunk::{Finish, LlmError};
+use crate::llm::chunks::Chunks;
 use crate::llm::complaint::Complaint;
 use crate::llm::gathered::{CallPiece, Decode, Flow, Gathered, other};
 
@@ -22,17 +21,17 @@ impl Decoder {
         }
     }
 
-    fn message(&mut self, message: &Message<'_>, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
+    fn message(&mut self, message: &Message<'_>, out: &mut Chunks) -> Result<(), LlmError> {
         self.gathered.reasoning(message.thinking, out)?;
         self.gathered.text(message.content, out)?;
-        for call in message.tool_calls.iter().flatten() {
+        for call in message.tool_calls.iter() {
             self.call(call, out)?;
         }
         Ok(())
     }
 
     /// Calls come whole, mostly without an id; an answer to one needs it.
-    fn call(&mut self, call: &Call<'_>, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
+    fn call(&mut self, call: &Call<'_>, out: &mut Chunks) -> Result<(), LlmError> {
         let number = self.gathered.next_call();
         let made_up = format!("call_{number}");
         let id = call.id.as_deref().filter(|id| !id.is_empty());
@@ -54,7 +53,7 @@ impl Decoder {
 }
 
 impl Decode for Decoder {
-    fn frame(&mut self, text: &str, out: &mut VecDeque<Chunk>) -> Result<Flow, LlmError> {
+    fn frame(&mut self, text: &str, out: &mut Chunks) -> Result<Flow, LlmError> {
         let frame: Frame<'_> = self.gathered.read(text)?;
         if let Some(error) = frame.error {
             return Err(Complaint::of(error).in_stream());

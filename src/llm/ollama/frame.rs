@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::llm::few::{Few, Word};
+
 /// Everything we read of it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Frame<'a> {
@@ -14,7 +16,7 @@ pub(super) struct Frame<'a> {
     pub(super) done: bool,
     /// Older servers have none.
     #[serde(borrow, default)]
-    pub(super) done_reason: Option<Cow<'a, str>>,
+    pub(super) done_reason: Option<Word<'a>>,
     /// None where the prompt was cached whole.
     #[serde(default)]
     pub(super) prompt_eval_count: Option<u64>,
@@ -31,13 +33,13 @@ pub(super) struct Message<'a> {
     #[serde(borrow, default)]
     pub(super) thinking: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    pub(super) tool_calls: Option<Vec<Call<'a>>>,
+    pub(super) tool_calls: Few<Call<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Call<'a> {
     #[serde(borrow, default)]
-    pub(super) id: Option<Cow<'a, str>>,
+    pub(super) id: Option<Word<'a>>,
     #[serde(borrow)]
     pub(super) function: Function<'a>,
 }

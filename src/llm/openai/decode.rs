@@ -1,13 +1,13 @@
 //! Frames in, chunks out.
 
-use std::collections::VecDeque;
-
 use serde_json::value::RawValue;
 
-use super::frame::{Choice, Delta, Frame, UsageFrame};
+use super::frame::{Choice, Delta, Frame, Part, UsageFrame};
 use crate::job::Usage;
-use crate::llm::chunk::{Chunk, Finish, LlmError};
+use crate::llm::chunk::{Finish, LlmError};
+use crate::llm::chunks::Chunks;
 use crate::llm::complaint::Complaint;
+use crate::llm::few::Few;
 use crate::llm::gathered::{CallPiece, Decode, Flow, Gathered, other};
 
 /// What was read of one answer.
@@ -24,7 +24,7 @@ impl Decoder {
         }
     }
 
-    fn choice(&mut self, choice: &Choice<'_>, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
+    fn choice(&mut self, choice: &Choice<'_>, out: &mut Chunks) -> Result<(), LlmError> {
         if let Some(delta) = choice.delta.as_ref().or(choice.message.as_ref()) {
             self.delta(delta, out)?;
         }
@@ -35,12 +35,18 @@ impl Decoder {
         Ok(())
     }
 
-    fn delta(&mut self, delta: &Delta<'_>, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
+    fn delta(&mut self, delta: &Delta<'_>, out: &mut Chunks) -> Result<(), LlmError> {
         let gathered = &mut self.gathered;
-        gathered.reasoning(delta.reasoning_content.or(delta.reasoning), out)?;
-        gathered.text(delta.content, out)?;
+        // Some have both members, and one of them empty.
+        let thoughts = [delta.reasoning_content, delta.reasoning];
+        let thoughts = thoughts.into_iter().flatten().find(|raw| raw.get() != r#""""#);
+        gathered.reasoning(thoughts, out)?;
+        match delta.content.filter(|raw| raw.get().starts_with('[')) {
+            Some(parts) => parts_of(gathered, parts, out)?,
+            None => gathered.text(delta.content, out)?,
+        }
         gathered.refusal(delta.refusal, out)?;
-        for (position, call) in (0_u32..).zip(delta.tool_calls.iter().flatten()) {
+        for (position, call) in (0_u32..).zip(delta.tool_calls.iter()) {
             let function = call.function.as_ref();
             let piece = CallPiece {
                 id: call.id.as_deref(),
@@ -54,7 +60,7 @@ impl Decoder {
 }
 
 impl Decode for Decoder {
-    fn frame(&mut self, text: &str, out: &mut VecDeque<Chunk>) -> Result<Flow, LlmError> {
+    fn frame(&mut self, text: &str, out: &mut Chunks) -> Result<Flow, LlmError> {
         if text == "[DONE]" {
             return Ok(Flow::Over);
         }
@@ -65,9 +71,9 @@ impl Decode for Decoder {
         if let Some(usage) = frame.usage {
             self.gathered.usage = Some(usage.into());
         }
-        for choice in frame.choices.into_iter().flatten() {
+        for choice in frame.choices.iter() {
             if choice.index.unwrap_or(0) == 0 {
-                self.choice(&choice, out)?;
+                self.choice(choice, out)?;
             }
         }
         Ok(Flow::More)
@@ -76,6 +82,25 @@ impl Decode for Decoder {
     fn gathered(&mut self) -> &mut Gathered {
         &mut self.gathered
     }
+}
+
+/// Content in parts (Mistral's reasoning models); parts of other types are skipped.
+fn parts_of(gathered: &mut Gathered, parts: &RawValue, out: &mut Chunks) -> Result<(), LlmError> {
+    let Ok(parts) = serde_json::from_str::<Few<Part<'_>>>(parts.get()) else {
+        return Ok(());
+    };
+    for part in parts.iter() {
+        match part.kind.as_deref() {
+            Some("text") => gathered.text(part.text, out)?,
+            Some("thinking") => {
+                for thought in part.thinking.iter() {
+                    gathered.reasoning(thought.text, out)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn finish(reason: &str) -> Finish {

@@ -1,15 +1,15 @@
 //! One JSON object of an answer: a chunk of a stream, a whole completion, or an error.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::llm::few::{Few, Word};
 
 /// Everything we read of it; unknown members are skipped, for servers add their own.
 #[derive(Debug, Deserialize)]
 pub(super) struct Frame<'a> {
     #[serde(borrow, default)]
-    pub(super) choices: Option<Vec<Choice<'a>>>,
+    pub(super) choices: Few<Choice<'a>>,
     #[serde(default)]
     pub(super) usage: Option<UsageFrame>,
     #[serde(borrow, default)]
@@ -29,7 +29,7 @@ pub(super) struct Choice<'a> {
     #[serde(borrow, default)]
     pub(super) message: Option<Delta<'a>>,
     #[serde(borrow, default)]
-    pub(super) finish_reason: Option<Cow<'a, str>>,
+    pub(super) finish_reason: Option<Word<'a>>,
 }
 
 /// Texts stay raw: half a surrogate pair is no string to `serde_json`.
@@ -46,7 +46,24 @@ pub(super) struct Delta<'a> {
     #[serde(borrow, default)]
     pub(super) reasoning: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    pub(super) tool_calls: Option<Vec<ToolCall<'a>>>,
+    pub(super) tool_calls: Few<ToolCall<'a>>,
+}
+
+/// A part of content that is a list.
+#[derive(Debug, Deserialize)]
+pub(super) struct Part<'a> {
+    #[serde(borrow, default, rename = "type")]
+    pub(super) kind: Option<Word<'a>>,
+    #[serde(borrow, default)]
+    pub(super) text: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) thinking: Few<Thought<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Thought<'a> {
+    #[serde(borrow, default)]
+    pub(super) text: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -55,7 +72,7 @@ pub(super) struct ToolCall<'a> {
     #[serde(default)]
     pub(super) index: Option<u32>,
     #[serde(borrow, default)]
-    pub(super) id: Option<Cow<'a, str>>,
+    pub(super) id: Option<Word<'a>>,
     #[serde(borrow, default)]
     pub(super) function: Option<Function<'a>>,
 }
@@ -63,7 +80,7 @@ pub(super) struct ToolCall<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Function<'a> {
     #[serde(borrow, default)]
-    pub(super) name: Option<Cow<'a, str>>,
+    pub(super) name: Option<Word<'a>>,
     #[serde(borrow, default)]
     pub(super) arguments: Option<&'a RawValue>,
 }

@@ -5,5 +5,5 @@ mod body;
 mod decode;
 mod frame;
 
-pub(super) use self::body::{Manner, body};
+pub(super) use self::body::{Manner, Thinks, body};
 pub(super) use self::decode::Decoder;

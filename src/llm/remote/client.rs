@@ -25,7 +25,7 @@ pub(super) fn headers(options: &RemoteOptions, url: &Url) -> Result<HeaderMap, P
         headers.insert(name, value);
     }
     if let Some(key) = &options.key {
-        let (name, before) = host::key_header(options.kind, url);
+        let (name, before) = host::key_header(options, url);
         let mut value = HeaderValue::from_str(&format!("{before}{}", key.reveal()))
             .map_err(|_| ProvidersError::Key(options.name.clone()))?;
         value.set_sensitive(true);

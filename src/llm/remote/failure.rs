@@ -1,6 +1,6 @@
 //! How a provider says no: statuses, `Retry-After`, messages that are safe to show.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -13,7 +13,7 @@ use crate::llm::complaint::{Complaint, bounded, wait};
 const MESSAGE_CHARS_MAX: usize = 400;
 /// The error behind a status other than 200.
 pub(super) fn from_status(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> LlmError {
-    let complaint = Complaint::in_body(&String::from_utf8_lossy(body)).unwrap_or_default();
+    let complaint = Complaint::in_refusal(&String::from_utf8_lossy(body)).unwrap_or_default();
     let said = complaint.message.trim();
     let message = match (said, status.is_redirection()) {
         ("", true) => format!("HTTP {}: redirects are not followed", status.as_u16()),
@@ -33,11 +33,15 @@ fn kind(status: StatusCode, complaint: &Complaint) -> LlmErrorKind {
         429 if complaint.is_quota() => LlmErrorKind::Quota,
         401 | 403 => LlmErrorKind::Unauthorized,
         400 if complaint.bad_key => LlmErrorKind::Unauthorized,
+        // Who hands requests on says so where none of those behind it has what is asked for.
+        404 if complaint.is_about_mode() => LlmErrorKind::UnsupportedMode,
         404 => LlmErrorKind::UnknownModel,
         429 => LlmErrorKind::RateLimited,
         503 | 529 => LlmErrorKind::Overloaded,
-        408 | 500.. => LlmErrorKind::Server,
         _ if complaint.code.as_deref() == Some("model_not_found") => LlmErrorKind::UnknownModel,
+        400 | 422 | 501 if complaint.is_about_schema() => LlmErrorKind::UnsupportedSchema,
+        400 | 422 | 501 if complaint.is_about_mode() => LlmErrorKind::UnsupportedMode,
+        408 | 500.. => LlmErrorKind::Server,
         _ => LlmErrorKind::BadRequest,
     }
 }
@@ -74,36 +78,11 @@ fn retry_after(headers: &HeaderMap, now_ms: u64) -> Option<Duration> {
     wait(&text, 1.0).or_else(by_date)
 }
 
-/// Milliseconds since 1970 of an IMF-fixdate, such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
+/// Milliseconds since 1970 of a date, such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
 fn date_ms(text: &str) -> Option<u64> {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let (_, text) = text.split_once(", ")?;
-    let mut parts = text.strip_suffix(" GMT")?.split([' ', ':']);
-    let mut number = |limit: u64| parts.next()?.parse::<u64>().ok().filter(|number| *number < limit);
-    let day = number(32)?;
-    let month = {
-        let name = text.split(' ').nth(1)?;
-        1 + MONTHS.iter().position(|month| *month == name)? as u64
-    };
-    // The month's own place among the parts.
-    let _ = number(0);
-    let (year, hours, minutes, seconds) = (number(10_000)?, number(24)?, number(60)?, number(61)?);
-    let days = days_since_1970(year, month, day)?;
-    Some((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1_000)
-}
-
-/// Days of the Gregorian calendar, counted from March so that the leap day comes last in its year.
-fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year.checked_sub(1)?, month + 9)
-    };
-    let of_years = year * 365 + year / 4 - year / 100 + year / 400;
-    let of_months = (month * 153 + 2) / 5;
-    (of_years + of_months + day).checked_sub(719_469)
+    let date = httpdate::parse_http_date(text).ok()?;
+    let since = date.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderName};
 
-use super::options::{DialectChoice, MaxTokensField, RemoteOptions};
+use super::options::{DialectChoice, KeyHeader, MaxTokensField, RemoteOptions};
 use crate::llm::kind::Kind;
-use crate::llm::openai::Manner;
+use crate::llm::openai::{Manner, Thinks};
 use crate::schema::dialect::Dialect;
 
 /// A header of Azure, in front of any kind of model there.
@@ -16,8 +16,15 @@ const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 
 const MISTRAL: &str = "mistral.ai";
 const OPENROUTER: &str = "openrouter.ai";
-/// Of OpenAI's formats, these take no schema, or not while they stream.
-const DIALECTS: &[(&str, Dialect)] = &[("groq.com", Dialect::Tools), ("deepseek.com", Dialect::Json)];
+const DEEPSEEK: &str = "deepseek.com";
+/// What mode `auto` means at hosts that speak OpenAI's formats: those of OpenAI hold an answer to the schema, others take
+/// no schema, or not while they stream.
+const DIALECTS: &[(&str, Dialect)] = &[
+    ("openai.com", Dialect::JsonSchemaStrict),
+    ("azure.com", Dialect::JsonSchemaStrict),
+    ("groq.com", Dialect::Tools),
+    (DEEPSEEK, Dialect::Json),
+];
 
 /// Whether `url` is at `domain` or below it.
 fn is_at(url: &Url, domain: &str) -> bool {
@@ -31,9 +38,14 @@ fn is_azure(url: &Url) -> bool {
 }
 
 /// The header that the key stands in, and what stands before it there.
-pub(super) fn key_header(kind: Kind, base: &Url) -> (HeaderName, &'static str) {
-    match kind {
-        Kind::OpenAi | Kind::Responses if is_azure(base) => (API_KEY, ""),
+pub(super) fn key_header(options: &RemoteOptions, base: &Url) -> (HeaderName, &'static str) {
+    let is_azure = match options.key_header {
+        KeyHeader::ByHost => is_azure(base),
+        KeyHeader::Authorization => false,
+        KeyHeader::ApiKey => true,
+    };
+    match options.kind {
+        Kind::OpenAi | Kind::Responses if is_azure => (API_KEY, ""),
         Kind::OpenAi | Kind::Responses | Kind::Ollama => (AUTHORIZATION, "Bearer "),
         Kind::Anthropic => (X_API_KEY, ""),
         Kind::Gemini => (X_GOOG_API_KEY, ""),
@@ -58,6 +70,11 @@ pub(super) fn manner(options: &RemoteOptions, base: &Url) -> Manner {
         seed: if is_mistral { "random_seed" } else { "seed" },
         asks_usage: !is_mistral,
         hands_on: is_at(base, OPENROUTER),
+        thinks: match () {
+            () if is_at(base, OPENROUTER) => Thinks::Object,
+            () if is_at(base, DEEPSEEK) => Thinks::Switch,
+            () => Thinks::Effort,
+        },
     }
 }
 
@@ -67,12 +84,12 @@ pub(super) fn dialect(options: &RemoteOptions, base: &Url) -> Dialect {
         (DialectChoice::Always(dialect), _) => dialect,
         // Every model takes tools, the older ones nothing else.
         (DialectChoice::ByHost, Kind::Anthropic) => Dialect::Tools,
-        (DialectChoice::ByHost, Kind::OpenAi) => {
+        (DialectChoice::ByHost, Kind::OpenAi | Kind::Responses) => {
             let known = DIALECTS.iter().find(|(domain, _)| is_at(base, domain));
             known.map_or(Dialect::JsonSchema, |(_, dialect)| *dialect)
         }
         // Calls come whole from Gemini and Ollama, text as it is written.
-        (DialectChoice::ByHost, Kind::Gemini | Kind::Ollama | Kind::Responses) => Dialect::JsonSchema,
+        (DialectChoice::ByHost, Kind::Gemini | Kind::Ollama) => Dialect::JsonSchema,
     }
 }
 
@@ -91,13 +108,13 @@ mod tests {
                 "https://api.openai.com/v1",
                 "authorization",
                 "max_completion_tokens",
-                Dialect::JsonSchema,
+                Dialect::JsonSchemaStrict,
             ),
             (
                 "https://x.openai.azure.com/openai/v1",
                 "api-key",
                 "max_completion_tokens",
-                Dialect::JsonSchema,
+                Dialect::JsonSchemaStrict,
             ),
             (
                 "https://notopenai.com/v1",
@@ -125,7 +142,7 @@ mod tests {
             ),
         ] {
             let (options, url) = at(base);
-            assert_eq!(key_header(Kind::OpenAi, &url).0, header, "{base}");
+            assert_eq!(key_header(&options, &url).0, header, "{base}");
             assert_eq!(manner(&options, &url).max_tokens, max_tokens, "{base}");
             assert_eq!(dialect(&options, &url), best, "{base}");
         }

@@ -5,6 +5,7 @@ mod failure;
 mod host;
 mod options;
 mod probe;
+mod refused;
 mod stream;
 
 use std::sync::Arc;
@@ -15,8 +16,9 @@ use reqwest::{Client, Response, Url};
 use serde_json::Value;
 use tokio::time::Instant;
 
-pub use self::options::{DialectChoice, MaxTokensField, Models, RemoteOptions};
+pub use self::options::{DialectChoice, KeyHeader, MaxTokensField, Models, RemoteOptions};
 pub use self::probe::{Probe, probe};
+use self::refused::RefusedModes;
 pub(super) use self::stream::RemoteStream;
 use super::chunk::{LlmError, LlmErrorKind};
 use super::health::{BreakerOptions, Health};
@@ -39,6 +41,7 @@ pub struct Remote {
     headers: HeaderMap,
     manner: Manner,
     dialect: Dialect,
+    refused: RefusedModes,
     health: Arc<Health>,
 }
 
@@ -53,6 +56,7 @@ impl Remote {
         Ok(Self {
             manner: host::manner(&options, &base),
             dialect: host::dialect(&options, &base),
+            refused: RefusedModes::new(&options),
             health: Arc::new(Health::new(&options.name, options.kind, breaker)),
             options,
             client,
@@ -71,6 +75,14 @@ impl Remote {
 
     pub(super) fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    pub(super) const fn kind(&self) -> Kind {
+        self.options.kind
+    }
+
+    pub(super) const fn refused(&self) -> &RefusedModes {
+        &self.refused
     }
 
     pub(super) fn health(&self) -> &Arc<Health> {
@@ -148,7 +160,7 @@ impl Remote {
     }
 
     fn url(&self, model: &str) -> Result<Url, LlmError> {
-        Ok(match self.options.kind {
+        let mut url = match self.options.kind {
             Kind::OpenAi => below(&self.base, "chat/completions"),
             Kind::Anthropic => below(&self.base, "messages"),
             Kind::Gemini => {
@@ -159,12 +171,14 @@ impl Remote {
             }
             Kind::Ollama => below(&self.base, "chat"),
             Kind::Responses => below(&self.base, "responses"),
-        })
+        };
+        self.options.put_version(&mut url);
+        Ok(url)
     }
 
     fn body(&self, request: &Request, model: &str) -> Result<Value, LlmError> {
         match self.options.kind {
-            Kind::OpenAi => Ok(openai::body(request, model, self.manner)),
+            Kind::OpenAi => openai::body(request, model, self.manner),
             Kind::Anthropic => anthropic::body(request, model, self.options.output_tokens),
             Kind::Gemini => gemini::body(request, model),
             Kind::Ollama => ollama::body(request, model),
@@ -204,6 +218,13 @@ impl RemoteOptions {
     /// A base URL ([`base_url_fault`]) or a key that cannot be used.
     pub fn check(&self) -> Result<(), ProvidersError> {
         client::headers(self, &self.base()?).map(|_| ())
+    }
+
+    fn put_version(&self, url: &mut Url) {
+        if !self.api_version.is_empty() {
+            url.query_pairs_mut()
+                .append_pair("api-version", &self.api_version);
+        }
     }
 
     fn base(&self) -> Result<Url, ProvidersError> {

@@ -17,10 +17,18 @@ pub struct RemoteOptions {
     pub base_url: String,
     /// Sent in the header that the kind and the host want; none for local servers.
     pub key: Option<Secret>,
+    /// Which header that is, of kinds `openai` and `responses`. Default: by host.
+    pub key_header: KeyHeader,
+    /// The `api-version` in the query of each request, as Azure's older addresses demand it; empty: none.
+    pub api_version: String,
     /// Which models may be asked for.
     pub models: Models,
     /// What mode `auto` means for this provider. Default: by kind and host.
     pub dialect: DialectChoice,
+    /// Modes refused by models that are remembered, so that `auto` does not try them again. Default 256.
+    pub modes_refused_max: usize,
+    /// Milliseconds for which they are. Default 3,600,000.
+    pub modes_refused_ms: u64,
     /// How the limit on output tokens is called by the kind `openai`. Default: by host.
     pub max_tokens_field: MaxTokensField,
     /// Output tokens of an attempt of a job that names no limit, where the kind demands one (Anthropic). Default 8,192.
@@ -57,8 +65,12 @@ impl RemoteOptions {
             kind: Kind::OpenAi,
             base_url: base_url.into(),
             key: None,
+            key_header: KeyHeader::ByHost,
+            api_version: String::new(),
             models: Models::Any,
             dialect: DialectChoice::ByHost,
+            modes_refused_max: 256,
+            modes_refused_ms: 3_600_000,
             max_tokens_field: MaxTokensField::ByHost,
             output_tokens: 8_192,
             prices: Prices::default(),
@@ -110,6 +122,17 @@ impl RemoteOptions {
             Kind::Responses => "https://api.openai.com/v1",
         }
     }
+}
+
+/// In which header the key stands, where servers differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyHeader {
+    /// `api-key` at Azure, `Authorization` elsewhere.
+    ByHost,
+    /// `Authorization: Bearer`.
+    Authorization,
+    /// `api-key`, as Azure has it, also behind an address of one's own.
+    ApiKey,
 }
 
 /// Which models of a provider may be asked for.

@@ -36,7 +36,8 @@ async fn ask(options: &RemoteOptions) -> Result<Probe, LlmError> {
         Kind::OpenAi | Kind::Anthropic | Kind::Gemini | Kind::Responses => "models",
     };
     let base = options.base().map_err(|error| unfit(&error))?;
-    let url = below(&base, path);
+    let mut url = below(&base, path);
+    options.put_version(&mut url);
     let headers = headers(options, &base).map_err(|error| unfit(&error))?;
     let client = client(options, &url).map_err(|error| unfit(&reason(error)))?;
     let get = client.get(url).headers(headers);

@@ -1,6 +1,5 @@
 //! An answer on the wire: bytes → chunks, under the time limits.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use super::client::reason;
 use super::options::RemoteOptions;
 use crate::clock;
 use crate::llm::chunk::{Chunk, LlmError, LlmErrorKind};
+use crate::llm::chunks::Chunks;
 use crate::llm::kind::Kind;
 use crate::llm::reader::{Reader, ReaderLimits};
 
@@ -22,7 +22,7 @@ pub(in crate::llm) struct RemoteStream {
     response: Option<Response>,
     voice: Voice,
     reader: Reader,
-    ready: VecDeque<Chunk>,
+    ready: Chunks,
     failure: Option<LlmError>,
     /// Silence until then is an error.
     deadline: Instant,
@@ -44,7 +44,7 @@ impl RemoteStream {
             response: Some(response),
             voice,
             reader: Reader::new(options.kind, limits),
-            ready: VecDeque::new(),
+            ready: Chunks::default(),
             failure: None,
             deadline,
             idle: Duration::from_millis(options.idle_ms),
@@ -66,11 +66,8 @@ impl RemoteStream {
     }
 
     /// Only the read from the socket is awaited, and it is the first thing a turn does: a dropped call loses nothing.
-    pub(in crate::llm) async fn next(&mut self) -> Option<Result<Chunk, LlmError>> {
-        loop {
-            if let Some(chunk) = self.ready.pop_front() {
-                return Some(Ok(chunk));
-            }
+    pub(in crate::llm) async fn next(&mut self) -> Option<Result<Chunk<'_>, LlmError>> {
+        while self.ready.is_empty() {
             if let Some(error) = self.failure.take() {
                 return Some(Err(error));
             }
@@ -98,6 +95,7 @@ impl RemoteStream {
                 None => self.silence(),
             }
         }
+        self.ready.take().map(Ok)
     }
 
     fn bytes(&mut self, bytes: &Bytes) {

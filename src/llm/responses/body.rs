@@ -22,6 +22,16 @@ pub(in crate::llm) fn body(request: &Request, model: &str) -> Result<Value, LlmE
     body.put("temperature", sampling.temperature);
     body.put("top_p", sampling.top_p);
     body.put("max_output_tokens", sampling.max_output_tokens);
+    if request.reasoning.tokens.is_some() {
+        return Err(turns::unfit(
+            "this provider takes `reasoning.effort` and no `reasoning.tokens`",
+        ));
+    }
+    let effort = request.reasoning.effort;
+    body.put(
+        "reasoning",
+        effort.map(|effort| json!({ "effort": effort.word() })),
+    );
     Ok(body.done())
 }
 
@@ -72,7 +82,13 @@ fn format(request: &Request) -> Option<Value> {
     let format = match turns::form(request) {
         Form::Free => return None,
         Form::Json => json!({ "type": "json_object" }),
-        Form::Schema(name, schema) => json!({ "type": "json_schema", "name": name, "schema": schema }),
+        Form::Schema(name, schema, strict) => {
+            let mut format = json!({ "type": "json_schema", "name": name, "schema": schema });
+            if strict {
+                format["strict"] = json!(true);
+            }
+            format
+        }
     };
     Some(json!({ "format": format }))
 }
@@ -86,7 +102,7 @@ fn tools(request: &Request) -> Option<Value> {
         said.set("name", tool.name);
         said.put("description", tool.description);
         said.put("parameters", tool.parameters.cloned());
-        said.set("strict", false);
+        said.set("strict", tool.strict);
         said.done()
     });
     Some(tools.collect())

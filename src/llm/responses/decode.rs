@@ -1,12 +1,13 @@
 //! Events in, chunks out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
 use super::frame::{Frame, Item, Response, UsageFrame};
 use crate::job::Usage;
-use crate::llm::chunk::{Chunk, Finish, LlmError};
+use crate::llm::chunk::{Finish, LlmError};
+use crate::llm::chunks::Chunks;
 use crate::llm::complaint::Complaint;
 use crate::llm::gathered::{CallPiece, Decode, Flow, Gathered, bad, other};
 
@@ -35,7 +36,7 @@ impl Decoder {
         }
     }
 
-    fn item(&mut self, index: u32, item: &Item<'_>, out: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
+    fn item(&mut self, index: u32, item: &Item<'_>, out: &mut Chunks) -> Result<(), LlmError> {
         if item.kind != "function_call" || self.calls.contains_key(&index) {
             return Ok(());
         }
@@ -57,7 +58,7 @@ impl Decoder {
         &mut self,
         index: u32,
         arguments: Option<&RawValue>,
-        out: &mut VecDeque<Chunk>,
+        out: &mut Chunks,
     ) -> Result<(), LlmError> {
         let Some(call) = self.calls.get_mut(&index) else {
             return Ok(());
@@ -71,12 +72,7 @@ impl Decoder {
     }
 
     /// Arguments that are told whole count where no pieces of them came.
-    fn whole(
-        &mut self,
-        index: u32,
-        arguments: Option<&RawValue>,
-        out: &mut VecDeque<Chunk>,
-    ) -> Result<(), LlmError> {
+    fn whole(&mut self, index: u32, arguments: Option<&RawValue>, out: &mut Chunks) -> Result<(), LlmError> {
         if self.calls.get(&index).is_some_and(|call| call.has_pieces) {
             return Ok(());
         }
@@ -98,13 +94,15 @@ impl Decoder {
 }
 
 impl Decode for Decoder {
-    fn frame(&mut self, text: &str, out: &mut VecDeque<Chunk>) -> Result<Flow, LlmError> {
+    fn frame(&mut self, text: &str, out: &mut Chunks) -> Result<Flow, LlmError> {
         let mut frame: Frame<'_> = self.gathered.read(text)?;
         let failed = frame.response.as_ref().and_then(|response| response.error);
         if let Some(error) = frame.error.or(failed) {
             // What failed was paid for, too.
             let usage = frame.response.take().and_then(|response| response.usage);
-            out.extend(usage.map(|usage| Chunk::Usage(usage.into())));
+            if let Some(usage) = usage {
+                out.usage(usage.into());
+            }
             return Err(Complaint::of(error).in_stream());
         }
         let index = frame.output_index;

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::llm::few::Word;
+
 /// Everything we read of it; the members depend on the type.
 #[derive(Debug, Deserialize)]
 pub(super) struct Frame<'a> {
@@ -27,7 +29,7 @@ pub(super) struct Frame<'a> {
     pub(super) error: Option<&'a RawValue>,
     /// `response`, where the answer came whole.
     #[serde(borrow, default)]
-    pub(super) object: Option<Cow<'a, str>>,
+    pub(super) object: Option<Word<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -35,9 +37,9 @@ pub(super) struct Item<'a> {
     #[serde(borrow, default, rename = "type")]
     pub(super) kind: Cow<'a, str>,
     #[serde(borrow, default)]
-    pub(super) call_id: Option<Cow<'a, str>>,
+    pub(super) call_id: Option<Word<'a>>,
     #[serde(borrow, default)]
-    pub(super) name: Option<Cow<'a, str>>,
+    pub(super) name: Option<Word<'a>>,
     #[serde(borrow, default)]
     pub(super) arguments: Option<&'a RawValue>,
 }

@@ -14,6 +14,7 @@ mod spoil;
 mod text;
 mod words;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -100,7 +101,7 @@ impl ScriptedStream {
     }
 
     /// Nothing is changed before the last await of a call: a dropped call loses nothing.
-    pub(super) async fn next(&mut self) -> Option<Result<Chunk, LlmError>> {
+    pub(super) async fn next(&mut self) -> Option<Result<Chunk<'_>, LlmError>> {
         match self.stage.clone() {
             Stage::Over => return None,
             Stage::Finishing(finish) => {
@@ -125,19 +126,19 @@ impl ScriptedStream {
             let finish = self.play.finish.clone();
             return Some(Ok(self.usage(finish)));
         }
-        if let Some(opening) = self.opening() {
-            return Some(Ok(opening));
+        if !std::mem::replace(&mut self.announced, true) && self.opening().is_some() {
+            return self.opening().map(Ok);
         }
         self.wait_for_the_next_token().await;
         self.token().map(Ok)
     }
 
-    fn broken(&mut self, kind: LlmErrorKind, message: &str) -> Result<Chunk, LlmError> {
+    fn broken(&mut self, kind: LlmErrorKind, message: &str) -> Result<Chunk<'static>, LlmError> {
         self.stage = Stage::Over;
         Err(LlmError::new(kind, message))
     }
 
-    fn usage(&mut self, finish: Finish) -> Chunk {
+    fn usage(&mut self, finish: Finish) -> Chunk<'static> {
         self.stage = Stage::Finishing(finish);
         Chunk::Usage(Usage {
             input_tokens: self.play.input_tokens,
@@ -150,20 +151,15 @@ impl ScriptedStream {
     }
 
     /// A tool call is announced with its id and name before its arguments.
-    fn opening(&mut self) -> Option<Chunk> {
-        let act = self.play.acts.get(self.act)?;
-        let Kind::Call { index, id, name } = &act.kind else {
+    fn opening(&self) -> Option<Chunk<'_>> {
+        let Kind::Call { index, id, name } = &self.play.acts.get(self.act)?.kind else {
             return None;
         };
-        if self.announced {
-            return None;
-        }
-        self.announced = true;
         Some(Chunk::Call {
             index: *index,
-            id: Some(id.clone()),
-            name: Some(name.clone()),
-            arguments: String::new(),
+            id: Some(id.into()),
+            name: Some(name.into()),
+            arguments: "".into(),
         })
     }
 
@@ -178,14 +174,14 @@ impl ScriptedStream {
         tokio::task::consume_budget().await;
     }
 
-    fn token(&mut self) -> Option<Chunk> {
+    fn token(&mut self) -> Option<Chunk<'_>> {
         let act = self.play.acts.get(self.act)?;
         let rest = &act.text[self.told..];
         let length = rest
             .char_indices()
             .nth(self.token_chars)
             .map_or(rest.len(), |(at, _)| at);
-        let token = rest[..length].to_owned();
+        let token = Cow::Borrowed(&rest[..length]);
         let chunk = match &act.kind {
             Kind::Reasoning => Chunk::Reasoning(token),
             Kind::Text => Chunk::Text(token),

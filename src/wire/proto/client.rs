@@ -5,15 +5,16 @@ use serde_json::Value as Json;
 use super::job::{list, owned};
 use super::{BadProto, generated, same_words, word};
 use crate::job::{
-    JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Money, Plain, ReaskChoice, Role, Sampling,
-    Script, Wrap,
+    Effort, JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Money, Plain, ReaskChoice, Reasoning,
+    Role, Sampling, Script, Wrap,
 };
 use crate::wire::client::{Auth, Bigints, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen};
 
 same_words!(Form = Form: Patch, Snapshot, Final);
 same_words!(Unseen = Unseen: Absent, Null);
 same_words!(Bigints = Bigints: Number, String);
-same_words!(ModeChoice = Mode: Auto, Tools, JsonSchema, Json, MdJson);
+same_words!(ModeChoice = Mode: Auto, Tools, JsonSchema, Json, MdJson, ToolsStrict, JsonSchemaStrict);
+same_words!(Effort = Effort: None, Minimal, Low, Medium, High);
 same_words!(Wrap = Wrap: Iterable, Maybe);
 same_words!(LenientChoice = Lenient: Off, On, Auto);
 same_words!(ReaskChoice = Reask: Auto, Whole);
@@ -172,6 +173,8 @@ impl From<&JobSpec> for generated::JobRequest {
             wrap: spec.wrap.map_or(0, |wrap| generated::Wrap::from(wrap).into()),
             lenient: generated::Lenient::from(spec.lenient).into(),
             reask: generated::Reask::from(spec.reask).into(),
+            context_json: spec.context.as_ref().map(Json::to_string),
+            reasoning: spec.reasoning.map(Into::into),
         }
     }
 }
@@ -181,6 +184,7 @@ impl TryFrom<generated::JobRequest> for JobSpec {
 
     fn try_from(request: generated::JobRequest) -> Result<Self, BadProto> {
         let messages = request.messages.into_iter().map(Message::try_from);
+        let context = request.context_json.map(|text| json("context_json", &text));
         Ok(Self {
             model: request.model,
             messages: messages.collect::<Result<_, _>>()?,
@@ -199,6 +203,8 @@ impl TryFrom<generated::JobRequest> for JobSpec {
             limits: request.limits.unwrap_or_default().into(),
             metadata: request.metadata.into_iter().collect(),
             script: request.script.map(Into::into),
+            context: context.transpose()?,
+            reasoning: request.reasoning.map(TryInto::try_into).transpose()?,
         })
     }
 }
@@ -248,6 +254,31 @@ impl From<generated::Sampling> for Sampling {
             seed: sampling.seed,
             stop: owned(sampling.stop),
         }
+    }
+}
+
+impl From<Reasoning> for generated::Reasoning {
+    fn from(reasoning: Reasoning) -> Self {
+        Self {
+            effort: reasoning
+                .effort
+                .map_or(0, |effort| generated::Effort::from(effort).into()),
+            tokens: reasoning.tokens,
+        }
+    }
+}
+
+impl TryFrom<generated::Reasoning> for Reasoning {
+    type Error = BadProto;
+
+    fn try_from(reasoning: generated::Reasoning) -> Result<Self, BadProto> {
+        Ok(Self {
+            effort: match reasoning.effort {
+                0 => None,
+                number => Some(word::<generated::Effort, _>("effort", number)?),
+            },
+            tokens: reasoning.tokens,
+        })
     }
 }
 
