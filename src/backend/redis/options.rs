@@ -69,12 +69,25 @@ impl RedisUrl {
         self.0.starts_with("rediss://")
     }
 
+    /// Where what names the server begins, and that: credentials, host and port.
+    fn authority(&self) -> Option<(usize, &str)> {
+        let from = self.0.find("://")? + 3;
+        Some((from, self.0[from..].split(['/', '?', '#']).next()?))
+    }
+
     /// Where the credentials begin, and they.
     fn credentials(&self) -> Option<(usize, &str)> {
-        let from = self.0.find("://")? + 3;
-        let authority = self.0[from..].split(['/', '?', '#']).next()?;
+        let (from, authority) = self.authority()?;
         let (credentials, _) = authority.rsplit_once('@')?;
         Some((from, credentials))
+    }
+
+    fn has_host(&self) -> bool {
+        let host = |(_, authority): (usize, &str)| {
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            !host.is_empty() && !host.starts_with(':')
+        };
+        self.authority().is_some_and(host)
     }
 }
 
@@ -83,10 +96,10 @@ impl FromStr for RedisUrl {
 
     fn from_str(text: &str) -> Result<Self, BadRedisUrl> {
         let known = ["redis://", "rediss://"];
-        let fits =
-            known.iter().any(|scheme| text.starts_with(scheme)) && redis::parse_redis_url(text).is_some();
-        if fits {
-            Ok(Self(text.into()))
+        let url = Self(text.into());
+        let is_known = known.iter().any(|scheme| text.starts_with(scheme));
+        if is_known && url.has_host() && redis::parse_redis_url(text).is_some() {
+            Ok(url)
         } else {
             Err(BadRedisUrl)
         }
@@ -131,6 +144,8 @@ mod tests {
             "http://h",
             "h:6379",
             "redis://",
+            "redis://:6379",
+            "redis://me:p@",
             "unix:///tmp/s",
             "redis://h:99999",
         ] {
