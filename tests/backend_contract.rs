@@ -98,6 +98,55 @@ impl Line {
         again(|| async { self.0.promote(100, &mut epoch).await }).await;
     }
 
+    /// A verdict; every one that is sent has the epoch of its own that it is sent again with.
+    async fn rule(&self, job: JobId, attempt: Option<u32>, ruling: Ruling) -> Option<Ruled> {
+        let epoch = epoch();
+        again(|| self.0.rule(job, epoch, attempt, ruling.clone())).await
+    }
+
+    async fn viewed(&self, job: JobId, node: u64, by_any: bool) {
+        again(|| self.0.viewed(job, node, by_any)).await;
+    }
+
+    async fn end(&self, job: JobId) -> Option<End> {
+        let reading = self.read(job, None).await;
+        reading.tail.last().and_then(|entry| match &entry.event {
+            Event::End(end) => Some((**end).clone()),
+            _ => None,
+        })
+    }
+
+    /// A job whose value waits for a verdict, with so many re-asks behind it; until when.
+    async fn awaiting(&self, reasks: u32) -> (JobId, u64) {
+        let claim = self.running().await;
+        self.append(
+            &claim,
+            &patch_at(&claim, behind(claim.position, 1), r#"["","a",0]"#),
+        )
+        .await;
+        let record = AttemptRecord {
+            n: reasks + 1,
+            reasks,
+            best: Some("\"a\"".to_owned()),
+            awaited: Some(Awaited {
+                attempt: reasks + 1,
+                sha256: "5a".to_owned(),
+                turns: vec![Message::text(Role::Assistant, "a"), Message::text(Role::User, "")],
+                since_ms: clock::now_ms(),
+            }),
+            ..AttemptRecord::default()
+        };
+        let until_ms = clock::now_ms() + 60_000;
+        let deferral = Deferral {
+            write: waiting(behind(claim.position, 2)),
+            record,
+            until_ms,
+        };
+        let deferred = again(|| self.0.defer(claim.id, claim.token(), deferral.clone())).await;
+        assert!(matches!(deferred, Fenced::Ok | Fenced::Dup));
+        (claim.id, until_ms)
+    }
+
     async fn read(&self, job: JobId, held: Option<Position>) -> Reading {
         again(|| self.0.read(job, held)).await.expect("the job is there")
     }
@@ -139,6 +188,26 @@ fn submission() -> Submission {
         shape: Arc::default(),
         idempotency: None,
     }
+}
+
+/// A job that ends five seconds after its last viewer has gone.
+fn viewed_submission() -> Submission {
+    let spec =
+        r#"{"model":"scripted","input":"x","schema":{},"on_last_viewer_gone":{"cancel_after_ms":5000}}"#;
+    Submission {
+        spec: Arc::new(serde_json::from_str(spec).expect("a spec")),
+        ..submission()
+    }
+}
+
+/// What somebody outside finds wrong.
+fn refused() -> Vec<AttemptError> {
+    vec![AttemptError {
+        path: String::new(),
+        keyword: "refused".to_owned(),
+        message: "not so".to_owned(),
+        value: None,
+    }]
 }
 
 fn keyed(line: &Line, tenant: &str, request: u8) -> Submission {
@@ -668,6 +737,119 @@ contract! {
         line.cancel(queued.id).await;
         assert_eq!(again(|| line.0.states(&jobs[..1])).await, [Some(JobState::Cancelled)]);
         assert_eq!(again(|| line.0.states(&[])).await, []);
+    }
+
+    /// A value that waits for a verdict is accepted, once, and its job ends by that.
+    async fn a_value_is_accepted(line: &Line) {
+        let (job, _) = line.awaiting(0).await;
+        line.promote().await;
+        assert_eq!(line.stats().await.waiting, 1, "its time has not come");
+        assert!(line.claim().await.is_none(), "nobody works on it");
+        assert_eq!(line.rule(job, Some(2), Ruling::Accept).await, Some(Ruled::Other(1)));
+        assert_eq!(line.rule(job, Some(1), Ruling::Accept).await, Some(Ruled::Taken(1)));
+        let end = line.end(job).await.expect("an end");
+        assert_eq!((end.outcome, end.sha256.as_deref()), (Outcome::Completed, Some("5a")));
+        assert_eq!((end.best, end.error), (None, None));
+        assert_eq!(line.fold(job).await.value.as_ref().map(Value::to_json).as_deref(), Some("\"a\""));
+        // The same again, with and without the attempt's name; another verdict comes too late.
+        assert_eq!(line.rule(job, Some(1), Ruling::Accept).await, Some(Ruled::Taken(1)));
+        assert_eq!(line.rule(job, None, Ruling::Accept).await, Some(Ruled::Taken(1)));
+        let late = line.rule(job, None, Ruling::Reask(refused())).await;
+        assert_eq!(late, Some(Ruled::NotDue(JobState::Completed)));
+        assert_eq!(line.stats().await.ended, 1);
+        assert_eq!(line.rule(JobId::new(clock::job_uuid()), None, Ruling::Accept).await, None);
+    }
+
+    /// Silence accepts, and nobody may say otherwise then.
+    async fn silence_accepts_a_value(line: &Line) {
+        let (job, _) = line.awaiting(0).await;
+        line.pass(Duration::from_secs(61)).await;
+        line.promote().await;
+        assert_eq!(line.end(job).await.map(|end| end.outcome), Some(Outcome::Completed));
+        for ruling in [Ruling::Accept, Ruling::Reask(refused())] {
+            assert_eq!(line.rule(job, None, ruling).await, Some(Ruled::NotDue(JobState::Completed)));
+        }
+    }
+
+    /// A value that is not accepted is asked for again: the next worker finds the errors beside what was kept of it.
+    async fn a_value_is_asked_for_again(line: &Line) {
+        let (job, _) = line.awaiting(0).await;
+        assert_eq!(line.rule(job, None, Ruling::Reask(refused())).await, Some(Ruled::Taken(1)));
+        assert_eq!(line.rule(job, Some(1), Ruling::Reask(refused())).await, Some(Ruled::Taken(1)), "again");
+        let claim = line.claim().await.expect("in line");
+        assert_eq!(claim.id, job);
+        assert_eq!(line.rule(job, None, Ruling::Reask(refused())).await, Some(Ruled::Taken(1)), "and again");
+        let late = line.rule(job, None, Ruling::Accept).await;
+        assert_eq!(late, Some(Ruled::NotDue(JobState::Running)));
+        let record = claim.checkpoint.record;
+        assert_eq!(record.mends, Some(refused()));
+        assert_eq!(record.awaited.map(|awaited| awaited.turns.len()), Some(2));
+        assert_eq!(record.best.as_deref(), Some("\"a\""));
+    }
+
+    /// Where no re-ask is left, a job whose value is not accepted has failed.
+    async fn a_value_that_cannot_be_asked_for_again_has_failed(line: &Line) {
+        let (job, _) = line.awaiting(JobSpec::DEFAULT_REASKS).await;
+        assert!(matches!(line.rule(job, None, Ruling::Reask(refused())).await, Some(Ruled::Taken(_))));
+        let end = line.end(job).await.expect("an end");
+        let error = end.error.expect("it says why");
+        assert_eq!((end.outcome, error.code.as_str()), (Outcome::Failed, "invalid_output"));
+        assert_eq!((error.errors, end.best.as_deref()), (refused(), Some("\"a\"")));
+    }
+
+    /// A job whose value waits is cancelled as any that waits.
+    async fn a_job_whose_value_waits_is_cancelled(line: &Line) {
+        let (job, _) = line.awaiting(0).await;
+        line.cancel(job).await;
+        assert_eq!(line.end(job).await.map(|end| end.outcome), Some(Outcome::Cancelled));
+        let late = line.rule(job, None, Ruling::Accept).await;
+        assert_eq!(late, Some(Ruled::NotDue(JobState::Cancelled)));
+        assert_eq!(line.stats().await.waiting, 0);
+    }
+
+    /// A job that does not go on without viewers is cancelled once the last node has none, and not before.
+    async fn a_job_that_nobody_views_any_more_is_cancelled(line: &Line) {
+        let unviewed = viewed_submission();
+        line.submit(&unviewed).await;
+        let job = unviewed.id;
+        let wait = Duration::from_millis(5_001);
+        let still_there = async || {
+            line.pass(wait).await;
+            line.reap().await;
+            assert_eq!(line.end(job).await, None);
+        };
+        line.viewed(job, 1, false).await;
+        still_there().await;
+        line.viewed(job, 1, true).await;
+        line.viewed(job, 2, true).await;
+        line.viewed(job, 1, false).await;
+        still_there().await;
+        line.viewed(job, 2, false).await;
+        line.viewed(job, 1, true).await;
+        still_there().await;
+        line.viewed(job, 1, false).await;
+        line.pass(wait).await;
+        line.reap().await;
+        let end = line.end(job).await.expect("an end");
+        assert_eq!(end.outcome, Outcome::Cancelled);
+        assert_eq!(end.error.map(|error| error.code).as_deref(), Some("unviewed"));
+    }
+
+    /// So is one that a worker has: it is told, and its end says why.
+    async fn a_running_job_that_nobody_views_is_told_to_its_worker(line: &Line) {
+        let submission = viewed_submission();
+        line.submit(&submission).await;
+        let claim = line.claim().await.expect("ready");
+        let job = claim.id;
+        line.viewed(job, 1, true).await;
+        line.viewed(job, 1, false).await;
+        line.pass(Duration::from_millis(5_001)).await;
+        line.reap().await;
+        assert_eq!(line.extend(&claim).await, Extended::Cancel);
+        let finished = line.finish(&claim, write(behind(claim.position, 1), end(Outcome::Cancelled))).await;
+        assert!(matches!(finished, Fenced::Ok | Fenced::Dup));
+        let end = line.end(job).await.expect("an end");
+        assert_eq!(end.error.map(|error| error.code).as_deref(), Some("unviewed"));
     }
 
     /// Ended jobs are kept by count and by age.

@@ -160,6 +160,7 @@ impl Socket {
             ServerMessage::Status(told) => self.event(&told.job_id, told.seq, message),
             ServerMessage::Attempt(told) => self.event(&told.job_id, told.seq, message),
             ServerMessage::Note(told) => self.event(&told.job_id, told.seq, message),
+            ServerMessage::Hook(told) => self.event(&told.job_id, told.seq, message),
             ServerMessage::End(told) => {
                 self.event(&told.job_id, told.seq, message)?;
                 let watched = self.watched(&told.job_id)?;
@@ -168,6 +169,7 @@ impl Socket {
             }
             ServerMessage::Welcome(_)
             | ServerMessage::Cancelling(_)
+            | ServerMessage::Ruled(_)
             | ServerMessage::State(_)
             | ServerMessage::Error(_)
             | ServerMessage::Goodbye(_)

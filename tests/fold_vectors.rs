@@ -78,6 +78,7 @@ fn event(message: ServerMessage) -> Option<Entry> {
         ServerMessage::Status(told) => (told.position(), Event::Status(told.event)),
         ServerMessage::Attempt(told) => (told.position(), Event::Attempt(told.event)),
         ServerMessage::Note(told) => (told.position(), Event::Note(told.event)),
+        ServerMessage::Hook(told) => (told.position(), Event::Hook(Box::new(told.event))),
         ServerMessage::End(told) => {
             let (epoch, seq) = (told.epoch, told.seq);
             (Position { epoch, seq }, Event::End(Box::new(end(*told))))
@@ -87,6 +88,7 @@ fn event(message: ServerMessage) -> Option<Entry> {
         | ServerMessage::Attached(_)
         | ServerMessage::Detached(_)
         | ServerMessage::Cancelling(_)
+        | ServerMessage::Ruled(_)
         | ServerMessage::State(_)
         | ServerMessage::Snapshot(_)
         | ServerMessage::Patch(_)

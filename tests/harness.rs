@@ -315,6 +315,7 @@ impl Hands {
         self.append(Event::Note(Note {
             kind: NoteKind::Text,
             text: text.to_owned(),
+            errors: Vec::new(),
         }))
         .await;
     }

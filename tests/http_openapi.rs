@@ -87,6 +87,7 @@ fn what_the_socket_tells_too_is_described_alike() {
         ("state", "job.state"),
         ("created", "job.accepted"),
         ("cancelling", "job.cancelling"),
+        ("ruled", "job.ruled"),
         ("problem", "error"),
     ] {
         let mut there = names(&server["$defs"][there]);
@@ -129,6 +130,9 @@ fn the_bounds_are_the_defaults() {
     let limits = SpecLimits::default();
     assert_eq!(request["messages"]["maxItems"], limits.messages_max);
     assert_eq!(request["max_reasks"]["maximum"], limits.reasks_max);
+    assert_eq!(request["verdict_ms"]["maximum"], limits.verdict_ms_max);
+    let unviewed = &request["on_last_viewer_gone"]["oneOf"][1]["properties"]["cancel_after_ms"];
+    assert_eq!(unviewed["maximum"], limits.unviewed_ms_max);
     assert_eq!(request["max_reasks"]["default"], JobSpec::DEFAULT_REASKS);
     assert_eq!(request["flush_ms"]["maximum"], limits.flush_ms_max);
     assert_eq!(request["flush_ms"]["default"], JobSpec::DEFAULT_FLUSH_MS);

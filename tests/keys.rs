@@ -89,6 +89,8 @@ async fn socket_answers(client: &mut Client, job: &str) -> Vec<String> {
         json!({"type": "job.attach", "ref": "r", "job_id": job, "deliver": {"as": "final"}}),
         json!({"type": "job.get", "ref": "r", "job_id": job}),
         json!({"type": "job.cancel", "ref": "r", "job_id": job}),
+        json!({"type": "job.accept", "ref": "r", "job_id": job}),
+        json!({"type": "job.reask", "ref": "r", "job_id": job, "errors": []}),
         json!({"type": "job.detach", "ref": "r", "job_id": job}),
     ];
     // Those that name no job are tried elsewhere; a verb that is new must be tried here or there.
@@ -112,6 +114,8 @@ async fn http_answers(house: &House, key: &Token, job: &str) -> Vec<(u16, Vec<(S
         http(house, Method::HEAD, &format!("/v1/jobs/{job}"), Some(key)),
         get(format!("/v1/jobs/{job}/attempts")),
         http(house, Method::POST, &format!("/v1/jobs/{job}/cancel"), Some(key)),
+        http(house, Method::POST, &format!("/v1/jobs/{job}/accept"), Some(key)),
+        http(house, Method::POST, &format!("/v1/jobs/{job}/reask"), Some(key)).body("{\"errors\":[]}"),
         get(events.clone()),
         get(format!("{events}?as=snapshot&unseen=null&notes=true")),
         get(format!("{events}?as=final")),
@@ -356,6 +360,8 @@ async fn a_key_s_scopes_hold_over_http() {
         (Method::GET, format!("/v1/jobs/{UNKNOWN}/attempts"), Scope::Read),
         (Method::GET, format!("/v1/jobs/{UNKNOWN}/events"), Scope::Read),
         (Method::POST, format!("/v1/jobs/{UNKNOWN}/cancel"), Scope::Cancel),
+        (Method::POST, format!("/v1/jobs/{UNKNOWN}/accept"), Scope::Submit),
+        (Method::POST, format!("/v1/jobs/{UNKNOWN}/reask"), Scope::Submit),
         (Method::GET, "/metrics".to_owned(), Scope::Admin),
     ];
     for key in &keys {

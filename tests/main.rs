@@ -1,6 +1,7 @@
 //! The one test binary: every file beside this one is a module of it.
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+mod abort;
 mod architecture;
 mod archive;
 mod archive_folder;
@@ -56,6 +57,7 @@ mod session;
 mod simulation;
 mod splice;
 mod splice_socket;
+mod verdict;
 mod wire_docs;
 mod wire_refusals;
 mod wire_roundtrip;

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 mod closing;
 mod dialect;
+mod doom;
 mod judging;
 mod mend;
 mod refusals;

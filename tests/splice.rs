@@ -23,9 +23,9 @@ use crate::llm_openai::server::{Server, options, stream_of};
 const LONG: Duration = Duration::from_secs(600);
 
 /// An engine with a hub and a door, and workers that come and go.
-struct House {
-    engine: Arc<Embedded>,
-    hub: Arc<Hub>,
+pub(crate) struct House {
+    pub(crate) engine: Arc<Embedded>,
+    pub(crate) hub: Arc<Hub>,
     admission: Admission,
     providers: Arc<Providers>,
     workers: Vec<JoinHandle<()>>,
@@ -33,11 +33,11 @@ struct House {
 }
 
 impl House {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(ProvidersOptions::default())
     }
 
-    fn start_with(models: ProvidersOptions) -> Self {
+    pub(crate) fn start_with(models: ProvidersOptions) -> Self {
         let engine = Arc::new(Embedded::new(EngineOptions::default()));
         let backend: Arc<dyn Backend> = Arc::clone(&engine) as Arc<dyn Backend>;
         let admission = Admission::new(
@@ -58,7 +58,7 @@ impl House {
         house
     }
 
-    fn employ(&mut self, options: WorkerOptions) {
+    pub(crate) fn employ(&mut self, options: WorkerOptions) {
         let backend: Arc<dyn Backend> = Arc::clone(&self.engine) as Arc<dyn Backend>;
         let (drain, draining) = watch::channel(false);
         let worker = Worker::new(backend, Arc::clone(&self.providers), Arc::default(), options);
@@ -68,11 +68,11 @@ impl House {
     }
 
     /// Every worker dies where it stands.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.workers.drain(..).for_each(|worker| worker.abort());
     }
 
-    async fn submit(&self, request: Json) -> Job<'_> {
+    pub(crate) async fn submit(&self, request: Json) -> Job<'_> {
         let spec: JobSpec = serde_json::from_value(request).expect("a spec");
         let accepted = self.admission.submit("default", spec, None).await;
         let id = accepted.expect("it is accepted").id;
@@ -80,7 +80,7 @@ impl House {
     }
 
     /// Hears a job from now on.
-    async fn hear(&self, id: JobId) -> Job<'_> {
+    pub(crate) async fn hear(&self, id: JobId) -> Job<'_> {
         // On one thread, nothing is written between the two.
         Job {
             live: self.engine.subscribe(id).await.expect("the engine"),
@@ -94,19 +94,19 @@ impl House {
 }
 
 /// A job as one hears it who folds every entry of its log.
-struct Job<'h> {
-    house: &'h House,
-    id: JobId,
+pub(crate) struct Job<'h> {
+    pub(crate) house: &'h House,
+    pub(crate) id: JobId,
     live: mpsc::Receiver<Arc<Entry>>,
-    fold: Fold,
-    begun: Vec<AttemptBegins>,
+    pub(crate) fold: Fold,
+    pub(crate) begun: Vec<AttemptBegins>,
     /// The value and the open places behind each change of the attempt that runs.
     steps: Vec<(String, Vec<String>)>,
 }
 
 impl Job<'_> {
     /// The next entry, folded in.
-    async fn next(&mut self) -> Arc<Entry> {
+    pub(crate) async fn next(&mut self) -> Arc<Entry> {
         let entry = tokio::time::timeout(LONG, self.live.recv()).await;
         let entry = entry.expect("it goes on").expect("the engine lives");
         self.fold.apply(&entry).expect("it folds");
@@ -117,7 +117,7 @@ impl Job<'_> {
                 self.steps.push(self.step());
             }
             Event::Patch(_) => self.steps.push(self.step()),
-            Event::Status(_) | Event::Note(_) | Event::State(_) | Event::End(_) => {}
+            Event::Status(_) | Event::Note(_) | Event::Hook(_) | Event::State(_) | Event::End(_) => {}
         }
         entry
     }
@@ -126,7 +126,7 @@ impl Job<'_> {
         (self.value().to_string(), self.fold.at.clone())
     }
 
-    fn value(&self) -> Json {
+    pub(crate) fn value(&self) -> Json {
         let value = self.fold.value.as_ref();
         value.map_or(Json::Null, |value| {
             serde_json::from_str(&value.to_json()).expect("JSON")
@@ -145,7 +145,7 @@ impl Job<'_> {
     }
 
     /// Hears on to the end, which tells what was folded, as does one who comes now.
-    async fn end(&mut self) -> livedraft::event::End {
+    pub(crate) async fn end(&mut self) -> livedraft::event::End {
         loop {
             let entry = self.next().await;
             let Event::End(end) = &entry.event else { continue };
@@ -477,14 +477,14 @@ async fn a_cancel_in_the_middle_keeps_what_stands() {
 }
 
 /// An answer of a provider that carries it in its text.
-fn says(text: &str) -> crate::llm_openai::server::Act {
+pub(crate) fn says(text: &str) -> crate::llm_openai::server::Act {
     let chunk = json!({"choices": [{"index": 0, "delta": {"content": text}}]});
     let stop = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});
     stream_of(&format!("data: {chunk}\n\ndata: {stop}\n\ndata: [DONE]\n\n"))
 }
 
 /// An answer of a provider that calls the tool.
-fn calls(arguments: &str) -> crate::llm_openai::server::Act {
+pub(crate) fn calls(arguments: &str) -> crate::llm_openai::server::Act {
     let call = json!({"index": 0, "id": "c", "function": {"name": "User", "arguments": arguments}});
     let chunk = json!({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]});
     let stop = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]});

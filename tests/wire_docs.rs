@@ -182,6 +182,14 @@ fn the_limits_of_a_request_are_told() {
     );
     told("max_reasks", format!("| {} |", JobSpec::DEFAULT_REASKS));
     told("max_reasks", format!("0 to {}", limits.reasks_max));
+    told(
+        "verdict_ms",
+        format!("1 to {}", grouped(limits.verdict_ms_max.into())),
+    );
+    told(
+        "on_last_viewer_gone",
+        format!("0 to {}", grouped(limits.unviewed_ms_max.into())),
+    );
     told("flush_ms", format!("| {} |", JobSpec::DEFAULT_FLUSH_MS));
     told(
         "flush_ms",

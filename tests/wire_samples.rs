@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use livedraft::event::{EndError, Epoch, Places, Position, Timings};
 use livedraft::job::{
-    JobLimits, JobSpec, JobState, LenientChoice, Message, ModeChoice, Outcome, ReaskChoice, Reasoning, Role,
-    Sampling, Script, Usage,
+    JobLimits, JobSpec, JobState, LenientChoice, Message, ModeChoice, OnBadItem, OnLastViewerGone,
+    OnViolation, Outcome, ReaskChoice, Reasoning, Role, Sampling, Script, Usage,
 };
 use livedraft::wire::{
     Auth, ClientMessage, Deliver, JobAttach, JobCreate, JobEnd, JobPatch, JobSnapshot, Patch, ServerMessage,
@@ -20,6 +20,8 @@ pub(crate) const CLIENT_TYPES: &[&str] = &[
     "job.attach",
     "job.detach",
     "job.cancel",
+    "job.accept",
+    "job.reask",
     "job.get",
     "ping",
 ];
@@ -31,6 +33,7 @@ pub(crate) const SERVER_TYPES: &[&str] = &[
     "job.attached",
     "job.detached",
     "job.cancelling",
+    "job.ruled",
     "job.state",
     "job.snapshot",
     "patch",
@@ -38,6 +41,7 @@ pub(crate) const SERVER_TYPES: &[&str] = &[
     "job.status",
     "job.attempt",
     "job.note",
+    "job.hook",
     "job.completed",
     "job.failed",
     "job.cancelled",
@@ -70,6 +74,8 @@ pub(crate) fn client_type(message: &ClientMessage) -> &'static str {
         ClientMessage::Attach(_) => "job.attach",
         ClientMessage::Detach(_) => "job.detach",
         ClientMessage::Cancel(_) => "job.cancel",
+        ClientMessage::Accept(_) => "job.accept",
+        ClientMessage::Reask(_) => "job.reask",
         ClientMessage::Get(_) => "job.get",
         ClientMessage::Ping => "ping",
     }
@@ -83,6 +89,7 @@ pub(crate) fn server_type(message: &ServerMessage) -> &'static str {
         ServerMessage::Attached(_) => "job.attached",
         ServerMessage::Detached(_) => "job.detached",
         ServerMessage::Cancelling(_) => "job.cancelling",
+        ServerMessage::Ruled(_) => "job.ruled",
         ServerMessage::State(_) => "job.state",
         ServerMessage::Snapshot(_) => "job.snapshot",
         ServerMessage::Patch(_) => "patch",
@@ -90,6 +97,7 @@ pub(crate) fn server_type(message: &ServerMessage) -> &'static str {
         ServerMessage::Status(_) => "job.status",
         ServerMessage::Attempt(_) => "job.attempt",
         ServerMessage::Note(_) => "job.note",
+        ServerMessage::Hook(_) => "job.hook",
         ServerMessage::End(end) => match end.outcome {
             Outcome::Completed => "job.completed",
             Outcome::Failed => "job.failed",
@@ -120,6 +128,11 @@ pub(crate) fn client_edges() -> Vec<ClientMessage> {
         wrap: None,
         lenient: LenientChoice::default(),
         reask: ReaskChoice::default(),
+        on_violation: OnViolation::default(),
+        on_bad_item: OnBadItem::default(),
+        verdict_ms: None,
+        on_last_viewer_gone: OnLastViewerGone::default(),
+        hooks: false,
         max_reasks: 0,
         flush_ms: 0,
         sampling: Sampling::default(),
@@ -147,6 +160,11 @@ pub(crate) fn client_edges() -> Vec<ClientMessage> {
         ClientMessage::Ping,
         ClientMessage::Auth(Auth { token: String::new() }),
         create(spec()),
+        create(JobSpec {
+            on_last_viewer_gone: OnLastViewerGone::CancelAfterMs(0),
+            verdict_ms: Some(1),
+            ..spec()
+        }),
         create(JobSpec {
             schema: json!(true),
             mode: ModeChoice::ToolsStrict,
@@ -180,6 +198,8 @@ pub(crate) fn server_edges() -> Vec<ServerMessage> {
         epoch: Epoch::new(0),
         seq: 1,
         status: JobState::Queued,
+        reason: None,
+        until_ms: None,
         attempt: 0,
         attempts: Some(Vec::new()),
         value: None,

@@ -1,16 +1,17 @@
 //! Strategies that make any message of the protocol.
 
 use livedraft::event::{
-    AttemptBegins, EndError, Epoch, Note, NoteKind, Places, Position, StatusChange, Timings,
+    AttemptBegins, EndError, Epoch, Hook, HookKind, Note, NoteKind, Places, Position, StatusChange, Timings,
 };
 use livedraft::job::{
     Attempt, AttemptError, AttemptUsage, Effort, JobLimits, JobSpec, JobState, LenientChoice, Message,
-    ModeChoice, Money, Outcome, ReaskChoice, Reason, Reasoning, Role, Sampling, Script, Usage, Wrap,
+    ModeChoice, Money, OnBadItem, OnLastViewerGone, OnViolation, Outcome, ReaskChoice, Reason, Reasoning,
+    Role, Sampling, Script, Usage, Wrap,
 };
 use livedraft::wire::{
-    Auth, Bigints, ClientMessage, Deliver, ErrorMessage, Form, Goodbye, JobAccepted, JobAttach, JobAttached,
-    JobCancelling, JobCreate, JobDetached, JobEnd, JobEvent, JobPatch, JobSnapshot, JobStateNow, Limits,
-    Named, Patch, ServerMessage, Unseen, Welcome,
+    Auth, Bigints, ClientMessage, Deliver, ErrorMessage, Form, Goodbye, JobAccept, JobAccepted, JobAttach,
+    JobAttached, JobCancelling, JobCreate, JobDetached, JobEnd, JobEvent, JobPatch, JobReask, JobRuled,
+    JobSnapshot, JobStateNow, Limits, Named, Patch, RulingError, ServerMessage, Unseen, Welcome,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -141,13 +142,14 @@ fn deliver() -> impl Strategy<Value = Deliver> {
     let form = prop::sample::select(vec![Form::Patch, Form::Snapshot, Form::Final]);
     let bigints = prop::sample::select(vec![Bigints::Number, Bigints::String]);
     let unseen = prop::sample::select(vec![Unseen::Absent, Unseen::Null]);
-    (form, unseen, bigints, any::<u32>(), any::<bool>()).prop_map(
-        |(form, unseen, bigints, interval_ms, notes)| Deliver {
+    (form, unseen, bigints, any::<u32>(), any::<[bool; 2]>()).prop_map(
+        |(form, unseen, bigints, interval_ms, [notes, hooks])| Deliver {
             form,
             unseen,
             bigints,
             interval_ms,
             notes,
+            hooks,
         },
     )
 }
@@ -235,6 +237,21 @@ fn sampling() -> impl Strategy<Value = Sampling> {
     )
 }
 
+type Course = (OnViolation, OnBadItem, Option<u32>, Option<u32>, bool);
+
+/// How a job goes on where something is not as it should be.
+fn course() -> impl Strategy<Value = Course> {
+    let on_violation = prop::sample::select(vec![OnViolation::Auto, OnViolation::Finish, OnViolation::Abort]);
+    let on_bad_item = prop::sample::select(vec![OnBadItem::Fail, OnBadItem::Drop]);
+    (
+        on_violation,
+        on_bad_item,
+        any::<Option<u32>>(),
+        any::<Option<u32>>(),
+        any::<bool>(),
+    )
+}
+
 fn reasoning() -> impl Strategy<Value = Reasoning> {
     let efforts = [
         Effort::None,
@@ -276,7 +293,7 @@ fn spec() -> impl Strategy<Value = JobSpec> {
     let lenient = prop::sample::select(vec![LenientChoice::Off, LenientChoice::On, LenientChoice::Auto]);
     let reask = prop::sample::select(vec![ReaskChoice::Auto, ReaskChoice::Whole]);
     let context = of(plain_json().prop_map(|json| serde_json::json!({ "a": json })));
-    let read = (mode, wrap, lenient, reask, context);
+    let read = (mode, wrap, lenient, reask, (context, course()));
     let asked = (text(), vec(message(), 0..3), of(text()), plain_json(), read);
     let metadata = prop::collection::btree_map(text(), text(), 0..3);
     let bounds = (
@@ -290,7 +307,7 @@ fn spec() -> impl Strategy<Value = JobSpec> {
     );
     (asked, bounds).prop_map(
         |(
-            (model, messages, input, schema, (mode, wrap, lenient, reask, context)),
+            (model, messages, input, schema, (mode, wrap, lenient, reask, (context, course))),
             (max_reasks, flush_ms, sampling, limits, metadata, script, reasoning),
         )| {
             JobSpec {
@@ -302,6 +319,13 @@ fn spec() -> impl Strategy<Value = JobSpec> {
                 wrap,
                 lenient,
                 reask,
+                on_violation: course.0,
+                on_bad_item: course.1,
+                verdict_ms: course.2,
+                on_last_viewer_gone: course
+                    .3
+                    .map_or(OnLastViewerGone::Continue, OnLastViewerGone::CancelAfterMs),
+                hooks: course.4,
                 max_reasks,
                 flush_ms,
                 sampling,
@@ -313,6 +337,14 @@ fn spec() -> impl Strategy<Value = JobSpec> {
             }
         },
     )
+}
+
+fn ruling_error() -> impl Strategy<Value = RulingError> {
+    (text(), text(), of(text())).prop_map(|(path, message, keyword)| RulingError {
+        path,
+        message,
+        keyword,
+    })
 }
 
 /// Any client message.
@@ -340,6 +372,27 @@ pub(crate) fn client_message() -> impl Strategy<Value = ClientMessage> {
         }),
         named().prop_map(ClientMessage::Detach),
         named().prop_map(ClientMessage::Cancel),
+        (of(text()), text(), any::<Option<u32>>()).prop_map(|(reference, job_id, attempt)| {
+            ClientMessage::Accept(JobAccept {
+                reference,
+                job_id,
+                attempt,
+            })
+        }),
+        (
+            of(text()),
+            text(),
+            any::<Option<u32>>(),
+            vec(ruling_error(), 0..3)
+        )
+            .prop_map(|(reference, job_id, attempt, errors)| {
+                ClientMessage::Reask(JobReask {
+                    reference,
+                    job_id,
+                    attempt,
+                    errors,
+                })
+            }),
         named().prop_map(ClientMessage::Get),
         Just(ClientMessage::Ping),
     ]
@@ -357,6 +410,17 @@ fn limits() -> impl Strategy<Value = Limits> {
         end_value_bytes: wide[2],
         ref_bytes_max: narrow[4],
         idempotency_key_bytes_max: narrow[5],
+    })
+}
+
+fn ruled() -> impl Strategy<Value = ServerMessage> {
+    (of(text()), text(), any::<u32>(), any::<bool>()).prop_map(|(reference, job_id, attempt, accepted)| {
+        ServerMessage::Ruled(JobRuled {
+            reference,
+            job_id,
+            attempt,
+            accepted,
+        })
     })
 }
 
@@ -418,6 +482,7 @@ fn answer() -> impl Strategy<Value = ServerMessage> {
                 already,
             })
         }),
+        ruled(),
         error.prop_map(|(reference, job_id, code, message, path, retry_after_ms)| {
             ServerMessage::Error(Box::new(ErrorMessage {
                 reference,
@@ -433,13 +498,25 @@ fn answer() -> impl Strategy<Value = ServerMessage> {
     ]
 }
 
+/// Where a job stands, why, and until when.
+fn standing() -> impl Strategy<Value = (JobState, Option<String>, Option<u64>)> {
+    (state(), of(text()), any::<Option<u64>>())
+}
+
 fn state_now() -> impl Strategy<Value = ServerMessage> {
-    let head = (of(text()), text(), epoch(), any::<u64>(), state(), any::<u32>());
+    let head = (
+        of(text()),
+        text(),
+        epoch(),
+        any::<u64>(),
+        standing(),
+        any::<u32>(),
+    );
     let value = (attempts(), of(raw_value()), vec(text(), 0..3));
     let end = (of(end_error()), of(raw_value()), of(usage()), of(timings()));
     (head, value, end).prop_map(
         |(
-            (reference, job_id, epoch, seq, status, attempt),
+            (reference, job_id, epoch, seq, (status, reason, until_ms), attempt),
             (attempts, value, at),
             (error, best, usage, timings),
         )| {
@@ -449,6 +526,8 @@ fn state_now() -> impl Strategy<Value = ServerMessage> {
                 epoch,
                 seq,
                 status,
+                reason,
+                until_ms,
                 attempt,
                 attempts,
                 value,
@@ -467,19 +546,25 @@ fn snapshot() -> impl Strategy<Value = ServerMessage> {
         text(),
         epoch(),
         any::<u64>(),
-        state(),
+        standing(),
         any::<u32>(),
         of(attempts()),
     );
     let value = (of(raw_value()), of(text()), vec(text(), 0..3));
     let part = (any::<Option<u32>>(), any::<Option<u32>>(), of(text()));
     (head, value, part).prop_map(
-        |((job_id, epoch, seq, status, attempt, attempts), (value, cursor, at), (part, parts, text))| {
+        |(
+            (job_id, epoch, seq, (status, reason, until_ms), attempt, attempts),
+            (value, cursor, at),
+            (part, parts, text),
+        )| {
             ServerMessage::Snapshot(Box::new(JobSnapshot {
                 job_id,
                 epoch,
                 seq,
                 status,
+                reason,
+                until_ms,
                 attempt,
                 attempts,
                 value,
@@ -548,11 +633,67 @@ fn end() -> impl Strategy<Value = ServerMessage> {
     )
 }
 
+fn hook() -> impl Strategy<Value = Hook> {
+    let kind = prop::sample::select(vec![
+        HookKind::Request,
+        HookKind::FirstToken,
+        HookKind::AttemptEnd,
+    ]);
+    let names = (of(text()), of(text()), of(text()), of(text()));
+    let sizes = any::<(Option<u32>, Option<u64>, Option<u64>, Option<u32>, Option<u64>)>();
+    let costs = (errors(), of(usage()), of(usage()));
+    (kind, any::<u32>(), names, sizes, costs).prop_map(|(kind, attempt, names, sizes, costs)| Hook {
+        kind,
+        attempt,
+        provider: names.0,
+        model: names.1,
+        mode: names.2,
+        messages: sizes.0,
+        prompt_bytes: sizes.1,
+        schema_bytes: sizes.2,
+        max_tokens: sizes.3,
+        after_ms: sizes.4,
+        finish: names.3,
+        errors: costs.0,
+        usage: costs.1,
+        total: costs.2,
+    })
+}
+
+/// What is told beside the value: notes and hooks.
+fn beside() -> impl Strategy<Value = ServerMessage> {
+    let kind = prop::sample::select(vec![
+        NoteKind::Reasoning,
+        NoteKind::Text,
+        NoteKind::Warning,
+        NoteKind::Invalid,
+    ]);
+    let note = (kind, text(), errors()).prop_map(|(kind, text, errors)| Note { kind, text, errors });
+    let place = || (text(), epoch(), any::<u64>());
+    prop_oneof![
+        (place(), hook()).prop_map(|((job_id, epoch, seq), event)| {
+            ServerMessage::Hook(Box::new(JobEvent {
+                job_id,
+                epoch,
+                seq,
+                event,
+            }))
+        }),
+        (place(), note).prop_map(|((job_id, epoch, seq), event)| {
+            ServerMessage::Note(JobEvent {
+                job_id,
+                epoch,
+                seq,
+                event,
+            })
+        }),
+    ]
+}
+
 /// What happens to a job.
 fn happening() -> impl Strategy<Value = ServerMessage> {
     let up = (0..20_u64).prop_map(|up| Places(vec![up.to_string()]));
     let places = || of(prop_oneof![up.clone(), vec(text(), 0..3).prop_map(Places)]);
-    let kind = prop::sample::select(vec![NoteKind::Reasoning, NoteKind::Text, NoteKind::Warning]);
     let status = (
         text(),
         epoch(),
@@ -606,14 +747,7 @@ fn happening() -> impl Strategy<Value = ServerMessage> {
                 }))
             }
         ),
-        (text(), epoch(), any::<u64>(), kind, text()).prop_map(|(job_id, epoch, seq, kind, text)| {
-            ServerMessage::Note(JobEvent {
-                job_id,
-                epoch,
-                seq,
-                event: Note { kind, text },
-            })
-        }),
+        beside(),
     ]
 }
 

@@ -9,11 +9,11 @@ use tokio::sync::mpsc;
 
 use super::{
     Append, Appended, Backend, BackendError, Cancelled, Claim, Deferral, EventLog, Extended, Failure, Fenced,
-    Idempotency, JobFacts, JobQueue, Reading, Reaped, Stats, Submission, Submitted, Write,
+    Idempotency, JobFacts, JobQueue, Reading, Reaped, Ruled, Stats, Submission, Submitted, Write,
 };
 use crate::clock;
 use crate::event::{Entry, Epoch, Position};
-use crate::job::{JobId, JobState, LeaseToken};
+use crate::job::{JobId, JobState, LeaseToken, Ruling};
 
 /// How often what fails, each in a thousand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -152,6 +152,20 @@ impl JobQueue for Faulty {
 
     async fn cancel(&self, job: JobId, epoch: Epoch) -> Result<Option<Cancelled>, BackendError> {
         self.step(self.inner.cancel(job, epoch)).await
+    }
+
+    async fn rule(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        attempt: Option<u32>,
+        ruling: Ruling,
+    ) -> Result<Option<Ruled>, BackendError> {
+        self.step(self.inner.rule(job, epoch, attempt, ruling)).await
+    }
+
+    async fn viewed(&self, job: JobId, node: u64, by_any: bool) -> Result<(), BackendError> {
+        self.step(self.inner.viewed(job, node, by_any)).await
     }
 
     async fn reap(

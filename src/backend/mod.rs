@@ -27,12 +27,12 @@ use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::event::{Entry, Epoch, Position};
-use crate::job::{JobId, JobState, Lease, LeaseToken};
+use crate::job::{JobId, JobState, Lease, LeaseToken, Ruling};
 
 pub use self::redis::{BadRedisUrl, Redis, RedisOptions, RedisStartError, RedisUrl};
 pub use step::{
     Append, Appended, Cancelled, Checkpoint, Claim, Deferral, Extended, Failure, Fenced, Idempotency,
-    JobFacts, Reading, Reaped, Start, Stats, Submission, Submitted, Write,
+    JobFacts, Reading, Reaped, Ruled, Start, Stats, Submission, Submitted, Write,
 };
 
 /// Why a step could not be taken. What is written is as it was before, or as if the step had been taken and only
@@ -74,7 +74,10 @@ pub trait JobQueue: Send + Sync {
     /// so it works when its hint is lost.
     async fn extend(&self, leases: &[(JobId, LeaseToken)]) -> Result<Vec<Extended>, BackendError>;
 
-    /// Puts a running job back without fault: the delivery does not count.
+    /// Puts a running job back without fault: the delivery does not count. A job whose record says that its value waits
+    /// for a verdict from outside is not put in line again when its time has come: it ends as completed ([`promote`]).
+    ///
+    /// [`promote`]: Self::promote
     async fn defer(&self, job: JobId, token: LeaseToken, deferral: Deferral) -> Result<Fenced, BackendError>;
 
     /// Ends a delivery that failed by a fault worth another one: the job waits for `retry_ms`, or ends with
@@ -88,16 +91,35 @@ pub trait JobQueue: Send + Sync {
     /// one is flagged, its worker is hinted and ends it, or the reaper does after a grace.
     async fn cancel(&self, job: JobId, epoch: Epoch) -> Result<Option<Cancelled>, BackendError>;
 
+    /// Gives the verdict on a valid value that waits for one, from any node; on that of this `attempt`, where it is named.
+    /// Accepted, the job ends as completed in the new `epoch`, at once. To be asked for again, it is put in line in that
+    /// epoch with the errors in its record, or ends as failed with them where its re-asks are used up. `None` for an
+    /// unknown job. The same verdict again answers the same and changes nothing. Answered once durable.
+    async fn rule(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        attempt: Option<u32>,
+        ruling: Ruling,
+    ) -> Result<Option<Ruled>, BackendError>;
+
+    /// A node says whether it has viewers of a job that does not go on without any ([`JobFacts::unviewed_ms`]); of any
+    /// other, and of one that is unknown or has ended, nothing is noted. The node says so whenever it changes, and now
+    /// and then without that. From when the last node has none, [`reap`](Self::reap) cancels the job after its time; so
+    /// it does with one that was viewed before the engine was restarted. One that was never viewed goes on.
+    async fn viewed(&self, job: JobId, node: u64, by_any: bool) -> Result<(), BackendError>;
+
     /// Takes back leases that ran out, at most `limit`: the job becomes `recovering`, or ends when it was cancelled
-    /// or has lost too many without progress. Every worker does this; it is idempotent.
+    /// or has lost too many without progress. Cancels jobs that nobody views any more, at most as many; their end says so.
+    /// Every worker does this; it is idempotent.
     async fn reap(
         &self,
         limit: usize,
         epoch: &mut (dyn FnMut() -> Epoch + Send),
     ) -> Result<Reaped, BackendError>;
 
-    /// Puts waiting jobs whose time has come in line again, at most `limit`, and forgets what is past its retention.
-    /// Returns how many were put in line.
+    /// Puts waiting jobs whose time has come in line again, at most `limit`, ends those as completed whose value has waited
+    /// for a verdict, and forgets what is past its retention. Returns how many it was the time of.
     async fn promote(
         &self,
         limit: usize,

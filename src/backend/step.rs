@@ -158,10 +158,22 @@ pub enum Fenced {
 pub struct Deferral {
     /// Its `status: waiting`.
     pub write: Write,
-    /// The attempts so far: what was judged but not yet asked again is not lost.
+    /// The attempts so far: what was judged but not yet asked again is not lost. One whose value
+    /// [waits for a verdict](AttemptRecord::waits_for_verdict) makes the job wait for that.
     pub record: AttemptRecord,
-    /// When it goes on, ms since 1970.
+    /// When it goes on, ms since 1970; where a value waits, when it is accepted by silence.
     pub until_ms: u64,
+}
+
+/// What became of a verdict from outside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ruled {
+    /// It stands, on the value of this attempt: taken now, or before by the same verdict.
+    Taken(u32),
+    /// No value of the job waits for one: it stands there.
+    NotDue(JobState),
+    /// The value of another attempt waits: of this one.
+    Other(u32),
 }
 
 /// A delivery that failed.
@@ -191,8 +203,10 @@ pub enum Cancelled {
 pub struct Reaped {
     /// Jobs that will be claimed again.
     pub recovering: usize,
-    /// Jobs that were ended.
+    /// Jobs that were ended in place of that.
     pub ended: usize,
+    /// Beside these, jobs that were cancelled because nobody views them: ended, or their workers are told.
+    pub unviewed: usize,
 }
 
 /// How a reading begins.
@@ -226,6 +240,8 @@ pub struct JobFacts {
     pub tenant: Arc<str>,
     /// What the schema declares.
     pub shape: Arc<Shape>,
+    /// How long the job goes on once nobody views it any more, ms; `None`: to its end.
+    pub unviewed_ms: Option<u32>,
 }
 
 /// How much there is of what.

@@ -30,6 +30,6 @@ pub(super) fn witness(job: JobId, entry: &Entry) {
             total_ms = end.timings.total_ms,
             "a job has ended"
         ),
-        Event::Patch(_) | Event::Note(_) | Event::State(_) => {}
+        Event::Patch(_) | Event::Note(_) | Event::Hook(_) | Event::State(_) => {}
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::job::{self, Effort, LenientChoice, ReaskChoice, Reasoning};
+use crate::job::{self, Effort, LenientChoice, OnBadItem, OnViolation, ReaskChoice, Reasoning};
 use crate::partial::Lenient;
 use crate::schema;
 
@@ -24,6 +24,26 @@ pub enum ReaskArg {
     Auto,
     /// The whole answer.
     Whole,
+}
+
+/// When an answer that has turned out to be invalid is heard no further.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnViolationArg {
+    /// Once the whole has to be asked for again, or nothing can be.
+    Auto,
+    /// Never.
+    Finish,
+    /// At the first violation that nothing behind it can heal.
+    Abort,
+}
+
+/// What becomes of a list's items that stay invalid.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnBadItemArg {
+    /// The job fails.
+    Fail,
+    /// They are taken out of the list.
+    Drop,
 }
 
 /// How hard the model thinks.
@@ -71,6 +91,25 @@ impl From<ReaskArg> for ReaskChoice {
         match reask {
             ReaskArg::Auto => Self::Auto,
             ReaskArg::Whole => Self::Whole,
+        }
+    }
+}
+
+impl From<OnViolationArg> for OnViolation {
+    fn from(choice: OnViolationArg) -> Self {
+        match choice {
+            OnViolationArg::Auto => Self::Auto,
+            OnViolationArg::Finish => Self::Finish,
+            OnViolationArg::Abort => Self::Abort,
+        }
+    }
+}
+
+impl From<OnBadItemArg> for OnBadItem {
+    fn from(choice: OnBadItemArg) -> Self {
+        match choice {
+            OnBadItemArg::Fail => Self::Fail,
+            OnBadItemArg::Drop => Self::Drop,
         }
     }
 }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::Value as Json;
 
-use super::choices::{EffortArg, LenientArg, ReaskArg, WrapArg};
+use super::choices::{EffortArg, LenientArg, OnBadItemArg, OnViolationArg, ReaskArg, WrapArg};
 use super::failure::{self, Failure};
 use super::show::{self, Manner};
 use super::{ServerUrl, result};
-use crate::job::{JobLimits, JobSpec, Message, ModeChoice, Script};
+use crate::job::{JobLimits, JobSpec, Message, ModeChoice, OnLastViewerGone, Script};
 use crate::wire::{Deliver, JobCreate, Unseen};
 
 /// The model that answers without any provider.
@@ -51,6 +51,21 @@ pub(super) struct ExtractArgs {
     /// How many times an invalid answer is asked for again.
     #[arg(long, value_name = "N", default_value_t = 2)]
     max_reasks: u32,
+    /// When an invalid answer is heard no further.
+    #[arg(long, value_enum, default_value_t = OnViolationArg::Auto)]
+    on_violation: OnViolationArg,
+    /// What becomes of a list's items that stay invalid.
+    #[arg(long, value_enum, default_value_t = OnBadItemArg::Fail)]
+    on_bad_item: OnBadItemArg,
+    /// Have a valid value wait so many ms for `livedraft accept` or `livedraft reask`.
+    #[arg(long, value_name = "MS")]
+    verdict_ms: Option<u32>,
+    /// Cancel the job when nobody has viewed it for so many ms.
+    #[arg(long, value_name = "MS")]
+    cancel_after_ms: Option<u32>,
+    /// Show how the model is asked and what came of it.
+    #[arg(long)]
+    hooks: bool,
     /// The window in which changes are gathered, ms; 0 sends each at once.
     #[arg(long, value_name = "MS", default_value_t = 33)]
     flush_ms: u32,
@@ -135,6 +150,7 @@ pub(super) async fn run(args: &ExtractArgs) -> Result<u8, Failure> {
         request,
         deliver: Deliver {
             unseen: args.unseen.into(),
+            hooks: args.hooks,
             ..Deliver::default()
         },
     };
@@ -191,6 +207,13 @@ fn request(args: &ExtractArgs) -> Result<JobSpec, Failure> {
         wrap: args.wrap.map(Into::into),
         lenient: args.lenient.into(),
         reask: args.reask.into(),
+        on_violation: args.on_violation.into(),
+        on_bad_item: args.on_bad_item.into(),
+        verdict_ms: args.verdict_ms,
+        on_last_viewer_gone: args
+            .cancel_after_ms
+            .map_or_else(OnLastViewerGone::default, OnLastViewerGone::CancelAfterMs),
+        hooks: args.hooks,
         max_reasks: args.max_reasks,
         flush_ms: args.flush_ms,
         context,

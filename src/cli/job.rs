@@ -91,9 +91,13 @@ pub(super) async fn get(args: JobArgs) -> Result<u8, Failure> {
         result::line(&received.text)?;
         return Ok(0);
     }
+    let reason = state.reason.as_ref().map(|reason| format!(": {reason}"));
     say(&format!(
-        "{} · attempt {} · seq {}",
-        state.status, state.attempt, state.seq
+        "{}{} · attempt {} · seq {}",
+        state.status,
+        reason.unwrap_or_default(),
+        state.attempt,
+        state.seq
     ));
     if let Some(error) = &state.error {
         say(&format!("{}: {}", error.code, error.message));

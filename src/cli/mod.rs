@@ -21,6 +21,7 @@ mod screen;
 mod serve;
 mod show;
 mod signals;
+mod verdict;
 mod words;
 mod worker;
 
@@ -41,6 +42,7 @@ use self::keys::KeysArgs;
 use self::parse::ParseArgs;
 use self::screen::Stream;
 use self::serve::{ApiArgs, ServeArgs};
+use self::verdict::{AcceptArgs, ReaskArgs};
 use self::worker::WorkerArgs;
 use crate::client::Client;
 
@@ -70,6 +72,10 @@ enum Command {
     Watch(WatchArgs),
     /// Ask for a job's end.
     Cancel(JobArgs),
+    /// Take a value that waits for a verdict.
+    Accept(AcceptArgs),
+    /// Have a value that waits for a verdict asked for again.
+    Reask(ReaskArgs),
     /// Print a job's state and value now.
     Get(JobArgs),
     /// Make API keys.
@@ -128,6 +134,8 @@ fn command(command: Command) -> Result<u8, Failure> {
         Command::Extract(args) => client(extract::run(&args)),
         Command::Watch(args) => client(job::watch(args)),
         Command::Cancel(args) => client(job::cancel(args)),
+        Command::Accept(args) => client(verdict::accept(args)),
+        Command::Reask(args) => client(verdict::reask(args)),
         Command::Get(args) => client(job::get(args)),
         Command::Keys(args) => keys::run(args),
         Command::Parse(args) => Ok(parse_stdin(args)),

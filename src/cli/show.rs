@@ -12,6 +12,7 @@ use super::signals::Signals;
 use super::{result, words};
 use crate::client::{Follower, Following, Received, Took, Update};
 use crate::clock;
+use crate::event::NoteKind;
 use crate::wire::ServerMessage;
 
 /// The shortest time between two drawings.
@@ -121,6 +122,10 @@ impl Show {
             }
             ServerMessage::Snapshot(_) if took == Took::Replaced => self.say(&standing(follower)),
             ServerMessage::Attempt(begins) if took == Took::Told => self.say(&words::attempt(&begins.event)),
+            ServerMessage::Hook(hook) if took == Took::Told => self.say(&words::hook(&hook.event)),
+            ServerMessage::Note(note) if took == Took::Told && note.event.kind == NoteKind::Invalid => {
+                self.say(&Row::of(Tone::Warn, &note.event.text));
+            }
             ServerMessage::Status(change) if took == Took::Told && change.event.reason.is_some() => {
                 self.say(&words::status(&change.event));
             }

@@ -2,7 +2,7 @@
 
 use super::paint::{Row, Tone};
 use crate::client::Tally;
-use crate::event::{AttemptBegins, StatusChange};
+use crate::event::{AttemptBegins, Hook, HookKind, StatusChange};
 use crate::job::{AttemptError, Outcome, Reason, Usage};
 use crate::wire::JobEnd;
 
@@ -68,6 +68,44 @@ pub(super) fn status(change: &StatusChange) -> Row {
         Some(reason) => row.with(Tone::Dim, &format!(": {reason}")),
         None => row,
     }
+}
+
+/// `request: openai gpt-x by tools · 2 messages, 310 B beside them · after 412 ms`.
+pub(super) fn hook(hook: &Hook) -> Row {
+    let after = hook.after_ms.map(|ms| format!("after {}", millis(ms)));
+    let word = |word: &Option<String>| word.clone().unwrap_or_default();
+    let (kind, mut told) = match hook.kind {
+        HookKind::Request => {
+            let beside = hook.schema_bytes.map(|n| format!(", {} beside them", bytes(n)));
+            let asked = format!(
+                "{} {} by {}",
+                word(&hook.provider),
+                word(&hook.model),
+                word(&hook.mode)
+            );
+            let sent = format!(
+                "{} of {}{}",
+                count(u64::from(hook.messages.unwrap_or(0)), "message"),
+                bytes(hook.prompt_bytes.unwrap_or(0)),
+                beside.unwrap_or_default()
+            );
+            ("request", vec![asked, sent])
+        }
+        HookKind::FirstToken => ("first token", Vec::new()),
+        HookKind::AttemptEnd => {
+            let tokens = |usage: Usage| {
+                let about = if usage.estimated { "about " } else { "" };
+                format!(
+                    "{about}{} tokens in, {} out",
+                    usage.input_tokens, usage.output_tokens
+                )
+            };
+            let told = [Some(word(&hook.finish)), hook.usage.map(tokens)];
+            ("attempt end", told.into_iter().flatten().collect())
+        }
+    };
+    told.extend(after);
+    Row::of(Tone::Dim, &format!("{kind}: {}", told.join(" · ")))
 }
 
 /// `completed in 1.9 s · 2 attempts · 620 + 310 tokens · cost 0.0125 · 142 frames · 9.1 kB`.

@@ -156,6 +156,7 @@ impl Connection {
                 ServerMessage::Attached(body) => &body.reference,
                 ServerMessage::Detached(body) => &body.reference,
                 ServerMessage::Cancelling(body) => &body.reference,
+                ServerMessage::Ruled(body) => &body.reference,
                 ServerMessage::State(body) => &body.reference,
                 ServerMessage::Error(body) if body.reference.as_deref() == Some(reference) => {
                     return Err(ClientError::Answer(body.clone()));

@@ -355,11 +355,13 @@ fn job_of(message: &ServerMessage) -> Option<&str> {
         ServerMessage::Status(body) => Some(&body.job_id),
         ServerMessage::Attempt(body) => Some(&body.job_id),
         ServerMessage::Note(body) => Some(&body.job_id),
+        ServerMessage::Hook(body) => Some(&body.job_id),
         ServerMessage::End(body) => Some(&body.job_id),
         ServerMessage::Patch(_)
         | ServerMessage::Welcome(_)
         | ServerMessage::Detached(_)
         | ServerMessage::Cancelling(_)
+        | ServerMessage::Ruled(_)
         | ServerMessage::State(_)
         | ServerMessage::Error(_)
         | ServerMessage::Goodbye(_)
@@ -373,6 +375,7 @@ fn entry_of(message: &ServerMessage) -> Option<Entry> {
         ServerMessage::Status(told) => (told.position(), Event::Status(told.event.clone())),
         ServerMessage::Attempt(told) => (told.position(), Event::Attempt(told.event.clone())),
         ServerMessage::Note(told) => (told.position(), Event::Note(told.event.clone())),
+        ServerMessage::Hook(told) => (told.position(), Event::Hook(Box::new(told.event.clone()))),
         _ => return None,
     };
     Some(Entry {

@@ -69,6 +69,8 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 /// The longest of the times that are waited for, ms.
 const HOUR: u64 = 3_600_000;
+/// The longest of those that people take, ms.
+const DAY: u64 = 24 * HOUR;
 
 const fn number(from: u64, to: u64) -> Bounds {
     Bounds::Number(from, to)
@@ -366,6 +368,14 @@ keys! {
         "Entries of `metadata`.";
     "admission.metadata_bytes_max", "bytes", number(1, 64 * KIB), [admission.spec.metadata_bytes_max],
         "A key or a value of `metadata`.";
+    "admission.verdict_ms_max", "ms", number(1, DAY), [admission.spec.verdict_ms_max],
+        "The longest wait of a valid value for a verdict from outside.";
+    "admission.verdict_errors_max", "errors", number(1, 10_000), [admission.spec.verdict_errors_max],
+        "Errors of a verdict that asks again.";
+    "admission.verdict_error_bytes_max", "bytes", number(64, 64 * KIB), [admission.spec.verdict_error_bytes_max],
+        "One of these errors: pointer, words and rule.";
+    "admission.unviewed_ms_max", "ms", number(0, DAY), [admission.spec.unviewed_ms_max],
+        "The longest time that a job goes on without viewers, where it does not go on to its end.";
 
     "schema.bytes_max", "bytes", number(KIB, 16 * MIB), [schema.bytes_max],
         "The schema as compact JSON.";

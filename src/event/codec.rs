@@ -28,6 +28,7 @@ pub fn encode(event: &Event) -> Result<String, serde_json::Error> {
         Event::Status(change) => serde_json::to_string(change),
         Event::Attempt(begins) => serde_json::to_string(begins),
         Event::Note(note) => serde_json::to_string(note),
+        Event::Hook(hook) => serde_json::to_string(hook),
         Event::State(state) => serde_json::to_string(state),
         Event::End(end) => serde_json::to_string(end),
     }
@@ -45,6 +46,7 @@ pub fn decode(
         "status" => Event::Status(read("status", payload)?),
         "attempt" => Event::Attempt(read("attempt", payload)?),
         "note" => Event::Note(read("note", payload)?),
+        "hook" => Event::Hook(read("hook", payload)?),
         "state" => Event::State(read("state", payload)?),
         "end" => Event::End(read("end", payload)?),
         other => return Err(BadEntry::Kind(other.to_owned())),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::end::End;
 use super::position::{Epoch, Position};
 use super::snapshot::Fold;
-use crate::job::{AttemptError, JobState, Reason};
+use crate::job::{AttemptError, JobState, Reason, Usage};
 
 /// What an entry takes beside its texts, roughly.
 const ENTRY_BYTES: usize = 128;
@@ -38,6 +38,8 @@ pub enum Event {
     Attempt(AttemptBegins),
     /// Something a model said beside the value.
     Note(Note),
+    /// How a model is asked and what came of it, where the job wants that told.
+    Hook(Box<Hook>),
     /// The whole folded state: replaces what a viewer has (rule E7).
     State(Box<Fold>),
     /// The end.
@@ -81,6 +83,9 @@ pub struct Note {
     pub kind: NoteKind,
     /// The words.
     pub text: String,
+    /// What is wrong, where something that has closed is invalid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<AttemptError>,
 }
 
 /// What a note is.
@@ -93,6 +98,87 @@ pub enum NoteKind {
     Text,
     /// Something the server did that the client should know.
     Warning,
+    /// Something of the answer has closed, and breaks the schema.
+    Invalid,
+}
+
+/// How a model is asked and what came of it: sizes and names, never a prompt or a key. What is not its kind's is absent.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Hook {
+    /// What happened.
+    pub kind: HookKind,
+    /// In which attempt.
+    pub attempt: u32,
+    /// Who is asked, as the configuration names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// Which model, as the job names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// How it is asked to answer: a mode's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// Messages of the conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<u32>,
+    /// Their bytes together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_bytes: Option<u64>,
+    /// Bytes of the tools or the schema that stand beside them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_bytes: Option<u64>,
+    /// The limit on output tokens, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// How long after the model was asked it happened, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_ms: Option<u64>,
+    /// How the answer stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish: Option<String>,
+    /// What was wrong with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<AttemptError>,
+    /// What it cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// What the job has cost so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<Usage>,
+}
+
+/// What a hook tells.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HookKind {
+    /// The model was asked, and has begun its answer.
+    Request,
+    /// The first of the answer has come.
+    FirstToken,
+    /// The answer has stopped.
+    AttemptEnd,
+}
+
+impl Hook {
+    /// One that tells nothing yet.
+    pub const fn new(kind: HookKind, attempt: u32) -> Self {
+        Self {
+            kind,
+            attempt,
+            provider: None,
+            model: None,
+            mode: None,
+            messages: None,
+            prompt_bytes: None,
+            schema_bytes: None,
+            max_tokens: None,
+            after_ms: None,
+            finish: None,
+            errors: Vec::new(),
+            usage: None,
+            total: None,
+        }
+    }
 }
 
 impl Event {
@@ -101,7 +187,7 @@ impl Event {
         match self {
             Self::Attempt(begins) => begins.reset,
             Self::State(_) => true,
-            Self::Patch(_) | Self::Status(_) | Self::Note(_) | Self::End(_) => false,
+            Self::Patch(_) | Self::Status(_) | Self::Note(_) | Self::Hook(_) | Self::End(_) => false,
         }
     }
 
@@ -110,7 +196,8 @@ impl Event {
         ENTRY_BYTES
             + match self {
                 Self::Patch(frame) => frame.len(),
-                Self::Note(note) => note.text.len(),
+                Self::Note(note) => note.text.len() + note.errors.len() * ERROR_BYTES,
+                Self::Hook(hook) => ENTRY_BYTES + hook.errors.len() * ERROR_BYTES,
                 Self::Attempt(begins) => begins.errors.len() * ERROR_BYTES,
                 Self::End(end) => end.best.as_ref().map_or(0, String::len),
                 Self::Status(_) | Self::State(_) => 0,
@@ -124,6 +211,7 @@ impl Event {
             Self::Status(_) => "status",
             Self::Attempt(_) => "attempt",
             Self::Note(_) => "note",
+            Self::Hook(_) => "hook",
             Self::State(_) => "state",
             Self::End(_) => "end",
         }

@@ -14,7 +14,7 @@ mod snapshot;
 pub use codec::{BadEntry, decode, encode};
 pub(crate) use end::durable;
 pub use end::{End, EndError, Timings};
-pub use entry::{AttemptBegins, Entry, Event, Note, NoteKind, StatusChange};
+pub use entry::{AttemptBegins, Entry, Event, Hook, HookKind, Note, NoteKind, StatusChange};
 pub use lineage::{LINEAGE_MAX, Lineage, Opening, Resume};
 pub use patch::PatchWriter;
 pub use places::Places;

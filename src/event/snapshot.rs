@@ -18,6 +18,12 @@ pub struct Fold {
     pub position: Position,
     /// Where the job stands.
     pub status: JobState,
+    /// Why, where that was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Until when it waits, ms since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
     /// The running or last attempt; 0 before the first.
     pub attempt: u32,
     /// Every attempt so far, the running one included.
@@ -49,6 +55,8 @@ impl Fold {
         Self {
             position,
             status: JobState::Queued,
+            reason: None,
+            until_ms: None,
             attempt: 0,
             attempts: Vec::new(),
             value: None,
@@ -62,17 +70,23 @@ impl Fold {
     pub fn apply(&mut self, entry: &Entry) -> Result<(), Unfoldable> {
         match &entry.event {
             Event::Patch(frame) => self.patch(frame)?,
-            Event::Status(change) => self.status = change.status,
+            Event::Status(change) => self.stand(change.status, change.reason.clone(), change.until_ms),
             Event::Attempt(begins) => self.begin(begins),
-            Event::Note(_) => {}
+            Event::Note(_) | Event::Hook(_) => {}
             Event::State(state) => *self = (**state).clone(),
             Event::End(end) => {
-                self.status = end.outcome.into();
+                self.stand(end.outcome.into(), None, None);
                 self.at.clear();
             }
         }
         self.position = entry.position;
         Ok(())
+    }
+
+    fn stand(&mut self, status: JobState, reason: Option<String>, until_ms: Option<u64>) {
+        self.status = status;
+        self.reason = reason;
+        self.until_ms = until_ms;
     }
 
     /// Applies the ops of a patch frame and leaves the position as it is.

@@ -6,7 +6,7 @@ use bytestring::ByteString;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::event::{End, Entry, Event, Fold, PatchWriter, Places, Position, Unfoldable, patch};
+use crate::event::{End, Entry, Event, Fold, NoteKind, PatchWriter, Places, Position, Unfoldable, patch};
 use crate::hex;
 use crate::job::{Attempt, JobId};
 use crate::partial::{Op, Shape, Value, parse_written, whole_paths};
@@ -94,6 +94,17 @@ pub(super) struct Look {
     pub(super) tagged: bool,
     /// Whether notes are wanted.
     pub(super) notes: bool,
+    /// Whether hooks are wanted, and what is wrong and put right.
+    pub(super) hooks: bool,
+}
+
+impl Look {
+    fn hears(self, kind: NoteKind) -> bool {
+        match kind {
+            NoteKind::Reasoning | NoteKind::Text => self.notes,
+            NoteKind::Warning | NoteKind::Invalid => self.notes || self.hooks,
+        }
+    }
 }
 
 /// An event and its encodings.
@@ -114,9 +125,12 @@ impl Frame {
     pub(super) fn new(entry: Arc<Entry>, cursor: Option<String>) -> Self {
         let message = match &entry.event {
             Event::Patch(frame) => OnceLock::from(ByteString::from(&**frame)),
-            Event::Status(_) | Event::Attempt(_) | Event::Note(_) | Event::State(_) | Event::End(_) => {
-                OnceLock::new()
-            }
+            Event::Status(_)
+            | Event::Attempt(_)
+            | Event::Note(_)
+            | Event::Hook(_)
+            | Event::State(_)
+            | Event::End(_) => OnceLock::new(),
         };
         Self {
             entry,
@@ -141,7 +155,7 @@ impl Frame {
         match &self.entry.event {
             Event::Patch(_) | Event::State(_) => true,
             Event::Attempt(begins) => begins.reset,
-            Event::Status(_) | Event::Note(_) | Event::End(_) => false,
+            Event::Status(_) | Event::Note(_) | Event::Hook(_) | Event::End(_) => false,
         }
     }
 
@@ -175,12 +189,20 @@ impl Frame {
                     encode(&ServerMessage::Attempt(Box::new(event)))
                 }),
             ),
-            Event::Note(_) if !look.notes => None,
+            Event::Note(note) if !look.hears(note.kind) => None,
+            Event::Hook(_) if !look.hooks => None,
             Event::Note(note) => told(
                 "job.note",
                 self.message.get_or_init(|| {
                     let event = JobEvent::new(job, self.entry.position, note.clone());
                     encode(&ServerMessage::Note(event))
+                }),
+            ),
+            Event::Hook(hook) => told(
+                "job.hook",
+                self.message.get_or_init(|| {
+                    let event = JobEvent::new(job, self.entry.position, (**hook).clone());
+                    encode(&ServerMessage::Hook(Box::new(event)))
                 }),
             ),
             // A state reaches viewers as a snapshot, an end by its own way.
@@ -337,6 +359,8 @@ pub(super) fn state(job: JobId, fold: &Fold, end: Option<(Position, &End)>) -> J
         epoch: position.epoch,
         seq: position.seq,
         status: end.map_or(fold.status, |end| end.outcome.into()),
+        reason: fold.reason.clone().filter(|_| end.is_none()),
+        until_ms: fold.until_ms.filter(|_| end.is_none()),
         attempt: fold.attempt,
         attempts: fold.attempts.clone(),
         value: fold.value.as_ref().map(Value::to_json).and_then(raw),

@@ -21,6 +21,7 @@ pub use self::replica::{Replica, Took};
 pub use self::viewer::Viewer;
 use self::watched::Watched;
 use crate::backend::{Backend, BackendError, JobFacts, Reading};
+use crate::clock;
 use crate::event::{Entry, Position};
 use crate::job::JobId;
 use crate::metrics;
@@ -72,6 +73,8 @@ pub struct Hub {
     backend: Arc<dyn Backend>,
     options: HubOptions,
     watched: Mutex<HashMap<JobId, Arc<Watched>>>,
+    /// What the engine knows this node's viewers by.
+    name: u64,
 }
 
 impl std::fmt::Debug for Hub {
@@ -89,6 +92,7 @@ impl Hub {
             backend,
             options,
             watched: Mutex::new(HashMap::new()),
+            name: clock::nonce(),
         })
     }
 

@@ -162,7 +162,7 @@ impl Replica {
                 self.fold.apply(entry)?;
                 self.keep(Frame::new(Arc::clone(entry), cursor));
             }
-            Event::Status(_) | Event::Attempt(_) | Event::Note(_) => {
+            Event::Status(_) | Event::Attempt(_) | Event::Note(_) | Event::Hook(_) => {
                 self.fold.apply(entry)?;
                 self.keep(Frame::new(Arc::clone(entry), None));
             }

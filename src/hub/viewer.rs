@@ -130,6 +130,7 @@ impl Viewer {
             face: Face::of(&self.deliver),
             tagged: self.tagged,
             notes: self.deliver.notes,
+            hooks: self.deliver.hooks,
         }
     }
 

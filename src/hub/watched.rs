@@ -21,6 +21,9 @@ const REREADS_MAX: usize = 64;
 pub(super) struct Watched {
     replica: Mutex<Replica>,
     viewers: Mutex<Viewers>,
+    /// Somebody has come or gone, of a job that does not go on without viewers.
+    moved: Notify,
+    unviewed: bool,
     rereads: mpsc::Sender<oneshot::Sender<()>>,
 }
 
@@ -29,6 +32,8 @@ struct Viewers {
     next: u64,
     wakes: BTreeMap<u64, Arc<Notify>>,
     closed: bool,
+    /// How many had come when the engine was last told whether there are any.
+    told: u64,
 }
 
 /// A viewer's place among those who are woken; leaving is dropping it.
@@ -41,6 +46,7 @@ pub(super) struct Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.watched.viewers().wakes.remove(&self.number);
+        self.watched.moved();
         metrics::all().viewers.down();
     }
 }
@@ -49,9 +55,12 @@ impl Watched {
     pub(super) fn new(replica: Replica, poll: Duration) -> (Arc<Self>, Follow) {
         let (rereads, asked) = mpsc::channel(REREADS_MAX);
         let job = replica.job();
+        let unviewed = replica.facts().unviewed_ms.is_some();
         let watched = Arc::new(Self {
             replica: Mutex::new(replica),
             viewers: Mutex::new(Viewers::default()),
+            moved: Notify::new(),
+            unviewed,
             rereads,
         });
         let follow = Follow {
@@ -81,11 +90,28 @@ impl Watched {
         let number = viewers.next;
         viewers.next += 1;
         viewers.wakes.insert(number, Arc::clone(wake));
+        drop(viewers);
+        self.moved();
         metrics::all().viewers.up();
         Some(Ticket {
             watched: Arc::clone(self),
             number,
         })
+    }
+
+    /// The task that follows the log tells the engine.
+    fn moved(&self) {
+        if self.unviewed {
+            self.moved.notify_one();
+        }
+    }
+
+    /// Whether somebody has come since this was asked last, and whether anybody is here.
+    fn presence(&self) -> (bool, bool) {
+        let mut viewers = self.viewers();
+        let came = viewers.told < viewers.next;
+        viewers.told = viewers.next;
+        (came, !viewers.wakes.is_empty())
     }
 
     pub(super) fn close_if_empty(&self) -> bool {
@@ -150,6 +176,7 @@ impl Follow {
                     // The one who asked may have gone.
                     let _ = done.send(());
                 }
+                () = self.watched.moved.notified() => self.tell_presence(&hub).await,
                 () = clock::sleep(wait) => if self.poll(&hub).await { return },
             }
         }
@@ -188,6 +215,23 @@ impl Follow {
         }
     }
 
+    /// Tells the engine whether anybody views the job here: one who has come and gone was here. What could not be told
+    /// is told by the next poll.
+    async fn tell_presence(&self, hub: &Hub) {
+        if !self.watched.unviewed {
+            return;
+        }
+        let (came, is_here) = self.watched.presence();
+        for by_any in [true, false] {
+            if if by_any { came || is_here } else { !is_here } {
+                let told = hub.backend.viewed(self.job, hub.name, by_any).await;
+                if let Err(error) = told {
+                    tracing::warn!(job = %self.job, %error, "the engine cannot be told who views a job");
+                }
+            }
+        }
+    }
+
     /// The job is past its retention: whoever still waits for something is told so.
     fn gone(&self) {
         self.watched.replica().gone();
@@ -197,6 +241,7 @@ impl Follow {
     /// Compares positions (rule E2: epoch and seq), and lets the job go when nobody has viewed it for a while.
     /// True when it was let go.
     async fn poll(&mut self, hub: &Arc<Hub>) -> bool {
+        self.tell_presence(hub).await;
         let empty = self.watched.viewers().wakes.is_empty();
         if empty && self.idle && hub.let_go(&self.watched, self.job) {
             return true;

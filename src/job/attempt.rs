@@ -118,6 +118,45 @@ pub struct AttemptRecord {
     pub splice: Option<Vec<String>>,
     /// When the draft first changed, ms since 1970.
     pub changed_ms: Option<u64>,
+    /// The valid value that waits, or has waited, for a verdict from outside and was not asked for again yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaited: Option<Awaited>,
+    /// The last verdict that came from outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruled: Option<RuledOn>,
+    /// How long values have waited for verdicts, ms: that is no time of the job's.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waited_ms: u64,
+}
+
+/// A valid value that waits for a verdict from outside; the value itself is what the log folds to.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Awaited {
+    /// The attempt that reached it.
+    pub attempt: u32,
+    /// What its end tells of it: the hash of its compact JSON.
+    pub sha256: String,
+    /// What the conversation grows by where it is asked for again: the model's answer, and the messages that say what
+    /// is wrong with it, the first of which is still empty.
+    pub turns: Vec<Message>,
+    /// Since when it waits, ms since 1970.
+    pub since_ms: u64,
+}
+
+/// A verdict that came from outside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RuledOn {
+    /// The attempt whose value it was on.
+    pub attempt: u32,
+    /// Whether that was accepted; else it was asked for again.
+    pub accepted: bool,
+}
+
+impl AttemptRecord {
+    /// Whether its value waits for a verdict that has not come.
+    pub const fn waits_for_verdict(&self) -> bool {
+        self.awaited.is_some() && self.mends.is_none()
+    }
 }
 
 impl Usage {

@@ -1,6 +1,7 @@
 //! The job: what was asked, where it stands, what it has cost.
 
 mod attempt;
+mod choice;
 mod id;
 mod lease;
 mod money;
@@ -11,7 +12,8 @@ mod spec;
 mod state;
 mod template;
 
-pub use attempt::{Attempt, AttemptError, AttemptRecord, AttemptUsage, Reason, Usage};
+pub use attempt::{Attempt, AttemptError, AttemptRecord, AttemptUsage, Awaited, Reason, RuledOn, Usage};
+pub use choice::{OnBadItem, OnLastViewerGone, OnViolation, Ruling};
 pub use id::{JobId, Tag};
 pub use lease::{Lease, LeaseTimes, LeaseToken, backoff_ms};
 pub use money::{Money, NoMoney};

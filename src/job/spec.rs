@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::choice::{OnBadItem, OnLastViewerGone, OnViolation, is_unsaid};
 use super::template::{TemplateLimits, Templates};
 use super::{Money, Reasoning, Script, plain};
 
@@ -48,6 +49,21 @@ pub struct JobSpec {
     /// How many times an invalid answer is asked for again.
     #[serde(default = "default_reasks")]
     pub max_reasks: u32,
+    /// When an answer that has turned out to be invalid is heard no further.
+    #[serde(default, skip_serializing_if = "is_unsaid")]
+    pub on_violation: OnViolation,
+    /// What becomes of items that stay invalid.
+    #[serde(default, skip_serializing_if = "is_unsaid")]
+    pub on_bad_item: OnBadItem,
+    /// How long a valid value waits for a verdict from outside, ms; absent: it ends the job at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict_ms: Option<u32>,
+    /// What becomes of the job once nobody looks at it any more.
+    #[serde(default, skip_serializing_if = "is_unsaid")]
+    pub on_last_viewer_gone: OnLastViewerGone,
+    /// Whether the log tells how the model is asked and what that came to, for viewers that want to hear it.
+    #[serde(default, skip_serializing_if = "is_unsaid")]
+    pub hooks: bool,
     /// The window in which changes are gathered before they are published, ms; 0 publishes each at once.
     #[serde(default = "default_flush_ms")]
     pub flush_ms: u32,
@@ -230,6 +246,14 @@ pub struct SpecLimits {
     pub metadata_max: usize,
     /// Bytes of a metadata key or value.
     pub metadata_bytes_max: usize,
+    /// The longest wait for a verdict from outside, ms.
+    pub verdict_ms_max: u32,
+    /// Errors of a verdict that asks again.
+    pub verdict_errors_max: usize,
+    /// Bytes of one of these errors.
+    pub verdict_error_bytes_max: usize,
+    /// The longest time that a job goes on without viewers where it does not go on to its end, ms.
+    pub unviewed_ms_max: u32,
 }
 
 /// A spec that cannot be accepted: where, what, and the way out.
@@ -259,6 +283,10 @@ impl Default for SpecLimits {
             attempts_max: 64,
             metadata_max: 32,
             metadata_bytes_max: 1_024,
+            verdict_ms_max: 3_600_000,
+            verdict_errors_max: 64,
+            verdict_error_bytes_max: 4_096,
+            unviewed_ms_max: 3_600_000,
         }
     }
 }
@@ -348,6 +376,13 @@ impl JobSpec {
         self.check_script()?;
         at_most("/max_reasks", self.max_reasks, limits.reasks_max)?;
         at_most("/flush_ms", self.flush_ms, limits.flush_ms_max)?;
+        positive_at_most("/verdict_ms", self.verdict_ms, limits.verdict_ms_max)?;
+        let unviewed_ms = self.on_last_viewer_gone.cancel_after_ms().unwrap_or(0);
+        at_most(
+            "/on_last_viewer_gone/cancel_after_ms",
+            unviewed_ms,
+            limits.unviewed_ms_max,
+        )?;
         positive_at_most("/limits/tokens", self.limits.tokens, limits.tokens_max)?;
         positive_at_most("/limits/bytes", self.limits.bytes, limits.answer_bytes_max)?;
         positive_at_most("/limits/seconds", self.limits.seconds, limits.seconds_max)?;

@@ -12,7 +12,7 @@ pub enum JobState {
     Queued,
     /// A worker holds its lease.
     Running,
-    /// Put back until a time, without fault of the job.
+    /// Put back until a time, without fault of the job; or its value waits for a verdict from outside.
     Waiting,
     /// Its worker was lost; it will be claimed again.
     Recovering,
@@ -74,11 +74,14 @@ pub fn next(from: JobState, event: Transition) -> Result<JobState, Illegal> {
         (Running, Transition::LoseLease) => Ok(Recovering),
         (Waiting, Transition::Promote) => Ok(Queued),
         (Running, Transition::End(outcome)) => Ok(outcome.into()),
+        // A valid value that waited for a verdict from outside.
+        (Waiting, Transition::End(Outcome::Completed)) => Ok(Completed),
         (Queued | Waiting | Recovering, Transition::End(Outcome::Cancelled)) => Ok(Cancelled),
         // Poison: lost too often. Expiry of what nobody claimed.
         (Queued | Waiting | Recovering, Transition::End(Outcome::Failed)) => Ok(Failed),
         (Completed | Failed | Cancelled | Incomplete, _)
-        | (Queued | Waiting | Recovering, Transition::End(Outcome::Completed | Outcome::Incomplete))
+        | (Queued | Recovering, Transition::End(Outcome::Completed | Outcome::Incomplete))
+        | (Waiting, Transition::End(Outcome::Incomplete))
         | (Running | Waiting, Transition::Claim)
         | (Queued | Waiting | Recovering, Transition::Defer | Transition::LoseLease)
         | (Queued | Running | Recovering, Transition::Promote) => Err(Illegal { from, event }),

@@ -25,7 +25,7 @@ pub fn written(entry: &Entry) {
         },
         Event::Attempt(begins) => all.attempts.one([reason(begins.reason)]),
         Event::End(end) => ended(end),
-        Event::Note(_) | Event::State(_) => {}
+        Event::Note(_) | Event::Hook(_) | Event::State(_) => {}
     }
 }
 

@@ -60,13 +60,14 @@ instruments! {
     attempt_seconds: Times = "livedraft_attempt_seconds", "seconds", [], "From asking the model to the last byte of its answer.";
     repairs: Count = "livedraft_repairs_total", "repairs", [], "Places of answers that lenient reading put right, of jobs that have ended.";
     tokens: Counts<1> = "livedraft_tokens_total", "tokens", ["direction"], "Tokens of jobs that have ended: in, out.";
-    deferrals: Counts<1> = "livedraft_deferrals_total", "deliveries", ["reason"], "Deliveries that were put back without fault or after one of ours, by reason: rate_limited, overloaded, unavailable, drain, internal.";
+    deferrals: Counts<1> = "livedraft_deferrals_total", "deliveries", ["reason"], "Deliveries that were put back without fault or after one of ours, by reason: rate_limited, overloaded, unavailable, drain, internal; and jobs whose value waits for a verdict.";
+    verdicts: Counts<1> = "livedraft_verdicts_total", "verdicts", ["verdict"], "Verdicts on values that waited for one: accept, reask, silence.";
     leases_lost: Count = "livedraft_leases_lost_total", "leases", [], "Leases that ran out; the job goes on with another worker.";
     patches: Count = "livedraft_patches_total", "entries", [], "Patches written to logs.";
     patch_bytes: Count = "livedraft_patch_bytes_total", "bytes", [], "Bytes of the patches written to logs.";
     provider_opens: Counts<2> = "livedraft_provider_opens_total", "calls", ["provider", "outcome"], "Calls of a model, by what became of opening them: ok, the kind of the error, or dropped (cancel, time limit, drain).";
     provider_open_seconds: TimesBy<1> = "livedraft_provider_open_seconds", "seconds", ["provider"], "From sending a call to the head of its answer.";
-    provider_answers: Counts<2> = "livedraft_provider_answers_total", "answers", ["provider", "outcome"], "Answers that began, by how they stopped: finish, bad_text, the kind of the error, deadline, budget, cancelled, drain, or lost (the lease).";
+    provider_answers: Counts<2> = "livedraft_provider_answers_total", "answers", ["provider", "outcome"], "Answers that began, by how they stopped: finish, aborted (by us: they could not have been valid), bad_text, the kind of the error, deadline, budget, cancelled, drain, or lost (the lease).";
     provider_retries: Counts<2> = "livedraft_provider_retries_total", "calls", ["provider", "fault"], "Calls that were made again within their attempt, by the kind of the error before them.";
     provider_fallbacks: Counts<1> = "livedraft_provider_fallbacks_total", "calls", ["provider"], "Times that the next model of a chain was asked instead, by the provider that was left.";
     provider_blocks: Counts<1> = "livedraft_provider_blocks_total", "blocks", ["provider"], "Times that a provider said that it is asked too often, so that this node left it alone for a while.";

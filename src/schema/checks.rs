@@ -12,12 +12,14 @@ use jsonschema::Registry;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::compile;
+use super::forms::Forms;
 use super::graph::{Draft, Graph, Node, Same};
 use super::guard::{self, Measures};
 use super::limits::SchemaLimits;
 use super::numeric::Options;
 use super::places::Places;
 use super::tree::Validator;
+use crate::partial::Guide as _;
 
 /// Keywords that speak of scalars, and those that join subschemas for them.
 const OF_SCALARS: [&str; 12] = [
@@ -86,6 +88,8 @@ pub(super) struct Checks {
     pub(super) checks: Vec<Check>,
     /// By place.
     pub(super) at: Vec<PlaceChecks>,
+    /// What tells the forms of the root apart.
+    pub(super) forms: Forms,
 }
 
 impl Checks {
@@ -96,11 +100,13 @@ impl Checks {
             limits: limits.clone(),
             checks: Vec::new(),
             at: Vec::new(),
+            forms: Forms::default(),
         };
         // The schema was read once already, so this reading finds no fault.
         let Ok(graph) = Graph::read(source, limits) else {
             return made;
         };
+        made.forms = Forms::at_root(&graph, places.sure(places.root().0 as usize));
         let mut parts = Parts::of(&graph);
         let near = places.below_root();
         made.at = (0..places.len())
@@ -299,7 +305,7 @@ fn is_plain(own: &Json) -> bool {
 }
 
 /// The sure subschemas with all that surely applies through them.
-fn closure(graph: &Graph<'_>, sure: &[u32]) -> Vec<u32> {
+pub(super) fn closure(graph: &Graph<'_>, sure: &[u32]) -> Vec<u32> {
     let mut found: Vec<u32> = Vec::new();
     let mut open: Vec<u32> = sure.to_vec();
     while let Some(id) = open.pop() {
@@ -314,7 +320,7 @@ fn closure(graph: &Graph<'_>, sure: &[u32]) -> Vec<u32> {
 }
 
 /// A subschema's own keywords; none where its reference stands alone (draft 7 §8.3) or it is a boolean.
-fn keywords<'n>(node: &Node<'n>, draft: Draft) -> Option<&'n JsonMap<String, Json>> {
+pub(super) fn keywords<'n>(node: &Node<'n>, draft: Draft) -> Option<&'n JsonMap<String, Json>> {
     let map = node.schema.as_object()?;
     let is_reference = draft == Draft::Seven && map.contains_key("$ref");
     (!is_reference).then_some(map)

@@ -31,6 +31,8 @@ pub struct Closing {
 #[derive(Debug, Default)]
 struct Found {
     violations: Vec<Violation>,
+    /// What is wrong with members by which the forms of the root tell themselves apart: at the end, that no form fits.
+    formless: Vec<Violation>,
     /// How many of them were taken as news.
     told: usize,
 }
@@ -50,6 +52,12 @@ impl Closing {
     /// [`SchemaLimits::violations_max`](super::SchemaLimits::violations_max). Then checking stops.
     pub fn violations(&self) -> Vec<Violation> {
         self.found().violations.clone()
+    }
+
+    /// What leaves the root without a form that could fit, of a union whose forms tell themselves apart by a member. The
+    /// judgement at the end says it of the root.
+    pub fn formless(&self) -> Vec<Violation> {
+        self.found().formless.clone()
     }
 
     /// What was found since the last call.
@@ -155,6 +163,11 @@ impl Guide for Closing {
         if closed.depth == 0 {
             return;
         }
+        if closed.depth == 1
+            && let Some(fault) = self.checks.forms.fault(&closed.path(), closed.value)
+        {
+            self.found().formless.push(fault);
+        }
         let PlaceChecks {
             scalar,
             container,
@@ -188,7 +201,7 @@ impl Guide for Closing {
 
     fn dropped(&self, path: &str) {
         let mut found = self.found();
-        if found.violations.is_empty() {
+        if found.violations.is_empty() && found.formless.is_empty() {
             return;
         }
         let is_within = |violation: &Violation| {
@@ -201,5 +214,6 @@ impl Guide for Closing {
             .filter(|one| is_within(one))
             .count();
         found.violations.retain(|violation| !is_within(violation));
+        found.formless.retain(|violation| !is_within(violation));
     }
 }

@@ -19,7 +19,7 @@ use super::tree::{Tree, Validator};
 use super::violation::{self, Violation};
 use super::wrap::{self, Wrap, Wrapped};
 use super::{formats, patterns};
-use crate::partial;
+use crate::partial::{self, Value};
 
 // What a compiled schema holds, checks included, from above; a test measures schemas of every kind against it.
 /// For each byte of its text: an enumeration has its values in several copies.
@@ -119,7 +119,7 @@ impl Schema {
     /// fifteen digits, which a double may not keep, is the value's own rounded to a double, too (`multipleOf` never
     /// rounds). A value whose faults cannot be listed within bounds gets one violation of the whole, under the
     /// keyword `schema`, `cost` or `depth`.
-    pub fn validate(&self, value: &partial::Value) -> Vec<Violation> {
+    pub fn validate(&self, value: &Value) -> Vec<Violation> {
         Judge {
             source: &self.source,
             node: 0,
@@ -147,6 +147,20 @@ impl Schema {
             boolean: may_be(kinds::BOOLEAN),
             null: may_be(kinds::NULL),
         }
+    }
+
+    /// What is wrong with a root that has begun as this value; `None` where values of its type may be valid.
+    pub fn misfit_root(&self, value: &Value) -> Option<Violation> {
+        let (kind, is) = match value {
+            Value::Object(_) => (kinds::OBJECT, "an object"),
+            Value::Array(_) => (kinds::ARRAY, "an array"),
+            Value::String(_) => (kinds::STRING, "a string"),
+            Value::Number(_) => (kinds::NUMBER, "a number"),
+            Value::Bool(_) => (kinds::BOOLEAN, "a boolean"),
+            Value::Null => (kinds::NULL, "null"),
+        };
+        let fits = self.root_kinds & kind != 0;
+        (!fits).then(|| Violation::whole("type", format!("must not be {is}")))
     }
 
     /// What the draft asks while it grows: which strings appear only when closed.

@@ -30,7 +30,7 @@ impl Schema {
         violations: &[Violation],
         places_max: usize,
     ) -> Option<Vec<BadPlace>> {
-        if violations.is_empty() || violations.len() >= self.limits.violations_max {
+        if violations.is_empty() || self.lists_no_more(violations) {
             return None;
         }
         let mut places: Vec<BadPlace> = Vec::new();
@@ -60,6 +60,32 @@ impl Schema {
             .sum();
         let fits = places.len() <= places_max && bad * 2 <= value.to_json().len();
         fits.then_some(places)
+    }
+
+    /// Whether there may be more faults than these: as many were told as ever are.
+    pub const fn lists_no_more(&self, violations: &[Violation]) -> bool {
+        violations.len() >= self.limits.violations_max
+    }
+
+    /// Whether these violations of a value that still grows make it sure that the whole has to be asked for: one is the
+    /// root's to heal, or there are more places than `places_max`. What is not to be seen of the value yet is not counted.
+    pub fn needs_whole(&self, value: &Value, violations: &[Violation], places_max: usize) -> bool {
+        let mut places: Vec<String> = Vec::new();
+        for violation in violations {
+            let Some(place) = healed_at(violation) else {
+                return true;
+            };
+            let is_there = around(place).is_some_and(|parent| excerpt::at(value, parent).is_some());
+            if !is_there || places.iter().any(|outer| path::is_within(place, outer)) {
+                continue;
+            }
+            let Some(pointer) = self.known_place(value, place) else {
+                return true;
+            };
+            places.retain(|inner| !path::is_within(inner, &pointer));
+            places.push(pointer);
+        }
+        places.len() > places_max
     }
 
     /// The schema of an object that has for each of these places of `value` a member with what is to stand there, named
@@ -93,6 +119,12 @@ impl Schema {
         schema.insert("additionalProperties".to_owned(), false.into());
         schema.extend(definitions);
         Some(Json::Object(schema))
+    }
+
+    /// What a value has at a place, as violations show it.
+    pub fn excerpt(&self, value: &Value, pointer: &str) -> Option<String> {
+        let at = excerpt::at(value, pointer)?;
+        Some(excerpt::preview(at, self.limits.violation_value_bytes_max))
     }
 
     /// The place itself, or the nearest around it of which it is known what the schema says; never the root.

@@ -12,6 +12,7 @@ pub mod dialect;
 mod error;
 mod excerpt;
 mod formats;
+mod forms;
 mod graph;
 mod guard;
 mod judge;

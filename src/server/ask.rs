@@ -10,15 +10,15 @@ use tokio::sync::Notify;
 use super::node::Node;
 use crate::access::Identity;
 use crate::archive::Recalled;
-use crate::backend::{BackendError, Cancelled, JobFacts, Reading, Start};
+use crate::backend::{BackendError, Cancelled, JobFacts, Reading, Ruled, Start};
 use crate::clock;
 use crate::event::{Entry, Epoch, Event, Lineage, Position};
 use crate::hub::{Replica, Viewer, WatchError};
-use crate::job::{JobId, JobSpec, JobState};
+use crate::job::{JobId, JobSpec, JobState, Ruling};
 use crate::metrics;
 use crate::session::Accepted;
 use crate::submit::Refused;
-use crate::wire::{Code, Deliver, ErrorMessage, JobAttempts, JobStateNow, NO_SUCH_JOB};
+use crate::wire::{Code, Deliver, ErrorMessage, JobAttempts, JobRuled, JobStateNow, NO_SUCH_JOB};
 
 /// A refusal, as a socket tells it and as HTTP does.
 pub(super) type Refusal = Box<ErrorMessage>;
@@ -204,6 +204,54 @@ pub(super) async fn cancel(node: &Node, who: &Identity, job: JobId) -> Result<Op
     }
 }
 
+/// Gives the verdict on the value of a job of the tenant. Paths in a refusal point into the message.
+pub(super) async fn rule(
+    node: &Node,
+    who: &Identity,
+    job: JobId,
+    attempt: Option<u32>,
+    ruling: Ruling,
+) -> Result<JobRuled, Refusal> {
+    let accepted = ruling == Ruling::Accept;
+    let ruled = match own(node, who, job).await? {
+        Found::Archive(copy) => copy.end().map(|(_, end)| Ruled::NotDue(end.outcome.into())),
+        Found::Engine => {
+            node.parts.admission.check_ruling(&ruling).map_err(refused)?;
+            let epoch = Epoch::new(clock::nonce());
+            let ruled = node.parts.backend.rule(job, epoch, attempt, ruling).await;
+            ruled.map_err(|error| backend(node, &error))?
+        }
+    };
+    match ruled.ok_or_else(not_found)? {
+        Ruled::Taken(attempt) => Ok(JobRuled {
+            reference: None,
+            job_id: job.to_string(),
+            attempt,
+            accepted,
+        }),
+        Ruled::NotDue(state) => Err(no_verdict(job, not_due(state))),
+        Ruled::Other(due) => Err(no_verdict(
+            job,
+            format!("the value of attempt {due} waits for a verdict, not that of another one"),
+        )),
+    }
+}
+
+fn no_verdict(job: JobId, message: String) -> Refusal {
+    Box::new(ErrorMessage {
+        job_id: Some(job.to_string()),
+        ..*refusal(Code::VerdictConflict, message)
+    })
+}
+
+fn not_due(state: JobState) -> String {
+    if state.is_end() {
+        format!("the job has ended as {state}: no verdict changes that")
+    } else {
+        format!("no value of the job waits for a verdict: it is {state}")
+    }
+}
+
 /// The state and value of a job of the tenant now.
 pub(super) async fn state(node: &Node, who: &Identity, job: JobId) -> Result<Box<JobStateNow>, Refusal> {
     look(node, who, job, Replica::state).await.map(Box::new)
@@ -285,6 +333,7 @@ fn as_read(recalled: Recalled) -> (Arc<JobFacts>, Reading) {
         id: job,
         tenant,
         shape,
+        unviewed_ms: None,
     };
     (Arc::new(facts), reading)
 }

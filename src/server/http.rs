@@ -15,9 +15,12 @@ use super::{admit, events, gate, health, list, problem, reading};
 use crate::access::Scope;
 use crate::clock;
 use crate::event::Epoch;
-use crate::job::{JobId, JobState};
+use crate::job::{JobId, JobState, Ruling};
 use crate::session::Accepted;
-use crate::wire::{Code, EMPTY_KEY, ErrorMessage, decode_request};
+use crate::wire::{
+    BadMessage, Code, EMPTY_KEY, ErrorMessage, Limits, RulingError, decode_accept, decode_reask,
+    decode_request,
+};
 
 /// What `POST /v1/jobs` answers.
 #[derive(Serialize)]
@@ -62,6 +65,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
             readable().to(attempts),
         ))
         .service(only("/v1/jobs/{job}/cancel", "POST", web::post().to(cancel)))
+        .service(only("/v1/jobs/{job}/accept", "POST", web::post().to(accept)))
+        .service(only("/v1/jobs/{job}/reask", "POST", web::post().to(reask)))
         .service(only(
             "/v1/jobs/{job}/events",
             "GET",
@@ -180,6 +185,59 @@ async fn cancel(request: HttpRequest, job: web::Path<String>, node: web::Data<No
             job_id: job.into_inner(),
             already,
         }),
+        Err(refusal) => problem::answer(&refusal),
+    }
+}
+
+async fn accept(
+    request: HttpRequest,
+    payload: web::Payload,
+    job: web::Path<String>,
+    node: web::Data<Node>,
+) -> HttpResponse {
+    let read = |body: &str, limits: &Limits| Ok((decode_accept(body, limits)?, Ruling::Accept));
+    ruled(&request, payload, &job, &node.into_inner(), read).await
+}
+
+async fn reask(
+    request: HttpRequest,
+    payload: web::Payload,
+    job: web::Path<String>,
+    node: web::Data<Node>,
+) -> HttpResponse {
+    let read = |body: &str, limits: &Limits| {
+        let (attempt, errors) = decode_reask(body, limits)?;
+        let errors = errors.into_iter().map(RulingError::told).collect();
+        Ok((attempt, Ruling::Reask(errors)))
+    };
+    ruled(&request, payload, &job, &node.into_inner(), read).await
+}
+
+/// The attempt that a verdict names, if it names one, and the verdict.
+type Verdict = Result<(Option<u32>, Ruling), BadMessage>;
+
+async fn ruled(
+    request: &HttpRequest,
+    payload: web::Payload,
+    job: &str,
+    node: &Arc<Node>,
+    read: impl Fn(&str, &Limits) -> Verdict + Send + 'static,
+) -> HttpResponse {
+    let told = async {
+        admit::origin(request, &node.options)?;
+        let who = admit::who(request, node, Scope::Submit)?;
+        let job = job_id(job)?;
+        let body = body(request, payload, node).await?;
+        let limits = node.options.limits;
+        let verdict = reading::read(node, body, move |body| read(body, &limits)).await?;
+        let (attempt, ruling) = verdict.map_err(problem::bad)?;
+        on_engine(node, move |node| async move {
+            ask::rule(&node, &who, job, attempt, ruling).await
+        })
+        .await
+    };
+    match told.await {
+        Ok(ruled) => HttpResponse::Ok().json(ruled),
         Err(refusal) => problem::answer(&refusal),
     }
 }

@@ -27,7 +27,7 @@ use crate::hub::Viewer;
 use crate::job::JobId;
 use crate::metrics;
 use crate::session::{Ask, Input, Output, Session, SessionOptions, Watched};
-use crate::wire::{ClientMessage, Close, Deliver, ServerMessage};
+use crate::wire::{ClientMessage, Close, Deliver, JobRuled, ServerMessage};
 
 /// A socket and its conversation.
 pub(super) struct Socket {
@@ -502,6 +502,18 @@ async fn answer(node: Arc<Node>, who: Arc<Identity>, wake: Arc<Notify>, ask: Ask
                 job,
                 answer,
             })
+        }
+        Ask::Rule {
+            reference,
+            job,
+            attempt,
+            ruling,
+        } => {
+            let answer = ask::rule(&node, &who, job, attempt, ruling).await;
+            Answer::Input(Input::Ruled(match answer {
+                Ok(ruled) => Ok(JobRuled { reference, ..ruled }),
+                Err(refusal) => Err(with_reference(refusal, reference)),
+            }))
         }
         Ask::State { reference, job } => {
             let answer = match ask::state(&node, &who, job).await {

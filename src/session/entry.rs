@@ -101,6 +101,7 @@ const fn needs(message: &ClientMessage) -> &'static [Scope] {
     match message {
         ClientMessage::Auth(_) | ClientMessage::Ping => &[],
         ClientMessage::Create(_) => &[Scope::Submit, Scope::Read],
+        ClientMessage::Accept(_) | ClientMessage::Reask(_) => &[Scope::Submit],
         ClientMessage::Attach(_) | ClientMessage::Detach(_) | ClientMessage::Get(_) => &[Scope::Read],
         ClientMessage::Cancel(_) => &[Scope::Cancel],
     }

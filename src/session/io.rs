@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::access::{Access, Identity};
 use crate::event::Position;
-use crate::job::{JobId, JobSpec, JobState};
+use crate::job::{JobId, JobSpec, JobState, Ruling};
 use crate::wire::{
-    BadMessage, ClientMessage, Close, Deliver, ErrorMessage, JobStateNow, Limits, ServerMessage,
+    BadMessage, ClientMessage, Close, Deliver, ErrorMessage, JobRuled, JobStateNow, Limits, ServerMessage,
 };
 
 /// What a session is told at its beginning.
@@ -74,6 +74,8 @@ pub enum Input {
         /// What became of it.
         answer: Result<Option<JobState>, Box<ErrorMessage>>,
     },
+    /// The answer to [`Ask::Rule`], `ref` included.
+    Ruled(Result<JobRuled, Box<ErrorMessage>>),
     /// The answer to [`Ask::State`].
     State {
         /// What became of it, `ref` included.
@@ -176,6 +178,17 @@ pub enum Ask {
         reference: Option<String>,
         /// The job.
         job: JobId,
+    },
+    /// Give the verdict on a job's value.
+    Rule {
+        /// Comes back with the answer.
+        reference: Option<String>,
+        /// The job.
+        job: JobId,
+        /// The attempt whose value is meant, where it is named.
+        attempt: Option<u32>,
+        /// The verdict.
+        ruling: Ruling,
     },
     /// Read a job's state and value.
     State {

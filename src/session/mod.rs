@@ -19,11 +19,11 @@ pub use io::{Accepted, Ask, Input, Output, SessionOptions, Watched};
 
 use crate::access::{Identity, Pace};
 use crate::event::Position;
-use crate::job::JobId;
+use crate::job::{JobId, Ruling};
 use crate::wire::{
-    BadMessage, ClientMessage, Close, Code, Deliver, EMPTY_KEY, ErrorMessage, Goodbye, JobAccepted,
-    JobAttach, JobAttached, JobCancelling, JobCreate, JobDetached, Limits, NO_SUCH_JOB, Named, ServerMessage,
-    Unseen, Welcome,
+    BadMessage, ClientMessage, Close, Code, Deliver, EMPTY_KEY, ErrorMessage, Goodbye, JobAccept,
+    JobAccepted, JobAttach, JobAttached, JobCancelling, JobCreate, JobDetached, JobReask, Limits,
+    NO_SUCH_JOB, Named, RulingError, ServerMessage, Unseen, Welcome,
 };
 
 /// One client's conversation.
@@ -107,6 +107,13 @@ impl Session {
                 job,
                 answer,
             } => self.cancelled(reference, job, answer),
+            Input::Ruled(answer) => {
+                self.pending = self.pending.saturating_sub(1);
+                vec![send(match answer {
+                    Ok(ruled) => ServerMessage::Ruled(ruled),
+                    Err(error) => ServerMessage::Error(error),
+                })]
+            }
             Input::State { answer } => {
                 self.pending = self.pending.saturating_sub(1);
                 vec![send(match answer {
@@ -299,6 +306,20 @@ impl Session {
                     job,
                 })
             }
+            ClientMessage::Accept(JobAccept {
+                reference,
+                job_id,
+                attempt,
+            }) => self.rule(reference, &job_id, attempt, Ruling::Accept),
+            ClientMessage::Reask(JobReask {
+                reference,
+                job_id,
+                attempt,
+                errors,
+            }) => {
+                let errors = errors.into_iter().map(RulingError::told).collect();
+                self.rule(reference, &job_id, attempt, Ruling::Reask(errors))
+            }
             ClientMessage::Get(Named { reference, job_id }) => {
                 self.ask(reference, &job_id, |reference, job| Ask::State { reference, job })
             }
@@ -309,9 +330,11 @@ impl Session {
         let JobCreate {
             reference,
             idempotency_key,
-            request,
+            mut request,
             deliver,
         } = create;
+        // Who wants to hear of it has it told.
+        request.hooks |= deliver.hooks;
         if let Err(full) = self
             .room_for_viewer(None, &reference)
             .and_then(|()| self.room_for_request(&reference))
@@ -375,6 +398,21 @@ impl Session {
         }
         self.pending += 1;
         vec![Output::Ask(ask(reference, job))]
+    }
+
+    fn rule(
+        &mut self,
+        reference: Option<String>,
+        job_id: &str,
+        attempt: Option<u32>,
+        ruling: Ruling,
+    ) -> Vec<Output> {
+        self.ask(reference, job_id, |reference, job| Ask::Rule {
+            reference,
+            job,
+            attempt,
+            ruling,
+        })
     }
 
     fn detach(&mut self, named: Named) -> Vec<Output> {

@@ -42,6 +42,10 @@ pub struct RunRow {
     pub restarts: i64,
     /// When its cancel was asked for.
     pub cancelled_ms: Option<i64>,
+    /// Whether that was because nobody views it.
+    pub given_up: bool,
+    /// Whether anybody ever viewed it, of a job that does not go on without viewers.
+    pub viewed: bool,
     /// When it was first claimed.
     pub claimed_ms: Option<i64>,
     /// When it ended.
@@ -254,6 +258,8 @@ impl FromRow<'_, SqliteRow> for RunRow {
             losses: row.try_get("losses")?,
             restarts: row.try_get("restarts")?,
             cancelled_ms: row.try_get("cancelled_ms")?,
+            given_up: row.try_get("given_up")?,
+            viewed: row.try_get("viewed")?,
             claimed_ms: row.try_get("claimed_ms")?,
             ended_ms: row.try_get("ended_ms")?,
             record: row.try_get("record")?,
@@ -337,8 +343,8 @@ async fn write_fixed(to: &mut SqliteConnection, job: &str, fixed: &JobRow) -> Re
 async fn write_run(to: &mut SqliteConnection, job: &str, run: &RunRow) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT OR REPLACE INTO engine_runs (job, state, until_ms, claims, deliveries, losses, restarts, cancelled_ms, \
-         claimed_ms, ended_ms, record, lineage, epoch, seq) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+         claimed_ms, ended_ms, record, lineage, epoch, seq, given_up, viewed) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
     .bind(job)
     .bind(&run.state)
@@ -354,6 +360,8 @@ async fn write_run(to: &mut SqliteConnection, job: &str, run: &RunRow) -> Result
     .bind(&run.lineage)
     .bind(&run.epoch)
     .bind(run.seq)
+    .bind(run.given_up)
+    .bind(run.viewed)
     .execute(to)
     .await?;
     Ok(())

@@ -24,6 +24,7 @@ const STEPS: &[(i64, &str, &str)] = &[
         include_str!("../../migrations/0005_list_times.sql"),
     ),
     (6, "costs", include_str!("../../migrations/0006_costs.sql")),
+    (7, "viewers", include_str!("../../migrations/0007_viewers.sql")),
 ];
 
 fn steps() -> Vec<Migration> {

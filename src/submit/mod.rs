@@ -9,7 +9,7 @@ use crate::backend::{Backend, BackendError, Idempotency, Submission, Submitted};
 use crate::clock;
 use crate::compiler::{CompileError, Compiler};
 use crate::event::{Epoch, Position};
-use crate::job::{self, JobId, JobSpec, SpecError, SpecLimits};
+use crate::job::{self, JobId, JobSpec, Ruling, SpecError, SpecLimits};
 use crate::schema::{SchemaError, Wrap};
 
 /// How often a submission is sent that the engine does not answer.
@@ -128,6 +128,14 @@ impl Admission {
             Submitted::Conflict(job) => Err(conflict(job)),
             Submitted::Full { retry_after_ms } => Err(full(retry_after_ms)),
         }
+    }
+
+    /// Checks what a verdict from outside says.
+    ///
+    /// # Errors
+    /// What is wrong with it; paths point into its message.
+    pub fn check_ruling(&self, ruling: &Ruling) -> Result<(), Refused> {
+        ruling.check(&self.options.spec).map_err(bad_spec)
     }
 
     /// Sends the submission again where it was not answered: it may have been kept, and a client that tried again

@@ -7,7 +7,7 @@ use super::code::Code;
 use super::limits::{DEPTH_MAX, Limits};
 use super::strict::{self, Strict};
 use crate::event::Position;
-use crate::job::{JobSpec, Plain};
+use crate::job::{AttemptError, JobSpec, Plain};
 
 /// A message from a client.
 #[derive(Clone, PartialEq, Debug)]
@@ -22,6 +22,10 @@ pub enum ClientMessage {
     Detach(Named),
     /// `job.cancel`: asks for its end.
     Cancel(Named),
+    /// `job.accept`: takes a value that waits for a verdict.
+    Accept(JobAccept),
+    /// `job.reask`: has it asked for again.
+    Reask(JobReask),
     /// `job.get`: asks for its state and value now.
     Get(Named),
     /// `ping`: asks for a `pong`.
@@ -87,6 +91,64 @@ pub struct Named {
     pub job_id: String,
 }
 
+/// `job.accept`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobAccept {
+    /// Comes back in the answer.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The job, a UUID.
+    pub job_id: String,
+    /// The attempt whose value is meant; absent: the one that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+}
+
+/// `job.reask`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobReask {
+    /// Comes back in the answer.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The job, a UUID.
+    pub job_id: String,
+    /// The attempt whose value is meant; absent: the one that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// What is wrong with it.
+    pub errors: Vec<RulingError>,
+}
+
+/// One thing that somebody outside finds wrong with a value.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RulingError {
+    /// JSON Pointer into the value; `""` is the whole.
+    pub path: String,
+    /// What is wrong, in words: the model is told.
+    pub message: String,
+    /// The rule that was broken, in a word of the client's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyword: Option<String>,
+}
+
+impl RulingError {
+    /// The rule of an error that names none.
+    pub const KEYWORD: &str = "refused";
+
+    /// As attempts tell what was wrong before them.
+    pub fn told(self) -> AttemptError {
+        AttemptError {
+            path: self.path,
+            keyword: self.keyword.unwrap_or_else(|| Self::KEYWORD.to_owned()),
+            message: self.message,
+            value: None,
+        }
+    }
+}
+
 /// A message that is its type and nothing else.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,6 +169,8 @@ pub struct Deliver {
     pub interval_ms: u32,
     /// Whether `job.note` is told.
     pub notes: bool,
+    /// Whether `job.hook` is told, and of the notes what is put right and what is wrong.
+    pub hooks: bool,
 }
 
 /// The form in which changes are told.
@@ -171,12 +235,14 @@ pub const EMPTY_KEY: &str = "an idempotency key is not empty: give one, or leave
 /// How much of a client's own words a refusal repeats, in bytes.
 const TOLD_BYTES_MAX: usize = 512;
 
-const TYPES: [&str; 7] = [
+const TYPES: [&str; 9] = [
     "auth",
     "job.create",
     "job.attach",
     "job.detach",
     "job.cancel",
+    "job.accept",
+    "job.reask",
     "job.get",
     "ping",
 ];
@@ -208,6 +274,8 @@ impl ClientMessage {
             "job.attach" => read(members).map(Self::Attach),
             "job.detach" => read(members).map(Self::Detach),
             "job.cancel" => read(members).map(Self::Cancel),
+            "job.accept" => read(members).map(Self::Accept),
+            "job.reask" => read(members).map(Self::Reask),
             "job.get" => read(members).map(Self::Get),
             "ping" => read(members).map(|Bare {}| Self::Ping),
             other => {
@@ -227,6 +295,8 @@ impl ClientMessage {
             Self::Create(create) => create.reference.as_deref(),
             Self::Attach(attach) => attach.reference.as_deref(),
             Self::Detach(named) | Self::Cancel(named) | Self::Get(named) => named.reference.as_deref(),
+            Self::Accept(accept) => accept.reference.as_deref(),
+            Self::Reask(reask) => reask.reference.as_deref(),
             Self::Auth(_) | Self::Ping => None,
         }
     }
@@ -239,6 +309,8 @@ impl ClientMessage {
             Self::Attach(body) => ("job.attach", serde_json::to_value(body)?),
             Self::Detach(body) => ("job.detach", serde_json::to_value(body)?),
             Self::Cancel(body) => ("job.cancel", serde_json::to_value(body)?),
+            Self::Accept(body) => ("job.accept", serde_json::to_value(body)?),
+            Self::Reask(body) => ("job.reask", serde_json::to_value(body)?),
             Self::Get(body) => ("job.get", serde_json::to_value(body)?),
             Self::Ping => ("ping", Json::Object(Map::new())),
         };
@@ -264,6 +336,42 @@ pub fn decode_request(text: &str, limits: &Limits) -> Result<(JobSpec, Option<St
         Some(_) => return Err(bad("/idempotency_key", "must be a string", None)),
     };
     Ok((read(members)?, key))
+}
+
+/// What `POST /v1/jobs/{id}/accept` may say.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AcceptBody {
+    #[serde(default)]
+    attempt: Option<u32>,
+}
+
+/// What `POST /v1/jobs/{id}/reask` says.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReaskBody {
+    #[serde(default)]
+    attempt: Option<u32>,
+    errors: Vec<RulingError>,
+}
+
+/// Reads a body of `POST /v1/jobs/{id}/accept`, which may be empty: the attempt that is meant.
+///
+/// # Errors
+/// What is no such body, and where.
+pub fn decode_accept(text: &str, limits: &Limits) -> Result<Option<u32>, BadMessage> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    read::<AcceptBody>(object(text, limits)?).map(|body| body.attempt)
+}
+
+/// Reads a body of `POST /v1/jobs/{id}/reask`: the attempt that is meant, and what is wrong with its value.
+///
+/// # Errors
+/// What is no such body, and where.
+pub fn decode_reask(text: &str, limits: &Limits) -> Result<(Option<u32>, Vec<RulingError>), BadMessage> {
+    read::<ReaskBody>(object(text, limits)?).map(|body| (body.attempt, body.errors))
 }
 
 fn object(text: &str, limits: &Limits) -> Result<Map<String, Json>, BadMessage> {

@@ -30,6 +30,7 @@ pub enum Code {
     SchemaPatternTooLarge,
     SchemaUnsatisfiable,
     IdempotencyConflict,
+    VerdictConflict,
     QueueFull,
     PayloadTooLarge,
     Draining,
@@ -218,6 +219,13 @@ const TABLE: &[Row] = &[
         409,
         false,
         "The key was used with another request; the job is named.",
+    ),
+    row(
+        Code::VerdictConflict,
+        "verdict_conflict",
+        409,
+        false,
+        "The job does not wait for this verdict; the message says where it stands.",
     ),
     row(
         Code::QueueFull,

@@ -12,15 +12,15 @@ mod strict;
 
 pub use attempts::{AttemptNow, JobAttempts};
 pub use client::{
-    Auth, BadMessage, Bigints, ClientMessage, Deliver, EMPTY_KEY, Form, JobAttach, JobCreate, Named, Unseen,
-    decode_request,
+    Auth, BadMessage, Bigints, ClientMessage, Deliver, EMPTY_KEY, Form, JobAccept, JobAttach, JobCreate,
+    JobReask, Named, RulingError, Unseen, decode_accept, decode_reask, decode_request,
 };
 pub use code::{Close, Code, NO_SUCH_JOB};
 pub use limits::{DEPTH_MAX, Limits};
 pub use query::decode_events_query;
 pub use server::{
     ErrorMessage, Goodbye, JobAccepted, JobAttached, JobCancelling, JobDetached, JobEnd, JobEvent, JobPatch,
-    JobSnapshot, JobStateNow, Patch, ServerMessage, UnknownMessage, Welcome,
+    JobRuled, JobSnapshot, JobStateNow, Patch, ServerMessage, UnknownMessage, Welcome,
 };
 pub use snapshot::{Assembly, BadParts, snapshot_parts};
 

@@ -14,6 +14,7 @@ struct Query {
     bigints: Bigints,
     interval_ms: u32,
     notes: bool,
+    hooks: bool,
     starting_after: Option<String>,
 }
 
@@ -35,6 +36,7 @@ pub fn decode_events_query(text: &str) -> Result<(Deliver, Option<Position>), Ba
         bigints: query.bigints,
         interval_ms: query.interval_ms,
         notes: query.notes,
+        hooks: query.hooks,
     };
     Ok((deliver, held))
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::limits::Limits;
-use crate::event::{AttemptBegins, EndError, Epoch, Note, Places, Position, StatusChange, Timings};
+use crate::event::{AttemptBegins, EndError, Epoch, Hook, Note, Places, Position, StatusChange, Timings};
 use crate::job::{Attempt, AttemptUsage, JobId, JobState, Outcome, Usage};
 
 /// A message from a server.
@@ -20,6 +20,8 @@ pub enum ServerMessage {
     Detached(JobDetached),
     /// `job.cancelling`: the cancel was taken.
     Cancelling(JobCancelling),
+    /// `job.ruled`: the verdict was taken.
+    Ruled(JobRuled),
     /// `job.state`: the answer to `job.get`.
     State(Box<JobStateNow>),
     /// `job.snapshot`: replaces what the viewer has.
@@ -34,6 +36,8 @@ pub enum ServerMessage {
     Attempt(Box<JobEvent<AttemptBegins>>),
     /// `job.note`: something beside the value.
     Note(JobEvent<Note>),
+    /// `job.hook`: how a model is asked and what came of it.
+    Hook(Box<JobEvent<Hook>>),
     /// `job.completed`, `job.failed`, `job.cancelled`, `job.incomplete`.
     End(Box<JobEnd>),
     /// `error`: a message could not be taken.
@@ -110,6 +114,19 @@ pub struct JobCancelling {
     pub already: Option<JobState>,
 }
 
+/// `job.ruled`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct JobRuled {
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    pub job_id: String,
+    /// The attempt whose value it was on.
+    pub attempt: u32,
+    /// Whether that was accepted; else it is asked for again.
+    pub accepted: bool,
+}
+
 /// `job.state`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -120,6 +137,11 @@ pub struct JobStateNow {
     pub epoch: Epoch,
     pub seq: u64,
     pub status: JobState,
+    /// Why it stands there, and until when it waits, where that was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
     pub attempt: u32,
     pub attempts: Vec<Attempt>,
     #[serde(
@@ -152,6 +174,11 @@ pub struct JobSnapshot {
     pub epoch: Epoch,
     pub seq: u64,
     pub status: JobState,
+    /// Why it stands there, and until when it waits, where that was told; in parts only the first has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
     pub attempt: u32,
     /// Every attempt so far; in parts only the first has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -342,6 +369,7 @@ impl ServerMessage {
             Self::Attached(body) => tagged("job.attached", body),
             Self::Detached(body) => tagged("job.detached", body),
             Self::Cancelling(body) => tagged("job.cancelling", body),
+            Self::Ruled(body) => tagged("job.ruled", body),
             Self::State(body) => tagged("job.state", body),
             Self::Snapshot(body) => tagged("job.snapshot", body),
             Self::Patch(body) => serde_json::to_string(body),
@@ -349,6 +377,7 @@ impl ServerMessage {
             Self::Status(body) => tagged("job.status", body),
             Self::Attempt(body) => tagged("job.attempt", body),
             Self::Note(body) => tagged("job.note", body),
+            Self::Hook(body) => tagged("job.hook", body),
             Self::End(body) => tagged(end_type(body.outcome), body),
             Self::Error(body) => tagged("error", body),
             Self::Goodbye(body) => tagged("goodbye", body),
@@ -368,12 +397,14 @@ impl ServerMessage {
             "job.attached" => Self::Attached(serde_json::from_str(text)?),
             "job.detached" => Self::Detached(serde_json::from_str(text)?),
             "job.cancelling" => Self::Cancelling(serde_json::from_str(text)?),
+            "job.ruled" => Self::Ruled(serde_json::from_str(text)?),
             "job.state" => Self::State(serde_json::from_str(text)?),
             "job.snapshot" => Self::Snapshot(serde_json::from_str(text)?),
             "job.patch" => Self::LongPatch(serde_json::from_str(text)?),
             "job.status" => Self::Status(serde_json::from_str(text)?),
             "job.attempt" => Self::Attempt(serde_json::from_str(text)?),
             "job.note" => Self::Note(serde_json::from_str(text)?),
+            "job.hook" => Self::Hook(serde_json::from_str(text)?),
             "job.completed" => end(text, Outcome::Completed)?,
             "job.failed" => end(text, Outcome::Failed)?,
             "job.cancelled" => end(text, Outcome::Cancelled)?,

@@ -20,6 +20,8 @@ pub fn snapshot_parts(
         epoch: fold.position.epoch,
         seq: fold.position.seq,
         status: fold.status,
+        reason: fold.reason.clone(),
+        until_ms: fold.until_ms,
         attempt: fold.attempt,
         attempts: Some(fold.attempts.clone()),
         value: None,
@@ -46,6 +48,8 @@ pub fn snapshot_parts(
         .iter()
         .enumerate()
         .map(|(index, slice)| JobSnapshot {
+            reason: None,
+            until_ms: None,
             attempts: None,
             cursor: None,
             at: Vec::new(),
@@ -56,6 +60,8 @@ pub fn snapshot_parts(
         })
         .collect();
     if let Some(first) = told.first_mut() {
+        first.reason = head.reason;
+        first.until_ms = head.until_ms;
         first.attempts = head.attempts;
         first.cursor = head.cursor;
         first.at = head.at;
@@ -125,6 +131,8 @@ fn fold_of(head: &JobSnapshot, text: &str) -> Result<Fold, BadParts> {
             seq: head.seq,
         },
         status,
+        reason: head.reason.clone(),
+        until_ms: head.until_ms,
         attempt: head.attempt,
         attempts,
         value,

@@ -1,20 +1,23 @@
 //! One attempt: the model's stream in, changes of the draft into the journal, until the answer has ended.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::conversation::told;
+use super::doom::Doom;
+use super::hooks;
 use super::journal::{Closed, InFlight, Journal};
 use super::lease::Signal;
+use super::notes::Notes;
 use crate::clock;
-use crate::event::{Note, NoteKind};
-use crate::job::Usage;
+use crate::event::{Hook, NoteKind};
+use crate::job::{AttemptError, Usage};
 use crate::llm::{Carrier, Chunk, Finish, LlmError, Stream};
 use crate::partial::{self, Draft, End, Turn};
-use crate::schema::Closing;
+use crate::schema::{Closing, Violation};
 
 /// What an attempt keeps to.
 #[derive(Clone, Copy)]
@@ -29,6 +32,10 @@ pub(super) struct Terms {
     pub(super) note_bytes_max: usize,
     /// Bytes of a refusal.
     pub(super) refusal_bytes_max: usize,
+    /// When the model was asked.
+    pub(super) asked: Instant,
+    /// Whether hooks are told.
+    pub(super) hooks: bool,
     /// Bytes that the job can pay for.
     pub(super) paid_bytes_max: usize,
 }
@@ -38,6 +45,8 @@ pub(super) struct Terms {
 pub(super) enum Stopped {
     /// By the provider's finish frame.
     Finish(Finish),
+    /// By us: nothing behind it could have made it valid.
+    Aborted,
     /// By an error of the draft: no completion of the text could be valid.
     BadText,
     /// By a fault of the provider.
@@ -60,6 +69,8 @@ pub(super) struct Answer {
     pub(super) draft: Draft,
     /// What was found wrong with it while it grew.
     pub(super) closing: Arc<Closing>,
+    /// What it was not heard on for.
+    pub(super) doomed: Vec<Violation>,
     /// The text the draft was made of; of several calls, their pieces in the order of their coming.
     pub(super) raw: String,
     /// What a model that was to call a tool said instead, up to a bound.
@@ -88,8 +99,13 @@ pub(super) struct Attempt<'a> {
     journal: &'a mut Journal,
     signal: &'a mut watch::Receiver<Signal>,
     terms: Terms,
+    doom: Doom,
+    /// Whether what was read last has something wrong in it.
+    violated: bool,
     answer: Answer,
     notes: Notes,
+    /// That the first of the answer has come, until it is told.
+    hook: Option<Hook>,
     /// When the next flush may be.
     flush_at: Instant,
     /// Whether anything waits to be flushed.
@@ -107,23 +123,13 @@ pub(super) struct Attempt<'a> {
     raw_anew: bool,
 }
 
-/// Notes in the order of their coming, pieces of one kind joined.
-#[derive(Default)]
-struct Notes {
-    /// Those that came before the changes which wait to be flushed.
-    before: VecDeque<Note>,
-    /// Those that came behind them.
-    behind: VecDeque<Note>,
-    /// Bytes of both together.
-    bytes: usize,
-}
-
 impl<'a> Attempt<'a> {
     pub(super) fn new(
         journal: &'a mut Journal,
         signal: &'a mut watch::Receiver<Signal>,
         draft: Draft,
         closing: Arc<Closing>,
+        doom: Doom,
         terms: Terms,
     ) -> Self {
         let answer = Answer {
@@ -131,6 +137,7 @@ impl<'a> Attempt<'a> {
             end: End::Truncated,
             draft,
             closing,
+            doomed: Vec::new(),
             raw: String::new(),
             said: String::new(),
             calls: Vec::new(),
@@ -143,8 +150,11 @@ impl<'a> Attempt<'a> {
             journal,
             signal,
             terms,
+            doom,
+            violated: false,
             answer,
             notes: Notes::default(),
+            hook: None,
             flush_at: clock::now(),
             dirty: false,
             noted: false,
@@ -211,6 +221,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn take(&mut self, chunk: Chunk<'_>) -> Option<Stopped> {
+        let is_first = self.answer.bytes == 0;
         match chunk {
             Chunk::Text(text) if self.terms.carrier == Carrier::Text => self.text(&text),
             Chunk::Text(text) => {
@@ -235,10 +246,19 @@ impl<'a> Attempt<'a> {
             Chunk::Usage(usage) => self.answer.usage = Some(usage),
             Chunk::Finish(finish) => return Some(Stopped::Finish(finish)),
         }
-        let is_bad = self.answer.draft.error().is_some();
-        is_bad
-            .then_some(Stopped::BadText)
-            .or_else(|| (self.answer.bytes > self.terms.paid_bytes_max).then_some(Stopped::Budget))
+        if self.terms.hooks && is_first && self.answer.bytes > 0 {
+            self.hook = Some(hooks::first_token(self.journal.record.n, self.terms.asked));
+            self.dirty = true;
+        }
+        if self.answer.draft.error().is_some() {
+            return Some(Stopped::BadText);
+        }
+        if self.answer.bytes > self.terms.paid_bytes_max {
+            return Some(Stopped::Budget);
+        }
+        let violated = std::mem::take(&mut self.violated);
+        self.answer.doomed = self.doom.strikes(&self.answer.draft, violated)?;
+        Some(Stopped::Aborted)
     }
 
     fn note(&mut self, kind: NoteKind, text: &str) {
@@ -304,14 +324,33 @@ impl<'a> Attempt<'a> {
             })
             .map(|repair| format!("repaired: {repair}\n"))
             .collect();
+        let news = self.answer.closing.take_news();
         (self.dirty, self.changed) = (true, true);
         for line in lines {
             self.note(NoteKind::Warning, &line);
         }
+        if !news.is_empty() {
+            self.violated = true;
+            self.tell_violations(&news);
+        }
+    }
+
+    /// Tells what has closed and is invalid, at its place in the value.
+    fn tell_violations(&mut self, news: &[Violation]) {
+        let at_its_place = |violation: &Violation| AttemptError {
+            path: self.answer.draft.place(&violation.path),
+            ..told(violation)
+        };
+        let errors = news.iter().map(at_its_place).collect();
+        self.notes.invalid(errors, self.terms.note_bytes_max);
     }
 
     /// Sends the next of what has gathered, in the order of its coming: notes, the draft's changes, later notes.
     fn flush(&mut self) {
+        if let Some(hook) = self.hook.take() {
+            self.in_flight = Some(self.journal.hook(hook));
+            return;
+        }
         if let Some(note) = self.notes.pop() {
             self.noted = true;
             self.in_flight = Some(self.journal.note(note));
@@ -352,47 +391,6 @@ impl<'a> Attempt<'a> {
         self.journal
             .settle(append, answer, &mut Some(&mut self.answer.draft))
             .await
-    }
-}
-
-impl Notes {
-    /// Takes a note in; `behind` where changes of the draft wait that came before it. What is over the bound of
-    /// `bytes_max` is dropped.
-    fn push(&mut self, kind: NoteKind, text: &str, behind: bool, bytes_max: usize) {
-        let room = bytes_max.saturating_sub(self.bytes);
-        let text = &text[..text.floor_char_boundary(room)];
-        if text.is_empty() {
-            return;
-        }
-        self.bytes += text.len();
-        let queue = if behind {
-            &mut self.behind
-        } else {
-            &mut self.before
-        };
-        match queue.back_mut() {
-            Some(last) if last.kind == kind => last.text.push_str(text),
-            _ => queue.push_back(Note {
-                kind,
-                text: text.to_owned(),
-            }),
-        }
-    }
-
-    /// The next note that comes before the draft's changes.
-    fn pop(&mut self) -> Option<Note> {
-        let mut note = self.before.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(note.text.len());
-        if note.kind == NoteKind::Warning {
-            note.text.truncate(note.text.trim_end().len());
-        }
-        Some(note)
-    }
-
-    /// The draft's changes are on their way; whether notes follow them.
-    fn go_on(&mut self) -> bool {
-        std::mem::swap(&mut self.before, &mut self.behind);
-        !self.before.is_empty()
     }
 }
 

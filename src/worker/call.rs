@@ -52,6 +52,7 @@ impl<'a> Call<'a> {
         let all = metrics::all();
         let outcome = match stopped {
             Ok(Stopped::Finish(_)) => "finish",
+            Ok(Stopped::Aborted) => "aborted",
             Ok(Stopped::BadText) => "bad_text",
             Ok(Stopped::Provider(error)) => error.kind.code(),
             Ok(Stopped::Deadline) => "deadline",

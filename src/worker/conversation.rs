@@ -12,6 +12,8 @@ use crate::schema::{BadPlace, Violation};
 pub(super) enum Fault {
     /// It was a value, and broke the schema.
     Violations(Vec<Violation>),
+    /// It was not heard on, since it could not become valid any more.
+    Cut(Vec<Violation>),
     /// It was no JSON.
     NoJson(ParseError),
     /// It ended inside a value, or had none.
@@ -23,6 +25,14 @@ impl Fault {
     pub(super) fn errors(&self, answer: &Answer) -> Vec<AttemptError> {
         match self {
             Self::Violations(violations) => violations.iter().map(told).collect(),
+            Self::Cut(violations) => {
+                // These are of the text, which may be some places of the value.
+                let at_its_place = |violation: &Violation| AttemptError {
+                    path: answer.draft.place(&violation.path),
+                    ..told(violation)
+                };
+                violations.iter().map(at_its_place).collect()
+            }
             Self::NoJson(error) => {
                 // What viewers see has no `fix_…`.
                 let error = ParseError {
@@ -59,12 +69,20 @@ impl Fault {
             (None, fault) => fault.reask_whole(next, answer),
         };
         let as_written = matches!(self, Self::Violations(_)) && answer.repairs == 0;
-        tool_turns(dialect, answer, &text, as_written).unwrap_or_else(|| text_turns(answer, text))
+        let mut turns = turns(dialect, answer, &text, as_written);
+        if let (Self::Cut(_), Some(own)) = (self, turns.first_mut())
+            && let (Some(value), false) = (answer.draft.text_value(), own.content.is_null())
+        {
+            // Models read on where a text breaks off.
+            own.content = value.to_json().into();
+        }
+        turns
     }
 
     fn reask_whole(&self, dialect: Dialect, answer: &Answer) -> String {
         match self {
             Self::Violations(violations) => dialect::reask(dialect, &answer.raw, violations),
+            Self::Cut(violations) => dialect::reask_cut(dialect, violations),
             Self::NoJson(error) => {
                 let said = error.to_string();
                 dialect::reask_no_json(
@@ -82,6 +100,11 @@ impl Fault {
             ),
         }
     }
+}
+
+/// The model's own answer, and what is said to it; `as_written` where providers can read it again so.
+pub(super) fn turns(dialect: Dialect, answer: &Answer, text: &str, as_written: bool) -> Vec<Message> {
+    tool_turns(dialect, answer, text, as_written).unwrap_or_else(|| text_turns(answer, text))
 }
 
 /// The calls as the model made them, and a `tool` message that answers each; `None` where there was none, or one came
@@ -190,7 +213,7 @@ fn said(answer: &Answer) -> &str {
     }
 }
 
-fn text_turns(answer: &Answer, text: String) -> Vec<Message> {
+fn text_turns(answer: &Answer, text: &str) -> Vec<Message> {
     let said = match said(answer) {
         "" => "(no answer)",
         said => said,
@@ -201,7 +224,8 @@ fn text_turns(answer: &Answer, text: String) -> Vec<Message> {
     ]
 }
 
-fn told(violation: &Violation) -> AttemptError {
+/// A violation as viewers are told of it.
+pub(super) fn told(violation: &Violation) -> AttemptError {
     AttemptError {
         path: violation.path.clone(),
         keyword: violation.keyword.clone(),

@@ -8,10 +8,10 @@ use super::WorkerOptions;
 use crate::backend::{Append, Appended, Backend, BackendError, Claim, Deferral, Failure, Fenced, Write};
 use crate::clock;
 use crate::event::{
-    AttemptBegins, End, Epoch, Event, Fold, Note, NoteKind, PatchWriter, Position, StatusChange,
+    AttemptBegins, End, Epoch, Event, Fold, Hook, Note, NoteKind, PatchWriter, Position, StatusChange,
 };
 use crate::job::{AttemptRecord, JobId, JobState, LeaseToken, Outcome, Reason};
-use crate::partial::{Draft, Value};
+use crate::partial::{Draft, OpSink as _, Value};
 
 /// Why the journal takes no more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -65,6 +65,8 @@ impl Journal {
             fold: Fold {
                 position: claim.position,
                 status: JobState::Running,
+                reason: None,
+                until_ms: None,
                 value: None,
                 ..claim.checkpoint.fold.clone()
             },
@@ -109,6 +111,7 @@ impl Journal {
         let warning = Note {
             kind: NoteKind::Warning,
             text,
+            errors: Vec::new(),
         };
         let (append, answer) = self.note(warning).await;
         self.settle(append, answer, &mut None).await
@@ -155,6 +158,21 @@ impl Journal {
         self.settle(append, answer, &mut None).await
     }
 
+    /// Takes places out of the value that was reached, in this order; what is left is given.
+    pub(super) async fn remove(&mut self, places: &[String], left: Value) -> Result<(), Closed> {
+        let encoder = self.patches.begin(self.next().seq);
+        for path in places {
+            encoder.remove(path);
+        }
+        let frame: Arc<str> = self.patches.end(None).into();
+        self.tail_bytes += frame.len();
+        self.reached = Some(left);
+        self.fold.cursor = None;
+        let append = self.append(Event::Patch(frame), String::new(), None);
+        let (append, answer) = self.send(append).await;
+        self.settle(append, answer, &mut None).await
+    }
+
     /// Keeps what an attempt has reached, all of which was written.
     pub(super) fn keep(&mut self, draft: &Draft) {
         self.reached = draft.value();
@@ -169,7 +187,21 @@ impl Journal {
     /// Writes a note. Before the first change of the value there is nothing to be lost with the tail, so a model that
     /// thinks for long does not let it grow.
     pub(super) fn note(&mut self, note: Note) -> InFlight {
-        let event = Event::Note(note);
+        self.beside(Event::Note(note))
+    }
+
+    /// Writes a hook, in the same way.
+    pub(super) fn hook(&mut self, hook: Hook) -> InFlight {
+        self.beside(Event::Hook(Box::new(hook)))
+    }
+
+    /// Writes a hook while no answer is read.
+    pub(super) async fn tell(&mut self, hook: Hook) -> Result<(), Closed> {
+        let (append, answer) = self.hook(hook).await;
+        self.settle(append, answer, &mut None).await
+    }
+
+    fn beside(&mut self, event: Event) -> InFlight {
         self.tail_bytes += event.bytes();
         let snapshot = (!self.told).then(|| self.due_snapshot(None)).flatten();
         let append = self.append(event, String::new(), snapshot);

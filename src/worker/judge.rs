@@ -46,6 +46,7 @@ pub(super) async fn judge(schema: &Arc<Schema>, answer: &Answer) -> Verdict {
             "bytes_limit",
             "the answer is longer than the job's limit of bytes; what was reached is kept",
         ),
+        Stopped::Aborted => Verdict::Invalid(Fault::Cut(answer.doomed.clone()), None),
         Stopped::BadText => whole(schema, answer).await,
         Stopped::Finish(_) if !answer.refusal.is_empty() => refused(&answer.refusal),
         Stopped::Finish(Finish::ContentFilter) => {

@@ -19,15 +19,18 @@ pub(super) async fn reap(backend: Arc<dyn Backend>, options: WorkerOptions) {
 /// One step of each; whether there may be more to do at once.
 async fn turn(backend: &dyn Backend, limit: usize) -> bool {
     let mut epoch = || Epoch::new(clock::nonce());
-    let reaped = match backend.reap(limit, &mut epoch).await {
-        Ok(reaped) => reaped.recovering + reaped.ended,
+    let (reaped, unviewed) = match backend.reap(limit, &mut epoch).await {
+        Ok(reaped) => (reaped.recovering + reaped.ended, reaped.unviewed),
         Err(error) => {
             tracing::warn!(%error, "leases cannot be reaped");
-            0
+            (0, 0)
         }
     };
     if reaped > 0 {
         tracing::warn!(jobs = reaped, "leases ran out");
+    }
+    if unviewed > 0 {
+        tracing::info!(jobs = unviewed, "jobs are cancelled that nobody views any more");
     }
     let promoted = match backend.promote(limit, &mut epoch).await {
         Ok(promoted) => promoted,
@@ -36,5 +39,5 @@ async fn turn(backend: &dyn Backend, limit: usize) -> bool {
             0
         }
     };
-    reaped.max(promoted) >= limit
+    reaped.max(unviewed).max(promoted) >= limit
 }

@@ -11,10 +11,14 @@ use super::attempt::{Answer, Attempt, Stopped, Terms};
 use super::budget::{Allowance, Budget};
 use super::call::Call;
 use super::conversation::Fault;
+use super::doom::Doom;
+use super::hooks;
+use super::items;
 use super::journal::{Closed, Journal};
 use super::judge::{self, Verdict};
 use super::lease::Signal;
 use super::open::{Opened, Tries};
+use super::outside;
 use super::prepare::{Prepared, Preparing, Unfit};
 use super::route::Route;
 use super::splice::{self, Splice};
@@ -26,6 +30,7 @@ use crate::hex;
 use crate::job::{JobSpec, Message, Outcome, Reason, Role};
 use crate::llm::{Finish, Request};
 use crate::partial::{Graft, Value};
+use crate::schema::Closing;
 use crate::schema::dialect::{self, Dialect};
 
 /// A job in a worker's hands.
@@ -44,6 +49,8 @@ pub(super) struct Delivery {
     pub(super) is_untold: bool,
     /// Bytes that another worker had read of an answer whose cost nobody has counted.
     pub(super) lost_bytes: Option<usize>,
+    /// Whether items were taken out of the value.
+    dropped: bool,
 }
 
 /// What the steps of an attempt lead to.
@@ -88,7 +95,8 @@ impl Delivery {
         let counted = checkpoint.record.usage.last().map_or(0, |last| last.n);
         let journal = Journal::new(Arc::clone(&worker.backend), claim, &options);
         let seconds = claim.spec.limits.seconds.unwrap_or(options.job_seconds);
-        let ends_ms = claim.claimed_ms + u64::from(seconds) * 1_000;
+        let waited_ms = outside::waited_ms(&claim.checkpoint.record);
+        let ends_ms = claim.claimed_ms + waited_ms + u64::from(seconds) * 1_000;
         let left = Duration::from_millis(ends_ms.saturating_sub(clock::now_ms()));
         Self {
             lost_bytes: (counted < checkpoint.record.n).then_some(checkpoint.raw.len()),
@@ -107,6 +115,7 @@ impl Delivery {
             claimed_ms: claim.claimed_ms,
             deadline: clock::now() + left,
             is_untold: true,
+            dropped: false,
             options,
         }
     }
@@ -135,6 +144,7 @@ impl Delivery {
                     return Ok(self.ends(Outcome::Failed, EndError::new(code, message)));
                 }
             };
+            outside::take_up(&self.preparing, &prepared, &mut self.journal).await;
             self.count_lost(&prepared);
             self.tell_modes(&prepared).await?;
             if let Some(next) = self.call(&prepared, &mut tries).await? {
@@ -159,6 +169,7 @@ impl Delivery {
             Ok(allowance) => allowance,
             Err(error) => return Ok(Some(self.ends(Outcome::Incomplete, error))),
         };
+        let asked_at = clock::now();
         let mut call = Call::new(asked.target.provider.name());
         let stream = match self.open(asked, &request, &mut call).await? {
             Opened::Stream(stream) => *stream,
@@ -179,9 +190,12 @@ impl Delivery {
         if tries.told.replace(part.is_some()).is_none() {
             self.begin(graft.as_ref()).await?;
         }
-        let terms = self.terms(&request, allowance);
+        self.tell_request(asked, &request, asked_at).await?;
+        let terms = self.terms(&request, allowance, asked_at);
+        let for_places = graft.is_some();
         let (draft, closing) = asked.draft(graft);
-        let attempt = Attempt::new(&mut self.journal, &mut self.signal, draft, closing, terms);
+        let doom = self.doom(asked, &closing, for_places);
+        let attempt = Attempt::new(&mut self.journal, &mut self.signal, draft, closing, doom, terms);
         let answer = attempt.run(stream).await;
         call.stopped(
             answer
@@ -201,11 +215,33 @@ impl Delivery {
                 return self.unanswered(asked, error, tries).await;
             };
             if next.is_some() {
+                self.tell_end(&answer, None, asked_at).await?;
                 return Ok(next);
             }
         }
         let verdict = judge::judge(&prepared.schema, &answer).await;
-        Ok(Some(self.settle(prepared, asked.dialect, &answer, verdict).await))
+        self.tell_end(&answer, Some(&verdict), asked_at).await?;
+        let next = self.settle(prepared, asked.dialect, &answer, verdict).await?;
+        Ok(Some(next))
+    }
+
+    fn doom(&self, asked: &Prepared, closing: &Arc<Closing>, for_places: bool) -> Doom {
+        let (places_max, reasks) = (self.options.splice_places_max, self.journal.record.reasks);
+        Doom::new(&self.spec, asked, closing, places_max, reasks, for_places)
+    }
+
+    /// Tells how the model was asked, where hooks are told.
+    async fn tell_request(
+        &mut self,
+        asked: &Prepared,
+        request: &Request,
+        asked_at: Instant,
+    ) -> Result<(), Closed> {
+        if !self.spec.hooks {
+            return Ok(());
+        }
+        let hook = hooks::request(&self.journal.record, asked, request, asked_at);
+        self.journal.tell(hook).await
     }
 
     /// Tells which mode took the place of another; one who takes a job over says nothing that was said before.
@@ -226,7 +262,21 @@ impl Delivery {
         Ok(())
     }
 
-    fn terms(&self, request: &Request, allowance: Allowance) -> Terms {
+    /// Tells what an answer came to, where hooks are told; of a job that is to be cancelled only its end is taken.
+    async fn tell_end(
+        &mut self,
+        answer: &Answer,
+        verdict: Option<&Verdict>,
+        asked_at: Instant,
+    ) -> Result<(), Closed> {
+        if !self.spec.hooks || matches!(answer.stopped, Stopped::Cancelled) {
+            return Ok(());
+        }
+        let hook = hooks::attempt_end(&self.journal.record, answer, verdict, asked_at);
+        self.journal.tell(hook).await
+    }
+
+    fn terms(&self, request: &Request, allowance: Allowance, asked: Instant) -> Terms {
         Terms {
             carrier: request.carrier,
             window: Duration::from_millis(u64::from(self.spec.flush_ms)),
@@ -234,6 +284,8 @@ impl Delivery {
             note_bytes_max: self.options.note_bytes_max,
             refusal_bytes_max: self.options.refusal_bytes_max,
             paid_bytes_max: allowance.bytes(),
+            asked,
+            hooks: self.spec.hooks,
         }
     }
 
@@ -287,14 +339,25 @@ impl Delivery {
         dialect: Dialect,
         answer: &Answer,
         verdict: Verdict,
-    ) -> Next {
-        match verdict {
-            Verdict::Valid(value) => Next::End(Box::new(self.end(Outcome::Completed, None, Some(&value)))),
-            Verdict::Invalid(fault, value) => self.invalid(prepared, dialect, answer, &fault, value).await,
+    ) -> Result<Next, Closed> {
+        Ok(match verdict {
+            Verdict::Valid(value) => self.valid(dialect, answer, &value),
+            Verdict::Invalid(fault, value) => {
+                return self.invalid(prepared, dialect, answer, &fault, value).await;
+            }
             Verdict::Ends(outcome, error) => self.ends(outcome, error),
             Verdict::Cancelled => self.ends(Outcome::Cancelled, cancelled()),
             Verdict::Drain => self.drain(),
-        }
+        })
+    }
+
+    /// Ends the job, or has the value wait for a verdict from outside.
+    fn valid(&mut self, dialect: Dialect, answer: &Answer, value: &Value) -> Next {
+        let Some(verdict_ms) = self.spec.verdict_ms else {
+            return Next::End(Box::new(self.end(Outcome::Completed, None, Some(value))));
+        };
+        outside::keep(&mut self.journal.record, dialect, answer, value);
+        Next::Defer("verdict", clock::now_ms() + u64::from(verdict_ms))
     }
 
     /// Asks again, for the bad places alone where that can heal it, keeping the model's own answer in the conversation,
@@ -306,28 +369,40 @@ impl Delivery {
         answer: &Answer,
         fault: &Fault,
         value: Option<Value>,
-    ) -> Next {
+    ) -> Result<Next, Closed> {
         let record = &mut self.journal.record;
         if let Some(value) = &value {
             record.best = Some(value.to_json());
         }
         let errors = fault.errors(answer);
         if record.reasks >= self.spec.max_reasks {
+            if let (Fault::Violations(violations), Some(value)) = (fault, &value)
+                && let Some(left) = items::without_bad(&self.spec, &prepared.schema, value, violations).await
+            {
+                self.journal.remove(&left.places, left.value.clone()).await?;
+                self.dropped = true;
+                return Ok(self.valid(dialect, answer, &left.value));
+            }
             let message = format!("no valid answer in {} attempts", record.n);
-            return self.ends(
-                Outcome::Failed,
-                EndError {
-                    errors,
-                    ..EndError::new("invalid_output", message)
-                },
-            );
+            let error = EndError {
+                errors,
+                ..EndError::new("invalid_output", message)
+            };
+            return Ok(self.ends(Outcome::Failed, error));
         }
-        let places = splice::places(&self.preparing, prepared, answer, fault, value.as_ref()).await;
+        let places = match (fault, value) {
+            // One who did not keep to places once is asked for the whole.
+            (Fault::Violations(violations), Some(value)) if !answer.draft.is_bare() => {
+                splice::places(&self.preparing, prepared, violations, value).await
+            }
+            _ => None,
+        };
+        let record = &mut self.journal.record;
         let turns = fault.reask(dialect, answer, prepared.dialect, places.as_deref());
         record.conversation.extend(turns);
         record.mends = Some(errors);
         record.splice = places.map(|places| places.into_iter().map(|place| place.pointer).collect());
-        Next::Again
+        Ok(Next::Again)
     }
 
     async fn cancelled(&mut self) -> Result<(), Closed> {
@@ -342,7 +417,7 @@ impl Delivery {
             outcome,
             error,
             sha256: value.map(hash),
-            best: if outcome == Outcome::Completed {
+            best: if outcome == Outcome::Completed && !self.dropped {
                 None
             } else {
                 record.best.clone()

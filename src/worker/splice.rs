@@ -1,12 +1,12 @@
 //! A sub-path re-ask: the model is asked for the bad places alone, and its answer is grafted onto the value that
 //! viewers hold.
 
-use super::attempt::Answer;
-use super::conversation::Fault;
+use std::sync::Arc;
+
 use super::prepare::{Prepared, Preparing};
 use crate::job::ReaskChoice;
 use crate::partial::{Graft, Value, parse_written};
-use crate::schema::BadPlace;
+use crate::schema::{BadPlace, Violation};
 
 /// What the next attempt is asked for in place of the whole.
 pub(super) struct Splice {
@@ -14,27 +14,27 @@ pub(super) struct Splice {
     pub(super) graft: Graft,
 }
 
-/// The places that are worth asking for alone, where that can be done.
+/// The places that are worth asking for alone to heal these violations of a value, where that can be done.
 pub(super) async fn places(
     preparing: &Preparing,
     whole: &Prepared,
-    answer: &Answer,
-    fault: &Fault,
-    value: Option<&Value>,
+    violations: &[Violation],
+    value: Value,
 ) -> Option<Vec<BadPlace>> {
-    let (Fault::Violations(violations), Some(value)) = (fault, value) else {
-        return None;
-    };
-    // One who did not keep to it once is asked for the whole.
-    if preparing.spec.reask == ReaskChoice::Whole || answer.draft.is_bare() {
+    if preparing.spec.reask == ReaskChoice::Whole {
         return None;
     }
-    let bad = whole
-        .schema
-        .bad_places(value, violations, preparing.splice_places_max)?;
+    let (schema, violations) = (Arc::clone(&whole.schema), violations.to_vec());
+    let places_max = preparing.splice_places_max;
+    // A large value is written out to see how much of it is wrong.
+    let found = tokio::task::spawn_blocking(move || {
+        let bad = schema.bad_places(&value, &violations, places_max);
+        bad.map(|bad| (bad, value))
+    });
+    let (bad, value) = found.await.ok()??;
     let pointers: Vec<String> = bad.iter().map(|place| place.pointer.clone()).collect();
     // It will be asked for in a moment, so it is compiled now, and kept.
-    preparing.part(whole, value, &pointers).await.map(|_| bad)
+    preparing.part(whole, &value, &pointers).await.map(|_| bad)
 }
 
 impl Splice {

@@ -91,7 +91,7 @@ impl JobLog {
         let status = |entry: &Arc<Entry>| match &entry.event {
             Event::Status(change) => Some(change.status),
             Event::State(fold) => Some(fold.status),
-            Event::Patch(_) | Event::Attempt(_) | Event::Note(_) | Event::End(_) => None,
+            Event::Patch(_) | Event::Attempt(_) | Event::Note(_) | Event::Hook(_) | Event::End(_) => None,
         };
         let told = || self.tail.iter().rev().find_map(status);
         self.withheld.then(|| told().unwrap_or(self.snapshot.status))

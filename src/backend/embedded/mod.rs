@@ -13,6 +13,8 @@ mod row;
 mod rows;
 mod saving;
 mod state;
+mod verdict;
+mod viewing;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,11 +33,11 @@ use self::state::Written;
 use super::witness::witness;
 use super::{
     Append, Appended, BackendError, Cancelled, Claim, Deferral, EventLog, Extended, Failure, Fenced,
-    JobFacts, JobQueue, Reading, Reaped, Stats, Submission, Submitted, Write,
+    JobFacts, JobQueue, Reading, Reaped, Ruled, Stats, Submission, Submitted, Write,
 };
 use crate::clock;
 use crate::event::{Entry, Epoch, Position};
-use crate::job::{JobId, JobState, LeaseToken};
+use crate::job::{JobId, JobState, LeaseToken, Ruling};
 use crate::store::{Store, StoreError};
 
 /// Entries a slow reader may be behind before it misses some, and repairs by reading.
@@ -267,6 +269,13 @@ impl Inner {
         });
     }
 
+    /// What to wait for where jobs have ended; nothing where none has.
+    fn urgent(&mut self, ended: bool) -> Vec<Kept> {
+        let urgent = if ended { self.state.urgent() } else { Vec::new() };
+        let wait = |(job, round)| self.waiters.wait(job, round);
+        urgent.into_iter().map(wait).collect()
+    }
+
     fn hint_cancel(&mut self, job: JobId) {
         self.workers.retain(|worker| !worker.is_closed());
         for worker in &self.workers {
@@ -350,6 +359,29 @@ impl JobQueue for Embedded {
         Ok(answer)
     }
 
+    async fn rule(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        attempt: Option<u32>,
+        ruling: Ruling,
+    ) -> Result<Option<Ruled>, BackendError> {
+        let ruled = self
+            .kept(
+                job,
+                |state, now, written| state.rule(now, job, epoch, attempt, ruling, written),
+                |_| None,
+            )
+            .await?;
+        self.shared.work.notify_one();
+        Ok(ruled)
+    }
+
+    async fn viewed(&self, job: JobId, node: u64, by_any: bool) -> Result<(), BackendError> {
+        self.step(|state, now, _| state.viewed(now, job, node, by_any));
+        Ok(())
+    }
+
     async fn reap(
         &self,
         limit: usize,
@@ -358,20 +390,21 @@ impl JobQueue for Embedded {
         let mut written = Vec::new();
         let (reaped, kept) = {
             let mut inner = self.lock();
-            let reaped = inner.step(
-                |state, now, written| state.reap(now, limit, epoch, written),
+            let (mut reaped, given_up) = inner.step(
+                |state, now, written| {
+                    let reaped = state.reap(now, limit, epoch, written);
+                    (reaped, state.give_up_unviewed(now, limit, epoch, written))
+                },
                 &mut written,
             );
-            let ended = if reaped.ended > 0 {
-                inner.state.urgent()
-            } else {
-                Vec::new()
-            };
-            let wait = |(job, round)| inner.waiters.wait(job, round);
-            (reaped, ended.into_iter().map(wait).collect::<Vec<_>>())
+            reaped.unviewed = given_up.ended + given_up.running.len();
+            for job in given_up.running.iter().copied() {
+                inner.hint_cancel(job);
+            }
+            (reaped, inner.urgent(reaped.ended + given_up.ended > 0))
         };
         witness_all(&written);
-        self.wake(reaped.ended > 0);
+        self.wake(reaped.ended + reaped.unviewed > 0);
         for kept in kept {
             stored(kept).await?;
         }
@@ -386,12 +419,25 @@ impl JobQueue for Embedded {
         limit: usize,
         epoch: &mut (dyn FnMut() -> Epoch + Send),
     ) -> Result<usize, BackendError> {
-        let promoted = self.step(|state, now, written| state.promote(now, limit, epoch, written));
-        if promoted > 0 {
+        let mut written = Vec::new();
+        let (promoted, kept) = {
+            let mut inner = self.lock();
+            let promoted = inner.step(
+                |state, now, written| state.promote(now, limit, epoch, written),
+                &mut written,
+            );
+            inner.forget_readers();
+            (promoted, inner.urgent(promoted.ended > 0))
+        };
+        witness_all(&written);
+        self.wake(promoted.ended > 0);
+        for kept in kept {
+            stored(kept).await?;
+        }
+        if promoted.due > promoted.ended {
             self.shared.work.notify_one();
         }
-        self.lock().forget_readers();
-        Ok(promoted)
+        Ok(promoted.due)
     }
 
     fn cancels(&self) -> mpsc::Receiver<JobId> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::options::EngineOptions;
 use super::row::JobRow;
 use super::state::{KeyRow, State};
-use crate::backend::own::{cancelled, crashed, status};
+use crate::backend::own::{crashed, status};
 use crate::event::Epoch;
 use crate::job::{JobId, JobState, Transition, next};
 
@@ -32,7 +32,7 @@ impl State {
                     ended.push((row.ended_ms.unwrap_or(row.submitted_ms), id, row.bytes()));
                 }
             }
-            state.take_up(id, row);
+            state.take_up(now, id, row);
         }
         ended.sort_unstable();
         for (at_ms, id, bytes) in ended {
@@ -47,7 +47,7 @@ impl State {
         state
     }
 
-    fn take_up(&mut self, id: JobId, mut row: JobRow) {
+    fn take_up(&mut self, now: u64, id: JobId, mut row: JobRow) {
         if row.ended_ms.is_none() {
             row.asked_bytes = row.spec.as_ref().map_or(0, |spec| spec.bytes());
             self.asked_bytes += row.asked_bytes;
@@ -59,6 +59,7 @@ impl State {
             };
             self.keys.insert((Arc::clone(&name.0), Arc::clone(&name.1)), key);
         }
+        row.unviewed_until_ms = self.unviewed_since_restart(now, id, &row);
         self.jobs.insert(id, row);
     }
 
@@ -70,7 +71,7 @@ impl State {
         let mut unheard = Vec::new();
         row.restarts += 1;
         let why = if row.cancelled_ms.is_some() {
-            Some(cancelled())
+            Some(row.cancelled())
         } else if row.restarts > restarts_max {
             Some(crashed(row.restarts))
         } else {

@@ -1,5 +1,6 @@
 //! One job as the engine holds it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::log::{Fit, JobLog};
@@ -31,6 +32,14 @@ pub(super) struct JobRow {
     /// Ends of the process in a row without progress.
     pub(super) restarts: u32,
     pub(super) cancelled_ms: Option<u64>,
+    /// Whether it is cancelled because nobody views it.
+    pub(super) given_up: bool,
+    /// The nodes that view it, of a job that does not go on without any.
+    pub(super) viewing: BTreeSet<u64>,
+    /// Whether any ever did.
+    pub(super) viewed: bool,
+    /// Until when it goes on without any.
+    pub(super) unviewed_until_ms: Option<u64>,
     pub(super) submitted_ms: u64,
     pub(super) claimed_ms: Option<u64>,
     pub(super) ended_ms: Option<u64>,
@@ -66,6 +75,10 @@ impl JobRow {
             losses: 0,
             restarts: 0,
             cancelled_ms: None,
+            given_up: false,
+            viewing: BTreeSet::new(),
+            viewed: false,
+            unviewed_until_ms: None,
             submitted_ms: now,
             claimed_ms: None,
             ended_ms: None,
@@ -104,7 +117,11 @@ impl JobRow {
     pub(super) fn put_to_rest(&mut self) -> usize {
         let last = std::mem::take(&mut self.raw).len();
         self.stored.raw_restarts = true;
-        self.record = AttemptRecord::default();
+        // A verdict that is sent again is still answered as it was.
+        self.record = AttemptRecord {
+            ruled: self.record.ruled,
+            ..AttemptRecord::default()
+        };
         last.max(self.snapshot_bytes) + self.log.tail_bytes()
     }
 
@@ -118,14 +135,24 @@ impl JobRow {
         self.state != JobState::Running && self.token == Some(token) && self.log.last() == write.position
     }
 
+    /// Whether its value waits for a verdict from outside.
+    pub(super) fn waits_for_verdict(&self) -> bool {
+        self.state == JobState::Waiting && self.record.waits_for_verdict()
+    }
+
+    /// Why a job that was to be cancelled has ended.
+    pub(super) fn cancelled(&self) -> (Outcome, EndError) {
+        own::cancelled(self.given_up.then(|| self.facts.unviewed_ms.unwrap_or(0)))
+    }
+
     /// The end of a job that no worker holds.
-    pub(super) fn end(&self, now_ms: u64, why: (Outcome, EndError)) -> End {
+    pub(super) fn end(&self, now_ms: u64, outcome: Outcome, error: Option<EndError>) -> End {
         let times = Times {
             submitted_ms: self.submitted_ms,
             claimed_ms: self.claimed_ms,
             now_ms,
         };
-        own::end(&self.record, times, why)
+        own::end(&self.record, times, outcome, error)
     }
 }
 

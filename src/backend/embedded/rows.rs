@@ -1,5 +1,6 @@
 //! Jobs as rows of the store, and back.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use super::saving::{Stored, Unsaved};
 use crate::backend::JobFacts;
 use crate::event::{self, Ended, Entry, Epoch, Fold, LogEnd, Position, Record};
 use crate::hex;
-use crate::job::{JobId, JobState};
+use crate::job::{JobId, JobSpec, JobState};
 use crate::store::column::{count, number, small};
 use crate::store::engine::{self as rows, EntryRow, JobChange, RawChange, RawRow, RunRow, StoredJob};
 
@@ -98,6 +99,8 @@ fn run(row: &JobRow) -> Result<RunRow, serde_json::Error> {
         losses: row.losses.into(),
         restarts: row.restarts.into(),
         cancelled_ms: row.cancelled_ms.map(number),
+        given_up: row.given_up,
+        viewed: row.viewed,
         claimed_ms: row.claimed_ms.map(number),
         ended_ms: row.ended_ms.map(number),
         record: serde_json::to_string(&row.record)?,
@@ -138,10 +141,14 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
         ..
     } = job;
     let tenant: Arc<str> = fixed.tenant.into();
+    let spec = read_spec(&fixed.spec)?;
     let facts = Arc::new(JobFacts {
         id,
         tenant: Arc::clone(&tenant),
         shape: Arc::new(serde_json::from_str(&fixed.shape)?),
+        unviewed_ms: spec
+            .as_ref()
+            .and_then(|spec| spec.on_last_viewer_gone.cancel_after_ms()),
     });
     let log = read_log(&snapshot, &entries, &run)?;
     let state = state(&run.state)?;
@@ -157,10 +164,7 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
         id,
         JobRow {
             facts,
-            spec: match fixed.spec.as_str() {
-                "" => None,
-                spec => Some(Arc::new(serde_json::from_str(spec)?)),
-            },
+            spec,
             key: fixed.key.map(|(key, _)| (tenant, key.into())),
             request,
             asked_bytes: 0,
@@ -172,6 +176,10 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
             losses: small(run.losses),
             restarts: small(run.restarts),
             cancelled_ms: run.cancelled_ms.map(count),
+            given_up: run.given_up,
+            viewing: BTreeSet::new(),
+            viewed: run.viewed,
+            unviewed_until_ms: None,
             submitted_ms: count(fixed.submitted_ms),
             claimed_ms: run.claimed_ms.map(count),
             ended_ms: run.ended_ms.map(count),
@@ -191,6 +199,14 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
             raw,
         },
     ))
+}
+
+/// What is asked for; gone once the job has ended.
+fn read_spec(text: &str) -> Result<Option<Arc<JobSpec>>, serde_json::Error> {
+    match text {
+        "" => Ok(None),
+        spec => serde_json::from_str(spec).map(|spec| Some(Arc::new(spec))),
+    }
 }
 
 fn read_log(snapshot: &str, entries: &[EntryRow], run: &RunRow) -> Result<JobLog, Unreadable> {

@@ -8,7 +8,7 @@ use super::log::{Fit, JobLog};
 use super::options::EngineOptions;
 use super::row::{JobRow, refuse};
 use super::saving::Touched;
-use crate::backend::own::{cancelled, poison, status};
+use crate::backend::own::{poison, status};
 use crate::backend::{
     Append, Appended, Cancelled, Claim, Deferral, Extended, Failure, Fenced, JobFacts, Reaped, Stats,
     Submission, Submitted, Write,
@@ -22,8 +22,10 @@ pub struct State {
     pub(super) options: EngineOptions,
     pub(super) jobs: HashMap<JobId, JobRow>,
     pub(super) ready: VecDeque<JobId>,
-    waiting: BTreeSet<(u64, JobId)>,
+    pub(super) waiting: BTreeSet<(u64, JobId)>,
     running: BTreeSet<JobId>,
+    /// Jobs that do not go on without viewers and have none, by when they end.
+    pub(super) unviewed: BTreeSet<(u64, JobId)>,
     ended: VecDeque<Ended>,
     ended_bytes: usize,
     /// Each key names a job that is here.
@@ -42,6 +44,15 @@ struct Ended {
     at_ms: u64,
     job: JobId,
     bytes: usize,
+}
+
+/// What became of jobs that waited.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Promoted {
+    /// So many whose time has come.
+    pub(super) due: usize,
+    /// So many of them have ended by that.
+    pub(super) ended: usize,
 }
 
 /// A tenant, and an idempotency key of its own.
@@ -64,6 +75,7 @@ impl State {
             ready: VecDeque::new(),
             waiting: BTreeSet::new(),
             running: BTreeSet::new(),
+            unviewed: BTreeSet::new(),
             ended: VecDeque::new(),
             ended_bytes: 0,
             keys: HashMap::new(),
@@ -101,7 +113,12 @@ impl State {
         });
         let (log, entry) = JobLog::begin(epoch, status(JobState::Queued, None, None));
         let position = log.last();
-        let facts = Arc::new(JobFacts { id, tenant, shape });
+        let facts = Arc::new(JobFacts {
+            id,
+            tenant,
+            shape,
+            unviewed_ms: spec.on_last_viewer_gone.cancel_after_ms(),
+        });
         self.asked_bytes += asked_bytes;
         let row = JobRow {
             request,
@@ -284,7 +301,7 @@ impl State {
         now: u64,
         id: JobId,
         token: LeaseToken,
-        write: Write,
+        mut write: Write,
         written: &mut Written,
     ) -> Fenced {
         let Some(row) = self.held(id, token) else {
@@ -293,11 +310,18 @@ impl State {
         if let Some(refused) = refuse(row, &write) {
             return refused;
         }
+        // Its worker was told of the cancel, not of the reason.
+        if let Event::End(end) = &mut write.event
+            && end.outcome == Outcome::Cancelled
+            && row.given_up
+        {
+            end.error = Some(row.cancelled().1);
+        }
         self.settle(now, id, write, written)
     }
 
     /// Writes the end of a job and lets go of it.
-    fn settle(&mut self, now: u64, id: JobId, write: Write, written: &mut Written) -> Fenced {
+    pub(super) fn settle(&mut self, now: u64, id: JobId, write: Write, written: &mut Written) -> Fenced {
         let Event::End(end) = &write.event else {
             return Fenced::Lost;
         };
@@ -332,6 +356,7 @@ impl State {
         }
         self.touch_now(id);
         self.running.remove(&id);
+        self.no_longer_unviewed(id);
         self.rest(now, id, bytes);
         Fenced::Ok
     }
@@ -342,9 +367,12 @@ impl State {
         self.ended.push_back(Ended { at_ms, job, bytes });
     }
 
-    /// A job waits for its time, as before; not longer than any may.
+    /// A job waits for its time, as before; not longer than any may, or a value for its verdict.
     pub(super) fn wait_again(&mut self, now: u64, job: JobId, row: &mut JobRow) {
-        row.until_ms = row.until_ms.min(now + self.options.wait_max_ms);
+        let verdict_ms = row.spec.as_ref().and_then(|spec| spec.verdict_ms);
+        let verdict_ms = verdict_ms.filter(|_| row.waits_for_verdict());
+        let wait_max_ms = verdict_ms.map_or(self.options.wait_max_ms, u64::from);
+        row.until_ms = row.until_ms.min(now + wait_max_ms);
         self.waiting.insert((row.until_ms, job));
     }
 
@@ -364,7 +392,8 @@ impl State {
             self.touch_now(id);
             return Some(Cancelled::Requested);
         }
-        self.end_foreign(now, id, epoch, cancelled(), written);
+        let why = row.cancelled();
+        self.end_foreign(now, id, epoch, why, written);
         Some(Cancelled::Now)
     }
 
@@ -408,7 +437,8 @@ impl State {
         };
         row.token = None;
         if row.cancelled_ms.is_some() {
-            self.end_foreign(now, id, epoch, cancelled(), written);
+            let why = row.cancelled();
+            self.end_foreign(now, id, epoch, why, written);
             return true;
         }
         row.losses += 1;
@@ -437,7 +467,8 @@ impl State {
         written: &mut Written,
     ) {
         let Some(row) = self.jobs.get(&id) else { return };
-        let end = row.end(now, why);
+        let (outcome, error) = why;
+        let end = row.end(now, outcome, Some(error));
         let position = Position {
             epoch,
             seq: row.log.last().seq + 1,
@@ -460,7 +491,7 @@ impl State {
         limit: usize,
         epoch: &mut dyn FnMut() -> Epoch,
         written: &mut Written,
-    ) -> usize {
+    ) -> Promoted {
         self.forget(now);
         let due: Vec<(u64, JobId)> = self
             .waiting
@@ -469,7 +500,12 @@ impl State {
             .take(limit)
             .copied()
             .collect();
+        let mut ended = 0;
         for (until, id) in &due {
+            if self.accept_silently(now, *id, epoch, written) {
+                ended += 1;
+                continue;
+            }
             self.waiting.remove(&(*until, *id));
             let Some(row) = self.jobs.get_mut(id) else {
                 continue;
@@ -482,7 +518,10 @@ impl State {
             self.ready.push_back(*id);
             self.touch(*id, 0);
         }
-        due.len()
+        Promoted {
+            due: due.len(),
+            ended,
+        }
     }
 
     /// Retention: by age, by count and by bytes. A job's idempotency key goes with it.

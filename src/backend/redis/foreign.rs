@@ -3,10 +3,10 @@
 
 use redis::Value;
 
-use super::Redis;
 use super::log::tell;
 use super::queue::{Clock, cost, opening, text_of};
 use super::reply::{Parts, unreadable};
+use super::{Redis, flag};
 use crate::backend::own::{Times, cancelled, end, poison, status};
 use crate::backend::{BackendError, Cancelled, Reaped, Write};
 use crate::event::{EndError, Epoch, Event, Position};
@@ -18,21 +18,24 @@ const REAPED_MAX: usize = 100;
 const TURNS_MAX: usize = 100;
 
 /// Where a job stands that no worker holds, or none in time.
-struct Standing {
-    seq: u64,
-    times: Times,
-    record: AttemptRecord,
+pub(super) struct Standing {
+    pub(super) seq: u64,
+    pub(super) times: Times,
+    pub(super) record: AttemptRecord,
 }
 
 impl Standing {
     /// What the job's end would be, behind where its log ends.
-    fn end(&self, epoch: Epoch, why: (Outcome, EndError)) -> Write {
+    pub(super) fn end(&self, epoch: Epoch, why: (Outcome, EndError)) -> Write {
         let position = Position { epoch, seq: self.seq };
-        opening(position, Event::End(Box::new(end(&self.record, self.times, why))))
+        opening(
+            position,
+            Event::End(Box::new(end(&self.record, self.times, why.0, Some(why.1)))),
+        )
     }
 
     /// Submission, first claim, record and the time now, as the scripts tell them.
-    fn read(seq: u64, parts: &mut Parts) -> Result<Self, BackendError> {
+    pub(super) fn read(seq: u64, parts: &mut Parts) -> Result<Self, BackendError> {
         let (submitted, claimed): (u64, Option<u64>) = (parts.next()?, parts.next()?);
         let record = parts.json()?.unwrap_or_default();
         let times = Clock::read(parts.next()?);
@@ -54,6 +57,8 @@ struct Overdue {
     token: String,
     cancelled: bool,
     losses: u32,
+    /// Where it is cancelled since nobody views it: how long nobody has.
+    unviewed_ms: Option<u32>,
     standing: Standing,
 }
 
@@ -68,6 +73,7 @@ impl Overdue {
             token,
             cancelled: cancelled.is_some(),
             losses: parts.next()?,
+            unviewed_ms: parts.next()?,
             standing: Standing::read(seq + 1, &mut parts)?,
         })
     }
@@ -75,7 +81,7 @@ impl Overdue {
     /// What becomes of it.
     fn write(&self, epoch: Epoch, losses_max: u32) -> Write {
         if self.cancelled {
-            return self.standing.end(epoch, cancelled());
+            return self.standing.end(epoch, cancelled(self.unviewed_ms));
         }
         if self.losses + 1 >= losses_max {
             return self.standing.end(epoch, poison(losses_max));
@@ -93,13 +99,14 @@ impl Redis {
         &self,
         job: JobId,
         epoch: Epoch,
+        only_given_up: bool,
     ) -> Result<Option<Cancelled>, BackendError> {
         let shard = self.keys.shard_of(job);
         let mut end: Option<Write> = None;
         for _ in 0..TURNS_MAX {
             let mut step = self.on(&self.scripts.cancel, shard);
             step.arg(job.to_string()).arg(self.engine.lease.cancel_grace_ms);
-            step.arg(self.keys.control());
+            step.arg(self.keys.control()).arg(flag(only_given_up));
             if let Some(write) = &end {
                 step.arg(write.position.epoch.to_string()).arg(write.position.seq);
                 step.arg(text_of(&write.event)?);
@@ -117,14 +124,16 @@ impl Redis {
                         &parts.next::<String>()?,
                     )?)));
                 }
+                "viewed" => return Ok(None),
                 "requested" => return Ok(Some(Cancelled::Requested)),
                 "now" => {
                     end.iter().for_each(|write| tell(job, write));
                     return Ok(Some(Cancelled::Now));
                 }
                 _ => {
-                    let seq = parts.next()?;
-                    end = Some(Standing::read(seq, &mut parts)?.end(epoch, cancelled()));
+                    let (seq, unviewed_ms) = (parts.next()?, parts.next()?);
+                    let standing = Standing::read(seq, &mut parts)?;
+                    end = Some(standing.end(epoch, cancelled(unviewed_ms)));
                 }
             }
         }

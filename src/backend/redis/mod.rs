@@ -11,6 +11,7 @@ mod link;
 mod live;
 mod log;
 mod options;
+mod outside;
 mod queue;
 mod reply;
 mod scripts;

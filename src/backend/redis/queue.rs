@@ -9,18 +9,18 @@ use async_trait::async_trait;
 use redis::{ScriptInvocation, Value};
 use tokio::sync::mpsc;
 
-use super::Redis;
 use super::log::{Written, tell, text};
 use super::reply::{self, Parts, unreadable};
-use crate::backend::own::status;
+use super::{Redis, flag};
+use crate::backend::own::{cancelled, status};
 use crate::backend::{
     BackendError, Cancelled, Checkpoint, Claim, Deferral, Extended, Failure, Fenced, Idempotency, JobFacts,
-    JobQueue, Reaped, Stats, Submission, Submitted, Write,
+    JobQueue, Reaped, Ruled, Stats, Submission, Submitted, Write,
 };
 use crate::clock;
 use crate::event::{End, Entry, Epoch, Event, Position};
 use crate::hex;
-use crate::job::{JobId, JobState, Lease, LeaseToken};
+use crate::job::{JobId, JobState, Lease, LeaseToken, Ruling};
 
 /// Items of one call: a script's work is bounded.
 pub(super) const ITEMS_MAX: usize = 500;
@@ -74,6 +74,8 @@ impl JobQueue for Redis {
         step.arg(self.share(self.engine.queued_max))
             .arg(self.share(self.engine.asked_bytes_max));
         step.arg(Written::of(&first)?.payload);
+        let unviewed_ms = submission.spec.on_last_viewer_gone.cancel_after_ms();
+        step.arg(unviewed_ms.map_or_else(String::new, |ms| ms.to_string()));
         let mut parts = Parts::of(self.link.step(&step).await?)?;
         match parts.next::<String>()?.as_str() {
             "new" => {
@@ -149,12 +151,18 @@ impl JobQueue for Redis {
     }
 
     async fn defer(&self, job: JobId, token: LeaseToken, deferral: Deferral) -> Result<Fenced, BackendError> {
-        let wait_ms = deferral
-            .until_ms
-            .saturating_sub(clock::now_ms())
-            .min(self.engine.wait_max_ms);
+        let awaits = deferral.record.waits_for_verdict();
+        let wait_ms = deferral.until_ms.saturating_sub(clock::now_ms());
+        // Clients bound how long a value waits; no other wait is longer than any may be.
+        let wait_max_ms = if awaits {
+            u32::MAX.into()
+        } else {
+            self.engine.wait_max_ms
+        };
+        let wait_ms = wait_ms.min(wait_max_ms);
         let mut step = self.delivered(&self.scripts.defer, job, token, &deferral.write)?;
         step.arg(text(&deferral.record)?).arg(wait_ms);
+        step.arg(flag(awaits));
         let (answer, _) = reply::fenced(self.link.step(&step).await?)?;
         tell_taken(job, answer, &deferral.write);
         Ok(answer)
@@ -174,19 +182,45 @@ impl JobQueue for Redis {
         Ok(answer)
     }
 
-    async fn finish(&self, job: JobId, token: LeaseToken, write: Write) -> Result<Fenced, BackendError> {
+    async fn finish(&self, job: JobId, token: LeaseToken, mut write: Write) -> Result<Fenced, BackendError> {
         if !matches!(write.event, Event::End(_)) {
             return Ok(Fenced::Lost);
         }
-        let mut step = self.delivered(&self.scripts.finish, job, token, &write)?;
-        self.ending(&mut step, &write)?;
-        let (answer, _) = reply::fenced(self.link.step(&step).await?)?;
-        tell_taken(job, answer, &write);
-        Ok(answer)
+        let mut says_why = false;
+        loop {
+            let mut step = self.delivered(&self.scripts.finish, job, token, &write)?;
+            self.ending(&mut step, &write)?;
+            step.arg(flag(says_why));
+            let answer: Value = self.link.step(&step).await?;
+            let Some(unviewed_ms) = reply::unviewed(&answer)? else {
+                let (answer, _) = reply::fenced(answer)?;
+                tell_taken(job, answer, &write);
+                return Ok(answer);
+            };
+            // Its worker was told of the cancel, not of the reason.
+            if let Event::End(end) = &mut write.event {
+                end.error = Some(cancelled(Some(unviewed_ms)).1);
+            }
+            says_why = true;
+        }
+    }
+
+    async fn rule(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        attempt: Option<u32>,
+        ruling: Ruling,
+    ) -> Result<Option<Ruled>, BackendError> {
+        self.rule_on(job, epoch, attempt, &ruling).await
+    }
+
+    async fn viewed(&self, job: JobId, node: u64, by_any: bool) -> Result<(), BackendError> {
+        self.say_viewed(job, node, by_any).await
     }
 
     async fn cancel(&self, job: JobId, epoch: Epoch) -> Result<Option<Cancelled>, BackendError> {
-        self.end_or_flag(job, epoch).await
+        self.end_or_flag(job, epoch, false).await
     }
 
     async fn reap(
@@ -197,6 +231,7 @@ impl JobQueue for Redis {
         let mut reaped = Reaped::default();
         for shard in 0..self.keys.count() {
             self.reap_shard(shard, limit, epoch, &mut reaped).await?;
+            self.give_up_unviewed(shard, limit, epoch, &mut reaped).await?;
         }
         Ok(reaped)
     }
@@ -217,12 +252,17 @@ impl JobQueue for Redis {
             for _ in 0..limit.min(ITEMS_MAX) {
                 step.arg(epoch().to_string());
             }
-            for one in self.link.step::<Vec<Value>>(&step).await? {
+            let (again, silent): (Vec<Value>, Vec<String>) = self.link.step(&step).await?;
+            for one in again {
                 let mut parts = Parts::of(one)?;
                 let (job, seq) = (parts.parse()?, parts.next()?);
                 let epoch = parts.parse()?;
                 tell(job, &opening(Position { epoch, seq }, event.clone()));
                 promoted += 1;
+            }
+            for job in silent {
+                let job = job.parse().map_err(unreadable)?;
+                promoted += usize::from(self.accept_silently(job, epoch()).await?);
             }
         }
         Ok(promoted)
@@ -237,15 +277,16 @@ impl JobQueue for Redis {
         asked
             .cmd("HMGET")
             .arg(self.keys.job(job).job)
-            .arg(&["tenant", "shape"]);
-        let (facts,): ((Option<String>, Option<String>),) = self.link.ask(&asked).await?;
-        let (Some(tenant), Some(shape)) = facts else {
+            .arg(&["tenant", "shape", "unv"]);
+        let (facts,): ((Option<String>, Option<String>, Option<u32>),) = self.link.ask(&asked).await?;
+        let (Some(tenant), Some(shape), unviewed_ms) = facts else {
             return Ok(None);
         };
         Ok(Some(Arc::new(JobFacts {
             id: job,
             tenant: tenant.into(),
             shape: Arc::new(serde_json::from_str(&shape).map_err(unreadable)?),
+            unviewed_ms,
         })))
     }
 

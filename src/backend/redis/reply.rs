@@ -147,6 +147,15 @@ pub(super) fn fenced(answer: Value) -> Result<(Fenced, bool), BackendError> {
     }
 }
 
+/// How long nobody has viewed a job, where an end is to say that.
+pub(super) fn unviewed(answer: &Value) -> Result<Option<u32>, BackendError> {
+    let mut parts = Parts::of(answer.clone())?;
+    match parts.next::<String>()?.as_str() {
+        "unviewed" => Ok(Some(parts.next()?)),
+        _ => Ok(None),
+    }
+}
+
 const fn kind(value: &Value) -> &'static str {
     match value {
         Value::Nil => "nil",

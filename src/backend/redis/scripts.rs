@@ -19,6 +19,10 @@ pub(super) struct Scripts {
     pub(super) reap: Script,
     pub(super) promote: Script,
     pub(super) stats: Script,
+    pub(super) look: Script,
+    pub(super) rule: Script,
+    pub(super) viewed: Script,
+    pub(super) unviewed: Script,
 }
 
 /// A step of its own file behind fragments.
@@ -42,6 +46,10 @@ impl Scripts {
             reap: step!("log" "shard" "settle" "reap"),
             promote: step!("log" "shard" "promote"),
             stats: step!("log" "shard" "stats"),
+            look: step!("log" "shard" "look"),
+            rule: step!("log" "shard" "settle" "rule"),
+            viewed: step!("log" "shard" "viewed"),
+            unviewed: step!("log" "shard" "unviewed"),
         }
     }
 }

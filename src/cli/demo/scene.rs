@@ -2,7 +2,10 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::job::{JobLimits, JobSpec, LenientChoice, ModeChoice, ReaskChoice, Sampling, Script};
+use crate::job::{
+    JobLimits, JobSpec, LenientChoice, ModeChoice, OnBadItem, OnLastViewerGone, OnViolation, ReaskChoice,
+    Sampling, Script,
+};
 use crate::wire::{Deliver, Unseen};
 
 /// One job and how its viewers look at it.
@@ -187,6 +190,11 @@ impl Scene {
             wrap: None,
             lenient: LenientChoice::default(),
             reask: self.reask,
+            on_violation: OnViolation::default(),
+            on_bad_item: OnBadItem::default(),
+            verdict_ms: None,
+            on_last_viewer_gone: OnLastViewerGone::default(),
+            hooks: false,
             max_reasks: 2,
             flush_ms: 33,
             context: None,

@@ -13,7 +13,7 @@ pub mod subset;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 pub use self::modes::{Carried, Constrains, Dialect, MODES, Mode, Root};
-pub use self::reask::{reask, reask_no_json, reask_places, reask_whole};
+pub use self::reask::{reask, reask_cut, reask_no_json, reask_places, reask_whole, refused, refused_places};
 pub use self::reduce::Misfit;
 use self::subset::Subset;
 use super::compile::Schema;

@@ -20,7 +20,26 @@ pub fn reask(dialect: Dialect, answer: &str, violations: &[Violation]) -> String
     if answer.trim().is_empty() {
         return format!("The answer was empty. {}", closing(dialect));
     }
-    let mut text = String::from("The answer does not fit the schema:\n");
+    listed("The answer does not fit the schema:", dialect, violations)
+}
+
+/// The same for an answer that was not heard to its end, and stands closed in the conversation.
+pub fn reask_cut(dialect: Dialect, violations: &[Violation]) -> String {
+    let head = "The answer was cut off there and closed, since it could no longer fit the schema:";
+    listed(head, dialect, violations)
+}
+
+/// The same for an answer that fits the schema, and that somebody outside did not accept.
+pub fn refused(dialect: Dialect, violations: &[Violation]) -> String {
+    listed(
+        "The answer fits the schema, but it is wrong:",
+        dialect,
+        violations,
+    )
+}
+
+fn listed(head: &str, dialect: Dialect, violations: &[Violation]) -> String {
+    let mut text = format!("{head}\n");
     let mut told = 0;
     for violation in violations {
         let line = line(violation);
@@ -58,8 +77,18 @@ fn said(violation: &Violation) -> String {
 ///
 /// One line a place; at most 8 KiB and a short frame, however many there are.
 pub fn reask_places(dialect: Dialect, places: &[BadPlace]) -> String {
-    let mut text =
-        String::from("The answer does not fit the schema at these places; all else stands as it is:\n");
+    let head = "The answer does not fit the schema at these places; all else stands as it is:";
+    listed_places(head, dialect, places)
+}
+
+/// The same for an answer that fits the schema, and that somebody outside did not accept.
+pub fn refused_places(dialect: Dialect, places: &[BadPlace]) -> String {
+    let head = "The answer fits the schema, but it is wrong at these places; all else stands as it is:";
+    listed_places(head, dialect, places)
+}
+
+fn listed_places(head: &str, dialect: Dialect, places: &[BadPlace]) -> String {
+    let mut text = format!("{head}\n");
     let room = (REASK_BYTES_MAX / places.len().max(1)).min(LINE_BYTES_MAX);
     for (index, place) in places.iter().enumerate() {
         let faults: Vec<String> = place.violations.iter().map(said).collect();

@@ -4,7 +4,9 @@ use super::job::{attempts, list, state};
 use super::{BadProto, generated, raw_option};
 use crate::event::Epoch;
 use crate::wire::limits::Limits;
-use crate::wire::server::{ErrorMessage, JobAccepted, JobAttached, JobCancelling, JobStateNow, Welcome};
+use crate::wire::server::{
+    ErrorMessage, JobAccepted, JobAttached, JobCancelling, JobRuled, JobStateNow, Welcome,
+};
 
 impl From<&Welcome> for generated::Welcome {
     fn from(welcome: &Welcome) -> Self {
@@ -138,6 +140,28 @@ impl TryFrom<generated::JobCancelling> for JobCancelling {
     }
 }
 
+impl From<&JobRuled> for generated::JobRuled {
+    fn from(ruled: &JobRuled) -> Self {
+        Self {
+            r#ref: ruled.reference.clone(),
+            job_id: ruled.job_id.clone(),
+            attempt: ruled.attempt,
+            accepted: ruled.accepted,
+        }
+    }
+}
+
+impl From<generated::JobRuled> for JobRuled {
+    fn from(ruled: generated::JobRuled) -> Self {
+        Self {
+            reference: ruled.r#ref,
+            job_id: ruled.job_id,
+            attempt: ruled.attempt,
+            accepted: ruled.accepted,
+        }
+    }
+}
+
 impl From<&JobStateNow> for generated::JobStateNow {
     fn from(now: &JobStateNow) -> Self {
         Self {
@@ -146,6 +170,8 @@ impl From<&JobStateNow> for generated::JobStateNow {
             epoch: now.epoch.bits(),
             seq: now.seq,
             status: generated::JobState::from(now.status).into(),
+            reason: now.reason.clone(),
+            until_ms: now.until_ms,
             attempt: now.attempt,
             attempts: list(&now.attempts),
             value_json: now.value.as_ref().map(|value| value.get().to_owned()),
@@ -168,6 +194,8 @@ impl TryFrom<generated::JobStateNow> for JobStateNow {
             epoch: Epoch::new(now.epoch),
             seq: now.seq,
             status: state(now.status)?,
+            reason: now.reason,
+            until_ms: now.until_ms,
             attempt: now.attempt,
             attempts: attempts(now.attempts)?,
             value: raw_option("value_json", now.value_json)?,

@@ -5,10 +5,13 @@ use serde_json::Value as Json;
 use super::job::{list, owned};
 use super::{BadProto, generated, same_words, word};
 use crate::job::{
-    Effort, JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Money, Plain, ReaskChoice, Reasoning,
-    Role, Sampling, Script, Wrap,
+    Effort, JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Money, OnBadItem, OnLastViewerGone,
+    OnViolation, Plain, ReaskChoice, Reasoning, Role, Sampling, Script, Wrap,
 };
-use crate::wire::client::{Auth, Bigints, ClientMessage, Deliver, Form, JobAttach, JobCreate, Named, Unseen};
+use crate::wire::client::{
+    Auth, Bigints, ClientMessage, Deliver, Form, JobAccept, JobAttach, JobCreate, JobReask, Named,
+    RulingError, Unseen,
+};
 
 same_words!(Form = Form: Patch, Snapshot, Final);
 same_words!(Unseen = Unseen: Absent, Null);
@@ -18,6 +21,8 @@ same_words!(Effort = Effort: None, Minimal, Low, Medium, High);
 same_words!(Wrap = Wrap: Iterable, Maybe);
 same_words!(LenientChoice = Lenient: Off, On, Auto);
 same_words!(ReaskChoice = Reask: Auto, Whole);
+same_words!(OnViolation = OnViolation: Auto, Finish, Abort);
+same_words!(OnBadItem = OnBadItem: Fail, Drop);
 same_words!(Role = Role: System, Developer, User, Assistant, Tool);
 
 /// A word by its number, where unspecified means the default.
@@ -54,6 +59,17 @@ impl From<&ClientMessage> for generated::ClientMessage {
                 r#ref: named.reference.clone(),
                 job_id: named.job_id.clone(),
             }),
+            ClientMessage::Accept(accept) => Kind::JobAccept(generated::JobAccept {
+                r#ref: accept.reference.clone(),
+                job_id: accept.job_id.clone(),
+                attempt: accept.attempt,
+            }),
+            ClientMessage::Reask(reask) => Kind::JobReask(generated::JobReask {
+                r#ref: reask.reference.clone(),
+                job_id: reask.job_id.clone(),
+                attempt: reask.attempt,
+                errors: list(&reask.errors),
+            }),
             ClientMessage::Get(named) => Kind::JobGet(generated::JobGet {
                 r#ref: named.reference.clone(),
                 job_id: named.job_id.clone(),
@@ -76,9 +92,40 @@ impl TryFrom<generated::ClientMessage> for ClientMessage {
             Kind::JobAttach(attach) => Self::Attach(attach.try_into()?),
             Kind::JobDetach(detach) => Self::Detach(named(detach.r#ref, detach.job_id)),
             Kind::JobCancel(cancel) => Self::Cancel(named(cancel.r#ref, cancel.job_id)),
+            Kind::JobAccept(accept) => Self::Accept(JobAccept {
+                reference: accept.r#ref,
+                job_id: accept.job_id,
+                attempt: accept.attempt,
+            }),
+            Kind::JobReask(reask) => Self::Reask(JobReask {
+                reference: reask.r#ref,
+                job_id: reask.job_id,
+                attempt: reask.attempt,
+                errors: owned(reask.errors),
+            }),
             Kind::JobGet(get) => Self::Get(named(get.r#ref, get.job_id)),
             Kind::Ping(generated::Ping {}) => Self::Ping,
         })
+    }
+}
+
+impl From<&RulingError> for generated::RulingError {
+    fn from(error: &RulingError) -> Self {
+        Self {
+            path: error.path.clone(),
+            message: error.message.clone(),
+            keyword: error.keyword.clone(),
+        }
+    }
+}
+
+impl From<generated::RulingError> for RulingError {
+    fn from(error: generated::RulingError) -> Self {
+        Self {
+            path: error.path,
+            message: error.message,
+            keyword: error.keyword,
+        }
     }
 }
 
@@ -138,6 +185,7 @@ impl From<Deliver> for generated::Deliver {
             bigints: generated::Bigints::from(deliver.bigints).into(),
             interval_ms: deliver.interval_ms,
             notes: deliver.notes,
+            hooks: deliver.hooks,
         }
     }
 }
@@ -152,6 +200,7 @@ impl TryFrom<generated::Deliver> for Deliver {
             bigints: word_or_default::<generated::Bigints, _>("bigints", deliver.bigints)?,
             interval_ms: deliver.interval_ms,
             notes: deliver.notes,
+            hooks: deliver.hooks,
         })
     }
 }
@@ -173,6 +222,11 @@ impl From<&JobSpec> for generated::JobRequest {
             wrap: spec.wrap.map_or(0, |wrap| generated::Wrap::from(wrap).into()),
             lenient: generated::Lenient::from(spec.lenient).into(),
             reask: generated::Reask::from(spec.reask).into(),
+            on_violation: generated::OnViolation::from(spec.on_violation).into(),
+            on_bad_item: generated::OnBadItem::from(spec.on_bad_item).into(),
+            verdict_ms: spec.verdict_ms,
+            cancel_after_ms: spec.on_last_viewer_gone.cancel_after_ms(),
+            hooks: spec.hooks,
             context_json: spec.context.as_ref().map(Json::to_string),
             reasoning: spec.reasoning.map(Into::into),
         }
@@ -197,6 +251,13 @@ impl TryFrom<generated::JobRequest> for JobSpec {
             },
             lenient: word_or_default::<generated::Lenient, _>("lenient", request.lenient)?,
             reask: word_or_default::<generated::Reask, _>("reask", request.reask)?,
+            on_violation: word_or_default::<generated::OnViolation, _>("on_violation", request.on_violation)?,
+            on_bad_item: word_or_default::<generated::OnBadItem, _>("on_bad_item", request.on_bad_item)?,
+            verdict_ms: request.verdict_ms,
+            on_last_viewer_gone: request
+                .cancel_after_ms
+                .map_or(OnLastViewerGone::Continue, OnLastViewerGone::CancelAfterMs),
+            hooks: request.hooks,
             max_reasks: request.max_reasks.unwrap_or(Self::DEFAULT_REASKS),
             flush_ms: request.flush_ms.unwrap_or(Self::DEFAULT_FLUSH_MS),
             sampling: request.sampling.unwrap_or_default().into(),

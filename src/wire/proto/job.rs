@@ -3,14 +3,15 @@
 use serde_json::value::RawValue;
 
 use super::{BadProto, generated, same_words, word};
-use crate::event::{EndError, Epoch, NoteKind, Places, Position, Timings};
+use crate::event::{EndError, Epoch, HookKind, NoteKind, Places, Position, Timings};
 use crate::job::{Attempt, AttemptError, AttemptUsage, JobState, Money, Outcome, Reason, Usage};
 use crate::partial::write_json_string;
 
 same_words!(JobState = JobState: Queued, Running, Waiting, Recovering, Completed, Failed, Cancelled, Incomplete);
 same_words!(Outcome = Outcome: Completed, Failed, Cancelled, Incomplete);
 same_words!(Reason = Reason: First, Invalid, Provider, Truncated, WorkerLost);
-same_words!(NoteKind = NoteKind: Reasoning, Text, Warning);
+same_words!(NoteKind = NoteKind: Reasoning, Text, Warning, Invalid);
+same_words!(HookKind = HookKind: Request, FirstToken, AttemptEnd);
 
 /// A state by its number.
 pub(super) fn state(number: i32) -> Result<JobState, BadProto> {

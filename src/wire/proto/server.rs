@@ -2,7 +2,7 @@
 
 use super::job::{attempts, list, owned, paths, read_ops, reason, state, write_ops};
 use super::{BadProto, generated, raw_option, word};
-use crate::event::{AttemptBegins, Epoch, Note, Places, StatusChange};
+use crate::event::{AttemptBegins, Epoch, Hook, Note, Places, StatusChange};
 use crate::wire::server::{
     Goodbye, JobDetached, JobEnd, JobEvent, JobPatch, JobSnapshot, Patch, ServerMessage,
 };
@@ -21,6 +21,7 @@ impl TryFrom<&ServerMessage> for generated::ServerMessage {
                 job_id: detached.job_id.clone(),
             }),
             ServerMessage::Cancelling(cancelling) => Kind::JobCancelling(cancelling.into()),
+            ServerMessage::Ruled(ruled) => Kind::JobRuled(ruled.into()),
             ServerMessage::State(now) => Kind::JobState((&**now).into()),
             ServerMessage::Snapshot(snapshot) => Kind::JobSnapshot((&**snapshot).into()),
             ServerMessage::Patch(patch) => Kind::Patch(patch.try_into()?),
@@ -28,6 +29,7 @@ impl TryFrom<&ServerMessage> for generated::ServerMessage {
             ServerMessage::Status(status) => Kind::JobStatus(status.into()),
             ServerMessage::Attempt(attempt) => Kind::JobAttempt((&**attempt).into()),
             ServerMessage::Note(note) => Kind::JobNote(note.into()),
+            ServerMessage::Hook(hook) => Kind::JobHook((&**hook).into()),
             ServerMessage::End(end) => Kind::JobEnd((&**end).into()),
             ServerMessage::Error(error) => Kind::Error((&**error).into()),
             ServerMessage::Goodbye(goodbye) => Kind::Goodbye(generated::Goodbye {
@@ -53,6 +55,7 @@ impl TryFrom<generated::ServerMessage> for ServerMessage {
                 job_id: detached.job_id,
             }),
             Kind::JobCancelling(cancelling) => Self::Cancelling(cancelling.try_into()?),
+            Kind::JobRuled(ruled) => Self::Ruled(ruled.into()),
             Kind::JobState(now) => Self::State(Box::new(now.try_into()?)),
             Kind::JobSnapshot(snapshot) => Self::Snapshot(Box::new(snapshot.try_into()?)),
             Kind::Patch(patch) => Self::Patch(patch.try_into()?),
@@ -60,6 +63,7 @@ impl TryFrom<generated::ServerMessage> for ServerMessage {
             Kind::JobStatus(status) => Self::Status(status.try_into()?),
             Kind::JobAttempt(attempt) => Self::Attempt(Box::new(attempt.try_into()?)),
             Kind::JobNote(note) => Self::Note(note.try_into()?),
+            Kind::JobHook(hook) => Self::Hook(Box::new(hook.try_into()?)),
             Kind::JobEnd(end) => Self::End(Box::new(end.try_into()?)),
             Kind::Error(error) => Self::Error(Box::new(error.into())),
             Kind::Goodbye(goodbye) => Self::Goodbye(Goodbye {
@@ -78,6 +82,8 @@ impl From<&JobSnapshot> for generated::JobSnapshot {
             epoch: snapshot.epoch.bits(),
             seq: snapshot.seq,
             status: generated::JobState::from(snapshot.status).into(),
+            reason: snapshot.reason.clone(),
+            until_ms: snapshot.until_ms,
             attempt: snapshot.attempt,
             attempts: attempts.map(|told| generated::Attempts { attempts: list(told) }),
             value_json: snapshot.value.as_ref().map(|value| value.get().to_owned()),
@@ -100,6 +106,8 @@ impl TryFrom<generated::JobSnapshot> for JobSnapshot {
             epoch: Epoch::new(snapshot.epoch),
             seq: snapshot.seq,
             status: state(snapshot.status)?,
+            reason: snapshot.reason,
+            until_ms: snapshot.until_ms,
             attempt: snapshot.attempt,
             attempts: told.transpose()?,
             value: raw_option("value_json", snapshot.value_json)?,
@@ -236,6 +244,7 @@ impl From<&JobEvent<Note>> for generated::JobNote {
             seq: note.seq,
             kind: generated::NoteKind::from(note.event.kind).into(),
             text: note.event.text.clone(),
+            errors: list(&note.event.errors),
         }
     }
 }
@@ -251,6 +260,60 @@ impl TryFrom<generated::JobNote> for JobEvent<Note> {
             event: Note {
                 kind: word::<generated::NoteKind, _>("kind", note.kind)?,
                 text: note.text,
+                errors: owned(note.errors),
+            },
+        })
+    }
+}
+
+impl From<&JobEvent<Hook>> for generated::JobHook {
+    fn from(hook: &JobEvent<Hook>) -> Self {
+        let told = &hook.event;
+        Self {
+            job_id: hook.job_id.clone(),
+            epoch: hook.epoch.bits(),
+            seq: hook.seq,
+            kind: generated::HookKind::from(told.kind).into(),
+            attempt: told.attempt,
+            provider: told.provider.clone(),
+            model: told.model.clone(),
+            mode: told.mode.clone(),
+            messages: told.messages,
+            prompt_bytes: told.prompt_bytes,
+            schema_bytes: told.schema_bytes,
+            max_tokens: told.max_tokens,
+            after_ms: told.after_ms,
+            finish: told.finish.clone(),
+            errors: list(&told.errors),
+            usage: told.usage.map(Into::into),
+            total: told.total.map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<generated::JobHook> for JobEvent<Hook> {
+    type Error = BadProto;
+
+    fn try_from(hook: generated::JobHook) -> Result<Self, BadProto> {
+        Ok(Self {
+            job_id: hook.job_id,
+            epoch: Epoch::new(hook.epoch),
+            seq: hook.seq,
+            event: Hook {
+                kind: word::<generated::HookKind, _>("kind", hook.kind)?,
+                attempt: hook.attempt,
+                provider: hook.provider,
+                model: hook.model,
+                mode: hook.mode,
+                messages: hook.messages,
+                prompt_bytes: hook.prompt_bytes,
+                schema_bytes: hook.schema_bytes,
+                max_tokens: hook.max_tokens,
+                after_ms: hook.after_ms,
+                finish: hook.finish,
+                errors: owned(hook.errors),
+                usage: hook.usage.map(Into::into),
+                total: hook.total.map(Into::into),
             },
         })
     }

@@ -4,9 +4,9 @@
 -- KEYS  the shard's
 -- ARGV  1 retention ms, 2 ended jobs that are kept, 3 bytes that are kept of them, 4 `status: queued`, then an epoch for
 --       each job that may be put in line, at most 500
--- Returns {id, seq, epoch} of each that was put in line
+-- Returns {{id, seq, epoch} of each that was put in line, {id of each whose value has waited for a verdict}}
 
-local at, promoted = now(), {}
+local at, promoted, silent = now(), {}, {}
 local retention, count_max, bytes_max = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local function forget(id)
@@ -29,9 +29,14 @@ end
 if redis.call('EXISTS', ENDED) == 0 then redis.call('DEL', SIZES) end
 
 for i, id in ipairs(redis.call('ZRANGEBYSCORE', WAIT, '-inf', at, 'LIMIT', 0, #ARGV - 4)) do
-    redis.call('ZREM', WAIT, id)
-    local held = redis.call('HMGET', JOB .. id, 'st', 'epoch', 'seq', 'tenant')
-    if held[1] == 'waiting' then
+    local held = redis.call('HMGET', JOB .. id, 'st', 'epoch', 'seq', 'tenant', 'awaits')
+    if held[1] == 'waiting' and held[5] == '1' then
+        -- Its end is made by the caller.
+        silent[#silent + 1] = id
+    else
+        redis.call('ZREM', WAIT, id)
+    end
+    if held[1] == 'waiting' and held[5] ~= '1' then
         local seq, epoch = tonumber(held[3]) + 1, ARGV[4 + i]
         write(JOB .. id, LOG .. id, LIVE .. id, held[2], epoch, seq, 'status', ARGV[4], {'st', 'queued'})
         enter_line(id, held[4], NORMAL, at)
@@ -42,4 +47,4 @@ wake(#promoted)
 
 -- Nothing is left that has not ended: nobody has been served more than another, and nothing is asked for.
 if redis.call('EXISTS', READY, LEASE, WAIT) == 0 then redis.call('DEL', PACE, RING, ASKED) end
-return promoted
+return {promoted, silent}

@@ -6,6 +6,8 @@ local function settle(id, state, epoch, new_epoch, seq, payload, retention, grac
     redis.call('ZREM', LEASE, id)
     redis.call('ZREM', CANCEL, id)
     redis.call('ZREM', WAIT, id)
+    redis.call('ZREM', UNVIEWED, id)
+    redis.call('DEL', VIEW .. id)
     local held = redis.call('HMGET', job, 'tenant', 'asked', 'cost', 'claims', 'name')
     leave_line(id, held[1])
     local bytes = math.max(redis.call('STRLEN', raw), redis.call('HSTRLEN', job, 'snap'))

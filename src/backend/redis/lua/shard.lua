@@ -10,12 +10,15 @@
 --       8 sizes    hash  job → bytes that are kept of it; '' → of all
 --       9 asked    string  bytes of the requests of jobs that have not ended
 --      10 wake     list  one token a job that came into line, for workers that wait
---      11… beginnings of the keys of one job (job, raw, log), of a tenant's line, of idempotency keys, of channels
+--      11 unviewed zset  job → ms at which it ends where nobody views it until then
+--      12… beginnings of the keys of one job (job, raw, log), of a tenant's line, of idempotency keys, of channels, of the
+--          nodes that view a job
 -- The keys of jobs that a step finds in these indexes are made of the beginnings: they cannot be declared beforehand.
 
 local READY, RING, PACE, LEASE, CANCEL = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local WAIT, ENDED, SIZES, ASKED, WAKE = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local JOB, RAW, LOG, LINE, NAME, LIVE = KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
+local UNVIEWED, JOB, RAW, LOG, LINE = KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
+local NAME, LIVE, VIEW = KEYS[16], KEYS[17], KEYS[18]
 
 -- Scores are band × 2^42 + ms: those whose worker was lost come before all others.
 local BAND = 4398046511104

@@ -2,7 +2,8 @@
 --
 -- KEYS  the shard's
 -- ARGV  1 id, 2 epoch, 3 tenant, 4 spec, 5 shape, 6 idempotency key or '', 7 hash of the request, 8 bytes asked,
---       9 cost, 10 jobs that may wait, 11 bytes that may be asked for, 12 `status: queued`
+--       9 cost, 10 jobs that may wait, 11 bytes that may be asked for, 12 `status: queued`,
+--       13 ms that it goes on once nobody views it, or ''
 -- Returns {'new', ahead} · {'again'} sent before · {'existing', id} · {'conflict', id} · {'full'}
 -- Errors  OOM where memory is full: the first command that writes is one that is refused then.
 
@@ -28,6 +29,10 @@ local fields = {'st', 'queued', 'tenant', tenant, 'spec', ARGV[4], 'shape', ARGV
 if ARGV[6] ~= '' then
     fields[#fields + 1] = 'name'
     fields[#fields + 1] = name
+end
+if ARGV[13] ~= '' then
+    fields[#fields + 1] = 'unv'
+    fields[#fields + 1] = ARGV[13]
 end
 redis.call('HSET', JOB .. id, unpack(fields))
 if ARGV[6] ~= '' then redis.call('SET', name, id .. ' ' .. ARGV[7]) end
