@@ -92,6 +92,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("getrandom", &["clock"]),
     ("prometheus_client", &["metrics"]),
     ("sqlx", &["store"]),
+    ("redis", &["backend"]),
+    ("deadpool_redis", &["backend"]),
 ];
 
 /// Modules of layers 0 and 1: no runtime, no clock, no logging.

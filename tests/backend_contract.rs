@@ -1,5 +1,5 @@
-//! The contract of an engine, as cases that run over every engine: embedded, and embedded behind a line that refuses
-//! steps and loses answers.
+//! The contract of an engine, as cases that run over every engine: embedded, durable and over Redis, and behind a line that
+//! refuses steps and loses answers.
 //!
 //! A case speaks through [`Line`], which sends a step again until it is answered, as every caller in the house does.
 
@@ -16,20 +16,43 @@ use livedraft::partial::Value;
 use livedraft::store::{Store, StoreOptions};
 
 use crate::harness::frame;
+use crate::redis_server::RedisServer;
 
-/// An engine, and the patience to ask it again.
-struct Line(Arc<dyn Backend>);
+/// An engine, the patience to ask it again, and its time.
+struct Line(Arc<dyn Backend>, Time);
+
+/// Whose clock an engine goes by.
+enum Time {
+    /// Ours, which is paused.
+    Ours,
+    /// Its server's.
+    Theirs(RedisServer),
+}
 
 async fn again<T, F: Future<Output = Result<T, BackendError>>>(mut step: impl FnMut() -> F) -> T {
+    let mut told = None;
     for _ in 0..1_000 {
-        if let Ok(answer) = step().await {
-            return answer;
+        match step().await {
+            Ok(answer) => return answer,
+            Err(error) => told = Some(error),
         }
     }
-    panic!("a thousand steps in a row were not answered");
+    panic!("a thousand steps in a row were not answered: {told:?}");
 }
 
 impl Line {
+    fn ours(engine: Arc<dyn Backend>) -> Self {
+        Self(engine, Time::Ours)
+    }
+
+    /// Lets time pass for the engine.
+    async fn pass(&self, time: Duration) {
+        match &self.1 {
+            Time::Ours => tokio::time::advance(time).await,
+            Time::Theirs(server) => server.pass(time),
+        }
+    }
+
     async fn submit(&self, submission: &Submission) -> Submitted {
         again(|| self.0.submit(submission.clone())).await
     }
@@ -41,7 +64,7 @@ impl Line {
                 Ok(Some(claim)) => return Some(claim),
                 Ok(None) if self.stats().await.running == 0 => return None,
                 _ => {
-                    tokio::time::advance(Duration::from_secs(16)).await;
+                    self.pass(Duration::from_secs(16)).await;
                     self.reap().await;
                 }
             }
@@ -187,12 +210,15 @@ fn refused() -> Vec<AttemptError> {
     }]
 }
 
-fn keyed(key: &str, request: u8) -> Submission {
+fn keyed(line: &Line, tenant: &str, request: u8) -> Submission {
+    let idempotency = Idempotency {
+        key: "k".into(),
+        request: [request; 32],
+    };
     Submission {
-        idempotency: Some(Idempotency {
-            key: key.into(),
-            request: [request; 32],
-        }),
+        id: line.0.draw(tenant, Some(&idempotency)),
+        tenant: tenant.into(),
+        idempotency: Some(idempotency),
         ..submission()
     }
 }
@@ -256,7 +282,7 @@ macro_rules! contract {
             use super::*;
             $(#[tokio::test(start_paused = true)]
             async fn $name() {
-                case::$name(&Line(Arc::new(Embedded::new(options())))).await;
+                case::$name(&Line::ours(Arc::new(Embedded::new(options())))).await;
             })*
         }
         mod durable {
@@ -264,7 +290,30 @@ macro_rules! contract {
             $(#[tokio::test(start_paused = true)]
             async fn $name() {
                 let _time = StandingTime::keep();
-                case::$name(&Line(Arc::new(durable(options()).await))).await;
+                case::$name(&Line::ours(Arc::new(durable(options()).await))).await;
+            })*
+        }
+        mod redis {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                let server = RedisServer::start();
+                let engine = server.engine(1, options()).await;
+                case::$name(&Line(Arc::new(engine), Time::Theirs(server))).await;
+            })*
+        }
+        mod redis_faulty {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                for seed in 0..5 {
+                    let server = RedisServer::start();
+                    let engine = server.engine(1, options()).await;
+                    clock::seed(Some(seed));
+                    let rates = FaultRates { refused: 150, answers_lost: 150, ..FaultRates::default() };
+                    case::$name(&Line(Faulty::new(Arc::new(engine), rates), Time::Theirs(server))).await;
+                    clock::seed(None);
+                }
             })*
         }
         mod faulty {
@@ -274,7 +323,7 @@ macro_rules! contract {
                 for seed in 0..20 {
                     clock::seed(Some(seed));
                     let rates = FaultRates { refused: 150, answers_lost: 150, ..FaultRates::default() };
-                    case::$name(&Line(Faulty::new(Arc::new(Embedded::new(options())), rates))).await;
+                    case::$name(&Line::ours(Faulty::new(Arc::new(Embedded::new(options())), rates))).await;
                 }
                 clock::seed(None);
             })*
@@ -359,7 +408,7 @@ contract! {
         let old = line.running().await;
         // Progress, so that claims whose answers are lost do not make the job poison.
         line.append(&old, &patch_at(&old, behind(old.position, 1), r#"["","a",0]"#)).await;
-        tokio::time::advance(Duration::from_secs(16)).await;
+        line.pass(Duration::from_secs(16)).await;
         line.reap().await;
         let new = line.claim().await.expect("recovering");
         assert_eq!(new.id, old.id);
@@ -411,7 +460,7 @@ contract! {
         assert!(matches!(line.append(&claim, &restate).await, Appended::Ok | Appended::Dup));
         assert_eq!(line.append(&claim, &restate).await, Appended::Dup);
         assert_eq!(line.fold(claim.id).await, state);
-        tokio::time::advance(Duration::from_secs(16)).await;
+        line.pass(Duration::from_secs(16)).await;
         line.reap().await;
         let next = line.claim().await.expect("recovering");
         assert_eq!(next.checkpoint.raw, "\"whole\"");
@@ -432,7 +481,7 @@ contract! {
         line.append(&claim, &begin).await;
         line.append(&claim, &patch_at(&claim, behind(claim.position, 2), r#"["","a",0]"#)).await;
         line.append(&claim, &patch_at(&claim, behind(claim.position, 3), r#"["b"]"#)).await;
-        tokio::time::advance(Duration::from_secs(16)).await;
+        line.pass(Duration::from_secs(16)).await;
         line.reap().await;
         assert_eq!(line.fold(claim.id).await.status, JobState::Recovering);
         let next = line.claim().await.expect("recovering");
@@ -463,7 +512,7 @@ contract! {
 
         let silent = line.running().await;
         assert_eq!(line.cancel(silent.id).await, Some(Cancelled::Requested));
-        tokio::time::advance(Duration::from_secs(6)).await;
+        line.pass(Duration::from_secs(6)).await;
         line.reap().await;
         assert_eq!(line.fold(silent.id).await.status, JobState::Cancelled);
         assert_eq!(line.cancel(JobId::new(clock::job_uuid())).await, None);
@@ -479,7 +528,7 @@ contract! {
         assert_eq!(line.fold(claim.id).await.status, JobState::Waiting);
         line.promote().await;
         assert!(line.claim().await.is_none(), "its time has not come");
-        tokio::time::advance(Duration::from_secs(61)).await;
+        line.pass(Duration::from_secs(61)).await;
         line.promote().await;
         let next = line.claim().await.expect("its time has come");
         assert_eq!((next.id, next.checkpoint.record), (claim.id, record));
@@ -490,7 +539,7 @@ contract! {
         let submission = submission();
         line.submit(&submission).await;
         for _ in 0..50 {
-            tokio::time::advance(Duration::from_secs(1)).await;
+            line.pass(Duration::from_secs(1)).await;
             line.promote().await;
             let Some(claim) = line.claim().await else { break };
             let Event::End(give_up) = end(Outcome::Failed) else { unreachable!() };
@@ -509,7 +558,7 @@ contract! {
             losses += 1;
             assert!(losses < 20, "the job never ends");
             let _ = line.claim().await;
-            tokio::time::advance(Duration::from_secs(16)).await;
+            line.pass(Duration::from_secs(16)).await;
             line.reap().await;
         }
         let reading = line.read(submission.id, None).await;
@@ -534,7 +583,7 @@ contract! {
                 snapshot: None,
             };
             line.append(&claim, &begin).await;
-            tokio::time::advance(Duration::from_secs(16)).await;
+            line.pass(Duration::from_secs(16)).await;
             line.reap().await;
         }
         assert_eq!(line.fold(submission.id).await.status, JobState::Failed);
@@ -559,20 +608,20 @@ contract! {
 
     /// The same key and request name the same job; another request is a conflict; another tenant is another name.
     async fn idempotency_keys_name_jobs(line: &Line) {
-        let first = keyed("k", 1);
+        let first = keyed(line, "one", 1);
         line.submit(&first).await;
-        assert_eq!(line.submit(&keyed("k", 1)).await, Submitted::Existing(first.id));
-        assert_eq!(line.submit(&keyed("k", 2)).await, Submitted::Conflict(first.id));
-        let other = Submission { tenant: "two".into(), ..keyed("k", 1) };
+        assert_eq!(line.submit(&keyed(line, "one", 1)).await, Submitted::Existing(first.id));
+        assert_eq!(line.submit(&keyed(line, "one", 2)).await, Submitted::Conflict(first.id));
+        let other = keyed(line, "two", 1);
         assert!(matches!(line.submit(&other).await, Submitted::New { .. }));
         assert_eq!(line.stats().await.queued, 2);
         let claim = line.claim().await.expect("in line");
         line.finish(&claim, write(behind(claim.position, 1), end(Outcome::Completed))).await;
-        tokio::time::advance(Duration::from_secs(3_601)).await;
+        line.pass(Duration::from_secs(3_601)).await;
         line.promote().await;
         assert!(again(|| line.0.facts(claim.id)).await.is_none());
         let tenant = if claim.id == first.id { "one" } else { "two" };
-        let told = line.submit(&Submission { tenant: tenant.into(), ..keyed("k", 3) }).await;
+        let told = line.submit(&keyed(line, tenant, 3)).await;
         assert!(matches!(told, Submitted::New { .. }), "a key never names a job that is gone: {told:?}");
     }
 
@@ -714,7 +763,7 @@ contract! {
     /// Silence accepts, and nobody may say otherwise then.
     async fn silence_accepts_a_value(line: &Line) {
         let (job, _) = line.awaiting(0).await;
-        tokio::time::advance(Duration::from_secs(61)).await;
+        line.pass(Duration::from_secs(61)).await;
         line.promote().await;
         assert_eq!(line.end(job).await.map(|end| end.outcome), Some(Outcome::Completed));
         for ruling in [Ruling::Accept, Ruling::Reask(refused())] {
@@ -765,7 +814,7 @@ contract! {
         let job = unviewed.id;
         let wait = Duration::from_millis(5_001);
         let still_there = async || {
-            tokio::time::advance(wait).await;
+            line.pass(wait).await;
             line.reap().await;
             assert_eq!(line.end(job).await, None);
         };
@@ -779,7 +828,7 @@ contract! {
         line.viewed(job, 1, true).await;
         still_there().await;
         line.viewed(job, 1, false).await;
-        tokio::time::advance(wait).await;
+        line.pass(wait).await;
         line.reap().await;
         let end = line.end(job).await.expect("an end");
         assert_eq!(end.outcome, Outcome::Cancelled);
@@ -794,7 +843,7 @@ contract! {
         let job = claim.id;
         line.viewed(job, 1, true).await;
         line.viewed(job, 1, false).await;
-        tokio::time::advance(Duration::from_millis(5_001)).await;
+        line.pass(Duration::from_millis(5_001)).await;
         line.reap().await;
         assert_eq!(line.extend(&claim).await, Extended::Cancel);
         let finished = line.finish(&claim, write(behind(claim.position, 1), end(Outcome::Cancelled))).await;
@@ -814,7 +863,7 @@ contract! {
         line.promote().await;
         assert!(again(|| line.0.read(jobs[0], None)).await.is_none(), "by count");
         assert!(again(|| line.0.read(jobs[2], None)).await.is_some());
-        tokio::time::advance(Duration::from_secs(3_601)).await;
+        line.pass(Duration::from_secs(3_601)).await;
         line.promote().await;
         assert_eq!(line.stats().await.ended, 0, "by age");
     }
@@ -826,7 +875,7 @@ async fn ended_jobs_are_kept_up_to_a_bound_of_bytes() {
         retained_bytes_max: 1_000,
         ..EngineOptions::default()
     };
-    let line = Line(Arc::new(Embedded::new(options)));
+    let line = Line::ours(Arc::new(Embedded::new(options)));
     for (letters, kept) in [(10, 1), (2_000, 0)] {
         let claim = line.running().await;
         let ops = format!(r#"["","{}",0]"#, "x".repeat(letters));

@@ -1,5 +1,6 @@
 //! A seeded simulation: workers, hubs and viewers over one engine that loses answers, live messages and suffixes of
-//! its writes, while workers die and viewers come and go. One thread, paused time, all randomness from the seed.
+//! its writes, while workers die and viewers come and go. One thread, paused time, all randomness from the seed. Some worlds
+//! are over a real Redis too, in real time and by chance.
 //!
 //! What must hold in every run:
 //! - (epoch, seq) → bytes, and (epoch, seq) → folded value, are functions.
@@ -10,9 +11,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use livedraft::backend::embedded::{Embedded, EngineOptions};
+use livedraft::backend::embedded::{Embedded, EngineOptions, State};
 use livedraft::backend::fault::{AnswerCounts, FaultRates, Faulty};
-use livedraft::backend::{Backend, EventLog, JobQueue, Start};
+use livedraft::backend::{Backend, Redis, Start};
 use livedraft::client::{Follower, Received, Took};
 use livedraft::clock;
 use livedraft::event::{Epoch, Event, Position};
@@ -27,7 +28,10 @@ use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use crate::redis_server::{Copy, RedisServer};
+
 const SEEDS: u64 = 150;
+const REDIS_WORLDS: u64 = 6;
 const JOBS: usize = 2;
 const VIEWERS: usize = 3;
 
@@ -49,9 +53,50 @@ struct Seen {
     deferred: u64,
 }
 
+/// The engine of a world, and how it loses a suffix of its writes.
+enum Engine {
+    Embedded(Arc<Embedded>),
+    Redis(Arc<Redis>, RedisServer),
+}
+
+/// An engine as it was.
+enum Saved {
+    Embedded(Box<State>),
+    Redis(Copy),
+}
+
+impl Engine {
+    fn backend(&self) -> Arc<dyn Backend> {
+        match self {
+            Self::Embedded(engine) => Arc::clone(engine) as Arc<dyn Backend>,
+            Self::Redis(engine, _) => Arc::clone(engine) as Arc<dyn Backend>,
+        }
+    }
+
+    fn save(&self) -> Saved {
+        match self {
+            Self::Embedded(engine) => Saved::Embedded(Box::new(engine.state())),
+            Self::Redis(_, server) => Saved::Redis(server.copy()),
+        }
+    }
+
+    /// Fails over to a replica that lagged. Ends are told only once durable (rule E6): none of them is lost, and in a Redis
+    /// that is looked at in the same moment.
+    fn restore(&self, saved: Saved) {
+        match (self, saved) {
+            (Self::Embedded(engine), Saved::Embedded(state)) => engine.restore(*state),
+            (Self::Redis(_, server), Saved::Redis(copy)) => {
+                server.put_back_unless_changed(&copy, "{livedraft:0}:ended");
+            }
+            _ => unreachable!("what was saved is of the same engine"),
+        }
+    }
+}
+
 struct World {
     seed: u64,
-    engine: Arc<Embedded>,
+    engine: Engine,
+    backend: Arc<dyn Backend>,
     line: Arc<Faulty>,
     hubs: Vec<Arc<Hub>>,
     providers: Arc<Providers>,
@@ -66,25 +111,29 @@ async fn nap(limit_ms: u64) {
     clock::sleep(Duration::from_millis(below(limit_ms.max(1)))).await;
 }
 
+fn engine_options() -> EngineOptions {
+    let lease = LeaseTimes {
+        lease_ms: 3_000,
+        extend_ms: 1_000,
+        cancel_grace_ms: 2_000,
+        losses_max: 1_000,
+    };
+    EngineOptions {
+        lease,
+        ..EngineOptions::default()
+    }
+}
+
 impl World {
-    fn new(seed: u64) -> Arc<Self> {
-        let lease = LeaseTimes {
-            lease_ms: 3_000,
-            extend_ms: 1_000,
-            cancel_grace_ms: 2_000,
-            losses_max: 1_000,
-        };
-        let engine = Arc::new(Embedded::new(EngineOptions {
-            lease,
-            ..EngineOptions::default()
-        }));
+    fn new(seed: u64, engine: Engine) -> Arc<Self> {
+        let backend = engine.backend();
         let rates = FaultRates {
             refused: below(60),
             answers_lost: below(60),
             live_lost: below(200),
             delay: Duration::from_millis(below(20)),
         };
-        let line = Faulty::new(Arc::clone(&engine) as Arc<dyn Backend>, rates);
+        let line = Faulty::new(Arc::clone(&backend), rates);
         // A small ring, so that slow viewers fall out of it.
         let options = HubOptions {
             backlog_frames_max: 8,
@@ -97,6 +146,7 @@ impl World {
         Arc::new(Self {
             seed,
             engine,
+            backend,
             line,
             hubs,
             providers,
@@ -107,12 +157,7 @@ impl World {
     fn spawn_worker(&self) -> JoinSet<()> {
         let options = WorkerOptions {
             slots: 2,
-            lease: LeaseTimes {
-                lease_ms: 3_000,
-                extend_ms: 1_000,
-                cancel_grace_ms: 2_000,
-                losses_max: 1_000,
-            },
+            lease: engine_options().lease,
             ..WorkerOptions::default()
         };
         let worker = Worker::new(
@@ -139,7 +184,7 @@ impl World {
                 .map_err(|unknown| unknown.nearest)
         });
         let admission = Admission::new(
-            Arc::clone(&self.engine) as Arc<dyn Backend>,
+            Arc::clone(&self.backend),
             Arc::default(),
             AdmissionOptions::default(),
             offered,
@@ -270,7 +315,7 @@ impl World {
     async fn torment(self: &Arc<Self>, jobs: &[JobId]) -> Vec<JoinSet<()>> {
         let mut workers = vec![self.spawn_worker(), self.spawn_worker()];
         for _ in 0..3 + below(8) {
-            let saved = self.engine.state();
+            let saved = self.engine.save();
             let ended = self.ended(jobs).await;
             nap(700).await;
             match below(4) {
@@ -282,7 +327,7 @@ impl World {
                 }
                 2 if below(4) == 0 => {
                     let job = jobs[below(jobs.len() as u64) as usize];
-                    self.engine
+                    self.backend
                         .cancel(job, Epoch::new(clock::nonce()))
                         .await
                         .expect("the engine");
@@ -297,7 +342,7 @@ impl World {
         let mut ended = 0;
         for job in jobs {
             let reading = self
-                .engine
+                .backend
                 .read(*job, None)
                 .await
                 .expect("the engine")
@@ -310,7 +355,7 @@ impl World {
     /// The final log: one end, and the value it leaves.
     async fn final_value(&self, job: JobId) -> Option<String> {
         let reading = self
-            .engine
+            .backend
             .read(job, None)
             .await
             .expect("the engine")
@@ -352,8 +397,8 @@ fn looks(number: usize) -> Deliver {
     }
 }
 
-async fn run(seed: u64) -> (Seen, AnswerCounts) {
-    let world = World::new(seed);
+async fn run(seed: u64, engine: Engine) -> (Seen, AnswerCounts) {
+    let world = World::new(seed, engine);
     let mut jobs = Vec::new();
     for _ in 0..JOBS {
         jobs.push(world.submit().await);
@@ -401,7 +446,10 @@ fn every_viewer_folds_the_same_draft_under_faults() {
             .enable_all()
             .start_paused(true)
             .build();
-        let (saw, told) = runtime.expect("a runtime").block_on(run(seed));
+        let (saw, told) = runtime.expect("a runtime").block_on(async {
+            let engine = Arc::new(Embedded::new(engine_options()));
+            run(seed, Engine::Embedded(engine)).await
+        });
         seen.conflated += saw.conflated;
         seen.resumed += saw.resumed;
         seen.replaced += saw.replaced;
@@ -436,4 +484,24 @@ fn every_viewer_folds_the_same_draft_under_faults() {
             assert!(times > 0, "{what}: never in {SEEDS} seeds");
         }
     }
+}
+
+/// Worlds over a Redis, all at once: what must hold holds there too.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_so_over_redis() {
+    let mut worlds = JoinSet::new();
+    for number in 0..REDIS_WORLDS {
+        let server = RedisServer::start();
+        let engine = Arc::new(server.engine(1, engine_options()).await);
+        worlds.spawn(run(number, Engine::Redis(engine, server)));
+    }
+    let mut counts = AnswerCounts::default();
+    while let Some(ran) = worlds.join_next().await {
+        let (_, told) = ran.expect("a world in order");
+        counts.dup += told.dup;
+    }
+    assert!(
+        counts.dup > 0,
+        "a write sent again: never in {REDIS_WORLDS} worlds"
+    );
 }

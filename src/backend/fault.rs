@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Append, Appended, Backend, BackendError, Cancelled, Claim, Deferral, EventLog, Extended, Failure, Fenced,
-    JobFacts, JobQueue, Reading, Reaped, Ruled, Stats, Submission, Submitted, Write,
+    Idempotency, JobFacts, JobQueue, Reading, Reaped, Ruled, Stats, Submission, Submitted, Write,
 };
 use crate::clock;
 use crate::event::{Entry, Epoch, Position};
@@ -118,6 +118,10 @@ fn happens(per_mille: u64) -> bool {
 
 #[async_trait]
 impl JobQueue for Faulty {
+    fn draw(&self, tenant: &str, idempotency: Option<&Idempotency>) -> JobId {
+        self.inner.draw(tenant, idempotency)
+    }
+
     async fn submit(&self, submission: Submission) -> Result<Submitted, BackendError> {
         self.step(self.inner.submit(submission)).await
     }

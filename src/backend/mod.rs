@@ -15,6 +15,8 @@
 
 pub mod embedded;
 pub mod fault;
+mod own;
+mod redis;
 mod step;
 mod witness;
 
@@ -23,9 +25,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
+use crate::clock;
 use crate::event::{Entry, Epoch, Position};
 use crate::job::{JobId, JobState, Lease, LeaseToken, Ruling};
 
+pub use self::redis::{BadRedisUrl, Redis, RedisOptions, RedisStartError, RedisUrl};
 pub use step::{
     Append, Appended, Cancelled, Checkpoint, Claim, Deferral, Extended, Failure, Fenced, Idempotency,
     JobFacts, Reading, Reaped, Ruled, Start, Stats, Submission, Submitted, Write,
@@ -49,6 +53,12 @@ pub enum BackendError {
 /// Jobs, and who works on them.
 #[async_trait]
 pub trait JobQueue: Send + Sync {
+    /// Draws the id of a job that is to be submitted. One with an idempotency key must get its id here: an engine that is
+    /// divided finds both in one part.
+    fn draw(&self, _tenant: &str, _idempotency: Option<&Idempotency>) -> JobId {
+        JobId::new(clock::job_uuid())
+    }
+
     /// Keeps a job and puts it in line, writing the event `status: queued` as seq 1 of its first epoch. An
     /// idempotency key that is known names the job it was used for, or a conflict when the request differs.
     /// Answered once durable.

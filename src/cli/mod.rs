@@ -12,6 +12,7 @@ mod failure;
 mod job;
 mod keys;
 mod log;
+mod node;
 mod outline;
 mod paint;
 pub mod parse;
@@ -22,6 +23,7 @@ mod show;
 mod signals;
 mod verdict;
 mod words;
+mod worker;
 
 use std::io;
 use std::process::ExitCode;
@@ -39,8 +41,9 @@ use self::job::{JobArgs, WatchArgs};
 use self::keys::KeysArgs;
 use self::parse::ParseArgs;
 use self::screen::Stream;
-use self::serve::ServeArgs;
+use self::serve::{ApiArgs, ServeArgs};
 use self::verdict::{AcceptArgs, ReaskArgs};
+use self::worker::WorkerArgs;
 use crate::client::Client;
 
 /// Structured LLM output, live from the first token.
@@ -57,6 +60,10 @@ enum Command {
     Demo(DemoArgs),
     /// Run the server: sockets, queue and workers in one process.
     Serve(ServeArgs),
+    /// Run the part of a fleet that clients speak with: sockets and HTTP.
+    Api(ApiArgs),
+    /// Run the part of a fleet that works on jobs.
+    Worker(WorkerArgs),
     /// Extract structured data from text, and see it grow.
     #[command(after_help = failure::TABLE)]
     Extract(Box<ExtractArgs>),
@@ -122,6 +129,8 @@ fn command(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Demo(args) => server(demo::run(args)),
         Command::Serve(args) => server(serve::run(args)),
+        Command::Api(args) => server(serve::run_api(args)),
+        Command::Worker(args) => server(worker::run(args)),
         Command::Extract(args) => client(extract::run(&args)),
         Command::Watch(args) => client(job::watch(args)),
         Command::Cancel(args) => client(job::cancel(args)),

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::log::{self, LogFormat};
 use crate::access::{Expiry, KeyHash};
+use crate::backend::RedisUrl;
 use crate::llm::{
     DialectChoice, KeyHeader, Kind, MaxTokensField, Prefill, PrefillChoice, Secret, base_url_fault,
 };
@@ -48,6 +49,8 @@ pub(super) enum Bounds {
     Number(u64, u64),
     /// Bytes, from 1.
     Text(u64),
+    /// Letters, digits, `-`, `_`, `.` and `:`, from 1.
+    Word(u64),
     /// An http(s) URL without credentials and query.
     Url,
     /// Levels of the log.
@@ -230,16 +233,16 @@ impl Field for String {
                 "`error`, `warn`, `info`, `debug`, `trace`, `off`, or filters as `target=level`".to_owned()
             }
             Bounds::Text(to) => format!("a text of 1 to {to} bytes"),
+            Bounds::Word(to) => format!("a word of 1 to {to} letters, digits, `-`, `_`, `.` and `:`"),
             _ => format!("a text of 1 to {TEXT_MAX} bytes"),
         }
     }
 
     fn put(&mut self, given: &Given, bounds: Bounds) -> Result<(), String> {
         let text = given.text().ok_or_else(|| expected(&self.takes(bounds), given))?;
-        let to = if let Bounds::Text(to) = bounds {
-            to
-        } else {
-            TEXT_MAX
+        let to = match bounds {
+            Bounds::Text(to) | Bounds::Word(to) => to,
+            _ => TEXT_MAX,
         };
         if text.is_empty() || text.len() as u64 > to {
             return Err(format!("takes {}, not {} bytes", self.takes(bounds), text.len()));
@@ -249,6 +252,9 @@ impl Field for String {
             Bounds::Url => base_url_fault(text).map_or(Ok(()), |fault| {
                 Err(format!("takes {}: {fault}", self.takes(bounds)))
             })?,
+            Bounds::Word(_) if !text.chars().all(is_of_words) => {
+                return Err(expected(&self.takes(bounds), given));
+            }
             Bounds::Levels => log::filter(text)
                 .map(drop)
                 .map_err(|_| expected(&self.takes(bounds), given))?,
@@ -260,6 +266,27 @@ impl Field for String {
 
     fn tell(&self) -> Json {
         if self.is_empty() { Json::Null } else { json!(self) }
+    }
+}
+
+fn is_of_words(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | ':')
+}
+
+/// A Redis or none. What is no URL is not told: it may hold a password.
+impl Field for Option<RedisUrl> {
+    fn takes(&self, _: Bounds) -> String {
+        "a URL as `redis://HOST:PORT` or `rediss://USER:PASSWORD@HOST:PORT/DB`".to_owned()
+    }
+
+    fn put(&mut self, given: &Given, bounds: Bounds) -> Result<(), String> {
+        let url = given.text().and_then(|text| text.trim().parse().ok());
+        *self = Some(url.ok_or_else(|| format!("takes {}", self.takes(bounds)))?);
+        Ok(())
+    }
+
+    fn tell(&self) -> Json {
+        self.as_ref().map_or(Json::Null, |url| json!(url.to_string()))
     }
 }
 

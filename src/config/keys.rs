@@ -19,6 +19,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("store", "Where jobs are kept."),
     ("archive", "What is kept of jobs that have ended, for lists."),
     ("engine", "The queue and the logs."),
+    (
+        "redis",
+        "The Redis that a fleet shares; without `redis.url` the engine is in this process.",
+    ),
     ("worker", "The work on jobs."),
     (
         "compiler",
@@ -274,6 +278,21 @@ keys! {
         "How many ended jobs are kept.";
     "engine.retained_bytes_max", "bytes", number(MIB, 1_024 * GIB), [engine.retained_bytes_max],
         "About how much of ended jobs is kept: their values and the tails of their logs.";
+
+    "redis.url", "", TYPE, [redis.url],
+        "Where it is: `redis://` or, with TLS, `rediss://`, with user and password where it asks for them. Its password is shown nowhere.";
+    "redis.prefix", "", Bounds::Word(64), [redis.prefix],
+        "What every key and channel begins with; fleets that share a Redis have different ones.";
+    "redis.shards", "shards", number(1, 1_024), [redis.shards],
+        "Into how many parts the jobs are divided; fixed with the first start. The bounds of `engine` are divided over them.";
+    "redis.connect_ms", "ms", number(10, 60_000), [redis.connect],
+        "How long connecting may take.";
+    "redis.response_ms", "ms", number(10, 60_000), [redis.response],
+        "How long a command may take before Redis counts as unreachable; less than `lease.extend_ms`.";
+    "redis.waiting_max", "connections", number(1, 1_024), [redis.waiting_max],
+        "Connections for commands that wait; each worker that has nothing to do holds one.";
+    "redis.probe_ms", "ms", number(100, HOUR), [redis.probe],
+        "How often the connection of live messages is asked whether it is still there.";
 
     "worker.slots", "jobs", number(1, 100_000), [worker.slots],
         "Jobs worked on at a time.";

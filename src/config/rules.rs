@@ -1,5 +1,7 @@
 //! What keys must keep among each other.
 
+use std::time::Duration;
+
 use super::fault::{Fault, Source};
 use super::layers::Loaded;
 use crate::access::{ApiKey, KeyHash};
@@ -14,6 +16,11 @@ pub(super) fn broken(loaded: &Loaded) -> Vec<Fault> {
             lease.extend_ms.saturating_mul(2) <= lease.lease_ms,
             ["lease.extend_ms", "lease.lease_ms"],
             "must be at most half of `lease.lease_ms`, or a late answer costs the lease",
+        ),
+        (
+            parts.redis.url.is_none() || parts.redis.response < Duration::from_millis(lease.extend_ms),
+            ["redis.response_ms", "lease.extend_ms"],
+            "must be less than `lease.extend_ms`, or a silent Redis keeps a worker from stopping in time",
         ),
         (
             worker.rate_limit_wait <= worker.rate_limit_wait_max,
@@ -50,7 +57,20 @@ pub(super) fn broken(loaded: &Loaded) -> Vec<Fault> {
         .chain(chains)
         .chain(providers)
         .chain(open_to_all(loaded))
+        .chain(seen_password(loaded))
         .collect()
+}
+
+/// A password where others can see it.
+fn seen_password(loaded: &Loaded) -> Option<Fault> {
+    let source = loaded.origin("redis.url").source;
+    let url = loaded.config.parts.redis.url.as_ref()?;
+    let seen = url.has_password() && matches!(source, Source::Flag(_));
+    seen.then(|| {
+        let message = "has a password, and others can see a command's arguments: give it by the variable \
+                       `LIVEDRAFT_REDIS__URL` or in the file";
+        Fault::new(source, "redis.url", message)
+    })
 }
 
 /// What the server itself would refuse, told before anything is started.

@@ -32,7 +32,19 @@ pub enum Resume {
     Snapshot,
 }
 
+impl From<Vec<Opening>> for Lineage {
+    /// A line as it was stored, oldest first.
+    fn from(openings: Vec<Opening>) -> Self {
+        Self(openings)
+    }
+}
+
 impl Lineage {
+    /// The oldest epoch that is remembered; `None` before the first event.
+    pub fn first(&self) -> Option<Epoch> {
+        self.0.first().map(|opening| opening.epoch)
+    }
+
     /// The current epoch; `None` before the first event.
     pub fn current(&self) -> Option<Epoch> {
         self.0.last().map(|opening| opening.epoch)

@@ -25,6 +25,11 @@ impl JobId {
         Self(uuid)
     }
 
+    /// The bits.
+    pub const fn bits(self) -> u128 {
+        self.0.as_u128()
+    }
+
     /// The tag: the last thirty bits of the id, which are random in a UUIDv7.
     pub fn tag(self) -> Tag {
         let (_, low) = self.0.as_u64_pair();

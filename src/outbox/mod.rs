@@ -10,7 +10,7 @@ use crate::store::StoreError;
 
 /// Moves what the outbox holds until the sender of `working` is gone, and then once more: jobs still end while the
 /// server goes down.
-pub async fn run(archive: Archive, mut working: watch::Receiver<bool>) {
+pub async fn run(archive: Archive, mut working: watch::Receiver<()>) {
     let options = *archive.options();
     let mut forget_at = clock::now();
     loop {

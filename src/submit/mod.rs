@@ -106,7 +106,7 @@ impl Admission {
         let wrap = spec.wrap.map(Wrap::from);
         let schema = self.compiler.admit(&spec.schema, wrap).await.map_err(no_schema)?;
         let submission = Submission {
-            id: JobId::new(clock::job_uuid()),
+            id: self.backend.draw(tenant, idempotency.as_ref()),
             epoch: Epoch::new(clock::nonce()),
             tenant: tenant.into(),
             shape: Arc::new(schema.shape()),

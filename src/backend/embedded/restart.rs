@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::options::EngineOptions;
-use super::row::{JobRow, crashed, status};
+use super::row::JobRow;
 use super::state::{KeyRow, State};
+use crate::backend::own::{crashed, status};
 use crate::event::Epoch;
 use crate::job::{JobId, JobState, Transition, next};
 

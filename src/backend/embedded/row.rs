@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::log::{Fit, JobLog};
 use super::saving::Stored;
 use super::state::KeyName;
+use crate::backend::own::{self, Times};
 use crate::backend::{Checkpoint, Claim, Fenced, JobFacts, Write};
-use crate::event::{End, EndError, Event, StatusChange, Timings};
-use crate::job::{AttemptError, AttemptRecord, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome};
+use crate::event::{End, EndError, Event};
+use crate::job::{AttemptRecord, JobId, JobSpec, JobState, Lease, LeaseToken, Outcome};
 
 /// A job.
 #[derive(Clone, Debug)]
@@ -141,32 +142,17 @@ impl JobRow {
 
     /// Why a job that was to be cancelled has ended.
     pub(super) fn cancelled(&self) -> (Outcome, EndError) {
-        let error = if self.given_up {
-            let seconds = f64::from(self.facts.unviewed_ms.unwrap_or(0)) / 1_000.0;
-            EndError::new("unviewed", format!("nobody has viewed the job for {seconds} s"))
-        } else {
-            EndError::new("cancelled", "the job was cancelled")
-        };
-        (Outcome::Cancelled, error)
+        own::cancelled(self.given_up.then(|| self.facts.unviewed_ms.unwrap_or(0)))
     }
 
     /// The end of a job that no worker holds.
-    pub(super) fn end(&self, now: u64, outcome: Outcome, error: Option<EndError>) -> End {
-        let claimed_ms = self.claimed_ms.unwrap_or(self.submitted_ms);
-        End {
-            outcome,
-            error,
-            sha256: None,
-            best: self.record.best.clone(),
-            usage: self.record.total(),
-            attempts: self.record.usage.clone(),
-            timings: Timings {
-                queued_ms: self.claimed_ms.map(|at| at.saturating_sub(self.submitted_ms)),
-                first_change_ms: self.record.changed_ms.map(|at| at.saturating_sub(claimed_ms)),
-                total_ms: now.saturating_sub(self.submitted_ms),
-            },
-            durable: true,
-        }
+    pub(super) fn end(&self, now_ms: u64, outcome: Outcome, error: Option<EndError>) -> End {
+        let times = Times {
+            submitted_ms: self.submitted_ms,
+            claimed_ms: self.claimed_ms,
+            now_ms,
+        };
+        own::end(&self.record, times, outcome, error)
     }
 }
 
@@ -181,32 +167,4 @@ pub(super) fn refuse(row: &JobRow, write: &Write) -> Option<Fenced> {
             (row.cancelled_ms.is_some() && !cancels).then_some(Fenced::Cancel)
         }
     }
-}
-
-pub(super) fn status(status: JobState, reason: Option<&str>, until_ms: Option<u64>) -> Event {
-    Event::Status(StatusChange {
-        status,
-        reason: reason.map(str::to_owned),
-        until_ms,
-    })
-}
-
-/// Why a job ends whose value was not accepted, and that has no re-ask left.
-pub(super) fn rejected(attempts: u32, errors: Vec<AttemptError>) -> (Outcome, EndError) {
-    let message = format!("no answer in {attempts} attempts was accepted");
-    let error = EndError {
-        errors,
-        ..EndError::new("invalid_output", message)
-    };
-    (Outcome::Failed, error)
-}
-
-pub(super) fn crashed(restarts: u32) -> (Outcome, EndError) {
-    let message = format!("the server ended {restarts} times in a row while this job ran, without progress");
-    (Outcome::Failed, EndError::new("poison", message))
-}
-
-pub(super) fn poison(losses: u32) -> (Outcome, EndError) {
-    let message = format!("{losses} workers in a row were lost on this job without progress");
-    (Outcome::Failed, EndError::new("poison", message))
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::log::{Fit, JobLog};
 use super::options::EngineOptions;
-use super::row::{JobRow, poison, refuse, status};
+use super::row::{JobRow, refuse};
 use super::saving::Touched;
+use crate::backend::own::{poison, status};
 use crate::backend::{
     Append, Appended, Cancelled, Claim, Deferral, Extended, Failure, Fenced, JobFacts, Reaped, Stats,
     Submission, Submitted, Write,

@@ -1,7 +1,7 @@
 //! Values that wait for a verdict from outside: what is said of them, and the silence that accepts.
 
-use super::row::{rejected, status};
 use super::state::{State, Written};
+use crate::backend::own::{rejected, status};
 use crate::backend::{Ruled, Write};
 use crate::event::{Epoch, Event, Position};
 use crate::job::{AttemptError, JobId, Outcome, RuledOn, Ruling, Transition, next};

@@ -1,25 +1,31 @@
-//! The composition: engine, worker, hub, admission and server in one process, and their ordered end.
+//! The composition: engine, worker, hub, admission and server, in one process or as the roles of a fleet, and their
+//! ordered end.
+
+mod engine;
+mod work;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread;
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use self::engine::Engine;
+pub use self::work::Work;
+
 use crate::access::{ApiKey, Unchanged};
-use crate::archive::{Archive, ArchiveOptions};
-use crate::backend::Backend;
-use crate::backend::embedded::{Embedded, EngineOptions};
+use crate::archive::ArchiveOptions;
+use crate::backend::embedded::EngineOptions;
+use crate::backend::{RedisOptions, RedisStartError};
 use crate::compiler::{Compiler, CompilerOptions};
 use crate::hub::{Hub, HubOptions};
 use crate::llm::{Providers, ProvidersError, ProvidersOptions};
 use crate::outbox;
 use crate::server::{self, Parts, Running, ServerOptions};
-use crate::store::{Store, StoreError, StoreOptions};
+use crate::store::{StoreError, StoreOptions};
 use crate::submit::{Admission, AdmissionOptions, ModelCheck, Offered};
-use crate::worker::{Worker, WorkerOptions};
+use crate::worker::WorkerOptions;
 
 /// The options of every part.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +44,8 @@ pub struct Options {
     pub archive: ArchiveOptions,
     /// The engine.
     pub engine: EngineOptions,
+    /// The Redis of a fleet; without a URL the engine is embedded.
+    pub redis: RedisOptions,
     /// The work.
     pub worker: WorkerOptions,
     /// The models.
@@ -53,6 +61,14 @@ pub enum StartError {
     /// The data folder cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The Redis cannot be used.
+    #[error(transparent)]
+    Redis(#[from] RedisStartError),
+    /// A role of a fleet, and nothing that the fleet shares.
+    #[error(
+        "`api` and `worker` are roles of a fleet, which shares a Redis: give `redis.url`, or run `livedraft serve`"
+    )]
+    Alone,
     /// The server cannot listen.
     #[error(transparent)]
     Server(#[from] server::StartError),
@@ -61,29 +77,44 @@ pub enum StartError {
     Heartbeat(#[from] std::io::Error),
 }
 
-/// Everything, running.
+/// A node with a server, running.
 #[derive(Debug)]
 pub struct App {
     server: Running,
     hub: Arc<Hub>,
     models: Vec<String>,
-    going_down: watch::Sender<bool>,
-    worker: JoinHandle<()>,
-    heartbeat: thread::JoinHandle<()>,
-    outbox: JoinHandle<()>,
-    engine: Arc<Embedded>,
+    /// `None` where others do the work.
+    work: Option<Work>,
+    /// Dropped when nothing is written any more.
+    working: watch::Sender<()>,
+    /// `None` where nothing is archived.
+    outbox: Option<JoinHandle<()>>,
+    engine: Engine,
 }
 
 impl App {
-    /// Starts on the runtime it is called on, which needs threads of its own: sockets are served beside it.
+    /// Starts everything on the runtime it is called on, which needs threads of its own: sockets are served beside it.
     ///
     /// # Errors
-    /// A provider that cannot work, an address that cannot be had, a public one without permission.
+    /// A provider that cannot work, an engine that cannot be had, an address that cannot, a public one without permission.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let store = Arc::new(Store::open(&options.store).await?);
-        let engine = Arc::new(Embedded::open(options.engine, Arc::clone(&store)).await?);
-        let backend: Arc<dyn Backend> = Arc::clone(&engine) as Arc<dyn Backend>;
-        let archive = Archive::new(store, options.archive);
+        Self::begin(options, true).await
+    }
+
+    /// Starts a server without a worker: the role `api` of a fleet.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), and where there is no Redis that workers could share.
+    pub async fn start_api(options: Options) -> Result<Self, StartError> {
+        if options.redis.url.is_none() {
+            return Err(StartError::Alone);
+        }
+        Self::begin(options, false).await
+    }
+
+    async fn begin(options: Options, works: bool) -> Result<Self, StartError> {
+        let engine = Engine::open(&options).await?;
+        let backend = engine.backend();
         let providers = Arc::new(Providers::new(options.providers)?);
         let models = providers.models();
         let hub = Hub::new(Arc::clone(&backend), options.hub);
@@ -98,24 +129,26 @@ impl App {
             hub: Arc::clone(&hub),
             admission,
             backend: Arc::clone(&backend),
-            archive: Some(archive.clone()),
+            archive: engine.archive(),
             models: models.clone(),
             runtime: Handle::current(),
         };
         let server = server::start(options.server, parts)?;
-        let (going_down, drain) = watch::channel(false);
-        let outbox = tokio::spawn(outbox::run(archive, drain.clone()));
-        let worker = Worker::new(backend, providers, compiler, options.worker);
-        let heartbeat = start_heartbeat(Arc::clone(&worker), drain.clone())?;
-        let worker = tokio::spawn(worker.run(drain));
+        let (working, ends) = watch::channel(());
+        let outbox = engine
+            .archive()
+            .map(|archive| tokio::spawn(outbox::run(archive, ends)));
+        let work = match works {
+            true => Some(Work::begin(backend, providers, compiler, options.worker)?),
+            false => None,
+        };
         server.ready();
         Ok(Self {
             server,
             hub,
             models,
-            going_down,
-            worker,
-            heartbeat,
+            work,
+            working,
             outbox,
             engine,
         })
@@ -143,41 +176,22 @@ impl App {
     /// put back; then every client is told when to come back.
     pub async fn stop(self) {
         self.server.begin_drain();
-        let _ = self.going_down.send(true);
-        if self.worker.await.is_err() {
-            tracing::error!("the worker did not end by itself");
+        if let Some(work) = self.work {
+            work.stop().await;
         }
-        // Only now: leases are kept while the last jobs end.
-        drop(self.going_down);
-        let _ = tokio::task::spawn_blocking(move || self.heartbeat.join()).await;
+        drop(self.working);
         if let Err(error) = self.hub.catch_up().await {
             tracing::warn!(%error, "viewers may be told the last of their jobs only when they return");
         }
         self.server.stop().await;
-        if self.outbox.await.is_err() {
+        if let Some(outbox) = self.outbox
+            && outbox.await.is_err()
+        {
             tracing::error!("the outbox did not end by itself");
         }
         // Last of all: what the others have done is stored.
         self.engine.close().await;
     }
-}
-
-/// The heartbeat's own thread and runtime; it ends when the app drops its end of `alive`.
-fn start_heartbeat(
-    worker: Arc<Worker>,
-    mut alive: watch::Receiver<bool>,
-) -> Result<thread::JoinHandle<()>, std::io::Error> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    thread::Builder::new()
-        .name("heartbeat".to_owned())
-        .spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = worker.heartbeat() => {}
-                    () = async { while alive.changed().await.is_ok() {} } => {}
-                }
-            });
-        })
 }
 
 fn offered(providers: Arc<Providers>) -> ModelCheck {

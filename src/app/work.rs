@@ -1,0 +1,84 @@
+//! The work of a node: a worker, and its heartbeat on a thread of its own.
+
+use std::sync::Arc;
+use std::thread;
+
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::engine::Engine;
+use super::{Options, StartError};
+use crate::backend::Backend;
+use crate::compiler::Compiler;
+use crate::llm::Providers;
+use crate::worker::{Worker, WorkerOptions};
+
+/// A worker, running.
+#[derive(Debug)]
+pub struct Work {
+    going_down: watch::Sender<bool>,
+    worker: JoinHandle<()>,
+    heartbeat: thread::JoinHandle<()>,
+}
+
+impl Work {
+    /// Starts a worker without a server: the role `worker` of a fleet.
+    ///
+    /// # Errors
+    /// There is no Redis that it could share with others, or it cannot be used; a provider that cannot work.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        if options.redis.url.is_none() {
+            return Err(StartError::Alone);
+        }
+        let engine = Engine::open(&options).await?;
+        let providers = Arc::new(Providers::new(options.providers)?);
+        let compiler = Arc::new(Compiler::new(options.compiler));
+        Self::begin(engine.backend(), providers, compiler, options.worker)
+    }
+
+    pub(super) fn begin(
+        backend: Arc<dyn Backend>,
+        providers: Arc<Providers>,
+        compiler: Arc<Compiler>,
+        options: WorkerOptions,
+    ) -> Result<Self, StartError> {
+        let worker = Worker::new(backend, providers, compiler, options);
+        let (going_down, drain) = watch::channel(false);
+        let heartbeat = start_heartbeat(Arc::clone(&worker), drain.clone())?;
+        Ok(Self {
+            going_down,
+            worker: tokio::spawn(worker.run(drain)),
+            heartbeat,
+        })
+    }
+
+    /// Nothing new is claimed; running jobs get their drain time, and the others are put back.
+    pub async fn stop(self) {
+        let _ = self.going_down.send(true);
+        if self.worker.await.is_err() {
+            tracing::error!("the worker did not end by itself");
+        }
+        // Only now: leases are kept while the last jobs end.
+        drop(self.going_down);
+        let _ = tokio::task::spawn_blocking(move || self.heartbeat.join()).await;
+    }
+}
+
+/// The heartbeat's own thread and runtime; it ends when the work drops its end of `alive`.
+fn start_heartbeat(
+    worker: Arc<Worker>,
+    mut alive: watch::Receiver<bool>,
+) -> Result<thread::JoinHandle<()>, std::io::Error> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new()
+        .name("heartbeat".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = worker.heartbeat() => {}
+                    () = async { while alive.changed().await.is_ok() {} } => {}
+                }
+            });
+        })
+}

@@ -1,0 +1,133 @@
+//! The names of all keys and channels. Nothing else makes one; the scripts get them from here.
+//!
+//! A shard's keys carry one hash tag, so that each step touches one slot. Which shard a job is in follows from its id.
+
+use crate::job::JobId;
+
+/// The names of one engine.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    prefix: String,
+    shards: Vec<Vec<String>>,
+}
+
+/// The keys of one job.
+#[derive(Clone, Debug)]
+pub(super) struct JobKeys {
+    /// Hash: what is fixed, where it stands, where its log ends, record and snapshot.
+    pub(super) job: String,
+    /// String: the raw text of the running attempt.
+    pub(super) raw: String,
+    /// Stream: the entries behind the snapshot.
+    pub(super) log: String,
+    /// Channel: the entries as they are written.
+    pub(super) live: String,
+}
+
+/// In the order in which the scripts take them apart (`lua/shard.lua`): keys of the shard, beginnings of others.
+const NAMES: [&str; 18] = [
+    "ready", "ring", "pace", "lease", "cancel", "wait", "ended", "sizes", "asked", WAKE, "unviewed", "job:",
+    "raw:", "log:", "line:", "name:", "live:", "view:",
+];
+const WAKE: &str = "wake";
+
+impl Keys {
+    pub(super) fn new(prefix: &str, shards: u32) -> Self {
+        let names = |shard: u32| {
+            let name = |name: &&str| format!("{{{prefix}:{shard}}}:{name}");
+            NAMES.iter().map(name).collect()
+        };
+        Self {
+            prefix: prefix.to_owned(),
+            shards: (0..shards.max(1)).map(names).collect(),
+        }
+    }
+
+    /// Hash: the version of this layout, and how many shards there are.
+    pub(super) fn meta(prefix: &str) -> String {
+        format!("{prefix}:meta")
+    }
+
+    /// Channel: hints to workers.
+    pub(super) fn control(&self) -> String {
+        format!("{}:control", self.prefix)
+    }
+
+    /// Lists: a token for each job that came into line.
+    pub(super) fn wakes(&self) -> impl Iterator<Item = String> {
+        (0..self.shards.len()).map(|shard| format!("{{{}:{shard}}}:{WAKE}", self.prefix))
+    }
+
+    /// How many shards there are.
+    pub(super) const fn count(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// What the scripts of a shard are given.
+    pub(super) fn shard(&self, shard: usize) -> &[String] {
+        &self.shards[shard % self.shards.len()]
+    }
+
+    /// The shard of a job.
+    pub(super) fn shard_of(&self, job: JobId) -> usize {
+        self.place(&job.bits().to_be_bytes())
+    }
+
+    /// The shard of jobs with this idempotency key of a tenant: key and job must be in one.
+    pub(super) fn shard_of_name(&self, tenant: &str, key: &str) -> usize {
+        self.place(format!("{tenant}:{key}").as_bytes())
+    }
+
+    pub(super) fn job(&self, job: JobId) -> JobKeys {
+        let (prefix, shard) = (&self.prefix, self.shard_of(job));
+        let name = |kind: &str| format!("{{{prefix}:{shard}}}:{kind}:{job}");
+        JobKeys {
+            job: name("job"),
+            raw: name("raw"),
+            log: name("log"),
+            live: name("live"),
+        }
+    }
+
+    /// FNV-1a: the same in every version, for it decides where a job is found.
+    fn place(&self, bytes: &[u8]) -> usize {
+        let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        usize::try_from(hash % self.shards.len() as u64).unwrap_or(0)
+    }
+}
+
+/// The job whose entries a channel carries.
+pub(super) fn job_of(channel: &str) -> Option<JobId> {
+    let (_, job) = channel.split_once("}:live:")?;
+    job.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_and_callers_name_the_same_keys() -> Result<(), Box<dyn std::error::Error>> {
+        let keys = Keys::new("p", 4);
+        let id: JobId = "0193a4b2-7c31-7d5e-9a0f-3b1c5d7e9f02".parse()?;
+        let names = keys.shard(keys.shard_of(id));
+        let job = keys.job(id);
+        assert_eq!(job.job, format!("{}{id}", names[11]));
+        assert_eq!(job.raw, format!("{}{id}", names[12]));
+        assert_eq!(job.log, format!("{}{id}", names[13]));
+        assert_eq!(job.live, format!("{}{id}", names[16]));
+        assert_eq!(keys.wakes().nth(keys.shard_of(id)).as_ref(), Some(&names[9]));
+        assert_eq!(job_of(&job.live), Some(id));
+        Ok(())
+    }
+
+    #[test]
+    fn where_a_job_is_never_changes() -> Result<(), Box<dyn std::error::Error>> {
+        let keys = Keys::new("p", 16);
+        let id: JobId = "0193a4b2-7c31-7d5e-9a0f-3b1c5d7e9f02".parse()?;
+        assert_eq!((keys.shard_of(id), keys.shard_of_name("acme", "k")), (5, 12));
+        Ok(())
+    }
+}

@@ -1,0 +1,14 @@
+-- Puts a running job back without fault: the delivery does not count.
+--
+-- KEYS  the shard's
+-- ARGV  1 id, 2 token, 3 epoch, 4 seq, 5 opens (1 or 0), 6 `status: waiting`, 7 attempt record, 8 ms to wait,
+--       9 whether its value waits for a verdict (1 or 0)
+-- Returns {'ok'} · {'dup'} · {'rolled_back', epoch, seq} · {'lost'} · {'cancel'}
+
+local id, seq = ARGV[1], tonumber(ARGV[4])
+local refused, epoch = refuse(id, ARGV[2], ARGV[3], seq, ARGV[5] == '1', false)
+if refused then return refused end
+local deliveries = tonumber(redis.call('HGET', JOB .. id, 'dels') or 1)
+wait(id, epoch, ARGV[3], seq, ARGV[6], now() + tonumber(ARGV[8]),
+    {'dels', math.max(deliveries - 1, 0), 'rec', ARGV[7], 'awaits', ARGV[9]})
+return {'ok'}

@@ -1,0 +1,41 @@
+-- Takes back what `overdue` found, each only where nothing has changed since: the same delivery, the same end of the
+-- log, still overdue.
+--
+-- KEYS  the shard's
+-- ARGV  1 retention ms, 2 grace ms, then of each, at most 100: id, token, seq of the write, epoch, kind, payload,
+--       state that it leads to, cost
+-- Returns for each: 1 where it was taken
+
+local at, taken, back = now(), {}, 0
+for i = 3, #ARGV, 8 do
+    local id, token, seq, epoch, kind, payload, state, cost =
+        ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], ARGV[i + 7]
+    local held = redis.call('HMGET', JOB .. id, 'st', 'tok', 'epoch', 'seq', 'cancel', 'tenant', 'loss')
+    local lease, cancel = redis.call('ZSCORE', LEASE, id), redis.call('ZSCORE', CANCEL, id)
+    local overdue = (lease and tonumber(lease) <= at) or (cancel and tonumber(cancel) <= at)
+    local same = held[1] == 'running' and held[2] == token and tonumber(held[4]) + 1 == seq
+    local fits = (state == 'cancelled') == (held[5] and true or false)
+    if not held[1] then
+        -- Its keys are gone, by a hand from outside.
+        redis.call('ZREM', LEASE, id)
+        redis.call('ZREM', CANCEL, id)
+        taken[#taken + 1] = 0
+    elseif overdue and same and fits then
+        if kind == 'end' then
+            settle(id, state, held[3], epoch, seq, payload, ARGV[1], ARGV[2], tonumber(cost))
+            redis.call('HDEL', JOB .. id, 'tok')
+        else
+            redis.call('ZREM', LEASE, id)
+            redis.call('HDEL', JOB .. id, 'tok')
+            write(JOB .. id, LOG .. id, LIVE .. id, held[3], epoch, seq, kind, payload,
+                {'st', state, 'loss', tonumber(held[7] or 0) + 1})
+            enter_line(id, held[6], RECOVERED, at)
+            back = back + 1
+        end
+        taken[#taken + 1] = 1
+    else
+        taken[#taken + 1] = 0
+    end
+end
+wake(back)
+return taken

@@ -1,0 +1,55 @@
+-- Fragment: the end of a job, in one step with its result: the value is the fold of its log, which is kept. What only
+-- a worker needs goes first, so that a full memory refuses no end.
+
+local function settle(id, state, epoch, new_epoch, seq, payload, retention, grace, cost)
+    local job, raw = JOB .. id, RAW .. id
+    redis.call('ZREM', LEASE, id)
+    redis.call('ZREM', CANCEL, id)
+    redis.call('ZREM', WAIT, id)
+    redis.call('ZREM', UNVIEWED, id)
+    redis.call('DEL', VIEW .. id)
+    local held = redis.call('HMGET', job, 'tenant', 'asked', 'cost', 'claims', 'name')
+    leave_line(id, held[1])
+    local bytes = math.max(redis.call('STRLEN', raw), redis.call('HSTRLEN', job, 'snap'))
+    redis.call('DEL', raw)
+    redis.call('HDEL', job, 'spec', 'rec', 'cancel')
+    local at = now()
+    write(job, LOG .. id, LIVE .. id, epoch, new_epoch, seq, 'end', payload, {'st', state, 'end', at})
+    bytes = bytes + redis.call('XLEN', LOG .. id) * 128
+    if redis.call('DECRBY', ASKED, held[2] or 0) <= 0 then redis.call('DEL', ASKED) end
+    if tonumber(held[4] or 0) > 0 then charge(held[1], cost - tonumber(held[3] or 0)) end
+    redis.call('ZADD', ENDED, at, id)
+    redis.call('HSET', SIZES, id, bytes)
+    redis.call('HINCRBY', SIZES, '', bytes)
+    -- The promoter forgets it; where no worker runs, Redis does, a while later.
+    local keep = retention + grace
+    for _, key in ipairs({job, LOG .. id, ENDED, SIZES}) do redis.call('PEXPIRE', key, keep) end
+    if held[5] then redis.call('PEXPIRE', held[5], keep) end
+end
+
+local function wait(id, epoch, new_epoch, seq, payload, until_ms, fields)
+    redis.call('ZREM', LEASE, id)
+    redis.call('ZREM', CANCEL, id)
+    fields[#fields + 1] = 'st'
+    fields[#fields + 1] = 'waiting'
+    write(JOB .. id, LOG .. id, LIVE .. id, epoch, new_epoch, seq, 'status', payload, fields)
+    redis.call('ZADD', WAIT, until_ms, id)
+end
+
+-- Why a step that ends the delivery of `token` is not taken; nil where it is. `cancels` says that the write is the end
+-- of a cancelled job.
+local function refuse(id, token, write_epoch, write_seq, opens, cancels)
+    local held = redis.call('HMGET', JOB .. id, 'st', 'tok', 'epoch', 'seq', 'cancel')
+    local last = tonumber(held[4] or 0)
+    if held[1] ~= 'running' or held[2] ~= token then
+        -- It was taken before: its answer was lost.
+        local same = held[2] == token and held[3] == write_epoch and last == write_seq
+        return {(held[1] and held[1] ~= 'running' and same) and 'dup' or 'lost'}
+    end
+    -- The delivery runs, so what stands there is another event: an append whose answer its writer never had.
+    if fit(JOB .. id, held[3], last, write_epoch, write_seq, opens) ~= 'next' then
+        return {'rolled_back', held[3], last}
+    end
+    if held[5] and not cancels then return {'cancel'} end
+    return nil, held[3]
+end

@@ -1,0 +1,462 @@
+//! Jobs, and who works on them.
+//!
+//! Times that leave the engine are by the clock of the process that asks: Redis's own and that of a worker need not
+//! agree. Times that enter it go as spans.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use redis::{ScriptInvocation, Value};
+use tokio::sync::mpsc;
+
+use super::log::{Written, tell, text};
+use super::reply::{self, Parts, unreadable};
+use super::{Redis, flag};
+use crate::backend::own::{cancelled, status};
+use crate::backend::{
+    BackendError, Cancelled, Checkpoint, Claim, Deferral, Extended, Failure, Fenced, Idempotency, JobFacts,
+    JobQueue, Reaped, Ruled, Stats, Submission, Submitted, Write,
+};
+use crate::clock;
+use crate::event::{End, Entry, Epoch, Event, Position};
+use crate::hex;
+use crate::job::{JobId, JobState, Lease, LeaseToken, Ruling};
+
+/// Items of one call: a script's work is bounded.
+pub(super) const ITEMS_MAX: usize = 500;
+/// When to come again where the line is full, ms.
+const RETRY_AFTER_MS: u64 = 1_000;
+/// Ended jobs whose promoter does not come are kept this much longer, ms.
+const GRACE_MS: u64 = 60_000;
+/// What a job is thought to cost beside the text that it asks about, tokens.
+const ANSWER_TOKENS: usize = 1_000;
+/// Bytes of text that make a token, about.
+const TOKEN_BYTES: usize = 4;
+
+#[async_trait]
+impl JobQueue for Redis {
+    fn draw(&self, tenant: &str, idempotency: Option<&Idempotency>) -> JobId {
+        let shard = idempotency.map(|given| self.keys.shard_of_name(tenant, &given.key));
+        loop {
+            let id = JobId::new(clock::job_uuid());
+            if shard.is_none_or(|shard| shard == self.keys.shard_of(id)) {
+                return id;
+            }
+        }
+    }
+
+    async fn submit(&self, submission: Submission) -> Result<Submitted, BackendError> {
+        let id = submission.id;
+        let shard = self.keys.shard_of(id);
+        let (key, request) = match &submission.idempotency {
+            None => (String::new(), String::new()),
+            Some(given) if self.keys.shard_of_name(&submission.tenant, &given.key) == shard => {
+                (given.key.to_string(), hex::encode(&given.request))
+            }
+            Some(_) => return Err(unreadable("a job with a key whose id was not drawn for it")),
+        };
+        let first = Write {
+            position: Position {
+                epoch: submission.epoch,
+                seq: 1,
+            },
+            opens: true,
+            event: status(JobState::Queued, None, None),
+        };
+        let asked = submission.spec.bytes();
+        let mut step = self.on(&self.scripts.submit, shard);
+        step.arg(id.to_string()).arg(submission.epoch.to_string());
+        step.arg(&*submission.tenant)
+            .arg(text(&*submission.spec)?)
+            .arg(text(&*submission.shape)?);
+        step.arg(key).arg(request);
+        step.arg(asked).arg(ANSWER_TOKENS + asked / TOKEN_BYTES);
+        step.arg(self.share(self.engine.queued_max))
+            .arg(self.share(self.engine.asked_bytes_max));
+        step.arg(Written::of(&first)?.payload);
+        let unviewed_ms = submission.spec.on_last_viewer_gone.cancel_after_ms();
+        step.arg(unviewed_ms.map_or_else(String::new, |ms| ms.to_string()));
+        let mut parts = Parts::of(self.link.step(&step).await?)?;
+        match parts.next::<String>()?.as_str() {
+            "new" => {
+                tell(id, &first);
+                Ok(Submitted::New {
+                    position: first.position,
+                    ahead: parts.next()?,
+                })
+            }
+            // As it was answered: its submitter holds the empty state there, wherever the log stands by now.
+            "again" => Ok(Submitted::New {
+                position: first.position,
+                ahead: 0,
+            }),
+            "existing" => Ok(Submitted::Existing(parts.parse()?)),
+            "conflict" => Ok(Submitted::Conflict(parts.parse()?)),
+            "full" => Ok(Submitted::Full {
+                retry_after_ms: RETRY_AFTER_MS,
+            }),
+            other => Err(unreadable(other)),
+        }
+    }
+
+    async fn claim(&self, nonce: u64, epoch: Epoch) -> Result<Option<Claim>, BackendError> {
+        let event = status(JobState::Running, None, None);
+        let count = self.keys.count();
+        // Workers begin at different shards, so that none is served last for ever.
+        let from = usize::try_from(nonce % count as u64).unwrap_or(0);
+        for shard in from..from + count {
+            let sent = clock::now_ms();
+            let mut step = self.on(&self.scripts.claim, shard);
+            step.arg(format!("{nonce:016x}")).arg(epoch.to_string());
+            step.arg(self.engine.lease.lease_ms).arg(text_of(&event)?);
+            let answer: Value = self.link.step(&step).await?;
+            if answer != Value::Nil {
+                let claim = self.claimed(Parts::of(answer)?, sent)?;
+                tell(claim.id, &opening(claim.position, event));
+                return Ok(Some(claim));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn ready(&self) {
+        self.wait_for_work().await;
+    }
+
+    async fn extend(&self, leases: &[(JobId, LeaseToken)]) -> Result<Vec<Extended>, BackendError> {
+        let mut answers = vec![Extended::Lost; leases.len()];
+        for shard in 0..self.keys.count() {
+            let own = |at: &usize| self.keys.shard_of(leases[*at].0) == shard;
+            let all: Vec<usize> = (0..leases.len()).filter(own).collect();
+            for part in all.chunks(ITEMS_MAX) {
+                // By the time of the question: the lease is good at least as long.
+                let until_ms = clock::now_ms() + self.engine.lease.lease_ms;
+                let mut step = self.on(&self.scripts.extend, shard);
+                step.arg(self.engine.lease.lease_ms);
+                for at in part {
+                    step.arg(leases[*at].0.to_string()).arg(leases[*at].1.to_string());
+                }
+                let heart = self.link.heart().await?;
+                let told: Vec<String> = self.link.step_on(heart, &step).await?;
+                for (at, word) in part.iter().zip(told) {
+                    answers[*at] = match word.as_str() {
+                        "until" => Extended::Until(until_ms),
+                        "cancel" => Extended::Cancel,
+                        _ => Extended::Lost,
+                    };
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn defer(&self, job: JobId, token: LeaseToken, deferral: Deferral) -> Result<Fenced, BackendError> {
+        let awaits = deferral.record.waits_for_verdict();
+        let wait_ms = deferral.until_ms.saturating_sub(clock::now_ms());
+        // Clients bound how long a value waits; no other wait is longer than any may be.
+        let wait_max_ms = if awaits {
+            u32::MAX.into()
+        } else {
+            self.engine.wait_max_ms
+        };
+        let wait_ms = wait_ms.min(wait_max_ms);
+        let mut step = self.delivered(&self.scripts.defer, job, token, &deferral.write)?;
+        step.arg(text(&deferral.record)?).arg(wait_ms);
+        step.arg(flag(awaits));
+        let (answer, _) = reply::fenced(self.link.step(&step).await?)?;
+        tell_taken(job, answer, &deferral.write);
+        Ok(answer)
+    }
+
+    async fn fail(&self, job: JobId, token: LeaseToken, failure: Failure) -> Result<Fenced, BackendError> {
+        let end = Write {
+            event: Event::End(failure.give_up),
+            ..failure.again.clone()
+        };
+        let mut step = self.delivered(&self.scripts.fail, job, token, &failure.again)?;
+        step.arg(failure.retry_ms).arg(self.engine.deliveries_max);
+        step.arg(text_of(&end.event)?);
+        self.ending(&mut step, &end)?;
+        let (answer, ended) = reply::fenced(self.link.step(&step).await?)?;
+        tell_taken(job, answer, if ended { &end } else { &failure.again });
+        Ok(answer)
+    }
+
+    async fn finish(&self, job: JobId, token: LeaseToken, mut write: Write) -> Result<Fenced, BackendError> {
+        if !matches!(write.event, Event::End(_)) {
+            return Ok(Fenced::Lost);
+        }
+        let mut says_why = false;
+        loop {
+            let mut step = self.delivered(&self.scripts.finish, job, token, &write)?;
+            self.ending(&mut step, &write)?;
+            step.arg(flag(says_why));
+            let answer: Value = self.link.step(&step).await?;
+            let Some(unviewed_ms) = reply::unviewed(&answer)? else {
+                let (answer, _) = reply::fenced(answer)?;
+                tell_taken(job, answer, &write);
+                return Ok(answer);
+            };
+            // Its worker was told of the cancel, not of the reason.
+            if let Event::End(end) = &mut write.event {
+                end.error = Some(cancelled(Some(unviewed_ms)).1);
+            }
+            says_why = true;
+        }
+    }
+
+    async fn rule(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        attempt: Option<u32>,
+        ruling: Ruling,
+    ) -> Result<Option<Ruled>, BackendError> {
+        self.rule_on(job, epoch, attempt, &ruling).await
+    }
+
+    async fn viewed(&self, job: JobId, node: u64, by_any: bool) -> Result<(), BackendError> {
+        self.say_viewed(job, node, by_any).await
+    }
+
+    async fn cancel(&self, job: JobId, epoch: Epoch) -> Result<Option<Cancelled>, BackendError> {
+        self.end_or_flag(job, epoch, false).await
+    }
+
+    async fn reap(
+        &self,
+        limit: usize,
+        epoch: &mut (dyn FnMut() -> Epoch + Send),
+    ) -> Result<Reaped, BackendError> {
+        let mut reaped = Reaped::default();
+        for shard in 0..self.keys.count() {
+            self.reap_shard(shard, limit, epoch, &mut reaped).await?;
+            self.give_up_unviewed(shard, limit, epoch, &mut reaped).await?;
+        }
+        Ok(reaped)
+    }
+
+    async fn promote(
+        &self,
+        limit: usize,
+        epoch: &mut (dyn FnMut() -> Epoch + Send),
+    ) -> Result<usize, BackendError> {
+        let event = status(JobState::Queued, None, None);
+        let mut promoted = 0;
+        for shard in 0..self.keys.count() {
+            let mut step = self.on(&self.scripts.promote, shard);
+            step.arg(self.engine.retention_ms);
+            step.arg(self.share(self.engine.retained_max))
+                .arg(self.share(self.engine.retained_bytes_max));
+            step.arg(text_of(&event)?);
+            for _ in 0..limit.min(ITEMS_MAX) {
+                step.arg(epoch().to_string());
+            }
+            let (again, silent): (Vec<Value>, Vec<String>) = self.link.step(&step).await?;
+            for one in again {
+                let mut parts = Parts::of(one)?;
+                let (job, seq) = (parts.parse()?, parts.next()?);
+                let epoch = parts.parse()?;
+                tell(job, &opening(Position { epoch, seq }, event.clone()));
+                promoted += 1;
+            }
+            for job in silent {
+                let job = job.parse().map_err(unreadable)?;
+                promoted += usize::from(self.accept_silently(job, epoch()).await?);
+            }
+        }
+        Ok(promoted)
+    }
+
+    fn cancels(&self) -> mpsc::Receiver<JobId> {
+        self.live.cancels()
+    }
+
+    async fn facts(&self, job: JobId) -> Result<Option<Arc<JobFacts>>, BackendError> {
+        let mut asked = redis::pipe();
+        asked
+            .cmd("HMGET")
+            .arg(self.keys.job(job).job)
+            .arg(&["tenant", "shape", "unv"]);
+        let (facts,): ((Option<String>, Option<String>, Option<u32>),) = self.link.ask(&asked).await?;
+        let (Some(tenant), Some(shape), unviewed_ms) = facts else {
+            return Ok(None);
+        };
+        Ok(Some(Arc::new(JobFacts {
+            id: job,
+            tenant: tenant.into(),
+            shape: Arc::new(serde_json::from_str(&shape).map_err(unreadable)?),
+            unviewed_ms,
+        })))
+    }
+
+    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<JobState>>, BackendError> {
+        let mut asked = redis::pipe();
+        for job in jobs {
+            asked.cmd("HGET").arg(self.keys.job(*job).job).arg("st");
+        }
+        let told: Vec<Option<String>> = self.ask_all(&asked).await?;
+        told.into_iter()
+            .map(|word| word.map(|word| state(&word)).transpose())
+            .collect()
+    }
+
+    async fn stats(&self) -> Result<Stats, BackendError> {
+        let mut all = Stats::default();
+        for shard in 0..self.keys.count() {
+            let step = self.on(&self.scripts.stats, shard);
+            let mut parts = Parts::of(self.link.step(&step).await?)?;
+            all.queued += parts.next::<usize>()?;
+            all.running += parts.next::<usize>()?;
+            all.waiting += parts.next::<usize>()?;
+            all.ended += parts.next::<usize>()?;
+            let oldest: Option<u64> = parts.next()?;
+            let times = Clock::read(parts.next()?);
+            let oldest = oldest.map(|at| times.local(at));
+            all.oldest_queued_ms = all.oldest_queued_ms.into_iter().chain(oldest).min();
+        }
+        Ok(all)
+    }
+}
+
+impl Redis {
+    /// A step on a shard.
+    pub(super) fn on<'a>(&self, script: &'a redis::Script, shard: usize) -> ScriptInvocation<'a> {
+        let mut step = script.prepare_invoke();
+        step.key(self.keys.shard(shard));
+        step
+    }
+
+    /// A shard's part of a bound.
+    fn share(&self, all: usize) -> usize {
+        all.div_ceil(self.keys.count())
+    }
+
+    /// A step that ends a delivery by a write.
+    fn delivered<'a>(
+        &self,
+        script: &'a redis::Script,
+        job: JobId,
+        token: LeaseToken,
+        write: &Write,
+    ) -> Result<ScriptInvocation<'a>, BackendError> {
+        let written = Written::of(write)?;
+        let mut step = self.on(script, self.keys.shard_of(job));
+        step.arg(job.to_string()).arg(token.to_string());
+        step.arg(&written.epoch).arg(written.seq).arg(written.opens);
+        step.arg(&written.payload);
+        Ok(step)
+    }
+
+    /// What an end needs beside its place and payload: state, retention, cost.
+    fn ending(&self, step: &mut ScriptInvocation<'_>, write: &Write) -> Result<(), BackendError> {
+        let Event::End(end) = &write.event else {
+            return Err(unreadable("an end that is none"));
+        };
+        step.arg(JobState::from(end.outcome).as_str());
+        self.kept(step);
+        step.arg(cost(end));
+        Ok(())
+    }
+
+    /// How long an end is kept.
+    pub(super) fn kept(&self, step: &mut ScriptInvocation<'_>) {
+        step.arg(self.engine.retention_ms).arg(GRACE_MS);
+    }
+
+    fn claimed(&self, mut parts: Parts, sent_ms: u64) -> Result<Claim, BackendError> {
+        let id: JobId = parts.parse()?;
+        let token = token(&parts.next::<String>()?)?;
+        let spec = parts
+            .json()?
+            .ok_or_else(|| unreadable("a job without its request"))?;
+        let times = Clock::read(parts.next()?);
+        let (submitted, claimed) = (parts.next()?, parts.next()?);
+        let lineage = reply::lineage(&parts.next::<String>()?)?;
+        let position = parts.position()?;
+        let stored: Option<String> = parts.next()?;
+        let mut fold = reply::snapshot(stored.as_deref(), &lineage)?;
+        let entries = parts.entries()?;
+        if fold_in(&mut fold, &entries).is_err() {
+            // The worker then starts over.
+            fold = crate::event::Fold::submitted(position);
+            fold.status = JobState::Running;
+        }
+        let raw = parts.next()?;
+        let record = parts.json()?.unwrap_or_default();
+        Ok(Claim {
+            id,
+            lease: Lease {
+                token,
+                until_ms: sent_ms + self.engine.lease.lease_ms,
+            },
+            spec: Arc::new(spec),
+            submitted_ms: times.local(submitted),
+            claimed_ms: times.local(claimed),
+            position,
+            checkpoint: Checkpoint { fold, raw, record },
+        })
+    }
+}
+
+fn fold_in(fold: &mut crate::event::Fold, entries: &[Entry]) -> Result<(), crate::event::Unfoldable> {
+    entries.iter().try_for_each(|entry| fold.apply(entry))
+}
+
+/// Redis's clock against ours.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    theirs_ms: u64,
+    ours_ms: u64,
+}
+
+impl Clock {
+    pub(super) fn read(theirs_ms: u64) -> Self {
+        Self {
+            theirs_ms,
+            ours_ms: clock::now_ms(),
+        }
+    }
+
+    /// A time of theirs by our clock.
+    pub(super) const fn local(self, theirs_ms: u64) -> u64 {
+        self.ours_ms
+            .saturating_sub(self.theirs_ms.saturating_sub(theirs_ms))
+    }
+}
+
+pub(super) fn text_of(event: &Event) -> Result<String, BackendError> {
+    crate::event::encode(event).map_err(unreadable)
+}
+
+/// A write of the engine's own.
+pub(super) const fn opening(position: Position, event: Event) -> Write {
+    Write {
+        position,
+        opens: true,
+        event,
+    }
+}
+
+fn tell_taken(job: JobId, answer: Fenced, write: &Write) {
+    if matches!(answer, Fenced::Ok | Fenced::Dup) {
+        tell(job, write);
+    }
+}
+
+/// What a job has cost, tokens.
+pub(super) const fn cost(end: &End) -> u64 {
+    end.usage.tokens()
+}
+
+pub(super) fn state(word: &str) -> Result<JobState, BackendError> {
+    serde_json::from_value(serde_json::Value::from(word)).map_err(unreadable)
+}
+
+fn token(text: &str) -> Result<LeaseToken, BackendError> {
+    let (delivery, nonce) = text.split_once('.').ok_or_else(|| unreadable("a token"))?;
+    Ok(LeaseToken {
+        delivery: delivery.parse().map_err(unreadable)?,
+        nonce: u64::from_str_radix(nonce, 16).map_err(unreadable)?,
+    })
+}

@@ -1,0 +1,55 @@
+//! The steps: one script each, with the fragments it needs put in front. They are called by their digest, and sent
+//! whole where the server does not know it.
+
+use redis::Script;
+
+/// All steps.
+#[derive(Debug)]
+pub(super) struct Scripts {
+    pub(super) append: Script,
+    pub(super) read: Script,
+    pub(super) submit: Script,
+    pub(super) claim: Script,
+    pub(super) extend: Script,
+    pub(super) defer: Script,
+    pub(super) fail: Script,
+    pub(super) finish: Script,
+    pub(super) cancel: Script,
+    pub(super) overdue: Script,
+    pub(super) reap: Script,
+    pub(super) promote: Script,
+    pub(super) stats: Script,
+    pub(super) look: Script,
+    pub(super) rule: Script,
+    pub(super) viewed: Script,
+    pub(super) unviewed: Script,
+}
+
+/// A step of its own file behind fragments.
+macro_rules! step {
+    ($($file:literal)+) => { Script::new(concat!($(include_str!(concat!("lua/", $file, ".lua")), "\n"),+)) };
+}
+
+impl Scripts {
+    pub(super) fn new() -> Self {
+        Self {
+            append: step!("log" "append"),
+            read: step!("read"),
+            submit: step!("log" "shard" "submit"),
+            claim: step!("log" "shard" "claim"),
+            extend: step!("log" "shard" "extend"),
+            defer: step!("log" "shard" "settle" "defer"),
+            fail: step!("log" "shard" "settle" "fail"),
+            finish: step!("log" "shard" "settle" "finish"),
+            cancel: step!("log" "shard" "settle" "cancel"),
+            overdue: step!("log" "shard" "overdue"),
+            reap: step!("log" "shard" "settle" "reap"),
+            promote: step!("log" "shard" "promote"),
+            stats: step!("log" "shard" "stats"),
+            look: step!("log" "shard" "look"),
+            rule: step!("log" "shard" "settle" "rule"),
+            viewed: step!("log" "shard" "viewed"),
+            unviewed: step!("log" "shard" "unviewed"),
+        }
+    }
+}

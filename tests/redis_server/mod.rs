@@ -1,0 +1,206 @@
+//! A Redis of a test's own: a process on a free port, with a clock that can be put ahead, ended with the test.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::time::Duration;
+
+use livedraft::backend::embedded::EngineOptions;
+use livedraft::backend::{Redis, RedisOptions, RedisUrl};
+
+/// How often a port that somebody else took meanwhile is passed over.
+const PORTS_MAX: usize = 20;
+
+/// What a replica that lagged has: every key as it was in one moment.
+pub(crate) struct Copy(Vec<(String, Vec<u8>)>);
+
+const COPY: &str = "local all = {} for _, key in ipairs(redis.call('KEYS', '*')) do \
+    all[#all + 1] = {key, redis.call('DUMP', key)} end return all";
+
+/// The server.
+pub(crate) struct RedisServer {
+    process: Option<Child>,
+    port: u16,
+    folder: PathBuf,
+    extra: Vec<String>,
+    ahead_s: AtomicI64,
+}
+
+impl RedisServer {
+    /// One that keeps nothing.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&["--save", "", "--appendonly", "no"])
+    }
+
+    /// One with settings of its own.
+    pub(crate) fn start_with(settings: &[&str]) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("livedraft-redis-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("ahead"), 0_i64.to_ne_bytes()).unwrap();
+        let mut server = Self {
+            process: None,
+            port: 0,
+            folder,
+            extra: settings.iter().map(|&word| word.to_owned()).collect(),
+            ahead_s: AtomicI64::new(0),
+        };
+        for _ in 0..PORTS_MAX {
+            server.port = TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
+            if server.run() {
+                return server;
+            }
+        }
+        panic!("no redis-server could be started on {PORTS_MAX} ports");
+    }
+
+    /// Starts the process on its port; false where it ended at once.
+    fn run(&mut self) -> bool {
+        let mut process = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
+            .args([
+                "--dir",
+                self.folder.to_str().unwrap(),
+                "--logfile",
+                "",
+                "--daemonize",
+                "no",
+            ])
+            .args(&self.extra)
+            .env("LD_PRELOAD", shim())
+            .env("CLOCK_AHEAD", self.folder.join("ahead"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed (scripts/test installs it)");
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let ready = lines
+            .by_ref()
+            .any(|line| line.is_ok_and(|line| line.contains("Ready to accept connections")));
+        // The rest is read too, or a full pipe would hold the server up.
+        std::thread::spawn(move || lines.for_each(drop));
+        if ready {
+            self.process = Some(process);
+        } else {
+            let _ = process.wait();
+        }
+        ready
+    }
+
+    /// Ends the process by force.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Starts it again where it was, with what it had kept.
+    pub(crate) fn start_again(&mut self) {
+        self.kill();
+        assert!(
+            self.run(),
+            "redis-server does not start again on port {}",
+            self.port
+        );
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Lets time pass for it.
+    pub(crate) fn pass(&self, time: Duration) {
+        let seconds = i64::try_from(time.as_secs()).unwrap();
+        let ahead = self.ahead_s.fetch_add(seconds, Ordering::Relaxed) + seconds;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .open(self.folder.join("ahead"))
+            .unwrap();
+        file.write_all(&ahead.to_ne_bytes()).unwrap();
+    }
+
+    /// An engine over it.
+    pub(crate) async fn engine(&self, shards: u32, engine: EngineOptions) -> Redis {
+        let url: RedisUrl = self.url().parse().unwrap();
+        let options = RedisOptions {
+            shards,
+            ..RedisOptions::default()
+        };
+        Redis::open(&url, &options, engine).await.unwrap()
+    }
+
+    /// Everything it holds.
+    pub(crate) fn copy(&self) -> Copy {
+        Copy(redis::Script::new(COPY).invoke(&mut self.connection()).unwrap())
+    }
+
+    /// A failover to what a replica has that lagged; not where a key is no longer as it was in the copy.
+    pub(crate) fn put_back_unless_changed(&self, copy: &Copy, key: &str) -> bool {
+        let mut connection = self.connection();
+        let () = redis::cmd("WATCH").arg(key).query(&mut connection).unwrap();
+        let held: Option<Vec<u8>> = redis::cmd("DUMP").arg(key).query(&mut connection).unwrap();
+        let copied = copy
+            .0
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, dumped)| dumped);
+        held.as_ref() == copied && restore(&mut connection, copy)
+    }
+
+    /// A failover to what a replica has that lagged.
+    pub(crate) fn put_back(&self, copy: &Copy) {
+        assert!(restore(&mut self.connection(), copy));
+    }
+
+    /// A connection of the test's own.
+    pub(crate) fn connection(&self) -> redis::Connection {
+        redis::Client::open(self.url()).unwrap().get_connection().unwrap()
+    }
+}
+
+fn restore(connection: &mut redis::Connection, copy: &Copy) -> bool {
+    let mut all = redis::pipe();
+    all.atomic().cmd("FLUSHALL").ignore();
+    for (key, dumped) in &copy.0 {
+        all.cmd("RESTORE").arg(key).arg(0).arg(dumped).ignore();
+    }
+    // Nothing is answered where what was watched has changed.
+    let done: Option<()> = all.query(connection).unwrap();
+    done.is_some()
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The library that is put in front of the server's clock, compiled once a run.
+fn shim() -> &'static Path {
+    static SHIM: OnceLock<PathBuf> = OnceLock::new();
+    SHIM.get_or_init(|| {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/redis_server/clock.c");
+        let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("clock-{}.so", std::process::id()));
+        let compiled = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(&made)
+            .arg(source)
+            .status()
+            .expect("a C compiler is installed");
+        assert!(
+            compiled.success(),
+            "the clock of the test's Redis could not be compiled"
+        );
+        made
+    })
+}
