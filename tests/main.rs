@@ -26,6 +26,7 @@ mod http_openapi;
 mod json_cases;
 mod key_rotation;
 mod keys;
+mod lease_model;
 mod llm_openai;
 mod llm_scripted;
 mod llm_sse;
