@@ -30,6 +30,7 @@ mod key_rotation;
 mod keys;
 mod ladder;
 mod llm_allocations;
+mod lease_model;
 mod llm_openai;
 mod llm_scripted;
 mod llm_sse;
