@@ -8,7 +8,7 @@ use livedraft::backend::JobQueue;
 use livedraft::clock;
 use livedraft::event::{End, Epoch, Event};
 use livedraft::job::{Outcome, Reason};
-use livedraft::llm::{Prefill, PrefillChoice, ProvidersOptions, RemoteOptions};
+use livedraft::llm::{BreakerOptions, Prefill, PrefillChoice, ProvidersOptions, RemoteOptions};
 use livedraft::worker::WorkerOptions;
 use serde_json::{Value as Json, json};
 
@@ -631,6 +631,11 @@ fn remote(server: &Server, prefill: PrefillChoice) -> House {
             prefill,
             ..options(&server.base)
         }],
+        // A model that fails again and again is asked on.
+        breaker: BreakerOptions {
+            calls_min: u32::MAX,
+            ..BreakerOptions::default()
+        },
         ..ProvidersOptions::default()
     });
     house.kill();
