@@ -44,7 +44,8 @@ follows() {
 answer=$(curl -sS --fail-with-body --max-time "$guard_seconds" -H 'content-type: application/json' \
   --data-binary "@$here/request.json" "$base/v1/jobs") || fail "POST /v1/jobs: $answer"
 [[ $answer =~ \"job_id\":\ *\"([0-9a-f-]{36})\" ]] || fail "no job_id in $answer"
-events="$base/v1/jobs/${BASH_REMATCH[1]}/events"
+# With notes every event is told: then no seq may be missing.
+events="$base/v1/jobs/${BASH_REMATCH[1]}/events?notes=true"
 last=0 last_id='' count=0
 
 exec {stream}< <(exec curl -sSN --fail --max-time "$guard_seconds" "$events")
