@@ -520,6 +520,19 @@ async fn an_upgrade_has_no_body() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_in_a_header_is_visible_ascii() {
+    let house = house();
+    let request = json!({"model": "scripted", "schema": {}, "input": "x"});
+    for (key, status) in [("a b", 400), ("a\tb", 400), ("~a-1!", 201)] {
+        let asked = client()
+            .post(house.url("/v1/jobs"))
+            .header("Idempotency-Key", key);
+        let answer = asked.body(request.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{key:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_empty_idempotency_key_names_no_job() {
     let house = house();
     let request = || json!({"model": "scripted", "schema": {}, "input": "x"});

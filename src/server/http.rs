@@ -328,7 +328,11 @@ fn idempotency_key(
         Some(value) => Some(
             value
                 .to_str()
-                .map_err(|_| bad("the header Idempotency-Key must be visible ASCII".to_owned()))?
+                .ok()
+                .filter(|key| key.bytes().all(|byte| byte.is_ascii_graphic()))
+                .ok_or_else(|| {
+                    bad("the header Idempotency-Key must be visible ASCII without blanks".to_owned())
+                })?
                 .to_owned(),
         ),
     };
