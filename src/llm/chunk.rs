@@ -134,6 +134,28 @@ pub enum LlmErrorKind {
 }
 
 impl LlmErrorKind {
+    /// Whether it says that the provider does not do well just now, so that another call may meet a better moment,
+    /// whatever was asked; others say that it answers, though not what was hoped for.
+    pub const fn is_fault(self) -> bool {
+        match self {
+            Self::Connect
+            | Self::FirstByteTimeout
+            | Self::IdleTimeout
+            | Self::Overloaded
+            | Self::Server
+            | Self::BadStream
+            | Self::InStream
+            | Self::Cut => true,
+            Self::RateLimited
+            | Self::Quota
+            | Self::Unauthorized
+            | Self::BadRequest
+            | Self::UnsupportedMode
+            | Self::UnsupportedSchema
+            | Self::UnknownModel => false,
+        }
+    }
+
     /// Every kind, for tables and metrics.
     pub const ALL: [Self; 15] = [
         Self::Connect,

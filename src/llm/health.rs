@@ -173,7 +173,7 @@ impl Pass {
     /// The call failed.
     pub(super) fn failed(&mut self, error: &LlmError) {
         let Some(health) = &self.health else { return };
-        if is_fault(error.kind) {
+        if error.kind.is_fault() {
             health.failed(&self.model, error.kind, self.is_probe);
             self.is_probe = false;
         }
@@ -192,27 +192,6 @@ impl Drop for Pass {
 /// As much of a name as a line of the log takes.
 fn shown(model: &str) -> String {
     model.chars().take(NAME_CHARS_MAX).collect()
-}
-
-/// Whether an error says that the provider does not do well; others say that it answers, though not what was hoped for.
-const fn is_fault(kind: LlmErrorKind) -> bool {
-    match kind {
-        LlmErrorKind::Connect
-        | LlmErrorKind::FirstByteTimeout
-        | LlmErrorKind::IdleTimeout
-        | LlmErrorKind::Overloaded
-        | LlmErrorKind::Server
-        | LlmErrorKind::BadStream
-        | LlmErrorKind::InStream
-        | LlmErrorKind::Cut => true,
-        LlmErrorKind::RateLimited
-        | LlmErrorKind::Quota
-        | LlmErrorKind::Unauthorized
-        | LlmErrorKind::BadRequest
-        | LlmErrorKind::UnsupportedMode
-        | LlmErrorKind::UnsupportedSchema
-        | LlmErrorKind::UnknownModel => false,
-    }
 }
 
 impl Health {

@@ -20,27 +20,6 @@ pub(super) enum After {
     End,
 }
 
-/// Whether another call may meet a better moment, whatever was asked.
-const fn passes(kind: LlmErrorKind) -> bool {
-    match kind {
-        LlmErrorKind::Connect
-        | LlmErrorKind::FirstByteTimeout
-        | LlmErrorKind::IdleTimeout
-        | LlmErrorKind::Overloaded
-        | LlmErrorKind::Server
-        | LlmErrorKind::BadStream
-        | LlmErrorKind::InStream
-        | LlmErrorKind::Cut => true,
-        LlmErrorKind::RateLimited
-        | LlmErrorKind::Quota
-        | LlmErrorKind::Unauthorized
-        | LlmErrorKind::BadRequest
-        | LlmErrorKind::UnsupportedMode
-        | LlmErrorKind::UnsupportedSchema
-        | LlmErrorKind::UnknownModel => false,
-    }
-}
-
 /// How long a job leaves a provider alone that is busy, as it said or as is set.
 pub(super) fn busy_wait(options: &WorkerOptions, error: &LlmError) -> Duration {
     error
@@ -67,7 +46,7 @@ pub(super) fn after(
     if can_fall_back {
         return After::Fallback;
     }
-    if passes(error.kind) && retries < options.retries_max {
+    if error.kind.is_fault() && retries < options.retries_max {
         let wait = retry_wait(options, error, retries);
         let is_short = error.retry_after.unwrap_or_default() <= options.retry_wait_max;
         if is_short && wait < left {
@@ -78,7 +57,7 @@ pub(super) fn after(
         (LlmErrorKind::RateLimited, _) => "rate_limited",
         (LlmErrorKind::Overloaded, _) => "overloaded",
         // Longer than a slot is held for it.
-        (kind, Some(asked)) if passes(kind) && asked > options.retry_wait_max => "unavailable",
+        (kind, Some(asked)) if kind.is_fault() && asked > options.retry_wait_max => "unavailable",
         _ => return After::End,
     };
     let wait = busy_wait(options, error);
