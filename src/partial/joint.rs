@@ -50,7 +50,7 @@ impl Draft {
             cut_back(&mut String::new(), held, &value, &mut ops);
         }
         let is_end = ops.len() <= 1 && !ops.iter().any(|op| op.cursor() == Some(""));
-        self.restore_by(ops);
+        self.held_but_for(ops);
         is_end
     }
 }

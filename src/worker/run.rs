@@ -143,9 +143,6 @@ impl Delivery {
 
     /// Calls the model until it answers, or no call is left, and judges what it says.
     async fn attempt(&mut self) -> Result<Next, Closed> {
-        if let Err(error) = self.budget.attempt(&self.journal.record) {
-            return Ok(self.ends(Outcome::Incomplete, error));
-        }
         self.is_untold = true;
         let mut tries = Tries::default();
         loop {
@@ -167,13 +164,16 @@ impl Delivery {
     /// One call of the model; `None` where another follows in the same attempt.
     async fn call(&mut self, prepared: &Arc<Prepared>, tries: &mut Tries) -> Result<Option<Next>, Closed> {
         let course = match Course::chart(&self.preparing, prepared, &mut self.journal).await {
-            Course::Nothing(value) => return Ok(Some(self.stands(prepared, value).await)),
+            Course::Nothing(value) => return self.stands(prepared, &value).await.map(Some),
             Course::End(broke) => {
                 let error = EndError::new(broke.error.keyword, broke.error.message);
                 return Ok(Some(self.ends(Outcome::Incomplete, error)));
             }
             course => course,
         };
+        if let Some(next) = self.may_not_go_on(tries)? {
+            return Ok(Some(next));
+        }
         let way = course.way();
         if tries.told.is_some_and(|told| told != way) {
             // What viewers were told of the attempt no longer holds.
@@ -232,9 +232,21 @@ impl Delivery {
             answer.stopped = Stopped::Budget;
         }
         match &answer.stopped {
-            Stopped::Provider(error) if !self.journal.told() => self.unanswered(asked, error, tries).await,
+            Stopped::Provider(error) if !answer.draft.is_told() => self.unanswered(asked, error, tries).await,
             _ => self.heard(prepared, &asking, &answer).await.map(Some),
         }
+    }
+
+    /// What is in the way of a call: something has come over the delivery, or no attempt is left for it.
+    fn may_not_go_on(&self, tries: &Tries) -> Result<Option<Next>, Closed> {
+        if let Some(next) = self.overtaken()? {
+            return Ok(Some(next));
+        }
+        let begins = tries.told.is_none();
+        let spent = begins
+            .then(|| self.budget.attempt(&self.journal.record).err())
+            .flatten();
+        Ok(spent.map(|error| self.ends(Outcome::Incomplete, error)))
     }
 
     /// Tells of the call and reads its answer.
@@ -307,7 +319,11 @@ impl Delivery {
             Stopped::Provider(error) => self.broken_off(asking.asked, error).await?,
             _ => false,
         };
-        Ok(self.broken(prepared, answer, broken, fell_back))
+        let next = self.broken(prepared, answer, broken, fell_back);
+        match (&answer.stopped, next) {
+            (Stopped::Provider(error), Next::Again) if !fell_back => self.give_time(error).await,
+            (_, next) => Ok(next),
+        }
     }
 
     /// Tells what an answer came to, where hooks are told; of a job that is to be cancelled only its end is taken.
@@ -352,18 +368,12 @@ impl Delivery {
         }
     }
 
-    /// A value that broke off where nothing was lacking any more.
-    async fn stands(&mut self, prepared: &Prepared, value: Value) -> Next {
-        match judge::held(&prepared.schema, value).await {
-            Some(value) => {
-                let turns = conversation::value_turns(&value, "");
-                self.valid(turns, &value)
-            }
-            None => {
-                self.journal.record.continuation.plan = Plan::Whole;
-                Next::Again
-            }
-        }
+    /// A value that broke off where nothing was lacking any more: it is judged as an answer.
+    async fn stands(&mut self, prepared: &Prepared, value: &Value) -> Result<Next, Closed> {
+        let (_, closing) = prepared.draft();
+        let answer = Answer::read_back(value, closing);
+        let verdict = judge::judge(&prepared.schema, &answer, None).await;
+        self.settle(prepared, prepared.dialect, &answer, verdict).await
     }
 
     /// Why the attempt that now begins is made.
@@ -439,10 +449,10 @@ impl Delivery {
             return self.ends(broken.outcome, broken.error);
         }
         if record.splice.is_some() {
-            record.continuation.plan = Plan::Residual;
-            if ladder::places_left(record, answer, prepared.dialect).is_none() {
-                record.splice = None;
-            }
+            let left = ladder::places_left(record, answer);
+            let turns = left.map(|left| ladder::ask_left(answer, &left, prepared.dialect));
+            record.continuation.plan = turns.as_ref().map_or(Plan::Whole, |_| Plan::Residual);
+            record.conversation.extend(turns.into_iter().flatten());
         }
         Next::Again
     }
@@ -477,6 +487,14 @@ impl Delivery {
                 ..EndError::new("invalid_output", message)
             };
             return Ok(self.ends(Outcome::Failed, error));
+        }
+        // The last re-ask is for the whole.
+        let once_more = (record.reasks + 1 < self.spec.max_reasks)
+            .then(|| ladder::once_more(record, answer, fault, [dialect, prepared.dialect]));
+        if let Some(turns) = once_more.flatten() {
+            record.conversation.extend(turns);
+            record.mends = Some(errors);
+            return Ok(Next::Again);
         }
         let places = match (fault, value) {
             // One who did not keep to places once is asked for the whole.
