@@ -242,10 +242,10 @@ impl Delivery {
         if let Some(next) = self.overtaken()? {
             return Ok(Some(next));
         }
-        let begins = tries.told.is_none();
-        let spent = begins
-            .then(|| self.budget.attempt(&self.journal.record).err())
-            .flatten();
+        if tries.told.is_some() {
+            return Ok(None);
+        }
+        let spent = self.budget.attempt(&self.journal.record).err();
         Ok(spent.map(|error| self.ends(Outcome::Incomplete, error)))
     }
 
@@ -449,10 +449,14 @@ impl Delivery {
             return self.ends(broken.outcome, broken.error);
         }
         if record.splice.is_some() {
-            let left = ladder::places_left(record, answer);
-            let turns = left.map(|left| ladder::ask_left(answer, &left, prepared.dialect));
-            record.continuation.plan = turns.as_ref().map_or(Plan::Whole, |_| Plan::Residual);
-            record.conversation.extend(turns.into_iter().flatten());
+            record.continuation.plan = match ladder::places_left(record, answer) {
+                Some(left) => {
+                    let turns = ladder::ask_left(answer, &left, prepared.dialect);
+                    record.conversation.extend(turns);
+                    Plan::Residual
+                }
+                None => Plan::Whole,
+            };
         }
         Next::Again
     }
