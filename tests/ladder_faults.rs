@@ -170,7 +170,6 @@ fn chain(servers: [&Server; 2], worker: WorkerOptions) -> House {
             calls_min: u32::MAX,
             ..BreakerOptions::default()
         },
-        ..ProvidersOptions::default()
     });
     house.kill();
     house.employ(worker);

@@ -1,5 +1,6 @@
 //! One delivery, top to bottom: claim → prepare → attempt → judge → settle.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,17 +164,10 @@ impl Delivery {
 
     /// One call of the model; `None` where another follows in the same attempt.
     async fn call(&mut self, prepared: &Arc<Prepared>, tries: &mut Tries) -> Result<Option<Next>, Closed> {
-        let course = match Course::chart(&self.preparing, prepared, &mut self.journal).await {
-            Course::Nothing(value) => return self.stands(prepared, &value).await.map(Some),
-            Course::End(broke) => {
-                let error = EndError::new(broke.error.keyword, broke.error.message);
-                return Ok(Some(self.ends(Outcome::Incomplete, error)));
-            }
-            course => course,
+        let course = match self.charted(prepared, tries).await? {
+            ControlFlow::Continue(course) => course,
+            ControlFlow::Break(next) => return Ok(Some(next)),
         };
-        if let Some(next) = self.may_not_go_on(tries)? {
-            return Ok(Some(next));
-        }
         let way = course.way();
         if tries.told.is_some_and(|told| told != way) {
             // What viewers were told of the attempt no longer holds.
@@ -237,8 +231,28 @@ impl Delivery {
         }
     }
 
+    /// How a call comes to the value, or what there is in its place.
+    async fn charted(
+        &mut self,
+        prepared: &Prepared,
+        tries: &Tries,
+    ) -> Result<ControlFlow<Next, Course>, Closed> {
+        let next = match Course::chart(&self.preparing, prepared, &mut self.journal).await {
+            Course::Nothing(value) => self.stands(prepared, &value).await?,
+            Course::End(broke) => {
+                let error = EndError::new(broke.error.keyword, broke.error.message);
+                self.ends(Outcome::Incomplete, error)
+            }
+            course => match self.hindered(tries)? {
+                Some(next) => next,
+                None => return Ok(ControlFlow::Continue(course)),
+            },
+        };
+        Ok(ControlFlow::Break(next))
+    }
+
     /// What is in the way of a call: something has come over the delivery, or no attempt is left for it.
-    fn may_not_go_on(&self, tries: &Tries) -> Result<Option<Next>, Closed> {
+    fn hindered(&self, tries: &Tries) -> Result<Option<Next>, Closed> {
         if let Some(next) = self.overtaken()? {
             return Ok(Some(next));
         }
