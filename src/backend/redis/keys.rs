@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(job.job, format!("{}{id}", names[12]));
         assert_eq!(job.raw, format!("{}{id}", names[13]));
         assert_eq!(job.log, format!("{}{id}", names[14]));
-        assert_eq!(job.live, format!("{}{id}", names[18]));
+        assert_eq!(job.live, format!("{}{id}", names[17]));
         assert_eq!(keys.wakes().nth(keys.shard_of(id)).as_ref(), Some(&names[9]));
         assert_eq!(job_of(&job.live), Some(id));
         Ok(())
@@ -132,7 +132,7 @@ mod tests {
     fn where_a_job_is_never_changes() -> Result<(), Box<dyn std::error::Error>> {
         let keys = Keys::new("p", 16);
         let id: JobId = "0193a4b2-7c31-7d5e-9a0f-3b1c5d7e9f02".parse()?;
-        assert_eq!((keys.shard_of(id), keys.shard_of_name("acme", "k")), (5, 12));
+        assert_eq!((keys.shard_of(id), keys.shard_of_name("acme", "k")), (5, 14));
         Ok(())
     }
 }
