@@ -23,6 +23,7 @@ mod durable_faults;
 mod fleet;
 mod fold_vectors;
 mod fuzz_corpus;
+mod guards;
 mod harness;
 mod http_openapi;
 mod json_cases;

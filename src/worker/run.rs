@@ -11,6 +11,7 @@ use super::attempt::{Answer, Attempt, Stopped, Terms};
 use super::budget::{Allowance, Budget};
 use super::call::Call;
 use super::conversation::{self, Fault};
+use super::cost;
 use super::course::{Begun, Course, Way};
 use super::doom::Doom;
 use super::guard::Bounds;
@@ -32,6 +33,7 @@ use crate::event::{End, EndError, Timings};
 use crate::hex;
 use crate::job::{JobSpec, Message, Outcome, Plan, Reason};
 use crate::llm::{Finish, LlmErrorKind, Request, Stream};
+use crate::metrics;
 use crate::partial::Value;
 use crate::schema::dialect::Dialect;
 
@@ -51,8 +53,6 @@ pub(super) struct Delivery {
     pub(super) is_untold: bool,
     /// Bytes that another worker had read of an answer whose cost nobody has counted.
     pub(super) lost_bytes: Option<usize>,
-    /// Whether items were taken out of the value.
-    dropped: bool,
 }
 
 /// A call that has been answered.
@@ -126,7 +126,6 @@ impl Delivery {
             claimed_ms: claim.claimed_ms,
             deadline: clock::now() + left,
             is_untold: true,
-            dropped: false,
             options,
         }
     }
@@ -245,7 +244,12 @@ impl Delivery {
         is_first: bool,
         stream: Stream,
     ) -> Result<Answer, Closed> {
+        self.journal.record.running = Some(cost::running(asking.asked, asking.request, &begun.opening));
         self.begin(begun.opening, is_first).await?;
+        if is_first {
+            let way = asking.way.word(self.journal.record.n);
+            metrics::all().attempt_ways.one([way]);
+        }
         self.hook_request(asking).await?;
         let terms = self.terms(asking);
         let (places_max, reasks) = (self.options.splice_places_max, self.journal.record.reasks);
@@ -466,8 +470,8 @@ impl Delivery {
             if let (Fault::Violations(violations), Some(value)) = (fault, &value)
                 && let Some(left) = items::without_bad(&self.spec, &prepared.schema, value, violations).await
             {
+                record.undropped.clone_from(&record.best);
                 self.journal.remove(&left.places, left.value.clone()).await?;
-                self.dropped = true;
                 let turns = conversation::turns(dialect, answer, "", true);
                 return Ok(self.valid(turns, &left.value));
             }
@@ -506,11 +510,7 @@ impl Delivery {
             outcome,
             error,
             sha256: value.map(hash),
-            best: if outcome == Outcome::Completed && !self.dropped {
-                None
-            } else {
-                record.best.clone()
-            },
+            best: record.best_beside(outcome),
             usage: record.total(),
             attempts: record.usage.clone(),
             timings: Timings {
