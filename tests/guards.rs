@@ -1,7 +1,7 @@
 //! What an answer is held against and counted by, where it is only a part of the value: what stands, what was given, and
 //! what comes nowhere.
 
-use livedraft::event::Event;
+use livedraft::event::{Event, HookKind};
 use livedraft::job::{AttemptError, Money, Outcome, Ruling};
 use livedraft::llm::{
     BreakerOptions, ChainOptions, Prefill, PrefillChoice, Price, ProvidersOptions, RemoteOptions,
@@ -59,7 +59,6 @@ fn house(remote: Vec<RemoteOptions>) -> House {
             calls_min: u32::MAX,
             ..BreakerOptions::default()
         },
-        ..ProvidersOptions::default()
     })
 }
 
@@ -253,9 +252,12 @@ async fn a_beginning_again_is_known_where_the_place_takes_no_such_thing() {
     let mut job = house.submit(request(&schema, &json!({}))).await;
     assert_eq!(job.end().await.outcome, Outcome::Completed);
     assert_eq!(job.value(), json!({ "title": "Monday", "n": { "m": 2 } }));
-    let counted = livedraft::metrics::text();
+    let counted = livedraft::metrics::render();
     for way in ["whole", "prefill", "residual"] {
-        assert!(counted.contains(&format!("livedraft_attempt_ways_total{{way=\"{way}\"}}")), "{counted}");
+        assert!(
+            counted.contains(&format!("livedraft_attempt_ways_total{{way=\"{way}\"}}")),
+            "{counted}"
+        );
     }
     assert_eq!(job.begun[2].errors[0].keyword, "astray");
 }
@@ -336,5 +338,39 @@ async fn items_that_were_dropped_can_be_seen_behind_a_verdict() {
         let end = job.end().await;
         assert_eq!((end.outcome, job.value()), (outcome, json!([1, 3])));
         assert_eq!(end.best.as_deref(), Some(r#"[1,"x",3]"#), "{ruling:?}");
+    }
+}
+
+/// A call that failed is told with its fault, and the one that followed it.
+#[tokio::test(start_paused = true)]
+async fn hooks_tell_of_calls_that_fail() {
+    let fault = answer("503 Busy", "", "");
+    let whole = says(r#"{"name":"Ada","age":36,"mail":"a@b"}"#);
+    let server = Server::start(vec![fault.clone(), fault, whole]).await;
+    let house = house(vec![remote(&server, "a")]);
+    let mut job = house
+        .submit(request(&closed_person(), &json!({ "hooks": true })))
+        .await;
+    let mut told = Vec::new();
+    let end = loop {
+        match &job.next().await.event {
+            Event::Hook(hook) if hook.kind == HookKind::Request => told.push((**hook).clone()),
+            Event::End(end) => break end.clone(),
+            _ => {}
+        }
+    };
+    assert_eq!(end.outcome, Outcome::Completed, "{:?}", end.error);
+    let finishes: Vec<bool> = told.iter().map(|hook| hook.finish.is_some()).collect();
+    assert_eq!(finishes, [true, true, false], "{told:?}");
+    for hook in &told {
+        assert_eq!(
+            (hook.attempt, hook.model.as_deref()),
+            (1, Some("a/m")),
+            "{hook:?}"
+        );
+        assert!(
+            hook.prompt_bytes > Some(0) && hook.schema_bytes > Some(100),
+            "{hook:?}"
+        );
     }
 }

@@ -61,7 +61,8 @@ impl Draft {
     fn ending(&self) -> Ending {
         let spine = &self.machine().spine;
         Ending {
-            container: matches!(spine.leaf, Leaf::None | Leaf::Key).then(|| spine.container_path().to_owned()),
+            container: matches!(spine.leaf, Leaf::None | Leaf::Key)
+                .then(|| spine.container_path().to_owned()),
             text: (spine.leaf == Leaf::Shown).then(|| spine.value_path()),
         }
     }

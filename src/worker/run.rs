@@ -40,7 +40,7 @@ use crate::schema::dialect::Dialect;
 /// A job in a worker's hands.
 pub(super) struct Delivery {
     pub(super) options: WorkerOptions,
-    spec: Arc<JobSpec>,
+    pub(super) spec: Arc<JobSpec>,
     pub(super) route: Route,
     preparing: Preparing,
     budget: Budget,
@@ -55,13 +55,14 @@ pub(super) struct Delivery {
     pub(super) lost_bytes: Option<usize>,
 }
 
-/// A call that has been answered.
-struct Asking<'a> {
-    asked: &'a Prepared,
-    request: &'a Request,
+/// A call that is made.
+pub(super) struct Asking<'a> {
+    pub(super) asked: &'a Prepared,
+    pub(super) request: &'a Request,
     allowance: Allowance,
     way: Way,
-    at: Instant,
+    /// When.
+    pub(super) at: Instant,
 }
 
 /// What the steps of an attempt lead to.
@@ -186,7 +187,13 @@ impl Delivery {
             Ok(allowance) => allowance,
             Err(error) => return Ok(Some(self.ends(Outcome::Incomplete, error))),
         };
-        let asked_at = clock::now();
+        let asking = Asking {
+            asked,
+            request: &request,
+            allowance,
+            way,
+            at: clock::now(),
+        };
         let mut call = Call::new(asked.target.provider.name());
         let stream = match self.open(asked, &request, &mut call).await? {
             Opened::Stream(stream) => *stream,
@@ -200,7 +207,7 @@ impl Delivery {
                 if self.route.lower(&self.preparing, &error).await {
                     return Ok(None);
                 }
-                return self.unanswered(asked, &error, tries).await;
+                return self.unanswered(&asking, &error, tries).await;
             }
             Opened::Barred(barred) => {
                 call.spared();
@@ -211,13 +218,6 @@ impl Delivery {
         prepared.taken();
         let is_first = tries.told.replace(way).is_none();
         let begun = course.begin(asked, &self.journal.record);
-        let asking = Asking {
-            asked,
-            request: &request,
-            allowance,
-            way,
-            at: asked_at,
-        };
         let answer = self.listen(&asking, begun, is_first, stream).await;
         call.stopped(
             answer
@@ -231,7 +231,7 @@ impl Delivery {
             answer.stopped = Stopped::Budget;
         }
         match &answer.stopped {
-            Stopped::Provider(error) if !self.journal.told() => self.unanswered(asked, error, tries).await,
+            Stopped::Provider(error) if !self.journal.told() => self.unanswered(&asking, error, tries).await,
             _ => self.heard(prepared, &asking, &answer).await.map(Some),
         }
     }
@@ -267,7 +267,7 @@ impl Delivery {
         if !self.spec.hooks {
             return Ok(());
         }
-        let hook = hooks::request(&self.journal.record, asking.asked, asking.request, asking.at);
+        let hook = hooks::request(self.journal.record.n, asking);
         self.journal.tell(hook).await
     }
 

@@ -136,6 +136,77 @@ fn the_forms_of_a_root_are_told_apart_by_their_member() {
     assert_eq!(closing.formless(), []);
 }
 
+/// Wherever a union surely applies; of those that take an object.
+#[test]
+fn forms_are_told_apart_further_in() {
+    let form = |kind: &str| json!({ "properties": { "kind": { "const": kind } }, "required": ["kind"] });
+    let union = json!({ "anyOf": [
+        { "type": "null" },
+        { "oneOf": [form("cat"), { "$ref": "#/$defs/dogs" }] },
+    ] });
+    let schema = compile(&json!({
+        "properties": { "pets": { "items": { "properties": { "pet": union } } }, "of": { "additionalProperties": union } },
+        "$defs": { "dogs": { "oneOf": [form("dog"), form("wolf")] } },
+    }));
+    let told = |text: &str| {
+        let closing = schema.closing();
+        let mut draft = Draft::new(DraftOptions {
+            guide: Some(closing.clone()),
+            ..DraftOptions::default()
+        });
+        draft.feed(text.as_bytes());
+        assert_eq!(closing.formless(), [], "what is around it can be asked for alone");
+        let found = closing.violations().into_iter();
+        found
+            .map(|one| format!("{} {}", one.path, one.keyword))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(r#"{"pets":[{"pet":null},{"pet":{"kind":"dog"}},{"pet":{"kind":"bird","#),
+        ["/pets/2/pet/kind enum"]
+    );
+    assert_eq!(
+        told(r#"{"of":{"one":{"name":"x","kind":7,"#),
+        ["/of/one/kind enum"]
+    );
+    for text in [
+        r#"{"pets":[{"pet":{"kind":"wolf","#,
+        r#"{"pets":[{"kind":"bird","#,
+        r#"{"of":{"kind":"bird","#,
+        r#"{"pets":[{"pet":{"kind":"bird","kind":"cat","#,
+    ] {
+        assert_eq!(told(text), Vec::<String>::new(), "{text}");
+    }
+    // It is healed with what the union speaks of.
+    let whole =
+        value(r#"{"pets":[{"pet":{"kind":"bird"}},{"pet":null},{"pet":null},{"pet":null},{"pet":null}]}"#);
+    let bad = schema
+        .bad_places(&whole, &schema.validate(&whole), 4)
+        .expect("places");
+    assert_eq!(bad[0].pointer, "/pets/0/pet");
+}
+
+/// Unions of unions, each named by many: what is known of them is bounded.
+#[test]
+fn unions_of_unions_cost_what_they_say() {
+    let refs = |to: &str| {
+        (0..60)
+            .map(|n| json!({ "$ref": format!("#/$defs/{to}{n}") }))
+            .collect::<Vec<_>>()
+    };
+    let mut definitions = serde_json::Map::new();
+    for n in 0..60 {
+        definitions.insert(format!("a{n}"), json!({ "anyOf": refs("b") }));
+        definitions.insert(format!("b{n}"), json!({ "anyOf": refs("c") }));
+        let own = json!({ "type": "object", "properties": { "kind": { "const": format!("k{n}") }, "x": { "anyOf": refs("a") } } });
+        definitions.insert(format!("c{n}"), own);
+    }
+    let schema = json!({ "properties": { "x": { "anyOf": refs("a") } }, "$defs": definitions });
+    if let Ok(schema) = Schema::compile(&schema, &SchemaLimits::default()) {
+        assert!(is_valid(&schema, r#"{"x":{"kind":"k1"}}"#));
+    }
+}
+
 /// A value that stands, what is asked for of it, and the schema of that.
 struct Asked {
     schema: Schema,
