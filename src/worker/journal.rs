@@ -162,6 +162,7 @@ impl Journal {
         self.base_bytes = opening.base_bytes;
         if begins.reset {
             self.reached = None;
+            self.record.undropped = None;
         }
         self.told = false;
         self.patches.forget_cursor();
@@ -197,7 +198,10 @@ impl Journal {
         self.tail_bytes += frame.len();
         self.reached = Some(left);
         self.fold.cursor = None;
-        let append = self.append(Event::Patch(frame), String::new(), None);
+        let append = Append {
+            record: Some(self.record.clone()),
+            ..self.append(Event::Patch(frame), String::new(), None)
+        };
         let (append, answer) = self.send(append).await;
         self.settle(append, answer, &mut None).await
     }
@@ -243,9 +247,9 @@ impl Journal {
     pub(super) fn flush(&mut self, draft: &mut Draft, raw: &str) -> Option<InFlight> {
         let seq = self.next().seq;
         let frame: Arc<str> = self.patches.flush(draft, seq)?.into();
-        let first = self.record.changed_ms.is_none();
         self.record.changed_ms.get_or_insert_with(clock::now_ms);
-        self.told = true;
+        // From here on the answer is in the log: whose it is has to be there, too.
+        let first = !std::mem::replace(&mut self.told, true);
         self.tail_bytes += frame.len();
         // The first frame of an attempt takes away what is not to be gone on with.
         let taken = self.record.continuation.dropped.take();
