@@ -172,6 +172,9 @@ pub(super) async fn watch(
     wake: &Arc<Notify>,
 ) -> Result<Viewer, Refusal> {
     let hub = &node.parts.hub;
+    if let Some(viewer) = hub.join(job, who.tenant(), held, deliver, wake).await {
+        return Ok(viewer);
+    }
     let viewer = match own(node, who, job).await? {
         Found::Engine => hub.watch(job, held, deliver, wake).await,
         Found::Archive(copy) => hub.watch_copy(*copy, held, deliver, wake).await,
