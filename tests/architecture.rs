@@ -26,7 +26,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["clock"]),
     (
         "backend",
-        &["job", "event", "hex", "partial", "store", "clock", "metrics"],
+        &[
+            "job", "event", "hex", "partial", "recent", "store", "clock", "metrics",
+        ],
     ),
     ("archive", &["job", "event", "partial", "store", "clock"]),
     (

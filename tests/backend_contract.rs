@@ -57,19 +57,9 @@ impl Line {
         again(|| self.0.submit(submission.clone())).await
     }
 
-    /// A claim whose answer is lost holds the job until its lease runs out, so the line is reaped between.
     async fn claim(&self) -> Option<Claim> {
-        for _ in 0..200 {
-            match self.0.claim(clock::nonce(), epoch()).await {
-                Ok(Some(claim)) => return Some(claim),
-                Ok(None) if self.stats().await.running == 0 => return None,
-                _ => {
-                    self.pass(Duration::from_secs(16)).await;
-                    self.reap().await;
-                }
-            }
-        }
-        panic!("no claim was answered");
+        let (nonce, epoch) = (clock::nonce(), epoch());
+        again(|| self.0.claim(nonce, epoch)).await
     }
 
     async fn append(&self, claim: &Claim, append: &Append) -> Appended {
@@ -401,6 +391,87 @@ contract! {
         }
         assert_eq!(reading.lineage.current(), current);
         assert!(reading.tail.iter().map(|entry| entry.position.seq).eq(1..=reading.last.seq));
+    }
+
+    /// A claim that is sent again is answered as it was, and costs the job nothing.
+    async fn a_claim_knows_itself(line: &Line) {
+        line.submit(&submission()).await;
+        line.submit(&submission()).await;
+        let (nonce, epoch) = (clock::nonce(), epoch());
+        let first = again(|| line.0.claim(nonce, epoch)).await.expect("in line");
+        line.pass(Duration::from_secs(10)).await;
+        let told = again(|| line.0.claim(nonce, epoch)).await.expect("the same");
+        assert_eq!((told.id, told.token(), told.position), (first.id, first.token(), first.position));
+        assert_eq!(told.checkpoint.fold, first.checkpoint.fold);
+        assert_eq!(line.stats().await.running, 1);
+        // The lease is good from when it was answered.
+        line.pass(Duration::from_secs(10)).await;
+        line.reap().await;
+        assert!(matches!(line.extend(&first).await, Extended::Until(_)));
+        let other = line.claim().await.expect("in line");
+        assert_ne!(other.id, first.id);
+        line.finish(&first, write(behind(first.position, 1), end(Outcome::Completed))).await;
+        assert!(again(|| line.0.claim(nonce, epoch)).await.is_none(), "what has ended is not given again");
+    }
+
+    /// A job that lost its worker comes before all others, whosever they are.
+    async fn what_was_lost_comes_first(line: &Line) {
+        let lost = line.running().await;
+        for _ in 0..2 {
+            line.submit(&Submission { tenant: "two".into(), ..submission() }).await;
+        }
+        line.pass(Duration::from_secs(16)).await;
+        line.reap().await;
+        assert_eq!(line.claim().await.expect("in line").id, lost.id);
+    }
+
+    /// Nothing shortens a wait.
+    async fn a_wait_may_be_long(line: &Line) {
+        let claim = line.running().await;
+        let until_ms = clock::now_ms() + 2 * 3_600_000;
+        let deferral = Deferral { write: waiting(behind(claim.position, 1)), record: AttemptRecord::default(), until_ms };
+        again(|| line.0.defer(claim.id, claim.token(), deferral.clone())).await;
+        line.pass(Duration::from_secs(2 * 3_600 - 60)).await;
+        line.promote().await;
+        assert!(line.claim().await.is_none(), "its time has not come");
+        line.pass(Duration::from_secs(61)).await;
+        line.promote().await;
+        assert_eq!(line.claim().await.expect("its time has come").id, claim.id);
+    }
+
+    /// A delivery that failed is made again, also where its record has a value that was about to wait for a verdict.
+    async fn a_failed_delivery_waits_for_no_verdict(line: &Line) {
+        let claim = line.running().await;
+        let record = AttemptRecord {
+            n: 1,
+            awaited: Some(Awaited { attempt: 1, sha256: "5a".to_owned(), turns: Vec::new(), since_ms: clock::now_ms() }),
+            ..AttemptRecord::default()
+        };
+        let mut append = patch_at(&claim, behind(claim.position, 1), r#"["","a",0]"#);
+        append.record = Some(record);
+        line.append(&claim, &append).await;
+        let Event::End(give_up) = end(Outcome::Failed) else { unreachable!() };
+        let failure = Failure { again: waiting(behind(claim.position, 2)), retry_ms: 500, give_up };
+        again(|| line.0.fail(claim.id, claim.token(), failure.clone())).await;
+        let early = line.rule(claim.id, None, Ruling::Accept).await;
+        assert_eq!(early, Some(Ruled::NotDue(JobState::Waiting)));
+        line.pass(Duration::from_secs(1)).await;
+        line.promote().await;
+        assert_eq!(line.claim().await.expect("in line").id, claim.id);
+    }
+
+    /// No two tenants' keys are one, however they are spelled.
+    async fn keys_of_tenants_are_apart(line: &Line) {
+        for (tenant, key) in [("a", "b:c"), ("a:b", "c"), ("", "a:b:c")] {
+            let idempotency = Idempotency { key: key.into(), request: [1; 32] };
+            let own = Submission {
+                id: line.0.draw(tenant, Some(&idempotency)),
+                tenant: tenant.into(),
+                idempotency: Some(idempotency),
+                ..submission()
+            };
+            assert!(matches!(line.submit(&own).await, Submitted::New { .. }), "{tenant} {key}");
+        }
     }
 
     /// No write without the token of the running delivery.

@@ -329,6 +329,8 @@ fn serve_is_configured_by_all_layers() {
             "--set",
             "breaker.calls_min=1",
             "--set",
+            "breaker.open_ms=600000",
+            "--set",
             "worker.retries_max=0",
         ],
         &variables,
@@ -337,9 +339,8 @@ fn serve_is_configured_by_all_layers() {
     .spawn()
     .unwrap();
     let mut line = String::new();
-    BufReader::new(serving.stderr.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    let mut talk = BufReader::new(serving.stderr.take().unwrap());
+    talk.read_line(&mut line).unwrap();
     let address = line
         .split("http://")
         .nth(1)
@@ -352,10 +353,14 @@ fn serve_is_configured_by_all_layers() {
     ];
     let (code, _, told) = run(&folder, &asking, &[]);
     assert_eq!(code, 4, "{told}");
-    let (code, out, _) = run(&folder, &["doctor", "--json", "--set", &bind], &[]);
+    let (code, out, told) = run(&folder, &["doctor", "--json", "--set", &bind], &[]);
     serving.kill().unwrap();
     serving.wait().unwrap();
-    assert_eq!((code, status(&out, "address").as_str()), (0, "warn"), "{out}");
+    assert_eq!(
+        (code, status(&out, "address").as_str()),
+        (0, "warn"),
+        "{out}{told}"
+    );
     assert!(out.contains("a livedraft server answers"), "{out}");
     assert!(out.contains("1 model of it not asked now"), "{out}");
     assert!(

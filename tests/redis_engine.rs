@@ -15,11 +15,11 @@ use redis::Commands as _;
 use crate::harness::frame;
 use crate::redis_server::RedisServer;
 
-fn epoch() -> Epoch {
+pub(crate) fn epoch() -> Epoch {
     Epoch::new(clock::nonce())
 }
 
-fn submission(engine: &Redis, tenant: &str, key: Option<&str>) -> Submission {
+pub(crate) fn submission(engine: &Redis, tenant: &str, key: Option<&str>) -> Submission {
     let idempotency = key.map(|key| Idempotency {
         key: key.into(),
         request: [1; 32],
@@ -35,7 +35,7 @@ fn submission(engine: &Redis, tenant: &str, key: Option<&str>) -> Submission {
     }
 }
 
-async fn claim(engine: &Redis) -> Claim {
+pub(crate) async fn claim(engine: &Redis) -> Claim {
     engine
         .claim(clock::nonce(), epoch())
         .await
@@ -43,14 +43,14 @@ async fn claim(engine: &Redis) -> Claim {
         .expect("in line")
 }
 
-fn behind(position: Position, by: u64) -> Position {
+pub(crate) fn behind(position: Position, by: u64) -> Position {
     Position {
         seq: position.seq + by,
         ..position
     }
 }
 
-fn write(position: Position, event: Event) -> Write {
+pub(crate) fn write(position: Position, event: Event) -> Write {
     Write {
         position,
         opens: false,
@@ -58,7 +58,7 @@ fn write(position: Position, event: Event) -> Write {
     }
 }
 
-fn patch(claim: &Claim, by: u64, ops: &str) -> Append {
+pub(crate) fn patch(claim: &Claim, by: u64, ops: &str) -> Append {
     let position = behind(claim.position, by);
     Append {
         write: write(position, Event::Patch(frame(claim.id, position.seq, ops).into())),
@@ -69,7 +69,7 @@ fn patch(claim: &Claim, by: u64, ops: &str) -> Append {
     }
 }
 
-fn end() -> Event {
+pub(crate) fn end() -> Event {
     Event::End(Box::new(End {
         outcome: Outcome::Completed,
         error: None,
@@ -82,7 +82,7 @@ fn end() -> Event {
     }))
 }
 
-async fn promote(engine: &Redis) -> usize {
+pub(crate) async fn promote(engine: &Redis) -> usize {
     engine.promote(100, &mut epoch).await.unwrap()
 }
 

@@ -39,6 +39,14 @@ impl Engine {
         }
     }
 
+    /// Where it is shared with other nodes.
+    pub(super) const fn fleet(&self) -> Option<&Arc<Redis>> {
+        match self {
+            Self::Embedded(..) => None,
+            Self::Redis(engine) => Some(engine),
+        }
+    }
+
     /// Where jobs are found that the engine has let go of; in a fleet they are gone.
     pub(super) fn archive(&self) -> Option<Archive> {
         match self {

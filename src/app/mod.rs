@@ -2,6 +2,7 @@
 //! ordered end.
 
 mod engine;
+mod fleet;
 mod work;
 
 use std::net::SocketAddr;
@@ -139,7 +140,7 @@ impl App {
             .archive()
             .map(|archive| tokio::spawn(outbox::run(archive, ends)));
         let work = match works {
-            true => Some(Work::begin(backend, providers, compiler, options.worker)?),
+            true => Some(Work::begin(&engine, providers, compiler, options.worker).await?),
             false => None,
         };
         server.ready();

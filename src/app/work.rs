@@ -5,11 +5,11 @@ use std::thread;
 
 use tokio::runtime::Builder;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::engine::Engine;
+use super::fleet;
 use super::{Options, StartError};
-use crate::backend::Backend;
 use crate::compiler::Compiler;
 use crate::llm::Providers;
 use crate::worker::{Worker, WorkerOptions};
@@ -20,6 +20,8 @@ pub struct Work {
     going_down: watch::Sender<bool>,
     worker: JoinHandle<()>,
     heartbeat: thread::JoinHandle<()>,
+    /// What is told to the other nodes of a fleet, and heard of them.
+    _shared: Option<JoinSet<()>>,
 }
 
 impl Work {
@@ -34,22 +36,28 @@ impl Work {
         let engine = Engine::open(&options).await?;
         let providers = Arc::new(Providers::new(options.providers)?);
         let compiler = Arc::new(Compiler::new(options.compiler));
-        Self::begin(engine.backend(), providers, compiler, options.worker)
+        Self::begin(&engine, providers, compiler, options.worker).await
     }
 
-    pub(super) fn begin(
-        backend: Arc<dyn Backend>,
+    pub(super) async fn begin(
+        engine: &Engine,
         providers: Arc<Providers>,
         compiler: Arc<Compiler>,
         options: WorkerOptions,
     ) -> Result<Self, StartError> {
-        let worker = Worker::new(backend, providers, compiler, options);
+        // First of all: what the others leave alone is not asked.
+        let shared = match engine.fleet() {
+            Some(fleet) => Some(fleet::share(fleet, &providers).await),
+            None => None,
+        };
+        let worker = Worker::new(engine.backend(), providers, compiler, options);
         let (going_down, drain) = watch::channel(false);
         let heartbeat = start_heartbeat(Arc::clone(&worker), drain.clone())?;
         Ok(Self {
             going_down,
             worker: tokio::spawn(worker.run(drain)),
             heartbeat,
+            _shared: shared,
         })
     }
 

@@ -64,7 +64,9 @@ pub trait JobQueue: Send + Sync {
     /// Answered once durable.
     async fn submit(&self, submission: Submission) -> Result<Submitted, BackendError>;
 
-    /// Gives the next job to a worker under a lease, writing `status: running`. `None` when nothing is ready.
+    /// Gives the next job to a worker under a lease, writing `status: running`. `None` when nothing is ready. Jobs that
+    /// lost their worker come before all others. Sent again by the same nonce while the delivery runs, because its answer
+    /// was lost, it gives the same delivery, whose lease is good from then on.
     async fn claim(&self, nonce: u64, epoch: Epoch) -> Result<Option<Claim>, BackendError>;
 
     /// Returns when there may be something to claim; a hint, so it also returns now and then without reason.
@@ -80,8 +82,8 @@ pub trait JobQueue: Send + Sync {
     /// [`promote`]: Self::promote
     async fn defer(&self, job: JobId, token: LeaseToken, deferral: Deferral) -> Result<Fenced, BackendError>;
 
-    /// Ends a delivery that failed by a fault worth another one: the job waits for `retry_ms`, or ends with
-    /// `give_up` when its deliveries are used up.
+    /// Ends a delivery that failed by a fault worth another one: the job waits for `retry_ms` and is put in line again,
+    /// whatever its record says of its value, or ends with `give_up` when its deliveries are used up.
     async fn fail(&self, job: JobId, token: LeaseToken, failure: Failure) -> Result<Fenced, BackendError>;
 
     /// Ends a job: `write` is its end.

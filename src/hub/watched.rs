@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::replica::{Replica, Took};
 use super::{Hub, HubOptions};
@@ -161,8 +162,8 @@ pub(super) struct Follow {
 
 impl Follow {
     pub(super) async fn run(mut self, hub: Arc<Hub>, mut live: mpsc::Receiver<Arc<Entry>>) {
+        let mut due = self.due();
         loop {
-            let wait = self.poll / 2 + clock::jitter(self.poll / 2);
             tokio::select! {
                 entry = live.recv() => match entry {
                     Some(entry) => self.take(&hub, entry, &mut live).await,
@@ -177,9 +178,20 @@ impl Follow {
                     let _ = done.send(());
                 }
                 () = self.watched.moved.notified() => self.tell_presence(&hub).await,
-                () = clock::sleep(wait) => if self.poll(&hub).await { return },
+                // However much comes meanwhile.
+                () = clock::sleep_until(due) => {
+                    if self.poll(&hub).await {
+                        return;
+                    }
+                    due = self.due();
+                }
             }
         }
+    }
+
+    /// When the next poll is.
+    fn due(&self) -> Instant {
+        clock::now() + self.poll / 2 + clock::jitter(self.poll / 2)
     }
 
     /// Takes an entry and all that wait behind it, then wakes the viewers once.

@@ -18,12 +18,15 @@ use tokio::time::Instant;
 
 use super::chunk::{LlmError, LlmErrorKind};
 use super::kind::Kind;
+use super::news::{News, Teller};
 use crate::clock;
 use crate::metrics::all;
 use crate::recent::Recent;
 
 /// Bytes of a model's name in the mean: clients choose names where a provider takes any.
 const NAME_BYTES: usize = 256;
+/// By how much more a model is blocked than was told before, so that it is told again.
+const TOLD_AGAIN: Duration = Duration::from_millis(500);
 /// Characters of a name that are logged.
 const NAME_CHARS_MAX: usize = 128;
 
@@ -81,6 +84,7 @@ pub(super) struct Health {
     provider: String,
     kind: Kind,
     options: BreakerOptions,
+    teller: Teller,
     /// Only of those that did not do well.
     models: Mutex<Recent<String, Model>>,
 }
@@ -195,10 +199,11 @@ fn shown(model: &str) -> String {
 }
 
 impl Health {
-    pub(super) fn new(provider: &str, kind: Kind, options: BreakerOptions) -> Self {
+    pub(super) fn new(provider: &str, kind: Kind, options: BreakerOptions, teller: Teller) -> Self {
         Self {
             provider: provider.to_owned(),
             kind,
+            teller,
             models: Mutex::new(Recent::new(
                 options.models_max,
                 options.models_max.saturating_mul(NAME_BYTES),
@@ -236,8 +241,34 @@ impl Health {
     pub(super) fn block(&self, model: &str, wait: Duration) {
         let until = clock::now() + wait;
         all().provider_blocks.one([&self.provider]);
-        self.with(self.limit_of(model), |known| {
+        let model = self.limit_of(model);
+        let mut is_news = false;
+        self.with(model, |known| {
+            is_news = known.blocked_until.is_none_or(|told| until > told + TOLD_AGAIN);
             known.blocked_until = known.blocked_until.max(Some(until));
+        });
+        if is_news {
+            self.tell(model, Bar::RateLimited, wait);
+        }
+    }
+
+    /// Another node has found that `model` is to be left alone for so long.
+    pub(super) fn heard(&self, model: &str, bar: Bar, wait: Duration) {
+        let until = clock::now() + wait;
+        self.with(model, |known| match bar {
+            Bar::RateLimited => known.blocked_until = known.blocked_until.max(Some(until)),
+            // What this node is about to find out it finds out.
+            Bar::Broken if matches!(known.breaker.state, State::Closed) => known.breaker.open(self, until),
+            Bar::Broken => {}
+        });
+    }
+
+    fn tell(&self, model: &str, bar: Bar, wait: Duration) {
+        self.teller.tell(News {
+            provider: self.provider.clone(),
+            model: model.to_owned(),
+            bar,
+            wait,
         });
     }
 
@@ -267,6 +298,7 @@ impl Health {
 
     fn failed(&self, model: &str, kind: LlmErrorKind, is_probe: bool) {
         let now = clock::now();
+        let mut is_news = false;
         self.change(model, |breaker| {
             let half = breaker.weigh(&self.options, now);
             half.calls += 1;
@@ -281,8 +313,12 @@ impl Health {
                 let open_ms = u64::try_from(self.options.open.as_millis()).unwrap_or(u64::MAX);
                 tracing::warn!(%provider, ?model, kind, open_ms, "the model fails: it is not asked for a while");
                 breaker.open(self, now + self.options.open);
+                is_news = true;
             }
         });
+        if is_news {
+            self.tell(model, Bar::Broken, self.options.open);
+        }
     }
 
     fn change(&self, model: &str, change: impl FnOnce(&mut Breaker)) {
@@ -361,7 +397,12 @@ mod tests {
     use super::*;
 
     fn health() -> Arc<Health> {
-        Arc::new(Health::new("a", Kind::OpenAi, BreakerOptions::default()))
+        Arc::new(Health::new(
+            "a",
+            Kind::OpenAi,
+            BreakerOptions::default(),
+            Teller::default(),
+        ))
     }
 
     fn fail(health: &Arc<Health>, kind: LlmErrorKind) {
@@ -453,14 +494,55 @@ mod tests {
         assert!(vendor.admit("n").is_ok());
         clock::sleep(Duration::from_secs(5)).await;
         assert!(vendor.admit("m").is_ok());
-        let machine = Arc::new(Health::new("b", Kind::Ollama, BreakerOptions::default()));
+        let machine = Arc::new(Health::new(
+            "b",
+            Kind::Ollama,
+            BreakerOptions::default(),
+            Teller::default(),
+        ));
         machine.block("m", Duration::from_secs(5));
         assert!(machine.admit("n").is_err());
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_one_node_finds_another_keeps_to() {
+        let (teller, other) = (Teller::default(), health());
+        let mut news = teller.hear();
+        let own = Arc::new(Health::new("a", Kind::OpenAi, BreakerOptions::default(), teller));
+        own.block("m", Duration::from_secs(5));
+        own.block("m", Duration::from_secs(5));
+        for _ in 0..3 {
+            own.failed("n", LlmErrorKind::FirstByteTimeout, false);
+        }
+        while let Ok(News {
+            provider,
+            model,
+            bar,
+            wait,
+        }) = news.try_recv()
+        {
+            assert_eq!(provider, "a");
+            other.heard(&model, bar, wait);
+        }
+        assert_eq!(other.admit("m").unwrap_err().by, Bar::RateLimited);
+        assert_eq!(other.admit("n").unwrap_err().by, Bar::Broken);
+        assert!(other.admit("o").is_ok());
+        clock::sleep(Duration::from_secs(15)).await;
+        assert!(other.admit("m").is_ok());
+        let mut probe = other.admit("n").unwrap();
+        other.heard("n", Bar::Broken, Duration::from_secs(15));
+        probe.answered();
+        assert!(!is_open(&other), "what a node finds out itself it goes by");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_gauge_tells_which_are_open() {
-        let health = Arc::new(Health::new("gauged", Kind::OpenAi, BreakerOptions::default()));
+        let health = Arc::new(Health::new(
+            "gauged",
+            Kind::OpenAi,
+            BreakerOptions::default(),
+            Teller::default(),
+        ));
         let line = |level: &str| format!("livedraft_breakers_open{{provider=\"gauged\"}} {level}\n");
         for _ in 0..3 {
             fail(&health, LlmErrorKind::FirstByteTimeout);
@@ -479,7 +561,7 @@ mod tests {
             models_max: 4,
             ..BreakerOptions::default()
         };
-        let health = Arc::new(Health::new("c", Kind::OpenAi, options));
+        let health = Arc::new(Health::new("c", Kind::OpenAi, options, Teller::default()));
         for model in 0..100 {
             health.block(&model.to_string(), Duration::from_secs(5));
         }

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::broadcast;
+
 use super::chain::{ChainOptions, Target};
 use super::chunk::{Chunk, LlmError};
 use super::health::{Barred, BreakerOptions, Pass};
 use super::modes;
+use super::news::{News, Teller};
 use super::price::Price;
 use super::remote::{Models, Remote, RemoteOptions, RemoteStream};
 use super::request::Request;
@@ -100,6 +103,7 @@ pub struct Providers {
     scripted: Option<Arc<Provider>>,
     remote: Vec<Arc<Provider>>,
     chains: Vec<(String, Vec<Target>)>,
+    teller: Teller,
 }
 
 impl Providers {
@@ -116,19 +120,20 @@ impl Providers {
             }
         }
         let mut names = vec![String::new(), SCRIPTED.to_owned()];
-        let mut remote = Vec::new();
+        let (mut remote, teller) = (Vec::new(), Teller::default());
         for one in options.remote {
             if names.contains(&one.name) {
                 return Err(ProvidersError::Name(one.name));
             }
             names.push(one.name.clone());
-            let one = Remote::new(one, options.breaker.clone())?;
+            let one = Remote::new(one, options.breaker.clone(), teller.clone())?;
             remote.push(Arc::new(Provider::Remote(Box::new(one))));
         }
         let mut providers = Self {
             scripted: scripted.then(|| Arc::new(Provider::Scripted(Scripted::new()))),
             remote,
             chains: Vec::new(),
+            teller,
         };
         let chains = options.chains.into_iter().map(|one| providers.chain(one));
         providers.chains = chains.collect::<Result<_, _>>()?;
@@ -143,6 +148,19 @@ impl Providers {
         let target = |model: &String| self.target(model).map_err(|unknown| fault(unknown.to_string()));
         let targets = options.models.iter().map(target).collect::<Result<_, _>>()?;
         Ok((options.name, targets))
+    }
+
+    /// What this node finds from now on that others had better know. It is told at once, and to nobody where nobody hears.
+    pub fn news(&self) -> broadcast::Receiver<News> {
+        self.teller.hear()
+    }
+
+    /// Takes over what another node has found. Of a provider that is not known here there is nothing to be known.
+    pub fn hear(&self, news: &News) {
+        let mut all = self.remote.iter().filter_map(|provider| provider.remote());
+        if let Some(one) = all.find(|one| one.name() == news.provider) {
+            one.health().heard(&news.model, news.bar, news.wait);
+        }
     }
 
     /// The offered names. A provider that takes any model is listed as `name/*`.

@@ -63,6 +63,7 @@ instruments! {
     deferrals: Counts<1> = "livedraft_deferrals_total", "deliveries", ["reason"], "Deliveries that were put back without fault or after one of ours, by reason: rate_limited, overloaded, unavailable, drain, internal; and jobs whose value waits for a verdict.";
     verdicts: Counts<1> = "livedraft_verdicts_total", "verdicts", ["verdict"], "Verdicts on values that waited for one: accept, reask, silence.";
     leases_lost: Count = "livedraft_leases_lost_total", "leases", [], "Leases that ran out; the job goes on with another worker.";
+    unreadable: Count = "livedraft_unreadable_total", "jobs", [], "Times that a job over Redis, or its attempt record, could not be read and was set aside.";
     patches: Count = "livedraft_patches_total", "entries", [], "Patches written to logs.";
     patch_bytes: Count = "livedraft_patch_bytes_total", "bytes", [], "Bytes of the patches written to logs.";
     provider_opens: Counts<2> = "livedraft_provider_opens_total", "calls", ["provider", "outcome"], "Calls of a model, by what became of opening them: ok, the kind of the error, or dropped (cancel, time limit, drain).";

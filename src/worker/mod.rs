@@ -33,7 +33,7 @@ use tokio::task::JoinSet;
 
 pub use self::budget::BudgetOptions;
 use self::lease::{Holding, Leases, Signal};
-use crate::backend::{Backend, Claim};
+use crate::backend::{Backend, BackendError, Claim};
 use crate::clock;
 use crate::compiler::Compiler;
 use crate::event::{End, EndError, Epoch, Timings};
@@ -178,13 +178,18 @@ impl Worker {
         background.spawn(reaper::reap(Arc::clone(&self.backend), self.options.clone()));
         let slots = Arc::new(Semaphore::new(self.options.slots));
         let mut deliveries = JoinSet::new();
+        let mut asked = Asked::new();
         // A claim that was sent is always awaited: dropped, it could hold a job that nobody works on.
         while let Some(slot) = self.free_slot(&slots, &mut drain).await {
-            match self
-                .backend
-                .claim(clock::nonce(), Epoch::new(clock::nonce()))
-                .await
-            {
+            let claimed = self.backend.claim(asked.nonce, asked.epoch).await;
+            // One whose answer was lost is sent again: the job that it was given is not lost with it.
+            if !matches!(
+                claimed,
+                Err(BackendError::Unavailable(_) | BackendError::NoRoom(_))
+            ) {
+                asked = Asked::new();
+            }
+            match claimed {
                 Ok(Some(claim)) => {
                     let worker = Arc::clone(&self);
                     let (job, token, until_ms) = (claim.id, claim.token(), claim.lease.until_ms);
@@ -246,6 +251,21 @@ impl Worker {
         }
         self.leases.tell_all(Signal::Drain);
         while deliveries.join_next().await.is_some() {}
+    }
+}
+
+/// What a claim is known by.
+struct Asked {
+    nonce: u64,
+    epoch: Epoch,
+}
+
+impl Asked {
+    fn new() -> Self {
+        Self {
+            nonce: clock::nonce(),
+            epoch: Epoch::new(clock::nonce()),
+        }
     }
 }
 

@@ -27,6 +27,15 @@ pub(super) fn keep(record: &mut AttemptRecord, turns: Vec<Message>, value: &Valu
     record.best = Some(json);
 }
 
+/// Forgets what was kept of a value for which no verdict was ever waited: its delivery was lost before it could be put
+/// back. The value still stands, and is judged anew.
+pub(super) fn forget_unasked(record: &mut AttemptRecord) {
+    if record.waits_for_verdict() {
+        record.waited_ms = waited_ms(record);
+        record.awaited = None;
+    }
+}
+
 /// How long values of the job have waited so far, ms.
 pub(super) fn waited_ms(record: &AttemptRecord) -> u64 {
     let now = record.awaited.as_ref().map(|awaited| awaited.since_ms);

@@ -104,7 +104,8 @@ impl Delivery {
         let options = worker.options.clone();
         let checkpoint = &claim.checkpoint;
         let counted = checkpoint.record.usage.last().map_or(0, |last| last.n);
-        let journal = Journal::new(Arc::clone(&worker.backend), claim, &options);
+        let mut journal = Journal::new(Arc::clone(&worker.backend), claim, &options);
+        outside::forget_unasked(&mut journal.record);
         let seconds = claim.spec.limits.seconds.unwrap_or(options.job_seconds);
         let waited_ms = outside::waited_ms(&claim.checkpoint.record);
         let ends_ms = claim.claimed_ms + waited_ms + u64::from(seconds) * 1_000;

@@ -11,6 +11,10 @@ use std::time::Duration;
 use livedraft::backend::embedded::EngineOptions;
 use livedraft::backend::{Redis, RedisOptions, RedisUrl};
 
+mod way;
+
+pub(crate) use self::way::Way;
+
 /// How often a port that somebody else took meanwhile is passed over.
 const PORTS_MAX: usize = 20;
 
@@ -114,7 +118,23 @@ impl RedisServer {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://{}", self.address())
+    }
+
+    /// Its `host:port`.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Makes it a replica of another; of none: a master again.
+    pub(crate) fn follow(&self, master: Option<&Self>) {
+        let port = master.map(|master| master.port.to_string());
+        let mut command = redis::cmd("REPLICAOF");
+        match &port {
+            Some(port) => command.arg("127.0.0.1").arg(port),
+            None => command.arg("NO").arg("ONE"),
+        };
+        let () = command.query(&mut self.connection()).unwrap();
     }
 
     /// Lets time pass for it.

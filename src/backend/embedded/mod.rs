@@ -9,6 +9,7 @@ mod durable;
 mod log;
 mod options;
 mod restart;
+mod retention;
 mod row;
 mod rows;
 mod saving;

@@ -325,7 +325,9 @@ mod tests {
         for unsaved in state.unsaved(true).0 {
             state.saved(&unsaved, &mut written);
         }
-        let claim = state.claim(0, 7, Epoch::new(2), &mut written).ok_or("ready")?;
+        let claim = state
+            .claim(0, crate::clock::nonce(), Epoch::new(2), &mut written)
+            .ok_or("ready")?;
         Ok((id, claim.lease.token))
     }
 

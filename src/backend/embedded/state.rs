@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::log::{Fit, JobLog};
 use super::options::EngineOptions;
+use super::retention::Ended;
 use super::row::{JobRow, refuse};
 use super::saving::Touched;
 use crate::backend::own::{poison, status};
@@ -24,10 +25,12 @@ pub struct State {
     pub(super) ready: VecDeque<JobId>,
     pub(super) waiting: BTreeSet<(u64, JobId)>,
     running: BTreeSet<JobId>,
+    /// The jobs of running deliveries, by the nonces of their claims.
+    given: HashMap<u64, JobId>,
     /// Jobs that do not go on without viewers and have none, by when they end.
     pub(super) unviewed: BTreeSet<(u64, JobId)>,
-    ended: VecDeque<Ended>,
-    ended_bytes: usize,
+    pub(super) ended: VecDeque<Ended>,
+    pub(super) ended_bytes: usize,
     /// Each key names a job that is here.
     pub(super) keys: HashMap<KeyName, KeyRow>,
     /// Jobs that are not stored yet, and so not in line.
@@ -36,14 +39,6 @@ pub struct State {
     pub(super) asked_bytes: usize,
     /// What a store lacks; `None` where there is none.
     pub(super) touched: Option<Touched>,
-}
-
-/// A job that has ended: when, and about how many bytes of it are kept.
-#[derive(Clone, Copy, Debug)]
-struct Ended {
-    at_ms: u64,
-    job: JobId,
-    bytes: usize,
 }
 
 /// What became of jobs that waited.
@@ -75,6 +70,7 @@ impl State {
             ready: VecDeque::new(),
             waiting: BTreeSet::new(),
             running: BTreeSet::new(),
+            given: HashMap::new(),
             unviewed: BTreeSet::new(),
             ended: VecDeque::new(),
             ended_bytes: 0,
@@ -166,6 +162,12 @@ impl State {
         epoch: Epoch,
         written: &mut Written,
     ) -> Option<Claim> {
+        // Sent before: its answer was lost.
+        if let Some(id) = self.given.get(&nonce).copied() {
+            let row = self.jobs.get_mut(&id)?;
+            row.until_ms = now + self.options.lease.lease_ms;
+            return row.claim(id);
+        }
         let id = self.ready.pop_front()?;
         let row = self.jobs.get_mut(&id)?;
         row.state = next(row.state, Transition::Claim).ok()?;
@@ -180,6 +182,7 @@ impl State {
         written.push((id, row.log.open(epoch, status(JobState::Running, None, None))));
         let claim = row.claim(id);
         self.running.insert(id);
+        self.given.insert(nonce, id);
         self.touch(id, 0);
         claim
     }
@@ -277,7 +280,17 @@ impl State {
             };
             return self.settle(now, id, end, written);
         }
+        // Whatever was kept of its value: it is worked on again, and judged anew.
+        row.record.awaited = None;
         self.wait(id, failure.again, now + failure.retry_ms, written)
+    }
+
+    /// A delivery is over.
+    fn let_go(&mut self, id: JobId) {
+        self.running.remove(&id);
+        if let Some(token) = self.jobs.get(&id).and_then(|row| row.token) {
+            self.given.remove(&token.nonce);
+        }
     }
 
     fn wait(&mut self, id: JobId, write: Write, until_ms: u64, written: &mut Written) -> Fenced {
@@ -290,7 +303,7 @@ impl State {
         row.state = state;
         row.until_ms = until_ms;
         written.push((id, row.log.write(write)));
-        self.running.remove(&id);
+        self.let_go(id);
         self.waiting.insert((until_ms, id));
         self.touch_now(id);
         Fenced::Ok
@@ -355,16 +368,10 @@ impl State {
             written.push((id, end));
         }
         self.touch_now(id);
-        self.running.remove(&id);
+        self.let_go(id);
         self.no_longer_unviewed(id);
         self.rest(now, id, bytes);
         Fenced::Ok
-    }
-
-    /// A job has ended and is kept for its retention.
-    pub(super) fn rest(&mut self, at_ms: u64, job: JobId, bytes: usize) {
-        self.ended_bytes += bytes;
-        self.ended.push_back(Ended { at_ms, job, bytes });
     }
 
     /// A job waits for its time, as before; not longer than any may, or a value for its verdict.
@@ -432,6 +439,7 @@ impl State {
     /// Whether the job ended by it.
     fn reap_one(&mut self, now: u64, id: JobId, epoch: Epoch, written: &mut Written) -> bool {
         let losses_max = self.options.lease.losses_max;
+        self.let_go(id);
         let Some(row) = self.jobs.get_mut(&id) else {
             return false;
         };
@@ -451,7 +459,6 @@ impl State {
         };
         row.state = state;
         written.push((id, row.log.open(epoch, status(state, Some("lease_lost"), None))));
-        self.running.remove(&id);
         self.ready.push_front(id);
         self.touch(id, 0);
         false
@@ -522,30 +529,6 @@ impl State {
             due: due.len(),
             ended,
         }
-    }
-
-    /// Retention: by age, by count and by bytes. A job's idempotency key goes with it.
-    fn forget(&mut self, now: u64) {
-        while let Some(Ended { at_ms, job, bytes }) = self.ended.front().copied() {
-            let old = at_ms + self.options.retention_ms <= now;
-            let many = self.ended.len() > self.options.retained_max
-                || self.ended_bytes > self.options.retained_bytes_max;
-            // An end that is not stored is not let go.
-            if !(old || many) || !self.is_kept(job) {
-                break;
-            }
-            self.ended.pop_front();
-            self.ended_bytes -= bytes;
-            let key = self.jobs.remove(&job).and_then(|row| row.key);
-            if let Some(key) = key {
-                self.keys.remove(&key);
-            }
-            self.touch_forgotten(job);
-        }
-    }
-
-    fn is_kept(&self, id: JobId) -> bool {
-        !self.is_stored() || self.jobs.get(&id).is_none_or(|row| row.stored.end)
     }
 
     pub(super) fn facts(&self, id: JobId) -> Option<Arc<JobFacts>> {

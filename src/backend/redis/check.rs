@@ -6,7 +6,7 @@ use super::keys::Keys;
 use super::options::{RedisOptions, RedisUrl};
 
 /// The version of the layout of keys; what changes in it changes this.
-const LAYOUT: &str = "1";
+const LAYOUT: &str = "2";
 /// The oldest Redis that has all that the steps use.
 const OLDEST: (u32, u32) = (6, 2);
 
@@ -54,6 +54,9 @@ pub enum RedisStartError {
         "the Redis at {0} is a node of a Cluster, which this version does not speak to: use a single Redis"
     )]
     Cluster(RedisUrl),
+    /// It takes no writes.
+    #[error("the Redis at {0} is a replica, which takes no writes: give the URL of its master")]
+    Replica(RedisUrl),
     /// It may throw running jobs away.
     #[error(
         "the Redis at {0} has `maxmemory-policy {1}`, which throws jobs away when memory is full: set it to `noeviction`"
@@ -137,6 +140,9 @@ fn fit(url: &RedisUrl, info: &Info) -> Result<(), RedisStartError> {
     }
     if info.get("redis_mode") == Some("cluster") {
         return Err(RedisStartError::Cluster(url.clone()));
+    }
+    if info.get("role") == Some("slave") {
+        return Err(RedisStartError::Replica(url.clone()));
     }
     match info.get("maxmemory_policy") {
         None | Some("noeviction") => Ok(()),

@@ -1,5 +1,5 @@
-//! Steps that nobody holds a lease for: cancel and reap. What they write depends on where the job stands, and is made
-//! here; the script takes it only where the job stands there still.
+//! Steps that nobody holds a lease for. What they write depends on where the job stands, and is made of a look; the
+//! script takes it only where the job stands there still.
 
 use redis::Value;
 
@@ -7,13 +7,12 @@ use super::log::tell;
 use super::queue::{Clock, cost, opening, text_of};
 use super::reply::{Parts, unreadable};
 use super::{Redis, flag};
-use crate::backend::own::{Times, cancelled, end, poison, status};
-use crate::backend::{BackendError, Cancelled, Reaped, Write};
+use crate::backend::own::{Times, cancelled, end};
+use crate::backend::{BackendError, Cancelled, Write};
 use crate::event::{EndError, Epoch, Event, Position};
-use crate::job::{AttemptRecord, JobId, JobState, Outcome};
+use crate::job::{AttemptRecord, JobId, Outcome};
+use crate::metrics;
 
-/// Jobs that are taken back in one call.
-const REAPED_MAX: usize = 100;
 /// How often a job may go on between a look and the step before that is an error.
 const TURNS_MAX: usize = 100;
 
@@ -36,8 +35,29 @@ impl Standing {
 
     /// Submission, first claim, record and the time now, as the scripts tell them.
     pub(super) fn read(seq: u64, parts: &mut Parts) -> Result<Self, BackendError> {
+        Self::of(seq, parts, |record| record)
+    }
+
+    /// The same of a job that is taken back or ended whatever it holds: without its record where that cannot be read.
+    pub(super) fn read_what_can_be(job: JobId, seq: u64, parts: &mut Parts) -> Result<Self, BackendError> {
+        Self::of(seq, parts, |record| {
+            Ok(record.unwrap_or_else(|error| {
+                tracing::error!(%job, %error, "the attempt record of a job cannot be read");
+                metrics::all().unreadable.one();
+                None
+            }))
+        })
+    }
+
+    fn of(
+        seq: u64,
+        parts: &mut Parts,
+        take: impl FnOnce(
+            Result<Option<AttemptRecord>, BackendError>,
+        ) -> Result<Option<AttemptRecord>, BackendError>,
+    ) -> Result<Self, BackendError> {
         let (submitted, claimed): (u64, Option<u64>) = (parts.next()?, parts.next()?);
-        let record = parts.json()?.unwrap_or_default();
+        let record = take(parts.json())?.unwrap_or_default();
         let times = Clock::read(parts.next()?);
         Ok(Self {
             seq,
@@ -48,49 +68,6 @@ impl Standing {
                 now_ms: crate::clock::now_ms(),
             },
         })
-    }
-}
-
-/// A running job that is overdue.
-struct Overdue {
-    job: JobId,
-    token: String,
-    cancelled: bool,
-    losses: u32,
-    /// Where it is cancelled since nobody views it: how long nobody has.
-    unviewed_ms: Option<u32>,
-    standing: Standing,
-}
-
-impl Overdue {
-    fn read(answer: Value) -> Result<Self, BackendError> {
-        let mut parts = Parts::of(answer)?;
-        let (job, token) = (parts.parse()?, parts.next()?);
-        let seq: u64 = parts.next()?;
-        let cancelled: Option<u64> = parts.next()?;
-        Ok(Self {
-            job,
-            token,
-            cancelled: cancelled.is_some(),
-            losses: parts.next()?,
-            unviewed_ms: parts.next()?,
-            standing: Standing::read(seq + 1, &mut parts)?,
-        })
-    }
-
-    /// What becomes of it.
-    fn write(&self, epoch: Epoch, losses_max: u32) -> Write {
-        if self.cancelled {
-            return self.standing.end(epoch, cancelled(self.unviewed_ms));
-        }
-        if self.losses + 1 >= losses_max {
-            return self.standing.end(epoch, poison(losses_max));
-        }
-        let position = Position {
-            epoch,
-            seq: self.standing.seq,
-        };
-        opening(position, status(JobState::Recovering, Some("lease_lost"), None))
     }
 }
 
@@ -132,57 +109,17 @@ impl Redis {
                 }
                 _ => {
                     let (seq, unviewed_ms) = (parts.next()?, parts.next()?);
-                    let standing = Standing::read(seq, &mut parts)?;
+                    let standing = Standing::read_what_can_be(job, seq, &mut parts)?;
                     end = Some(standing.end(epoch, cancelled(unviewed_ms)));
                 }
             }
         }
         Err(unreadable("a job that never stands still"))
     }
-
-    pub(super) async fn reap_shard(
-        &self,
-        shard: usize,
-        limit: usize,
-        epoch: &mut (dyn FnMut() -> Epoch + Send),
-        reaped: &mut Reaped,
-    ) -> Result<(), BackendError> {
-        let mut step = self.on(&self.scripts.overdue, shard);
-        step.arg(limit.min(REAPED_MAX));
-        let found: Vec<Value> = self.link.step(&step).await?;
-        if found.is_empty() {
-            return Ok(());
-        }
-        let mut step = self.on(&self.scripts.reap, shard);
-        self.kept(&mut step);
-        let mut sent = Vec::new();
-        for one in found {
-            let one = Overdue::read(one)?;
-            let write = one.write(epoch(), self.engine.lease.losses_max);
-            let leads_to = match &write.event {
-                Event::End(end) => JobState::from(end.outcome),
-                _ => JobState::Recovering,
-            };
-            step.arg(one.job.to_string()).arg(&one.token);
-            step.arg(write.position.seq).arg(write.position.epoch.to_string());
-            step.arg(write.event.kind()).arg(text_of(&write.event)?);
-            step.arg(leads_to.as_str()).arg(charged(&write));
-            sent.push((one.job, write));
-        }
-        let taken: Vec<u8> = self.link.step(&step).await?;
-        for ((job, write), _) in sent.iter().zip(taken).filter(|(_, taken)| *taken == 1) {
-            tell(*job, write);
-            match write.event {
-                Event::End(_) => reaped.ended += 1,
-                _ => reaped.recovering += 1,
-            }
-        }
-        Ok(())
-    }
 }
 
 /// What the job has cost where it ends.
-fn charged(write: &Write) -> u64 {
+pub(super) fn charged(write: &Write) -> u64 {
     match &write.event {
         Event::End(end) => cost(end),
         _ => 0,

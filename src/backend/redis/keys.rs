@@ -25,9 +25,9 @@ pub(super) struct JobKeys {
 }
 
 /// In the order in which the scripts take them apart (`lua/shard.lua`): keys of the shard, beginnings of others.
-const NAMES: [&str; 18] = [
-    "ready", "ring", "pace", "lease", "cancel", "wait", "ended", "sizes", "asked", WAKE, "unviewed", "job:",
-    "raw:", "log:", "line:", "name:", "live:", "view:",
+const NAMES: [&str; 20] = [
+    "ready", "ring", "pace", "lease", "cancel", "wait", "ended", "sizes", "asked", WAKE, "unviewed", "given",
+    "job:", "raw:", "log:", "line:", "name:", "live:", "view:", "left:",
 ];
 const WAKE: &str = "wake";
 
@@ -53,6 +53,11 @@ impl Keys {
         format!("{}:control", self.prefix)
     }
 
+    /// Zset, and channel of hints: words that hold for all nodes for a while.
+    pub(super) fn notices(&self) -> String {
+        format!("{{{}:notices}}", self.prefix)
+    }
+
     /// Lists: a token for each job that came into line.
     pub(super) fn wakes(&self) -> impl Iterator<Item = String> {
         (0..self.shards.len()).map(|shard| format!("{{{}:{shard}}}:{WAKE}", self.prefix))
@@ -75,7 +80,7 @@ impl Keys {
 
     /// The shard of jobs with this idempotency key of a tenant: key and job must be in one.
     pub(super) fn shard_of_name(&self, tenant: &str, key: &str) -> usize {
-        self.place(format!("{tenant}:{key}").as_bytes())
+        self.place(format!("{}:{tenant}:{key}", tenant.len()).as_bytes())
     }
 
     pub(super) fn job(&self, job: JobId) -> JobKeys {
@@ -114,10 +119,10 @@ mod tests {
         let id: JobId = "0193a4b2-7c31-7d5e-9a0f-3b1c5d7e9f02".parse()?;
         let names = keys.shard(keys.shard_of(id));
         let job = keys.job(id);
-        assert_eq!(job.job, format!("{}{id}", names[11]));
-        assert_eq!(job.raw, format!("{}{id}", names[12]));
-        assert_eq!(job.log, format!("{}{id}", names[13]));
-        assert_eq!(job.live, format!("{}{id}", names[16]));
+        assert_eq!(job.job, format!("{}{id}", names[12]));
+        assert_eq!(job.raw, format!("{}{id}", names[13]));
+        assert_eq!(job.log, format!("{}{id}", names[14]));
+        assert_eq!(job.live, format!("{}{id}", names[17]));
         assert_eq!(keys.wakes().nth(keys.shard_of(id)).as_ref(), Some(&names[9]));
         assert_eq!(job_of(&job.live), Some(id));
         Ok(())
@@ -127,7 +132,7 @@ mod tests {
     fn where_a_job_is_never_changes() -> Result<(), Box<dyn std::error::Error>> {
         let keys = Keys::new("p", 16);
         let id: JobId = "0193a4b2-7c31-7d5e-9a0f-3b1c5d7e9f02".parse()?;
-        assert_eq!((keys.shard_of(id), keys.shard_of_name("acme", "k")), (5, 12));
+        assert_eq!((keys.shard_of(id), keys.shard_of_name("acme", "k")), (5, 14));
         Ok(())
     }
 }

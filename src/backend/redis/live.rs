@@ -1,16 +1,16 @@
 //! The live wire: one connection for all subscriptions of this node, and who reads which.
 //!
 //! It is only a wire. When the connection is lost every reader's channel ends: the reader subscribes again and reads what
-//! it missed, and so it does where an entry was too long to be published.
+//! it missed, and so it does where an entry was too long to be published. What comes goes from the connection straight
+//! into the readers' bounded channels: nothing waits between the two.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use redis::Msg;
-use redis::aio::PubSubSink;
-use tokio::sync::{mpsc, oneshot};
+use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue as _, PushInfo, PushKind};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::keys;
@@ -25,8 +25,10 @@ use crate::job::JobId;
 const LIVE_ENTRIES_MAX: usize = 256;
 /// Cancel hints a worker may be behind before it misses some, and hears of them by its heartbeat.
 const CANCEL_HINTS_MAX: usize = 256;
-/// Subscriptions that may wait to be sent; who comes later waits for room.
+/// Subscriptions that may wait to be sent, and are sent in one command; who comes later waits for room.
 const WISHES_MAX: usize = 1_024;
+/// Channels that are let go in one command.
+const LEFT_MAX: usize = 1_024;
 /// The longest pause before the connection is made again.
 const RECONNECT: Duration = Duration::from_secs(1);
 
@@ -35,18 +37,25 @@ const RECONNECT: Duration = Duration::from_secs(1);
 pub(super) struct Live {
     readers: Arc<Readers>,
     wishes: mpsc::Sender<Wish>,
+    /// How long somebody waits for room.
+    limit: Duration,
     /// Ends with the engine.
     _task: JoinSet<()>,
 }
 
 /// A subscription that somebody waits for.
 struct Wish {
-    channel: String,
+    job: JobId,
+    reader: mpsc::Sender<Arc<Entry>>,
     done: oneshot::Sender<()>,
 }
 
 #[derive(Debug, Default)]
-struct Readers(Mutex<Inner>);
+struct Readers {
+    inner: Mutex<Inner>,
+    /// There may be words for all nodes that were not there before.
+    noticed: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -56,7 +65,11 @@ struct Inner {
 
 impl Readers {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, job: JobId, reader: mpsc::Sender<Arc<Entry>>) {
+        self.lock().jobs.entry(job).or_default().push(reader);
     }
 
     fn tell(&self, job: JobId, entry: &Arc<Entry>) {
@@ -87,28 +100,56 @@ impl Readers {
         self.lock().jobs.clear();
     }
 
-    /// Jobs that nobody reads any more.
-    fn let_go(&self) -> Vec<JobId> {
-        let mut left = Vec::new();
-        self.lock().jobs.retain(|job, readers| {
+    /// Of these jobs those that nobody reads any more.
+    fn unread(&self, heard: &HashSet<JobId>) -> Vec<JobId> {
+        let jobs = &mut self.lock().jobs;
+        jobs.retain(|_, readers| {
             readers.retain(|reader| !reader.is_closed());
-            if readers.is_empty() {
-                left.push(*job);
-            }
             !readers.is_empty()
         });
-        left
+        heard
+            .iter()
+            .filter(|job| !jobs.contains_key(job))
+            .copied()
+            .collect()
+    }
+
+    /// What was published on a channel.
+    fn hear(&self, channel: &str, [control, notices]: &[String; 2], message: &[u8]) {
+        if channel == notices {
+            self.noticed.notify_one();
+            return;
+        }
+        if channel == control {
+            let job = std::str::from_utf8(message).map(str::parse);
+            if let Ok(Ok(job)) = job {
+                self.hint(job);
+            }
+            return;
+        }
+        let Some(job) = keys::job_of(channel) else {
+            return;
+        };
+        match entry(message) {
+            Ok(Some(entry)) => self.tell(job, &Arc::new(entry)),
+            Ok(None) => self.end(job),
+            Err(error) => {
+                tracing::error!(%job, %error, "a live message cannot be read");
+                self.end(job);
+            }
+        }
     }
 }
 
 impl Live {
     /// Connects and keeps connected, on the runtime it is called on.
-    pub(super) fn start(link: Arc<Link>, control: String, channels: Channels, probe: Duration) -> Self {
+    pub(super) fn start(link: Arc<Link>, common: [String; 2], channels: Channels, probe: Duration) -> Self {
         let readers = Arc::new(Readers::default());
         let (wishes, asked) = mpsc::channel(WISHES_MAX);
+        let limit = link.limit();
         let wire = Wire {
             link,
-            control,
+            common,
             channels,
             probe,
             readers: Arc::clone(&readers),
@@ -118,25 +159,29 @@ impl Live {
         Self {
             readers,
             wishes,
+            limit,
             _task: task,
         }
     }
 
     /// Entries of a job from now on: answered once Redis has said that they come.
-    pub(super) async fn subscribe(
-        &self,
-        job: JobId,
-        channel: String,
-    ) -> Result<mpsc::Receiver<Arc<Entry>>, BackendError> {
+    pub(super) async fn subscribe(&self, job: JobId) -> Result<mpsc::Receiver<Arc<Entry>>, BackendError> {
         let lost = || BackendError::Unavailable("the wire of live messages is down".to_owned());
-        let (sender, receiver) = mpsc::channel(LIVE_ENTRIES_MAX);
+        let (reader, receiver) = mpsc::channel(LIVE_ENTRIES_MAX);
         let (done, answered) = oneshot::channel();
-        let wish = Wish { channel, done };
-        self.readers.lock().jobs.entry(job).or_default().push(sender);
-        self.wishes.try_send(wish).map_err(|_| lost())?;
+        let wish = Wish { job, reader, done };
+        tokio::select! {
+            sent = self.wishes.send(wish) => sent.map_err(|_| lost())?,
+            () = clock::sleep(self.limit) => return Err(lost()),
+        }
         // Whoever is dropped meanwhile was told of by the end of its channel.
         answered.await.map_err(|_| lost())?;
         Ok(receiver)
+    }
+
+    /// Once there may be words for all nodes that were not there before.
+    pub(super) async fn noticed(&self) {
+        self.readers.noticed.notified().await;
     }
 
     pub(super) fn cancels(&self) -> mpsc::Receiver<JobId> {
@@ -151,7 +196,8 @@ pub(super) type Channels = Box<dyn Fn(JobId) -> String + Send + Sync>;
 
 struct Wire {
     link: Arc<Link>,
-    control: String,
+    /// Channels for all nodes: hints of cancels, and of words that hold for all.
+    common: [String; 2],
     channels: Channels,
     probe: Duration,
     readers: Arc<Readers>,
@@ -166,15 +212,12 @@ impl Wire {
             };
             tracing::warn!(%error, "live messages cannot be heard");
             self.readers.end_all();
-            // Who asks meanwhile is told at once.
+            // Who asks meanwhile is told at once, by the end of what it waits for.
             let again = clock::now() + clock::jitter(RECONNECT);
             loop {
                 tokio::select! {
                     () = clock::sleep_until(again) => break,
-                    wish = asked.recv() => match wish {
-                        Some(_) => self.readers.end_all(),
-                        None => return,
-                    },
+                    wish = asked.recv() => if wish.is_none() { return },
                 }
             }
         }
@@ -182,24 +225,48 @@ impl Wire {
 
     /// Hears until the connection is lost, or until the engine is gone.
     async fn listen(&self, asked: &mut mpsc::Receiver<Wish>) -> Result<(), BackendError> {
-        let (mut sink, mut messages) = self.link.listen().await?.split();
-        self.link.within(sink.subscribe(&self.control)).await?;
+        let lost = Arc::new(Notify::new());
+        let mut connection = self.link.listen(self.ears(&lost)).await?;
+        self.link.within(connection.subscribe(&self.common)).await?;
+        self.readers.noticed.notify_one();
+        let mut heard = HashSet::new();
         let mut probe = clock::now() + self.probe;
         loop {
             tokio::select! {
-                message = messages.next() => match message {
-                    Some(message) => self.hear(&message),
-                    None => return Err(BackendError::Unavailable("the connection was closed".to_owned())),
-                },
+                () = lost.notified() => {
+                    return Err(BackendError::Unavailable("the connection was closed".to_owned()));
+                }
+                () = self.link.demoted() => {
+                    return Err(BackendError::Unavailable("the server takes no writes any more".to_owned()));
+                }
                 wish = asked.recv() => match wish {
-                    Some(wish) => self.grant(wish, asked, &mut sink).await?,
+                    Some(wish) => self.grant(wish, asked, &mut heard, &mut connection).await?,
                     None => return Ok(()),
                 },
                 () = clock::sleep_until(probe) => {
-                    self.look_after(&mut sink).await?;
+                    self.look_after(&mut heard, &mut connection).await?;
                     probe = clock::now() + self.probe;
                 }
             }
+        }
+    }
+
+    /// What is done with all that comes by itself.
+    fn ears(&self, lost: &Arc<Notify>) -> impl Fn(PushInfo) + Send + Sync + 'static {
+        let (lost, readers, common) = (Arc::clone(lost), Arc::clone(&self.readers), self.common.clone());
+        move |push| match push.kind {
+            PushKind::Message => {
+                let mut parts = push.data.into_iter();
+                let channel = parts.next().and_then(|name| String::from_redis_value(name).ok());
+                let message = parts
+                    .next()
+                    .and_then(|message| Vec::from_redis_value(message).ok());
+                if let (Some(channel), Some(message)) = (channel, message) {
+                    readers.hear(&channel, &common, &message);
+                }
+            }
+            PushKind::Disconnection => lost.notify_one(),
+            _ => {}
         }
     }
 
@@ -208,49 +275,54 @@ impl Wire {
         &self,
         first: Wish,
         asked: &mut mpsc::Receiver<Wish>,
-        sink: &mut PubSubSink,
+        heard: &mut HashSet<JobId>,
+        connection: &mut MultiplexedConnection,
     ) -> Result<(), BackendError> {
         let mut wishes = vec![first];
-        while let Ok(wish) = asked.try_recv() {
+        while wishes.len() < WISHES_MAX
+            && let Ok(wish) = asked.try_recv()
+        {
             wishes.push(wish);
         }
-        let channels: Vec<&str> = wishes.iter().map(|wish| wish.channel.as_str()).collect();
-        self.link.within(sink.subscribe(&channels)).await?;
-        for wish in wishes {
+        let mut channels = Vec::new();
+        let mut granted = Vec::with_capacity(wishes.len());
+        for Wish { job, reader, done } in wishes {
+            // Before it is subscribed to: nothing falls between the two.
+            self.readers.add(job, reader);
+            if heard.insert(job) {
+                channels.push((self.channels)(job));
+            }
+            granted.push(done);
+        }
+        if !channels.is_empty() {
+            self.link.within(connection.subscribe(&channels)).await?;
+        }
+        for done in granted {
             // The one who asked may have gone.
-            let _ = wish.done.send(());
+            let _ = done.send(());
         }
         Ok(())
     }
 
     /// Lets go of what nobody reads, and asks whether the other side is still there.
-    async fn look_after(&self, sink: &mut PubSubSink) -> Result<(), BackendError> {
-        let left: Vec<String> = self.readers.let_go().into_iter().map(&self.channels).collect();
-        if !left.is_empty() {
-            self.link.within(sink.unsubscribe(&left)).await?;
+    async fn look_after(
+        &self,
+        heard: &mut HashSet<JobId>,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<(), BackendError> {
+        let left = self.readers.unread(heard);
+        for some in left.chunks(LEFT_MAX) {
+            let channels: Vec<String> = some.iter().map(|job| (self.channels)(*job)).collect();
+            self.link.within(connection.unsubscribe(&channels)).await?;
         }
-        self.link.within(sink.ping::<redis::Value>()).await.map(drop)
-    }
-
-    fn hear(&self, message: &Msg) {
-        if message.get_channel_name() == self.control {
-            let job = std::str::from_utf8(message.get_payload_bytes()).map(str::parse);
-            if let Ok(Ok(job)) = job {
-                self.readers.hint(job);
-            }
-            return;
+        for job in left {
+            heard.remove(&job);
         }
-        let Some(job) = keys::job_of(message.get_channel_name()) else {
-            return;
-        };
-        match entry(message.get_payload_bytes()) {
-            Ok(Some(entry)) => self.readers.tell(job, &Arc::new(entry)),
-            Ok(None) => self.readers.end(job),
-            Err(error) => {
-                tracing::error!(%job, %error, "a live message cannot be read");
-                self.readers.end(job);
-            }
-        }
+        let ping = redis::cmd("PING");
+        self.link
+            .within(ping.query_async::<redis::Value>(connection))
+            .await
+            .map(drop)
     }
 }
 

@@ -86,7 +86,7 @@ impl EventLog for Redis {
     }
 
     async fn subscribe(&self, job: JobId) -> Result<mpsc::Receiver<Arc<Entry>>, BackendError> {
-        self.live.subscribe(job, self.keys.job(job).live).await
+        self.live.subscribe(job).await
     }
 }
 

@@ -10,11 +10,14 @@ mod keys;
 mod link;
 mod live;
 mod log;
+mod notices;
 mod options;
 mod outside;
 mod queue;
 mod reply;
 mod scripts;
+mod tick;
+mod unanswered;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +30,7 @@ use self::link::Link;
 use self::live::Live;
 pub use self::options::{BadRedisUrl, RedisOptions, RedisUrl};
 use self::scripts::Scripts;
+use self::unanswered::Unanswered;
 use super::BackendError;
 use super::embedded::EngineOptions;
 use crate::clock;
@@ -44,6 +48,7 @@ pub struct Redis {
     scripts: Scripts,
     link: Arc<Link>,
     live: Live,
+    unanswered: Unanswered,
 }
 
 impl Redis {
@@ -68,11 +73,17 @@ impl Redis {
         let names = Arc::clone(&keys);
         let channels = Box::new(move |job| names.job(job).live);
         Ok(Self {
-            live: Live::start(Arc::clone(&link), keys.control(), channels, options.probe),
+            live: Live::start(
+                Arc::clone(&link),
+                [keys.control(), keys.notices()],
+                channels,
+                options.probe,
+            ),
             engine,
             keys,
             scripts: Scripts::new(),
             link,
+            unanswered: Unanswered::default(),
         })
     }
 

@@ -8,7 +8,7 @@ use super::log::{tell, text};
 use super::queue::{opening, state, text_of};
 use super::reply::{Parts, unreadable};
 use crate::backend::own::{end, rejected, status};
-use crate::backend::{BackendError, Reaped, Ruled, Write};
+use crate::backend::{BackendError, Ruled, Write};
 use crate::event::{Epoch, Event, Position};
 use crate::job::{AttemptError, JobId, JobSpec, JobState, Outcome, RuledOn, Ruling};
 use crate::metrics;
@@ -16,21 +16,21 @@ use crate::metrics;
 /// How often a job may go on between a look and the step before that is an error.
 const TURNS_MAX: usize = 100;
 /// A node that says nothing of a job's viewers for so long has gone, ms.
-const NODE_GONE_MS: u64 = 60_000;
-/// Jobs that are given up in one call.
-const GIVEN_UP_MAX: usize = 100;
+pub(super) const NODE_GONE_MS: u64 = 60_000;
 
 /// A job as it was looked at.
 struct Look {
     state: JobState,
     before: Option<RuledOn>,
     spec: Option<JobSpec>,
+    /// Whether it was put back so that its value is judged.
+    awaits: bool,
     standing: Standing,
 }
 
 impl Look {
     fn waits(&self) -> bool {
-        self.state == JobState::Waiting && self.standing.record.waits_for_verdict()
+        self.state == JobState::Waiting && self.awaits
     }
 
     /// The end of a job whose value is accepted.
@@ -133,10 +133,12 @@ impl Redis {
         let state = state(&parts.next::<String>()?)?;
         let seq: u64 = parts.next()?;
         let (before, spec) = (parts.json()?, parts.json()?);
+        let awaits: Option<u8> = parts.next()?;
         Ok(Some(Look {
             state,
             before,
             spec,
+            awaits: awaits == Some(1),
             standing: Standing::read(seq + 1, &mut parts)?,
         }))
     }
@@ -173,24 +175,5 @@ impl Redis {
         step.arg(job.to_string()).arg(node);
         step.arg(super::flag(by_any)).arg(NODE_GONE_MS);
         self.link.step::<u8>(&step).await.map(drop)
-    }
-
-    /// Cancels what nobody has come back to in time.
-    pub(super) async fn give_up_unviewed(
-        &self,
-        shard: usize,
-        limit: usize,
-        epoch: &mut (dyn FnMut() -> Epoch + Send),
-        reaped: &mut Reaped,
-    ) -> Result<(), BackendError> {
-        let mut step = self.on(&self.scripts.unviewed, shard);
-        step.arg(limit.min(GIVEN_UP_MAX));
-        for job in self.link.step::<Vec<String>>(&step).await? {
-            let job = job.parse().map_err(unreadable)?;
-            if self.end_or_flag(job, epoch(), true).await?.is_some() {
-                reaped.unviewed += 1;
-            }
-        }
-        Ok(())
     }
 }

@@ -102,14 +102,22 @@ impl JobQueue for Redis {
     async fn claim(&self, nonce: u64, epoch: Epoch) -> Result<Option<Claim>, BackendError> {
         let event = status(JobState::Running, None, None);
         let count = self.keys.count();
-        // Workers begin at different shards, so that none is served last for ever.
-        let from = usize::try_from(nonce % count as u64).unwrap_or(0);
+        // Workers begin at different shards, so that none is served last for ever; but where the answer was lost before,
+        // the delivery may be.
+        let from = self.unanswered.of(nonce);
+        let from = from.unwrap_or_else(|| usize::try_from(nonce % count as u64).unwrap_or(0));
         for shard in from..from + count {
             let sent = clock::now_ms();
             let mut step = self.on(&self.scripts.claim, shard);
             step.arg(format!("{nonce:016x}")).arg(epoch.to_string());
             step.arg(self.engine.lease.lease_ms).arg(text_of(&event)?);
-            let answer: Value = self.link.step(&step).await?;
+            let answer: Value = match self.link.step(&step).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    self.unanswered.note(nonce, shard);
+                    return Err(error);
+                }
+            };
             if answer != Value::Nil {
                 let claim = self.claimed(Parts::of(answer)?, sent)?;
                 tell(claim.id, &opening(claim.position, event));
@@ -136,8 +144,7 @@ impl JobQueue for Redis {
                 for at in part {
                     step.arg(leases[*at].0.to_string()).arg(leases[*at].1.to_string());
                 }
-                let heart = self.link.heart().await?;
-                let told: Vec<String> = self.link.step_on(heart, &step).await?;
+                let told: Vec<String> = self.link.beat(&step).await?;
                 for (at, word) in part.iter().zip(told) {
                     answers[*at] = match word.as_str() {
                         "until" => Extended::Until(until_ms),
@@ -153,13 +160,6 @@ impl JobQueue for Redis {
     async fn defer(&self, job: JobId, token: LeaseToken, deferral: Deferral) -> Result<Fenced, BackendError> {
         let awaits = deferral.record.waits_for_verdict();
         let wait_ms = deferral.until_ms.saturating_sub(clock::now_ms());
-        // Clients bound how long a value waits; no other wait is longer than any may be.
-        let wait_max_ms = if awaits {
-            u32::MAX.into()
-        } else {
-            self.engine.wait_max_ms
-        };
-        let wait_ms = wait_ms.min(wait_max_ms);
         let mut step = self.delivered(&self.scripts.defer, job, token, &deferral.write)?;
         step.arg(text(&deferral.record)?).arg(wait_ms);
         step.arg(flag(awaits));
@@ -228,12 +228,7 @@ impl JobQueue for Redis {
         limit: usize,
         epoch: &mut (dyn FnMut() -> Epoch + Send),
     ) -> Result<Reaped, BackendError> {
-        let mut reaped = Reaped::default();
-        for shard in 0..self.keys.count() {
-            self.reap_shard(shard, limit, epoch, &mut reaped).await?;
-            self.give_up_unviewed(shard, limit, epoch, &mut reaped).await?;
-        }
-        Ok(reaped)
+        self.reap_all(limit, epoch).await
     }
 
     async fn promote(
@@ -241,31 +236,7 @@ impl JobQueue for Redis {
         limit: usize,
         epoch: &mut (dyn FnMut() -> Epoch + Send),
     ) -> Result<usize, BackendError> {
-        let event = status(JobState::Queued, None, None);
-        let mut promoted = 0;
-        for shard in 0..self.keys.count() {
-            let mut step = self.on(&self.scripts.promote, shard);
-            step.arg(self.engine.retention_ms);
-            step.arg(self.share(self.engine.retained_max))
-                .arg(self.share(self.engine.retained_bytes_max));
-            step.arg(text_of(&event)?);
-            for _ in 0..limit.min(ITEMS_MAX) {
-                step.arg(epoch().to_string());
-            }
-            let (again, silent): (Vec<Value>, Vec<String>) = self.link.step(&step).await?;
-            for one in again {
-                let mut parts = Parts::of(one)?;
-                let (job, seq) = (parts.parse()?, parts.next()?);
-                let epoch = parts.parse()?;
-                tell(job, &opening(Position { epoch, seq }, event.clone()));
-                promoted += 1;
-            }
-            for job in silent {
-                let job = job.parse().map_err(unreadable)?;
-                promoted += usize::from(self.accept_silently(job, epoch()).await?);
-            }
-        }
-        Ok(promoted)
+        self.promote_all(limit, epoch).await
     }
 
     fn cancels(&self) -> mpsc::Receiver<JobId> {
@@ -328,7 +299,7 @@ impl Redis {
     }
 
     /// A shard's part of a bound.
-    fn share(&self, all: usize) -> usize {
+    pub(super) fn share(&self, all: usize) -> usize {
         all.div_ceil(self.keys.count())
     }
 

@@ -23,6 +23,9 @@ pub(super) struct Scripts {
     pub(super) rule: Script,
     pub(super) viewed: Script,
     pub(super) unviewed: Script,
+    pub(super) aside: Script,
+    pub(super) notice: Script,
+    pub(super) notices: Script,
 }
 
 /// A step of its own file behind fragments.
@@ -50,6 +53,9 @@ impl Scripts {
             rule: step!("log" "shard" "settle" "rule"),
             viewed: step!("log" "shard" "viewed"),
             unviewed: step!("log" "shard" "unviewed"),
+            aside: step!("log" "shard" "aside"),
+            notice: step!("notice"),
+            notices: step!("notices"),
         }
     }
 }

@@ -23,6 +23,7 @@ pub(super) use self::stream::RemoteStream;
 use super::chunk::{LlmError, LlmErrorKind};
 use super::health::{BreakerOptions, Health};
 use super::kind::{Framing, Kind};
+use super::news::Teller;
 use super::openai::Manner;
 use super::price::Price;
 use super::provider::ProvidersError;
@@ -46,7 +47,11 @@ pub struct Remote {
 }
 
 impl Remote {
-    pub(super) fn new(options: RemoteOptions, breaker: BreakerOptions) -> Result<Self, ProvidersError> {
+    pub(super) fn new(
+        options: RemoteOptions,
+        breaker: BreakerOptions,
+        teller: Teller,
+    ) -> Result<Self, ProvidersError> {
         let base = options.base()?;
         let headers = client::headers(&options, &base)?;
         let client = client::client(&options, &base).map_err(|error| ProvidersError::Client {
@@ -57,7 +62,7 @@ impl Remote {
             manner: host::manner(&options, &base),
             dialect: host::dialect(&options, &base),
             refused: RefusedModes::new(&options),
-            health: Arc::new(Health::new(&options.name, options.kind, breaker)),
+            health: Arc::new(Health::new(&options.name, options.kind, breaker, teller)),
             options,
             client,
             base,

@@ -8,7 +8,7 @@
 
 local job, raw, log = KEYS[1], KEYS[2], KEYS[3]
 local seq = tonumber(ARGV[4])
-local held = redis.call('HMGET', job, 'st', 'tok', 'epoch', 'seq', 'cancel', 'loss', 'snapseq')
+local held = redis.call('HMGET', job, 'st', 'tok', 'epoch', 'seq', 'cancel', 'loss', 'snapseq', 'tail')
 if held[1] ~= 'running' or held[2] ~= ARGV[2] then return {'lost'} end
 local last = tonumber(held[4])
 local place = fit(job, held[3], last, ARGV[3], seq, ARGV[5] == '1')
@@ -18,10 +18,11 @@ if held[5] then return {'cancel'} end
 
 -- Trimming comes first: a step whose first command frees is let through where memory is full.
 redis.call('XTRIM', log, 'MINID', (held[7] or 0) + 1)
-local fields = {}
+local fields = {'tail', ARGV[11] == '' and tonumber(held[8] or 0) + #ARGV[7] or 0}
 -- Beginning an attempt is no progress: a job may kill its workers right behind that.
 if ARGV[6] == 'patch' and held[6] and held[6] ~= '0' then
-    fields[1], fields[2] = 'loss', 0
+    fields[#fields + 1] = 'loss'
+    fields[#fields + 1] = 0
 end
 if ARGV[10] ~= '' then
     fields[#fields + 1] = 'rec'

@@ -12,5 +12,5 @@ if tonumber(redis.call('HGET', JOB .. id, 'dels') or 0) >= tonumber(ARGV[8]) the
     settle(id, ARGV[10], epoch, ARGV[3], seq, ARGV[9], ARGV[11], ARGV[12], tonumber(ARGV[13]))
     return {'ok', 1}
 end
-wait(id, epoch, ARGV[3], seq, ARGV[6], now() + tonumber(ARGV[7]), {})
+wait(id, ARGV[2], epoch, ARGV[3], seq, ARGV[6], now() + tonumber(ARGV[7]), {})
 return {'ok', 0}

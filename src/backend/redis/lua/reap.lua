@@ -17,15 +17,14 @@ for i = 3, #ARGV, 8 do
     local fits = (state == 'cancelled') == (held[5] and true or false)
     if not held[1] then
         -- Its keys are gone, by a hand from outside.
-        redis.call('ZREM', LEASE, id)
-        redis.call('ZREM', CANCEL, id)
+        let_go(id, token)
         taken[#taken + 1] = 0
     elseif overdue and same and fits then
         if kind == 'end' then
             settle(id, state, held[3], epoch, seq, payload, ARGV[1], ARGV[2], tonumber(cost))
             redis.call('HDEL', JOB .. id, 'tok')
         else
-            redis.call('ZREM', LEASE, id)
+            let_go(id, token)
             redis.call('HDEL', JOB .. id, 'tok')
             write(JOB .. id, LOG .. id, LIVE .. id, held[3], epoch, seq, kind, payload,
                 {'st', state, 'loss', tonumber(held[7] or 0) + 1})

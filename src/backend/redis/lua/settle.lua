@@ -1,21 +1,22 @@
 -- Fragment: the end of a job, in one step with its result: the value is the fold of its log, which is kept. What only
 -- a worker needs goes first, so that a full memory refuses no end.
 
+-- About how many bytes a job takes beside its texts: names, indexes, the nodes of its log.
+local JOB_BYTES = 1024
+
 local function settle(id, state, epoch, new_epoch, seq, payload, retention, grace, cost)
-    local job, raw = JOB .. id, RAW .. id
-    redis.call('ZREM', LEASE, id)
-    redis.call('ZREM', CANCEL, id)
+    local job = JOB .. id
     redis.call('ZREM', WAIT, id)
     redis.call('ZREM', UNVIEWED, id)
-    redis.call('DEL', VIEW .. id)
-    local held = redis.call('HMGET', job, 'tenant', 'asked', 'cost', 'claims', 'name')
+    redis.call('UNLINK', VIEW .. id, RAW .. id)
+    local held = redis.call('HMGET', job, 'tenant', 'asked', 'cost', 'claims', 'name', 'tok', 'tail')
+    let_go(id, held[6])
     leave_line(id, held[1])
-    local bytes = math.max(redis.call('STRLEN', raw), redis.call('HSTRLEN', job, 'snap'))
-    redis.call('DEL', raw)
+    local bytes = redis.call('HSTRLEN', job, 'snap') + redis.call('HSTRLEN', job, 'shape')
+        + tonumber(held[7] or 0) + #payload + JOB_BYTES
     redis.call('HDEL', job, 'spec', 'rec', 'cancel')
     local at = now()
     write(job, LOG .. id, LIVE .. id, epoch, new_epoch, seq, 'end', payload, {'st', state, 'end', at})
-    bytes = bytes + redis.call('XLEN', LOG .. id) * 128
     if redis.call('DECRBY', ASKED, held[2] or 0) <= 0 then redis.call('DEL', ASKED) end
     if tonumber(held[4] or 0) > 0 then charge(held[1], cost - tonumber(held[3] or 0)) end
     redis.call('ZADD', ENDED, at, id)
@@ -27,9 +28,8 @@ local function settle(id, state, epoch, new_epoch, seq, payload, retention, grac
     if held[5] then redis.call('PEXPIRE', held[5], keep) end
 end
 
-local function wait(id, epoch, new_epoch, seq, payload, until_ms, fields)
-    redis.call('ZREM', LEASE, id)
-    redis.call('ZREM', CANCEL, id)
+local function wait(id, token, epoch, new_epoch, seq, payload, until_ms, fields)
+    let_go(id, token)
     fields[#fields + 1] = 'st'
     fields[#fields + 1] = 'waiting'
     write(JOB .. id, LOG .. id, LIVE .. id, epoch, new_epoch, seq, 'status', payload, fields)

@@ -9,7 +9,8 @@
 
 local id, tenant = ARGV[1], ARGV[3]
 if redis.call('EXISTS', JOB .. id) == 1 then return {'again'} end
-local name = NAME .. tenant .. ':' .. ARGV[6]
+-- With the tenant's length, so that no two tenants' keys are one.
+local name = NAME .. #tenant .. ':' .. tenant .. ':' .. ARGV[6]
 if ARGV[6] ~= '' then
     local known = redis.call('GET', name)
     if known then
