@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Tries to break a fleet of real processes and checks what its clients saw; exit code 1 where a rule does not hold.
     Chaos(ChaosArgs),
+    /// Measures the peers beside livedraft in the same window, and tells what they are in multiples of it.
+    Peers(PeersArgs),
     /// Puts two reports side by side; exit code 1 where a figure with a budget has become worse.
     Compare(CompareArgs),
 }
@@ -67,6 +69,19 @@ pub(crate) struct ChaosArgs {
     /// Where what was found goes (and, beside it, in words); without it, to stdout alone.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct PeersArgs {
+    /// How long tokens flow, and sockets stay idle, in each case.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub(crate) seconds: u64,
+    /// The system's binary.
+    #[arg(long, value_name = "PATH", default_value = "target/release/livedraft")]
+    pub(crate) server: PathBuf,
+    /// Where the figures go.
+    #[arg(long, value_name = "FILE", default_value = "loadtest/results/peers.json")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Clone, Debug, clap::Args)]

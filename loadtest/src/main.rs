@@ -10,6 +10,7 @@ mod folder;
 mod http;
 mod model;
 mod node;
+mod peers;
 mod process;
 mod redis;
 mod report;
@@ -68,6 +69,7 @@ async fn run(command: Command) -> Outcome<bool> {
     match command {
         Command::Run(args) => measure(&args).await,
         Command::Chaos(args) => chaos::run(&args).await,
+        Command::Peers(args) => peers::run(&args).await,
         Command::Compare(args) => compare(&args),
     }
 }

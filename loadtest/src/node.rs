@@ -1,6 +1,6 @@
 //! One process of the system under measurement, so that its memory and its time are its own.
 
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -18,17 +18,23 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts the binary and waits for the line in which it says that it is there, and where it listens if it does.
+    /// Starts the product's binary and waits for the line in which it says that it is there.
     pub(crate) fn start(name: &str, binary: &Path, arguments: &[String]) -> Outcome<Self> {
-        let mut child = Command::new(binary)
-            .args(arguments)
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("{}: {error}", binary.display()))?;
+        let mut command = Command::new(binary);
+        command.args(arguments).env("NO_COLOR", "1");
+        let mut child = spawn(&mut command, Stdio::null(), Stdio::piped())?;
         let lines = child.stderr.take().ok_or("the child has no stderr")?;
+        Self::ready(name, child, lines)
+    }
+
+    /// Starts another program, which says that on stdout.
+    pub(crate) fn start_other(name: &str, command: &mut Command) -> Outcome<Self> {
+        let mut child = spawn(command, Stdio::piped(), Stdio::inherit())?;
+        let lines = child.stdout.take().ok_or("the child has no stdout")?;
+        Self::ready(name, child, lines)
+    }
+
+    fn ready(name: &str, mut child: Child, lines: impl Read + Send + 'static) -> Outcome<Self> {
         let mut said = String::new();
         match first_line(BufReader::new(lines), &mut said) {
             Some(address) => Ok(Self {
@@ -77,6 +83,11 @@ impl Drop for Node {
     }
 }
 
+fn spawn(command: &mut Command, out: Stdio, err: Stdio) -> Outcome<Child> {
+    let spawned = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
+    Ok(spawned.map_err(|error| format!("{}: {error}", command.get_program().display()))?)
+}
+
 /// The address in the first line of a process that is ready, or that it works without one. What it says instead is kept;
 /// what it logs later is passed on, so that the pipe never fills.
 fn first_line(mut lines: impl BufRead + Send + 'static, said: &mut String) -> Option<Option<SocketAddr>> {
@@ -87,7 +98,7 @@ fn first_line(mut lines: impl BufRead + Send + 'static, said: &mut String) -> Op
             return None;
         }
         let address = address_in(&line);
-        if address.is_some() || line.starts_with("livedraft works") {
+        if address.is_some() || line.starts_with("livedraft works") || line == "ready\n" {
             std::thread::spawn(move || pass_on(lines));
             return Some(address);
         }

@@ -50,6 +50,11 @@ impl Usage {
         self.0.iter().map(|spent| spent.cpu_seconds).sum()
     }
 
+    /// Bytes that all together hold in memory.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.0.iter().map(|spent| spent.resident).sum()
+    }
+
     /// Of the process of this name; 0 where there is none.
     pub(crate) fn cpu_seconds_of(&self, name: &str) -> f64 {
         let of = self.0.iter().filter(|spent| spent.name == name);

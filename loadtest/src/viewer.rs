@@ -151,6 +151,20 @@ impl Viewer {
 }
 
 impl Seen {
+    /// Takes what a peer tells: its whole value, or a piece of the model's text.
+    pub(crate) fn take_other(&mut self, text: &str, message: &Value, now: u64) {
+        self.count(text);
+        if let Some(piece) = message["text"].as_str() {
+            self.text.push_str(piece);
+        } else if let Some(whole) = message["value"]["text"].as_str() {
+            self.text = whole.get(self.taken..).unwrap_or_default().to_owned();
+        }
+        if message.get("text").is_some() || message.get("value").is_some() {
+            self.patches += 1;
+            self.stamps(now);
+        }
+    }
+
     fn count(&mut self, text: &str) {
         // RFC 6455 §5.2: a server's frame has 2 bytes of header, 4 from 126 bytes on, 10 from 64 KiB on.
         let header = match text.len() {

@@ -9,7 +9,7 @@ use livedraft::backend::{
 use livedraft::clock::{job_uuid, nonce};
 use livedraft::event::{End, Epoch, Event, Position, Timings};
 use livedraft::job::{JobId, Outcome as Ends, Usage as Tokens};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::{PATIENCE, Plan};
@@ -36,28 +36,23 @@ pub(crate) async fn run(plan: &Plan) -> Outcome<Vec<Row>> {
     let mut rows = Vec::new();
     for at_a_time in AT_A_TIME {
         let redis = Redis::start(false).await?;
-        let url = format!("redis://{}", redis.address()).parse()?;
-        let limits = EngineOptions {
-            queued_max: JOBS * 2,
-            ..EngineOptions::default()
-        };
-        // A step may wait for its turn here: its rate is what counts.
-        let options = RedisOptions {
-            response: PATIENCE,
-            ..RedisOptions::default()
-        };
-        let engine: Shared = Arc::new(Queue::open(&url, &options, limits).await?);
         let jobs = plan.jobs.unwrap_or(JOBS);
-        let case = Case {
-            redis: &redis,
-            engine,
-            at_a_time,
-        };
+        let case = Case::open(&redis, at_a_time, jobs).await?;
         rows.push(case.measure("submit", jobs, submits).await?);
         rows.push(case.measure("claim and finish", jobs, claims).await?);
         rows.push(case.measure("fenced append", APPENDS, appends).await?);
     }
     Ok(rows)
+}
+
+/// Claims that are finished at once: how many a second, and of a second of Redis's CPU.
+pub(crate) async fn claims_and_finishes(jobs: usize, at_a_time: usize) -> Outcome<(f64, f64)> {
+    let redis = Redis::start(false).await?;
+    let case = Case::open(&redis, at_a_time, jobs).await?;
+    case.measure("submit", jobs, submits).await?;
+    let row = case.measure("claim and finish", jobs, claims).await?;
+    let figure = |name: &str| row.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
+    Ok((figure("a second"), figure("per Redis CPU s")))
 }
 
 struct Case<'a> {
@@ -66,7 +61,26 @@ struct Case<'a> {
     at_a_time: usize,
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    async fn open(redis: &'a Redis, at_a_time: usize, jobs: usize) -> Outcome<Self> {
+        let url = format!("redis://{}", redis.address()).parse()?;
+        let limits = EngineOptions {
+            queued_max: jobs * 2,
+            ..EngineOptions::default()
+        };
+        // A step may wait for its turn here: its rate is what counts.
+        let options = RedisOptions {
+            response: PATIENCE,
+            ..RedisOptions::default()
+        };
+        let engine: Shared = Arc::new(Queue::open(&url, &options, limits).await?);
+        Ok(Self {
+            redis,
+            engine,
+            at_a_time,
+        })
+    }
+
     /// Lets so many work at a time, each on its share.
     async fn measure<F>(&self, what: &str, count: usize, work: fn(Shared, usize) -> F) -> Outcome<Row>
     where

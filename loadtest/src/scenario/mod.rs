@@ -5,7 +5,7 @@ mod burst;
 mod cancel;
 mod commands;
 mod document;
-mod engine;
+pub(crate) mod engine;
 mod fanout;
 mod goal;
 mod idle;
@@ -239,14 +239,16 @@ fn source(index: usize) -> [u8; 4] {
     [127, 0, 0, host]
 }
 
-fn request(answer: &Answer, flush_ms: u64) -> Value {
+/// What a job asks for that is answered so.
+pub(crate) fn request(answer: &Answer, flush_ms: u64) -> Value {
     json!({
         "model": "openai/load", "input": "Say what you have to say.", "schema": answer.schema(),
         "max_reasks": 0, "flush_ms": flush_ms,
     })
 }
 
-fn delays(seen: &[Seen]) -> Outcome<Histogram<u64>> {
+/// All delays that were seen, of microseconds.
+pub(crate) fn delays(seen: &[Seen]) -> Outcome<Histogram<u64>> {
     histogram(seen.iter().flat_map(|seen| &seen.delays))
 }
 
@@ -264,6 +266,7 @@ fn mib(bytes: u64) -> Value {
     rounded(bytes as f64 / 1_048_576.0, 1)
 }
 
-fn total(seen: &[Seen], count: impl Fn(&Seen) -> u64) -> f64 {
+/// Of all that was seen.
+pub(crate) fn total(seen: &[Seen], count: impl Fn(&Seen) -> u64) -> f64 {
     seen.iter().map(count).sum::<u64>() as f64
 }
