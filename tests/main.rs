@@ -24,6 +24,7 @@ mod fleet;
 mod fleet_models;
 mod fold_vectors;
 mod fuzz_corpus;
+mod guards;
 mod harness;
 mod http_openapi;
 mod json_cases;

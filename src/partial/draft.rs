@@ -331,9 +331,34 @@ impl Draft {
 
     /// Where a place of the text lies in the value; a place of the text that has none there is the root.
     pub fn place(&self, pointer: &str) -> String {
+        self.own_place(pointer).unwrap_or_default()
+    }
+
+    /// Of places of the text: whether what is said of each holds for the value, too. Of a text that is some places of a
+    /// value it does not where it comes nowhere, nor of a rest as a whole that says again what stands.
+    pub fn hold(&self, pointers: &[&str]) -> Vec<bool> {
+        let Some(graft) = &self.graft else {
+            return vec![true; pointers.len()];
+        };
+        let text = (!pointers.is_empty()).then(|| self.text_value()).flatten();
+        let holds = |pointer: &&str| graft.holds(pointer, text.as_ref());
+        pointers.iter().map(holds).collect()
+    }
+
+    /// The pointer of the deepest open value that is shown of the text; of parallel calls, of the first that is open.
+    pub fn open_in_text(&self) -> String {
+        let open = match &self.items {
+            None => self.machine.spine.open_path(),
+            Some(items) => items.open_paths().into_iter().next(),
+        };
+        open.unwrap_or_default()
+    }
+
+    /// Where a place of the text lies in the value; `None` for one that comes nowhere.
+    pub fn own_place(&self, pointer: &str) -> Option<String> {
         match &self.graft {
-            Some(graft) => graft.place(pointer).unwrap_or_default(),
-            None => pointer.to_owned(),
+            Some(graft) => graft.place(pointer),
+            None => Some(pointer.to_owned()),
         }
     }
 

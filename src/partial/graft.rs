@@ -230,6 +230,27 @@ impl Graft {
         place.lead(inner, &mut leads).then_some(leads)
     }
 
+    /// Whether what is said of a place of the answer holds for the value: not where it lies in what comes nowhere, nor of
+    /// a container's rest that says again what stands, since what is counted there is not what the value will have.
+    pub(super) fn holds(&self, pointer: &str, answer: Option<&Value>) -> bool {
+        let Some((index, inner)) = split(pointer) else {
+            return pointer.is_empty();
+        };
+        let Some(place) = self.places.get(index) else {
+            return false;
+        };
+        let Some(rest) = &place.rest else { return true };
+        let told = answer.and_then(|answer| match answer {
+            Value::Object(members) => members.get(&pointer[1..pointer.len() - inner.len()]),
+            _ => None,
+        });
+        match told {
+            Some(told) if !rest.takes(told) => false,
+            Some(told) if inner.is_empty() => !rest.repeats(told),
+            _ => rest.lead(inner, &mut String::new()),
+        }
+    }
+
     /// A sink for the answer's ops that tells `sink` those of the value.
     pub(super) fn onto<'a, S: OpSink + ?Sized>(&'a mut self, sink: &'a mut S) -> Onto<'a, S> {
         let told = !self.restores.is_empty();

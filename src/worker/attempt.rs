@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::conversation::told;
 use super::course::Reading;
-use super::doom::Doom;
+use super::doom::{self, Doom};
 use super::guard::{Bounds, Guard, Overrun};
 use super::hooks;
 use super::joint::{Joined, Joint};
@@ -398,7 +398,7 @@ impl<'a> Attempt<'a> {
             })
             .map(|repair| format!("repaired: {repair}\n"))
             .collect();
-        let news = self.answer.closing.take_news();
+        let news = doom::holding(&self.answer.draft, self.answer.closing.take_news());
         (self.dirty, self.changed) = (true, true);
         for line in lines {
             self.note(NoteKind::Warning, &line);

@@ -37,6 +37,19 @@ pub(super) enum Way {
     Rest,
 }
 
+impl Way {
+    /// What the attempt of this number makes of the draft, as operators count it.
+    pub(super) const fn word(self, attempt: u32) -> &'static str {
+        match self {
+            Self::Whole if attempt == 1 => "whole",
+            Self::Whole => "restart",
+            Self::Splice => "splice",
+            Self::Prefill => "prefill",
+            Self::Rest => "residual",
+        }
+    }
+}
+
 /// A text that is gone on with.
 pub(super) struct Prefill {
     asked: Arc<Prepared>,

@@ -164,6 +164,7 @@ impl Journal {
         self.base_bytes = opening.base_bytes;
         if begins.reset {
             self.reached = None;
+            self.record.undropped = None;
         }
         self.told = false;
         self.patches.forget_cursor();
@@ -192,7 +193,10 @@ impl Journal {
         self.tail_bytes += frame.len();
         self.reached = Some(left);
         self.fold.cursor = None;
-        let append = self.append(Event::Patch(frame), String::new(), None);
+        let append = Append {
+            record: Some(self.record.clone()),
+            ..self.append(Event::Patch(frame), String::new(), None)
+        };
         let (append, answer) = self.send(append).await;
         self.settle(append, answer, &mut None).await
     }
@@ -239,9 +243,9 @@ impl Journal {
     pub(super) fn flush(&mut self, draft: &mut Draft, raw: &str, anew: &mut bool) -> Option<InFlight> {
         let seq = self.next().seq;
         let frame: Arc<str> = self.patches.flush(draft, seq)?.into();
-        let first = self.record.changed_ms.is_none();
         self.record.changed_ms.get_or_insert_with(clock::now_ms);
-        self.told = true;
+        // From here on the answer is in the log: whose it is has to be there, too.
+        let first = !std::mem::replace(&mut self.told, true);
         self.tail_bytes += frame.len();
         let raw_anew = std::mem::take(anew);
         if raw_anew {

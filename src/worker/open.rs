@@ -10,7 +10,7 @@ use super::judge;
 use super::lease::Signal;
 use super::policy::{self, After};
 use super::prepare::Prepared;
-use super::run::{Delivery, Next};
+use super::run::{Asking, Delivery, Next};
 use crate::clock;
 use crate::event::EndError;
 use crate::job::{Outcome, Reason};
@@ -93,10 +93,12 @@ impl Delivery {
     /// A call failed before anything was told of its value; `None` where another follows within the attempt.
     pub(super) async fn unanswered(
         &mut self,
-        asked: &Prepared,
+        asking: &Asking<'_>,
         error: &LlmError,
         tries: &mut Tries,
     ) -> Result<Option<Next>, Closed> {
+        let asked = asking.asked;
+        self.hook_failed(asking, error).await?;
         self.leave_alone(asked, error);
         let left = self.deadline.saturating_duration_since(clock::now());
         let can_fall_back = self.route.next().is_some();

@@ -11,6 +11,7 @@ use super::attempt::{Answer, Attempt, Stopped, Terms};
 use super::budget::{Allowance, Budget};
 use super::call::Call;
 use super::conversation::{self, Fault};
+use super::cost;
 use super::course::{Begun, Course, Way};
 use super::doom::Doom;
 use super::guard::Bounds;
@@ -32,13 +33,14 @@ use crate::event::{End, EndError, Timings};
 use crate::hex;
 use crate::job::{JobSpec, Message, Outcome, Plan, Reason};
 use crate::llm::{Finish, LlmErrorKind, Request, Stream};
+use crate::metrics;
 use crate::partial::Value;
 use crate::schema::dialect::Dialect;
 
 /// A job in a worker's hands.
 pub(super) struct Delivery {
     pub(super) options: WorkerOptions,
-    spec: Arc<JobSpec>,
+    pub(super) spec: Arc<JobSpec>,
     pub(super) route: Route,
     preparing: Preparing,
     budget: Budget,
@@ -51,17 +53,16 @@ pub(super) struct Delivery {
     pub(super) is_untold: bool,
     /// Bytes that another worker had read of an answer whose cost nobody has counted.
     pub(super) lost_bytes: Option<usize>,
-    /// Whether items were taken out of the value.
-    dropped: bool,
 }
 
-/// A call that has been answered.
-struct Asking<'a> {
-    asked: &'a Prepared,
-    request: &'a Request,
+/// A call that is made.
+pub(super) struct Asking<'a> {
+    pub(super) asked: &'a Prepared,
+    pub(super) request: &'a Request,
     allowance: Allowance,
     way: Way,
-    at: Instant,
+    /// When.
+    pub(super) at: Instant,
 }
 
 /// What the steps of an attempt lead to.
@@ -127,7 +128,6 @@ impl Delivery {
             claimed_ms: claim.claimed_ms,
             deadline: clock::now() + left,
             is_untold: true,
-            dropped: false,
             options,
         }
     }
@@ -188,7 +188,13 @@ impl Delivery {
             Ok(allowance) => allowance,
             Err(error) => return Ok(Some(self.ends(Outcome::Incomplete, error))),
         };
-        let asked_at = clock::now();
+        let asking = Asking {
+            asked,
+            request: &request,
+            allowance,
+            way,
+            at: clock::now(),
+        };
         let mut call = Call::new(asked.target.provider.name());
         let stream = match self.open(asked, &request, &mut call).await? {
             Opened::Stream(stream) => *stream,
@@ -202,7 +208,7 @@ impl Delivery {
                 if self.route.lower(&self.preparing, &error).await {
                     return Ok(None);
                 }
-                return self.unanswered(asked, &error, tries).await;
+                return self.unanswered(&asking, &error, tries).await;
             }
             Opened::Barred(barred) => {
                 call.spared();
@@ -213,13 +219,6 @@ impl Delivery {
         prepared.taken();
         let is_first = tries.told.replace(way).is_none();
         let begun = course.begin(asked, &self.journal.record);
-        let asking = Asking {
-            asked,
-            request: &request,
-            allowance,
-            way,
-            at: asked_at,
-        };
         let answer = self.listen(&asking, begun, is_first, stream).await;
         call.stopped(
             answer
@@ -233,7 +232,7 @@ impl Delivery {
             answer.stopped = Stopped::Budget;
         }
         match &answer.stopped {
-            Stopped::Provider(error) if !self.journal.told() => self.unanswered(asked, error, tries).await,
+            Stopped::Provider(error) if !self.journal.told() => self.unanswered(&asking, error, tries).await,
             _ => self.heard(prepared, &asking, &answer).await.map(Some),
         }
     }
@@ -246,7 +245,12 @@ impl Delivery {
         is_first: bool,
         stream: Stream,
     ) -> Result<Answer, Closed> {
+        self.journal.record.running = Some(cost::running(asking.asked, asking.request, &begun.opening));
         self.begin(begun.opening, is_first).await?;
+        if is_first {
+            let way = asking.way.word(self.journal.record.n);
+            metrics::all().attempt_ways.one([way]);
+        }
         self.hook_request(asking).await?;
         let terms = self.terms(asking);
         let (places_max, reasks) = (self.options.splice_places_max, self.journal.record.reasks);
@@ -264,7 +268,7 @@ impl Delivery {
         if !self.spec.hooks {
             return Ok(());
         }
-        let hook = hooks::request(&self.journal.record, asking.asked, asking.request, asking.at);
+        let hook = hooks::request(self.journal.record.n, asking);
         self.journal.tell(hook).await
     }
 
@@ -467,8 +471,8 @@ impl Delivery {
             if let (Fault::Violations(violations), Some(value)) = (fault, &value)
                 && let Some(left) = items::without_bad(&self.spec, &prepared.schema, value, violations).await
             {
+                record.undropped.clone_from(&record.best);
                 self.journal.remove(&left.places, left.value.clone()).await?;
-                self.dropped = true;
                 let turns = conversation::turns(dialect, answer, "", true);
                 return Ok(self.valid(turns, &left.value));
             }
@@ -507,11 +511,7 @@ impl Delivery {
             outcome,
             error,
             sha256: value.map(hash),
-            best: if outcome == Outcome::Completed && !self.dropped {
-                None
-            } else {
-                record.best.clone()
-            },
+            best: record.best_beside(outcome),
             usage: record.total(),
             attempts: record.usage.clone(),
             timings: Timings {
