@@ -31,6 +31,7 @@ mod json_cases;
 mod key_rotation;
 mod keys;
 mod ladder;
+mod ladder_faults;
 mod lease_model;
 mod llm_allocations;
 mod llm_openai;

@@ -20,6 +20,8 @@ pub enum Reason {
     Truncated,
     /// The worker was lost.
     WorkerLost,
+    /// The answer before did not go on from the text that it was given.
+    Astray,
 }
 
 /// One thing that was wrong with an answer.
@@ -219,10 +221,8 @@ pub struct Continuation {
     pub rests: Vec<String>,
     /// The places that it is asked for anew beside.
     pub fixes: Vec<String>,
-    /// A place that is not to be gone on with as it is.
+    /// A place that is not to be gone on with as it is, until viewers were told that it is taken away.
     pub dropped: Option<String>,
-    /// Bytes of the value that the last rest was asked for: where as many stand behind it, it brought nothing.
-    pub kept_bytes: Option<u64>,
 }
 
 /// Why an answer broke off.
@@ -234,12 +234,20 @@ pub struct Broke {
     pub error: AttemptError,
     /// Whether a new answer may fare better where this one cannot be gone on with.
     pub anew: bool,
+    /// Whether the attempt that goes on is none of those that are counted: it was a limit of rate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_free: bool,
 }
 
 impl Continuation {
     /// Whether no answer of the job has broken off.
     fn is_none(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Counts an attempt that has ended, and whether it brought anything.
+    pub const fn count(&mut self, progress: bool) {
+        self.barren = if progress { 0 } else { self.barren + 1 };
     }
 
     /// The next answer is another one, for what was wrong with one that was whole.

@@ -54,7 +54,7 @@ impl Draft {
         let is_end = self
             .ending()
             .cut_back(&mut String::new(), held, &value, &mut back);
-        self.restore_by(back.into_iter().collect());
+        self.held_but_for(back.into_iter().collect());
         is_end
     }
 

@@ -1,5 +1,6 @@
 //! One delivery, top to bottom: claim → prepare → attempt → judge → settle.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,9 +145,6 @@ impl Delivery {
 
     /// Calls the model until it answers, or no call is left, and judges what it says.
     async fn attempt(&mut self) -> Result<Next, Closed> {
-        if let Err(error) = self.budget.attempt(&self.journal.record) {
-            return Ok(self.ends(Outcome::Incomplete, error));
-        }
         self.is_untold = true;
         let mut tries = Tries::default();
         loop {
@@ -167,13 +165,9 @@ impl Delivery {
 
     /// One call of the model; `None` where another follows in the same attempt.
     async fn call(&mut self, prepared: &Arc<Prepared>, tries: &mut Tries) -> Result<Option<Next>, Closed> {
-        let course = match Course::chart(&self.preparing, prepared, &mut self.journal).await {
-            Course::Nothing(value) => return Ok(Some(self.stands(prepared, value).await)),
-            Course::End(broke) => {
-                let error = EndError::new(broke.error.keyword, broke.error.message);
-                return Ok(Some(self.ends(Outcome::Incomplete, error)));
-            }
-            course => course,
+        let course = match self.charted(prepared, tries).await? {
+            ControlFlow::Continue(course) => course,
+            ControlFlow::Break(next) => return Ok(Some(next)),
         };
         let way = course.way();
         if tries.told.is_some_and(|told| told != way) {
@@ -232,9 +226,43 @@ impl Delivery {
             answer.stopped = Stopped::Budget;
         }
         match &answer.stopped {
-            Stopped::Provider(error) if !self.journal.told() => self.unanswered(&asking, error, tries).await,
+            Stopped::Provider(error) if !answer.draft.is_told() => {
+                self.unanswered(&asking, error, tries).await
+            }
             _ => self.heard(prepared, &asking, &answer).await.map(Some),
         }
+    }
+
+    /// How a call comes to the value, or what there is in its place.
+    async fn charted(
+        &mut self,
+        prepared: &Prepared,
+        tries: &Tries,
+    ) -> Result<ControlFlow<Next, Course>, Closed> {
+        let next = match Course::chart(&self.preparing, prepared, &mut self.journal).await {
+            Course::Nothing(value) => self.stands(prepared, &value).await?,
+            Course::End(broke) => {
+                let error = EndError::new(broke.error.keyword, broke.error.message);
+                self.ends(Outcome::Incomplete, error)
+            }
+            course => match self.hindered(tries)? {
+                Some(next) => next,
+                None => return Ok(ControlFlow::Continue(course)),
+            },
+        };
+        Ok(ControlFlow::Break(next))
+    }
+
+    /// What is in the way of a call: something has come over the delivery, or no attempt is left for it.
+    fn hindered(&self, tries: &Tries) -> Result<Option<Next>, Closed> {
+        if let Some(next) = self.overtaken()? {
+            return Ok(Some(next));
+        }
+        if tries.told.is_some() {
+            return Ok(None);
+        }
+        let spent = self.budget.attempt(&self.journal.record).err();
+        Ok(spent.map(|error| self.ends(Outcome::Incomplete, error)))
     }
 
     /// Tells of the call and reads its answer.
@@ -312,7 +340,11 @@ impl Delivery {
             Stopped::Provider(error) => self.broken_off(asking.asked, error).await?,
             _ => false,
         };
-        Ok(self.broken(prepared, answer, broken, fell_back))
+        let next = self.broken(prepared, answer, broken, fell_back);
+        match (&answer.stopped, next) {
+            (Stopped::Provider(error), Next::Again) if !fell_back => self.give_time(error).await,
+            (_, next) => Ok(next),
+        }
     }
 
     /// Tells what an answer came to, where hooks are told; of a job that is to be cancelled only its end is taken.
@@ -357,18 +389,12 @@ impl Delivery {
         }
     }
 
-    /// A value that broke off where nothing was lacking any more.
-    async fn stands(&mut self, prepared: &Prepared, value: Value) -> Next {
-        match judge::held(&prepared.schema, value).await {
-            Some(value) => {
-                let turns = conversation::value_turns(&value, "");
-                self.valid(turns, &value)
-            }
-            None => {
-                self.journal.record.continuation.plan = Plan::Whole;
-                Next::Again
-            }
-        }
+    /// A value that broke off where nothing was lacking any more: it is judged as an answer.
+    async fn stands(&mut self, prepared: &Prepared, value: &Value) -> Result<Next, Closed> {
+        let (_, closing) = prepared.draft();
+        let answer = Answer::read_back(value, closing);
+        let verdict = judge::judge(&prepared.schema, &answer, None).await;
+        self.settle(prepared, prepared.dialect, &answer, verdict).await
     }
 
     /// Why the attempt that now begins is made.
@@ -444,10 +470,14 @@ impl Delivery {
             return self.ends(broken.outcome, broken.error);
         }
         if record.splice.is_some() {
-            record.continuation.plan = Plan::Residual;
-            if ladder::places_left(record, answer, prepared.dialect).is_none() {
-                record.splice = None;
-            }
+            record.continuation.plan = match ladder::places_left(record, answer) {
+                Some(left) => {
+                    let turns = ladder::ask_left(answer, &left, prepared.dialect);
+                    record.conversation.extend(turns);
+                    Plan::Residual
+                }
+                None => Plan::Whole,
+            };
         }
         Next::Again
     }
@@ -482,6 +512,14 @@ impl Delivery {
                 ..EndError::new("invalid_output", message)
             };
             return Ok(self.ends(Outcome::Failed, error));
+        }
+        // The last re-ask is for the whole.
+        let once_more = (record.reasks + 1 < self.spec.max_reasks)
+            .then(|| ladder::once_more(record, answer, fault, [dialect, prepared.dialect]));
+        if let Some(turns) = once_more.flatten() {
+            record.conversation.extend(turns);
+            record.mends = Some(errors);
+            return Ok(Next::Again);
         }
         let places = match (fault, value) {
             // One who did not keep to places once is asked for the whole.
