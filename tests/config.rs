@@ -1097,3 +1097,14 @@ fn a_job_runs_at_either_end_of_every_bound() {
         assert_eq!(end_of_a_job(all.config, 100), None, "{flags:?}");
     }
 }
+
+#[test]
+fn a_name_with_dots_is_quoted_in_a_flag() {
+    let file = "[providers.openai]\nkey = \"sk-1\"\n";
+    let key = "providers.openai.prices.\"gpt-4.1\".output";
+    let all = loaded("quoted", file, &[], &[(key, "8")]);
+    assert!(all.faults.is_empty(), "{:?}", all.faults);
+    let openai = &all.config.parts.providers.remote[0];
+    let price = openai.prices.of("gpt-4.1").expect("a price");
+    assert_eq!(price.output, "8".parse().expect("money"));
+}

@@ -16,7 +16,7 @@ use crate::llm_openai::server::{Act, STREAM_HEAD, Server, answer, options};
 use crate::splice::{House, Job, fold_of, report, says};
 
 /// A job for the report, with these stage directions.
-fn request(script: &Json, members: &Json) -> Json {
+pub(crate) fn request(script: &Json, members: &Json) -> Json {
     let mut request = json!({
         "model": "scripted", "input": "x", "schema": report(), "flush_ms": 0,
         "script": { "tokens_per_second": 20, "fault_attempts": 1 },
@@ -33,7 +33,7 @@ fn request(script: &Json, members: &Json) -> Json {
 }
 
 /// What a job comes to that nothing happens to.
-async fn undisturbed(house: &House, script: &Json, members: &Json) -> Json {
+pub(crate) async fn undisturbed(house: &House, script: &Json, members: &Json) -> Json {
     let mut quiet = script.as_object().expect("members").clone();
     quiet.retain(|name, _| matches!(name.as_str(), "items" | "text_chars" | "seed"));
     let mut job = house.submit(request(&Json::Object(quiet), members)).await;
@@ -42,12 +42,12 @@ async fn undisturbed(house: &House, script: &Json, members: &Json) -> Json {
     job.value()
 }
 
-fn code(end: &End) -> &str {
+pub(crate) fn code(end: &End) -> &str {
     end.error.as_ref().map_or("", |error| &error.code)
 }
 
 /// Whether all of `before` but what was open last is in `after`, as it was.
-fn goes_on(before: &Json, after: &Json) -> bool {
+pub(crate) fn goes_on(before: &Json, after: &Json) -> bool {
     match (before, after) {
         (Json::Object(before), Json::Object(after)) => before.iter().all(|(name, one)| {
             let is_last = before.keys().next_back() == Some(name);
@@ -207,7 +207,11 @@ async fn a_model_that_does_not_go_on_is_asked_for_what_is_missing() {
         assert!(job.begun[1..].iter().all(|begins| !begins.reset), "{prefill}");
         assert_eq!(job.value(), whole, "{prefill}");
         if attempts == 3 {
-            assert_eq!(job.begun[2].errors[0].keyword, "astray");
+            let third = &job.begun[2];
+            assert_eq!(
+                (third.reason, third.errors[0].keyword.as_str()),
+                (Reason::Astray, "astray")
+            );
         }
     }
 }
@@ -554,10 +558,10 @@ async fn going_on_at_80_percent_costs_a_third_of_a_restart_at_most() {
     assert!(prefill * 100 <= restart * 35, "{prefill} of {restart} tokens");
 }
 
-const WHOLE: &str =
+pub(crate) const WHOLE: &str =
     r#"{"name":"Ada é😀","tags":["x \"y\"",12],"born":{"year":1815,"city":"London"},"ok":true}"#;
 
-fn person() -> Json {
+pub(crate) fn person() -> Json {
     json!({
         "type": "object", "required": ["name", "tags", "born", "ok"], "properties": {
             "name": { "type": "string" },
@@ -570,7 +574,7 @@ fn person() -> Json {
 }
 
 /// The frames of an answer in pieces of a few characters, without its end.
-fn pieces(text: &str) -> String {
+pub(crate) fn pieces(text: &str) -> String {
     let letters: Vec<char> = text.chars().collect();
     let frame = |piece: &[char]| {
         let text: String = piece.iter().collect();
@@ -580,12 +584,12 @@ fn pieces(text: &str) -> String {
     letters.chunks(5).map(frame).collect()
 }
 
-fn streamed(text: &str, finish: &str) -> String {
+pub(crate) fn streamed(text: &str, finish: &str) -> String {
     let stop = json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": finish }] });
     format!("{}data: {stop}\n\ndata: [DONE]\n\n", pieces(text))
 }
 
-fn act(body: &[u8]) -> Act {
+pub(crate) fn act(body: &[u8]) -> Act {
     Act {
         pieces: vec![STREAM_HEAD.into(), body.to_vec()],
         hold: false,
@@ -593,7 +597,7 @@ fn act(body: &[u8]) -> Act {
 }
 
 /// What a good model says to a request for the rest: of [`WHOLE`], what is asked for.
-fn the_rest(asked: &Json) -> Option<String> {
+pub(crate) fn the_rest(asked: &Json) -> Option<String> {
     let messages = asked["messages"].as_array()?;
     let [.., kept, last] = &messages[..] else {
         return None;
@@ -624,7 +628,7 @@ fn the_rest(asked: &Json) -> Option<String> {
     Some(Json::Object(members.collect()).to_string())
 }
 
-fn remote(server: &Server, prefill: PrefillChoice) -> House {
+pub(crate) fn remote(server: &Server, prefill: PrefillChoice) -> House {
     let mut house = House::start_with(ProvidersOptions {
         scripted: false,
         remote: vec![RemoteOptions {
@@ -648,7 +652,7 @@ fn remote(server: &Server, prefill: PrefillChoice) -> House {
 }
 
 /// The job of [`WHOLE`].
-fn asked(mode: &str) -> Json {
+pub(crate) fn asked(mode: &str) -> Json {
     json!({ "model": "test/m", "input": "Ada", "flush_ms": 0, "mode": mode, "schema": person() })
 }
 

@@ -3,7 +3,9 @@
 
 use livedraft::event::{AttemptBegins, Epoch, Fold, PatchWriter, Position};
 use livedraft::job::{JobId, Reason};
-use livedraft::partial::{Draft, DraftOptions, End, Folded, Graft, Mode, Op, RootKinds, Value, parse, path};
+use livedraft::partial::{
+    Draft, DraftOptions, End, Folded, Graft, Mode, Op, RootKinds, Spot, Value, parse, path,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
@@ -58,6 +60,50 @@ impl Viewer {
     fn value(&self) -> String {
         self.fold.value.as_ref().unwrap().to_json()
     }
+}
+
+#[test]
+fn what_has_closed_of_an_answer_stands() {
+    for (text, has_closed) in [
+        ("", false),
+        (r#"{"rest_1":{"t":"ha"#, false),
+        (r#"{"rest_1":{"t":"half","#, true),
+        (r#"{"rest_1":{"l":["a"#, false),
+        (r#"{"rest_1":{"l":["a","b"#, true),
+        (r#"{"rest_1":{"l":[{"x":{"y":"a"#, false),
+        (r#"{"rest_1":{"l":[{"x":{"y":"a","z":"b"#, true),
+        // What is to replace something is taken as a whole.
+        (r#"{"fix_2":{"a":1,"b":"c"#, false),
+        (r#"{"fix_2":1,"rest_1":{"t":"ha"#, true),
+        (r#"{"other":1,"fix_9":1,"rest_1":{"t":"ha"#, false),
+    ] {
+        let spots = [Spot::Rest(String::new()), Spot::Fix("/f".to_owned())];
+        let graft = Graft::of(read(r#"{"s":1,"f":2}"#), &spots).unwrap();
+        let mut draft = Draft::onto(DraftOptions::default(), graft);
+        draft.feed(text.as_bytes());
+        draft.flush(&mut Vec::new());
+        assert_eq!(draft.has_closed(), has_closed, "{text}");
+    }
+}
+
+#[test]
+fn what_is_put_right_first_is_nothing_that_an_answer_says() {
+    let graft = Graft::of(read(r#"{"s":1}"#), &[Spot::Rest(String::new())]).unwrap();
+    let mut draft = Draft::onto(DraftOptions::default(), graft.behind(vec!["/t".to_owned()]));
+    let mut ops: Vec<Op> = Vec::new();
+    assert!(draft.flush(&mut ops), "what was begun is taken away");
+    assert!(!draft.is_told());
+    draft.feed(br#"{"rest_1":{"t":"a"#);
+    assert!(draft.flush(&mut ops) && draft.is_told());
+    assert_eq!(
+        (ops.len(), &ops[0]),
+        (
+            2,
+            &Op::Remove {
+                path: "/t".to_owned()
+            }
+        )
+    );
 }
 
 /// What the base is with what an answer has for the places, by means of its own.

@@ -60,7 +60,7 @@ async fn waits(job: &mut Job<'_>) {
     }
 }
 
-async fn rule(job: &Job<'_>, attempt: u32, ruling: Ruling) -> Ruled {
+pub(crate) async fn rule(job: &Job<'_>, attempt: u32, ruling: Ruling) -> Ruled {
     let ruled = job
         .house
         .engine

@@ -85,6 +85,7 @@ fn reason() -> impl Strategy<Value = Reason> {
         Reason::Provider,
         Reason::Truncated,
         Reason::WorkerLost,
+        Reason::Astray,
     ])
 }
 

@@ -59,10 +59,10 @@ pub(super) fn end(record: &AttemptRecord, times: Times, outcome: Outcome, error:
     let since = |at: u64| at.saturating_sub(times.submitted_ms);
     let claimed_ms = times.claimed_ms.unwrap_or(times.submitted_ms);
     End {
-        outcome,
         error,
         sha256: None,
-        best: record.best.clone(),
+        best: record.best_beside(outcome),
+        outcome,
         usage: record.total(),
         attempts: record.usage.clone(),
         timings: Timings {

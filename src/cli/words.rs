@@ -39,6 +39,7 @@ pub(super) fn attempt(begins: &AttemptBegins) -> Row {
         Reason::Provider => "the provider failed".to_owned(),
         Reason::Truncated => "the answer was cut short".to_owned(),
         Reason::WorkerLost => "its worker was lost".to_owned(),
+        Reason::Astray => "the model did not go on from its answer".to_owned(),
     };
     let kept = if begins.reset { "" } else { "; the rest stays" };
     head.with(Tone::Warn, &format!(": {why}{kept}"))

@@ -93,7 +93,7 @@ pub fn load(layers: &Layers) -> Loaded {
     }
     said.extend(variables::read(&layers.environment, &mut loaded.faults));
     said.extend(layers.flags.iter().map(|(flag, key, value)| Saying {
-        path: key.split('.').map(str::to_owned).collect(),
+        path: segments(key),
         given: Given::Word(value.clone()),
         source: Source::Flag(flag.clone()),
     }));
@@ -272,4 +272,20 @@ fn unknown(source: &Source, nearest: Option<String>) -> String {
         Some(name) => format!("is no key; did you mean `{name}`?"),
         None => "is no key; `livedraft config init -` lists them all".to_owned(),
     }
+}
+
+/// The segments of a key as a flag names it. A name with dots is quoted, as in the file:
+/// `providers.openai.prices."gpt-4.1".output`.
+fn segments(key: &str) -> Vec<String> {
+    let mut segments = vec![String::new()];
+    let mut is_quoted = false;
+    for letter in key.chars() {
+        match (letter, segments.last_mut()) {
+            ('"', _) => is_quoted = !is_quoted,
+            ('.', _) if !is_quoted => segments.push(String::new()),
+            (_, Some(last)) => last.push(letter),
+            (_, None) => {}
+        }
+    }
+    segments
 }

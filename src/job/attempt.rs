@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::money::Money;
 use super::spec::Message;
+use super::state::Outcome;
 
 /// Why an attempt began.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub enum Reason {
     Truncated,
     /// The worker was lost.
     WorkerLost,
+    /// The answer before did not go on from the text that it was given.
+    Astray,
 }
 
 /// One thing that was wrong with an answer.
@@ -111,6 +114,12 @@ pub struct AttemptRecord {
     pub why: Option<Reason>,
     /// The last whole but invalid answer, compact JSON.
     pub best: Option<String>,
+    /// The whole answer as it was before invalid items were taken out of it, compact JSON; absent where none were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undropped: Option<String>,
+    /// The call that the running attempt was made with, while its cost is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
     /// What the next attempt is asked to mend, where the one before was judged invalid.
     pub mends: Option<Vec<AttemptError>>,
     /// The places of `best` that the running or next attempt is asked for alone, as pointers; absent: for the whole.
@@ -130,6 +139,17 @@ pub struct AttemptRecord {
     /// How long values have waited for verdicts, ms: that is no time of the job's.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub waited_ms: u64,
+}
+
+/// A call whose answer comes, as another worker has to count it where this one is lost.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Running {
+    /// The model that was asked, as `provider/model`.
+    pub model: String,
+    /// Bytes of the prompt, what was given of the answer included.
+    pub prompt_bytes: u64,
+    /// Bytes of the attempt's text that were given, and not said by the model.
+    pub given_bytes: u64,
 }
 
 /// A valid value that waits for a verdict from outside; the value itself is what the log folds to.
@@ -159,6 +179,13 @@ impl AttemptRecord {
     /// Whether its value waits for a verdict that has not come.
     pub const fn waits_for_verdict(&self) -> bool {
         self.awaited.is_some() && self.mends.is_none()
+    }
+
+    /// What an end of this outcome shows beside the value: the answer that items were taken out of, or, where the value is
+    /// not valid, the last whole one.
+    pub fn best_beside(&self, outcome: Outcome) -> Option<String> {
+        let invalid = self.best.as_ref().filter(|_| outcome != Outcome::Completed);
+        self.undropped.as_ref().or(invalid).cloned()
     }
 }
 
@@ -194,10 +221,8 @@ pub struct Continuation {
     pub rests: Vec<String>,
     /// The places that it is asked for anew beside.
     pub fixes: Vec<String>,
-    /// A place that is not to be gone on with as it is.
+    /// A place that is not to be gone on with as it is, until viewers were told that it is taken away.
     pub dropped: Option<String>,
-    /// Bytes of the value that the last rest was asked for: where as many stand behind it, it brought nothing.
-    pub kept_bytes: Option<u64>,
 }
 
 /// Why an answer broke off.
@@ -209,12 +234,20 @@ pub struct Broke {
     pub error: AttemptError,
     /// Whether a new answer may fare better where this one cannot be gone on with.
     pub anew: bool,
+    /// Whether the attempt that goes on is none of those that are counted: it was a limit of rate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_free: bool,
 }
 
 impl Continuation {
     /// Whether no answer of the job has broken off.
     fn is_none(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Counts an attempt that has ended, and whether it brought anything.
+    pub const fn count(&mut self, progress: bool) {
+        self.barren = if progress { 0 } else { self.barren + 1 };
     }
 
     /// The next answer is another one, for what was wrong with one that was whole.

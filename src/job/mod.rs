@@ -14,7 +14,7 @@ mod template;
 
 pub use attempt::{
     Attempt, AttemptError, AttemptRecord, AttemptUsage, Awaited, Broke, Continuation, Plan, Reason, RuledOn,
-    Usage,
+    Running, Usage,
 };
 pub use choice::{OnBadItem, OnLastViewerGone, OnViolation, Ruling};
 pub use id::{JobId, Tag};

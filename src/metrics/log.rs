@@ -36,6 +36,7 @@ const fn reason(reason: Reason) -> &'static str {
         Reason::Provider => "provider",
         Reason::Truncated => "truncated",
         Reason::WorkerLost => "worker_lost",
+        Reason::Astray => "astray",
     }
 }
 

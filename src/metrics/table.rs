@@ -57,6 +57,7 @@ instruments! {
     total_seconds: Times = "livedraft_job_total_seconds", "seconds", [], "From submission to the end.";
     jobs_ended: Counts<2> = "livedraft_jobs_ended_total", "jobs", ["outcome", "code"], "Ends, by outcome and by the code of the end's error (empty for completed).";
     attempts: Counts<1> = "livedraft_attempts_total", "attempts", ["reason"], "Attempts that began, by reason; invalid is a re-ask.";
+    attempt_ways: Counts<1> = "livedraft_attempt_ways_total", "attempts", ["way"], "Attempts that began, by what they make of the draft: whole (the first), splice (places that were wrong are asked for again), prefill (the model goes on with its own text), residual (it is asked for what is missing), restart (the draft is emptied).";
     attempt_seconds: Times = "livedraft_attempt_seconds", "seconds", [], "From asking the model to the last byte of its answer.";
     repairs: Count = "livedraft_repairs_total", "repairs", [], "Places of answers that lenient reading put right, of jobs that have ended.";
     tokens: Counts<1> = "livedraft_tokens_total", "tokens", ["direction"], "Tokens of jobs that have ended: in, out.";

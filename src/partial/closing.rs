@@ -11,6 +11,8 @@ use super::value::Value;
 pub struct Closed<'v> {
     /// Where the schema stands.
     pub node: NodeId,
+    /// The same for the container around it; none of the root.
+    pub around: NodeId,
     /// The value, whole.
     pub value: &'v Value,
     /// How many containers stand around it; 0 is the root.
@@ -59,6 +61,7 @@ impl Spine {
             let value = self.root.as_ref()?;
             return Some(Closed {
                 node,
+                around: NodeId::NONE,
                 value,
                 depth,
                 outer: "",
@@ -76,6 +79,7 @@ impl Spine {
         };
         Some(Closed {
             node,
+            around: frame.node,
             value,
             depth,
             outer: "",

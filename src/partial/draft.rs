@@ -53,6 +53,8 @@ pub struct Draft {
     restores: Vec<Op>,
     bytes_fed: usize,
     finished: bool,
+    /// Whether anything that the text says was handed out.
+    is_told: bool,
 }
 
 impl Draft {
@@ -70,6 +72,7 @@ impl Draft {
             restores: Vec::new(),
             bytes_fed: 0,
             finished: false,
+            is_told: false,
         }
     }
 
@@ -181,10 +184,11 @@ impl Draft {
     /// Hands out all changes since the last flush, coalesced; true if there were any. Nothing is allocated while
     /// a string grows.
     pub fn flush<S: OpSink + ?Sized>(&mut self, sink: &mut S) -> bool {
-        let restored = !self.restores.is_empty();
+        let mut restored = !self.restores.is_empty();
         self.restores.drain(..).for_each(|op| op.tell(sink));
         let told = match (&mut self.graft, &mut self.items) {
             (Some(graft), _) => {
+                restored |= graft.put_right(sink);
                 let mut onto = graft.onto(sink);
                 self.machine.spine.flush(&mut onto);
                 onto.told
@@ -192,12 +196,19 @@ impl Draft {
             (None, None) => self.machine.spine.flush(sink),
             (None, Some(items)) => items.flush(sink),
         };
+        self.is_told |= told;
         told || restored
     }
 
-    /// The next flush tells these first.
-    pub(super) fn restore_by(&mut self, ops: Vec<Op>) {
+    /// Whether anything that the text says was handed out; what viewers had to be told before it is none of that.
+    pub const fn is_told(&self) -> bool {
+        self.is_told
+    }
+
+    /// What was flushed until now is what everybody holds, but for this, which the next flush tells first.
+    pub(super) fn held_but_for(&mut self, ops: Vec<Op>) {
         self.restores = ops;
+        self.is_told = false;
     }
 
     /// No path can be told by the last op's any more.
@@ -331,15 +342,47 @@ impl Draft {
 
     /// Where a place of the text lies in the value; a place of the text that has none there is the root.
     pub fn place(&self, pointer: &str) -> String {
+        self.own_place(pointer).unwrap_or_default()
+    }
+
+    /// Of places of the text: whether what is said of each holds for the value, too. Of a text that is some places of a
+    /// value it does not where it comes nowhere, nor of a rest as a whole that says again what stands.
+    pub fn hold(&self, pointers: &[&str]) -> Vec<bool> {
+        let Some(graft) = &self.graft else {
+            return vec![true; pointers.len()];
+        };
+        let text = (!pointers.is_empty()).then(|| self.text_value()).flatten();
+        let holds = |pointer: &&str| graft.holds(pointer, text.as_ref());
+        pointers.iter().map(holds).collect()
+    }
+
+    /// The pointer of the deepest open value that is shown of the text; of parallel calls, of the first that is open.
+    pub fn open_in_text(&self) -> String {
+        let open = match &self.items {
+            None => self.machine.spine.open_path(),
+            Some(items) => items.open_paths().into_iter().next(),
+        };
+        open.unwrap_or_default()
+    }
+
+    /// Where a place of the text lies in the value; `None` for one that comes nowhere.
+    pub fn own_place(&self, pointer: &str) -> Option<String> {
         match &self.graft {
-            Some(graft) => graft.place(pointer).unwrap_or_default(),
-            None => pointer.to_owned(),
+            Some(graft) => graft.place(pointer),
+            None => Some(pointer.to_owned()),
         }
     }
 
     /// Whether the text was to be some places of a value, and none of them has come, as far as it was flushed.
     pub fn is_bare(&self) -> bool {
         self.graft.as_ref().is_some_and(|graft| graft.is_bare())
+    }
+
+    /// Of a text that is some places of a value: whether anything has come of them that stands if it goes on no more.
+    pub fn has_closed(&self) -> bool {
+        let at = self.machine.spine.open_path();
+        let graft = self.graft.as_ref();
+        graft.is_some_and(|graft| graft.has_closed(self.text_value().as_ref(), at.as_deref()))
     }
 
     /// The same as JSON text, without building a value; false (and nothing written) while nothing is shown.
@@ -451,17 +494,24 @@ pub fn parse(text: &str) -> Result<Value, ParseError> {
 /// Reads back what this engine has written, a value or the ops of a patch: it is as large as its writer made it. Only
 /// the nesting stays bounded, two levels over a draft's own.
 pub fn parse_written(text: &str) -> Result<Value, ParseError> {
-    let limits = Limits {
-        depth_max: Limits::default().depth_max + 2,
-        bytes_max: usize::MAX,
-        ..Limits::default()
-    };
-    let mut draft = Draft::new(DraftOptions {
-        limits,
-        ..DraftOptions::default()
-    });
-    draft.feed(text.as_bytes());
-    draft.into_value()
+    Draft::of_written(text).into_value()
+}
+
+impl Draft {
+    /// A draft that has read what this engine has written, as [`parse_written`] does.
+    pub fn of_written(text: &str) -> Self {
+        let limits = Limits {
+            depth_max: Limits::default().depth_max + 2,
+            bytes_max: usize::MAX,
+            ..Limits::default()
+        };
+        let mut draft = Self::new(DraftOptions {
+            limits,
+            ..DraftOptions::default()
+        });
+        draft.feed(text.as_bytes());
+        draft
+    }
 }
 
 impl std::str::FromStr for Value {

@@ -186,6 +186,25 @@ impl Graft {
             .collect()
     }
 
+    /// Whether an answer that is open at `at` has brought something that stands if it goes on no more: a whole place, or
+    /// of what a container lacks something that has closed.
+    pub(super) fn has_closed(&self, answer: Option<&Value>, at: Option<&str>) -> bool {
+        let Some(Value::Object(members)) = answer else {
+            return false;
+        };
+        let known = |(name, value)| Some((index(name)?, value));
+        let came = members.iter().filter_map(known);
+        let came: Vec<(usize, &Value)> = came.filter(|(index, _)| *index < self.places.len()).collect();
+        match (came.as_slice(), at.and_then(split)) {
+            ([], _) => false,
+            ([(one, value)], Some((open, inner))) if *one == open => {
+                let grows = self.places.get(open).is_some_and(|place| place.rest.is_some());
+                grows && has_closed(value, inner)
+            }
+            _ => true,
+        }
+    }
+
     /// The deepest level of the places, in segments.
     pub fn depth(&self) -> usize {
         let levels = self.places.iter().map(|place| place.pointer.matches('/').count());
@@ -230,17 +249,41 @@ impl Graft {
         place.lead(inner, &mut leads).then_some(leads)
     }
 
-    /// A sink for the answer's ops that tells `sink` those of the value.
-    pub(super) fn onto<'a, S: OpSink + ?Sized>(&'a mut self, sink: &'a mut S) -> Onto<'a, S> {
-        let told = !self.restores.is_empty();
-        self.drops.clear();
-        for op in self.restores.drain(..) {
-            op.tell(sink);
+    /// Whether what is said of a place of the answer holds for the value: not where it lies in what comes nowhere, nor of
+    /// a container's rest that says again what stands, since what is counted there is not what the value will have.
+    pub(super) fn holds(&self, pointer: &str, answer: Option<&Value>) -> bool {
+        let Some((index, inner)) = split(pointer) else {
+            return pointer.is_empty();
+        };
+        let Some(place) = self.places.get(index) else {
+            return false;
+        };
+        let Some(rest) = &place.rest else { return true };
+        let told = answer.and_then(|answer| match answer {
+            Value::Object(members) => members.get(&pointer[1..pointer.len() - inner.len()]),
+            _ => None,
+        });
+        match told {
+            Some(told) if !rest.takes(told) => false,
+            Some(told) if inner.is_empty() => !rest.repeats(told),
+            _ => rest.lead(inner, &mut String::new()),
         }
+    }
+
+    /// Tells what viewers have to be told before anything of the answer; true if there was anything.
+    pub(super) fn put_right<S: OpSink + ?Sized>(&mut self, sink: &mut S) -> bool {
+        let is_due = !self.restores.is_empty();
+        self.drops.clear();
+        self.restores.drain(..).for_each(|op| op.tell(sink));
+        is_due
+    }
+
+    /// A sink for the answer's ops that tells `sink` those of the value.
+    pub(super) const fn onto<'a, S: OpSink + ?Sized>(&'a mut self, sink: &'a mut S) -> Onto<'a, S> {
         Onto {
             graft: self,
             sink,
-            told,
+            told: false,
         }
     }
 }
@@ -314,10 +357,32 @@ fn split(pointer: &str) -> Option<(usize, &str)> {
     Some((index(&member[..end])?, &member[end..]))
 }
 
+/// Whether anything within a value has closed that is open at `inner`.
+fn has_closed(value: &Value, inner: &str) -> bool {
+    let mut value = value;
+    for segment in path::segments(inner).unwrap_or_default() {
+        let (count, open) = match value {
+            Value::Object(members) => (members.len(), members.get(&segment)),
+            Value::Array(items) => (items.len(), items.last()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return false,
+        };
+        match open {
+            Some(open) if count == 1 => value = open,
+            _ => return count > 0,
+        }
+    }
+    match value {
+        Value::Object(members) => !members.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
 /// Tells ops of the answer as ops of the value.
 pub(super) struct Onto<'a, S: ?Sized> {
     graft: &'a mut Graft,
     sink: &'a mut S,
+    /// Whether anything was told through it.
     pub(super) told: bool,
 }
 

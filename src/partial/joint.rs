@@ -1,10 +1,12 @@
 //! Where a text that broke off can be gone on with by its own continuation, and how its draft is taken up again.
 
 use super::draft::Draft;
+use super::guide::NodeId;
 use super::machine::{Machine, State};
 use super::op::{Op, OpSink};
 use super::options::DraftOptions;
 use super::path;
+use super::spine::Leaf;
 use super::text::TextState;
 use super::value::Value;
 
@@ -39,19 +41,50 @@ impl Draft {
 
     /// Goes on where viewers hold `held`, which the text that was read until now is the beginning of: none of it is
     /// told again, and what is too much of it is taken back with the next flush. False where more than its end differs:
-    /// then it is the beginning of something else.
+    /// then it is the beginning of something else, or was read otherwise when it was told.
     #[must_use]
     pub fn go_on_from(&mut self, held: &Value) -> bool {
         self.flush(&mut Deaf);
         self.track_open();
         self.forget_last_op();
-        let mut ops = Vec::new();
-        if let Some(value) = self.value() {
-            cut_back(&mut String::new(), held, &value, &mut ops);
-        }
-        let is_end = ops.len() <= 1 && !ops.iter().any(|op| op.cursor() == Some(""));
-        self.restore_by(ops);
+        let Some(value) = self.value() else {
+            return false;
+        };
+        let mut back = None;
+        let is_end = self
+            .ending()
+            .cut_back(&mut String::new(), held, &value, &mut back);
+        self.held_but_for(back.into_iter().collect());
         is_end
+    }
+
+    fn ending(&self) -> Ending {
+        let spine = &self.machine().spine;
+        Ending {
+            container: matches!(spine.leaf, Leaf::None | Leaf::Key)
+                .then(|| spine.container_path().to_owned()),
+            text: (spine.leaf == Leaf::Shown).then(|| spine.value_path()),
+        }
+    }
+
+    /// Whether a value like the whole may begin where the text stands, as in a document that holds others of its kind.
+    pub fn may_nest(&self) -> bool {
+        let machine = self.machine();
+        if !matches!(machine.state, State::Value | State::FirstItem) {
+            return false;
+        }
+        let node = machine.node_of_next();
+        let (Some(guide), Some(root)) = (&machine.guide, machine.spine.frames.first()) else {
+            return true;
+        };
+        if node == NodeId::NONE {
+            return true;
+        }
+        let first = match &root.value {
+            Value::Object(members) => guide.member(node, members.at(0).map_or(&*root.key, |(name, _)| name)),
+            _ => guide.item(node, 0),
+        };
+        first != NodeId::NONE
     }
 }
 
@@ -82,40 +115,82 @@ impl OpSink for Deaf {
     fn remove(&mut self, _path: &str) {}
 }
 
-/// What makes `value` of `held`, which goes on from it.
-fn cut_back(at: &mut String, held: &Value, value: &Value, ops: &mut Vec<Op>) {
-    let outer = at.len();
-    match (held, value) {
-        (Value::Object(held), Value::Object(value)) => {
-            let extra = held.iter().filter(|(name, _)| !value.contains_key(name));
-            for (name, _) in extra {
-                path::push_segment(at, name);
-                ops.push(Op::Remove { path: at.clone() });
-                at.truncate(outer);
+/// Where a text ends: there alone may viewers hold more than it says.
+struct Ending {
+    /// The innermost container that is open, where no value within is.
+    container: Option<String>,
+    /// The string that is read and shown.
+    text: Option<String>,
+}
+
+impl Ending {
+    /// Finds the op that makes `value` of `held`, which goes on from it; false where more than the end differs.
+    fn cut_back(&self, at: &mut String, held: &Value, value: &Value, back: &mut Option<Op>) -> bool {
+        match (held, value) {
+            (Value::Object(held), Value::Object(value)) => {
+                let extra = held.iter().filter(|(name, _)| !value.contains_key(name));
+                let extra: Vec<&str> = extra.map(|(name, _)| name).collect();
+                self.takes_back(at, &extra, back)
+                    && value.iter().all(|(name, member)| {
+                        let held = held.get(name);
+                        held.is_some_and(|held| self.within(at, name, held, member, back))
+                    })
             }
-            for (name, member) in value.iter() {
-                let Some(held) = held.get(name) else { continue };
-                path::push_segment(at, name);
-                cut_back(at, held, member, ops);
-                at.truncate(outer);
+            (Value::Array(held), Value::Array(value)) => {
+                let extra: Vec<String> = (value.len()..held.len()).map(|index| index.to_string()).collect();
+                let extra: Vec<&str> = extra.iter().map(String::as_str).collect();
+                let mut pairs = held.iter().zip(value).enumerate();
+                value.len() <= held.len()
+                    && self.takes_back(at, &extra, back)
+                    && pairs
+                        .all(|(index, (held, item))| self.within(at, &index.to_string(), held, item, back))
             }
+            (held, value) if held == value => true,
+            (Value::String(held), Value::String(text)) => {
+                let is_end = self.text.as_ref() == Some(at) && held.starts_with(text.as_str());
+                is_end
+                    && replace(
+                        back,
+                        Op::Set {
+                            path: at.clone(),
+                            value: value.clone(),
+                        },
+                    )
+            }
+            _ => false,
         }
-        (Value::Array(held), Value::Array(value)) => {
-            for index in (value.len()..held.len()).rev() {
-                path::push_index(at, index);
-                ops.push(Op::Remove { path: at.clone() });
-                at.truncate(outer);
-            }
-            for (index, (held, item)) in held.iter().zip(value).enumerate() {
-                path::push_index(at, index);
-                cut_back(at, held, item, ops);
-                at.truncate(outer);
-            }
-        }
-        (held, value) if held == value => {}
-        (_, value) => ops.push(Op::Set {
-            path: at.clone(),
-            value: value.clone(),
-        }),
     }
+
+    fn within(
+        &self,
+        at: &mut String,
+        name: &str,
+        held: &Value,
+        value: &Value,
+        back: &mut Option<Op>,
+    ) -> bool {
+        let outer = at.len();
+        path::push_segment(at, name);
+        let goes_on = self.cut_back(at, held, value, back);
+        at.truncate(outer);
+        goes_on
+    }
+
+    /// Takes back the one child that was begun behind the text's end, if there is one.
+    fn takes_back(&self, at: &str, extra: &[&str], back: &mut Option<Op>) -> bool {
+        match extra {
+            [] => true,
+            [only] if self.container.as_deref() == Some(at) => {
+                let mut path = at.to_owned();
+                path::push_segment(&mut path, only);
+                replace(back, Op::Remove { path })
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Keeps the one op that there may be.
+fn replace(back: &mut Option<Op>, op: Op) -> bool {
+    back.replace(op).is_none()
 }

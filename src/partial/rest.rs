@@ -45,6 +45,16 @@ impl Rest {
         )
     }
 
+    /// Whether a rest names members that the container has: they come nowhere.
+    pub(super) fn repeats(&self, rest: &Value) -> bool {
+        match (self, rest) {
+            (Self::Members { kept, .. }, Value::Object(members)) => {
+                members.iter().any(|(name, _)| is_among(kept, name))
+            }
+            _ => false,
+        }
+    }
+
     /// Puts behind the container's pointer where `inner`, a pointer into its rest, leads; false where that is nowhere.
     pub(super) fn lead(&self, inner: &str, out: &mut String) -> bool {
         let Some((child, below)) = first(inner) else {
@@ -52,8 +62,7 @@ impl Rest {
         };
         match self {
             Self::Members { kept, .. } => {
-                let is_kept = |name: &str| kept.binary_search_by(|one| (**one).cmp(name)).is_ok();
-                let is_new = unescaped(child).is_some_and(|name| !is_kept(&name));
+                let is_new = unescaped(child).is_some_and(|name| !is_among(kept, &name));
                 if is_new {
                     out.push_str(inner);
                 }
@@ -114,7 +123,7 @@ impl Rest {
         match (self, rest) {
             (Self::Members { kept, heard }, Value::Object(members)) => {
                 let names = members.iter().map(|(name, _)| name);
-                let new = names.filter(|name| kept.binary_search_by(|one| (**one).cmp(name)).is_err());
+                let new = names.filter(|name| !is_among(kept, name));
                 *heard = new.map(str::to_owned).collect();
             }
             (Self::Items { heard, .. }, Value::Array(items)) => *heard = items.len(),
@@ -139,6 +148,11 @@ fn first(pointer: &str) -> Option<(&str, &str)> {
     let inner = pointer.strip_prefix('/')?;
     let end = inner.find('/').unwrap_or(inner.len());
     Some((&inner[..end], &inner[end..]))
+}
+
+/// Whether a name is among these, which are sorted.
+fn is_among(kept: &[Box<str>], name: &str) -> bool {
+    kept.binary_search_by(|one| (**one).cmp(name)).is_ok()
 }
 
 fn unescaped(segment: &str) -> Option<String> {

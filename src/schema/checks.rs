@@ -12,14 +12,13 @@ use jsonschema::Registry;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::compile;
-use super::forms::Forms;
+use super::forms::{Finder, Forms};
 use super::graph::{Draft, Graph, Node, Same};
 use super::guard::{self, Measures};
 use super::limits::SchemaLimits;
 use super::numeric::Options;
 use super::places::Places;
 use super::tree::Validator;
-use crate::partial::Guide as _;
 
 /// Keywords that speak of scalars, and those that join subschemas for them.
 const OF_SCALARS: [&str; 12] = [
@@ -88,8 +87,8 @@ pub(super) struct Checks {
     pub(super) checks: Vec<Check>,
     /// By place.
     pub(super) at: Vec<PlaceChecks>,
-    /// What tells the forms of the root apart.
-    pub(super) forms: Forms,
+    /// By place, what tells the forms of its values apart, where anything does.
+    pub(super) forms: HashMap<u32, Forms>,
 }
 
 impl Checks {
@@ -100,13 +99,18 @@ impl Checks {
             limits: limits.clone(),
             checks: Vec::new(),
             at: Vec::new(),
-            forms: Forms::default(),
+            forms: HashMap::new(),
         };
         // The schema was read once already, so this reading finds no fault.
         let Ok(graph) = Graph::read(source, limits) else {
             return made;
         };
-        made.forms = Forms::at_root(&graph, places.sure(places.root().0 as usize));
+        let mut forms = Finder::new(&graph);
+        made.forms = (0_u32..)
+            .zip(0..places.len())
+            .map(|(number, place)| (number, forms.at(places.sure(place))))
+            .filter(|(_, forms)| !forms.is_empty())
+            .collect();
         let mut parts = Parts::of(&graph);
         let near = places.below_root();
         made.at = (0..places.len())

@@ -16,7 +16,7 @@ const STEPS_MAX: u64 = 10_000_000;
 /// The guide of one draft that also checks what closes.
 ///
 /// Scalars and children of the root are held against their subschemas; a container further in against what can be
-/// said without looking into its children. Whatever it finds [`Schema::validate`](super::Schema::validate) finds in the
+/// said without looking into its children, and the members by which the forms of a union tell themselves apart. Whatever it finds [`Schema::validate`](super::Schema::validate) finds in the
 /// end, too, as long as the answer goes on to a whole value. Each byte is looked at twice at the most before that.
 #[derive(Debug)]
 pub struct Closing {
@@ -163,10 +163,12 @@ impl Guide for Closing {
         if closed.depth == 0 {
             return;
         }
-        if closed.depth == 1
-            && let Some(fault) = self.checks.forms.fault(&closed.path(), closed.value)
-        {
-            self.found().formless.push(fault);
+        let forms = self.checks.forms.get(&closed.around.0);
+        match forms.and_then(|forms| forms.fault(&closed.path(), closed.value)) {
+            Some(fault) if closed.depth == 1 => self.found().formless.push(fault),
+            // One further in is healed with what is around it.
+            Some(fault) => self.keep(fault),
+            None => {}
         }
         let PlaceChecks {
             scalar,

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::conversation::told;
 use super::course::Reading;
-use super::doom::Doom;
+use super::doom::{self, Doom};
 use super::guard::{Bounds, Guard, Overrun};
 use super::hooks;
 use super::joint::{Joined, Joint};
@@ -19,7 +19,7 @@ use crate::clock;
 use crate::event::{Hook, NoteKind};
 use crate::job::{AttemptError, Usage};
 use crate::llm::{Carrier, Chunk, Finish, LlmError, Stream};
-use crate::partial::{self, Draft, End, Turn};
+use crate::partial::{self, Draft, End, Turn, Value};
 use crate::schema::{Closing, Violation};
 
 /// What an attempt keeps to.
@@ -103,6 +103,40 @@ pub(super) struct Answer {
     pub(super) bytes: usize,
 }
 
+impl Answer {
+    /// One that goes on from this text.
+    fn new(draft: Draft, closing: Arc<Closing>, text: String) -> Self {
+        Self {
+            stopped: Stopped::Deadline,
+            end: End::Truncated,
+            draft,
+            closing,
+            doomed: Vec::new(),
+            given: text.len(),
+            reasoned: false,
+            raw: text,
+            said: String::new(),
+            calls: Vec::new(),
+            repairs: 0,
+            refusal: String::new(),
+            usage: None,
+            bytes: 0,
+        }
+    }
+
+    /// A value that stands, of an answer that nobody has any more, as if a model had said it.
+    pub(super) fn read_back(value: &Value, closing: Arc<Closing>) -> Self {
+        let text = value.to_json();
+        let mut draft = Draft::of_written(&text);
+        let end = draft.finish().end;
+        Self {
+            stopped: Stopped::Finish(Finish::Stop),
+            end,
+            ..Self::new(draft, closing, text)
+        }
+    }
+}
+
 /// A tool call of the draft, as the model made it.
 #[derive(Default)]
 pub(super) struct Call {
@@ -136,8 +170,6 @@ pub(super) struct Attempt<'a> {
     repairs_told: usize,
     /// Bytes of the text when the value had closed.
     closed_at: Option<usize>,
-    /// The text is not the one that was flushed: a call has taken the place of another.
-    raw_anew: bool,
     /// Where the text has not met yet the one that it is to go on from.
     joint: Option<Joint>,
     guard: Guard,
@@ -151,23 +183,7 @@ impl<'a> Attempt<'a> {
         doom: Doom,
         terms: Terms,
     ) -> Self {
-        let text = journal.text().to_owned();
-        let answer = Answer {
-            stopped: Stopped::Deadline,
-            end: End::Truncated,
-            draft: reading.draft,
-            closing: reading.closing,
-            doomed: Vec::new(),
-            given: text.len(),
-            reasoned: false,
-            raw: text,
-            said: String::new(),
-            calls: Vec::new(),
-            repairs: 0,
-            refusal: String::new(),
-            usage: None,
-            bytes: 0,
-        };
+        let answer = Answer::new(reading.draft, reading.closing, journal.text().to_owned());
         Self {
             journal,
             signal,
@@ -184,7 +200,6 @@ impl<'a> Attempt<'a> {
             changed: false,
             repairs_told: 0,
             closed_at: None,
-            raw_anew: false,
             joint: reading.joint,
             guard: Guard::new(terms.bounds),
         }
@@ -361,7 +376,8 @@ impl<'a> Attempt<'a> {
         };
         if turn == Turn::Instead(slot) && self.answer.calls.len() == 1 {
             self.answer.raw.clear();
-            self.raw_anew = true;
+            // A call has taken the place of another.
+            self.journal.text_anew();
         }
         self.answer.raw.push_str(arguments);
         let calls = &mut self.answer.calls;
@@ -398,7 +414,7 @@ impl<'a> Attempt<'a> {
             })
             .map(|repair| format!("repaired: {repair}\n"))
             .collect();
-        let news = self.answer.closing.take_news();
+        let news = doom::holding(&self.answer.draft, self.answer.closing.take_news());
         (self.dirty, self.changed) = (true, true);
         for line in lines {
             self.note(NoteKind::Warning, &line);
@@ -431,9 +447,7 @@ impl<'a> Attempt<'a> {
             return;
         }
         self.changed = false;
-        self.in_flight = self
-            .journal
-            .flush(&mut self.answer.draft, &self.answer.raw, &mut self.raw_anew);
+        self.in_flight = self.journal.flush(&mut self.answer.draft, &self.answer.raw);
         self.dirty = self.notes.go_on();
         if self.dirty {
             return;

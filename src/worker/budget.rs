@@ -49,6 +49,8 @@ pub(super) struct Allowance {
     tokens: u64,
     /// Whether its provider was told so, because the job may have less than it asks for.
     pub(super) is_cut: bool,
+    /// Whether its provider was told a maximum at all.
+    is_told: bool,
 }
 
 impl Budget {
@@ -102,7 +104,11 @@ impl Budget {
         if is_cut {
             *max = u32::try_from(tokens).ok();
         }
-        Ok(Allowance { tokens, is_cut })
+        Ok(Allowance {
+            tokens,
+            is_cut,
+            is_told: max.is_some(),
+        })
     }
 
     fn message(&self, record: &AttemptRecord) -> String {
@@ -129,7 +135,11 @@ impl Allowance {
     /// Bytes at which the answer is over it. A provider that was told counts better than we, so only what is surely over
     /// is dropped.
     pub(super) fn bytes(self) -> usize {
-        let token_bytes = if self.is_cut { TOKEN_BYTES_MAX } else { TOKEN_BYTES };
+        let token_bytes = if self.is_told {
+            TOKEN_BYTES_MAX
+        } else {
+            TOKEN_BYTES
+        };
         usize::try_from(self.tokens.saturating_mul(token_bytes)).unwrap_or(usize::MAX)
     }
 }

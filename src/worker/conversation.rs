@@ -83,23 +83,31 @@ impl Fault {
         match self {
             Self::Violations(violations) => dialect::reask(dialect, &answer.raw, violations),
             Self::Cut(violations) => dialect::reask_cut(dialect, violations),
-            Self::NoJson(error) => {
-                let said = error.to_string();
-                dialect::reask_no_json(
-                    dialect,
-                    text_of(answer, &error.path),
-                    error.offset,
-                    said.trim_start_matches("expected "),
-                )
-            }
-            Self::NoValue => dialect::reask_no_json(
-                dialect,
-                said(answer),
-                said(answer).len(),
-                "one whole JSON value, but the answer ended before it",
-            ),
+            Self::NoJson(error) => dialect::reask_no_json(dialect, &unread_at(answer, error)),
+            Self::NoValue => dialect::reask_no_json(dialect, &ended_early(answer)),
         }
     }
+
+    /// Where an answer could not be read, and why, as the model is told; `None` where it could.
+    pub(super) fn unread(&self, answer: &Answer) -> Option<String> {
+        match self {
+            Self::Violations(_) | Self::Cut(_) => None,
+            Self::NoJson(error) => Some(unread_at(answer, error)),
+            Self::NoValue => Some(ended_early(answer)),
+        }
+    }
+}
+
+fn unread_at(answer: &Answer, error: &ParseError) -> String {
+    let said = error.to_string();
+    let expected = said.trim_start_matches("expected ");
+    dialect::no_json(text_of(answer, &error.path), error.offset, expected)
+}
+
+fn ended_early(answer: &Answer) -> String {
+    let text = said(answer);
+    let expected = "one whole JSON value, but the answer ended before it";
+    dialect::no_json(text, text.len(), expected)
 }
 
 /// The model's own answer, and what is said to it; `is_value`: it was one, whatever is wrong with that.
@@ -114,11 +122,6 @@ pub(super) fn turns(dialect: Dialect, answer: &Answer, text: &str, is_value: boo
             text,
         )
     })
-}
-
-/// A value as the model's own answer, and what is said to it.
-pub(super) fn value_turns(value: &Value, text: &str) -> Vec<Message> {
-    text_turns(value.to_json(), text)
 }
 
 /// The calls as the model made them, and a `tool` message that answers each; `None` where there was none, or one came

@@ -37,6 +37,19 @@ pub(super) enum Way {
     Rest,
 }
 
+impl Way {
+    /// What the attempt of this number makes of the draft, as operators count it.
+    pub(super) const fn word(self, attempt: u32) -> &'static str {
+        match self {
+            Self::Whole if attempt == 1 => "whole",
+            Self::Whole => "restart",
+            Self::Splice => "splice",
+            Self::Prefill => "prefill",
+            Self::Rest => "residual",
+        }
+    }
+}
+
 /// A text that is gone on with.
 pub(super) struct Prefill {
     asked: Arc<Prepared>,
@@ -76,17 +89,20 @@ impl Course {
             return match Splice::of(preparing, whole, journal).await {
                 Some(splice) => Self::Splice(splice),
                 // Its text is not the value's.
-                None => Self::whole(&mut journal.record),
+                None => Self::last(&mut journal.record),
             };
         }
         let record = &journal.record;
-        let is_lost = record.n > 0 && record.mends.is_none() && record.continuation.because.is_none();
+        let has_broken = record.continuation.because.is_some();
+        let is_lost = record.n > 0 && record.mends.is_none() && !has_broken;
+        // A rest that was no answer is asked for once more.
+        let is_once_more = record.mends.is_some() && record.continuation.plan == Plan::Residual;
         let plan = match record.continuation.plan {
             // Another worker has begun this; its text is the value's.
             Plan::Whole if is_lost => Plan::Prefill,
             plan => plan,
         };
-        let is_due = is_lost || record.continuation.because.is_some();
+        let is_due = is_lost || has_broken || is_once_more;
         let held = journal.reached().filter(|_| is_due).cloned();
         let Some(held) = held else {
             return Self::whole(&mut journal.record);
@@ -102,9 +118,14 @@ impl Course {
         {
             return course;
         }
-        match journal.record.continuation.because.take_if(|broke| !broke.anew) {
+        Self::last(&mut journal.record)
+    }
+
+    /// A new answer, where that may fare better.
+    fn last(record: &mut AttemptRecord) -> Self {
+        match record.continuation.because.take_if(|broke| !broke.anew) {
             Some(broke) => Self::End(broke),
-            None => Self::whole(&mut journal.record),
+            None => Self::whole(record),
         }
     }
 
@@ -112,6 +133,7 @@ impl Course {
         record.continuation.plan = Plan::Whole;
         record.continuation.rests.clear();
         record.continuation.fixes.clear();
+        record.continuation.dropped = None;
         Self::Whole
     }
 
@@ -275,12 +297,6 @@ impl Rest {
             Some((residual, Some(rest)))
         });
         let (residual, rest) = found.await.ok()??;
-        let continuation = &mut journal.record.continuation;
-        let kept_bytes = residual.kept.to_json().len() as u64;
-        let before = continuation.kept_bytes.replace(kept_bytes);
-        if before == Some(kept_bytes) && continuation.because.is_some() {
-            return None;
-        }
         let Some(rest) = rest else {
             return Some(Course::Nothing(residual.kept));
         };

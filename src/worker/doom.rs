@@ -28,6 +28,14 @@ pub(super) struct Doom {
     looks_left: usize,
 }
 
+/// Those of the violations of a text that hold for the value it makes, too.
+pub(super) fn holding(draft: &Draft, violations: Vec<Violation>) -> Vec<Violation> {
+    let paths: Vec<&str> = violations.iter().map(|one| one.path.as_str()).collect();
+    let hold = draft.hold(&paths);
+    let judged = violations.into_iter().zip(hold);
+    judged.filter_map(|(one, holds)| holds.then_some(one)).collect()
+}
+
 impl Doom {
     /// For an answer to what was `asked`: the whole, or `places` of it.
     pub(super) fn new(
@@ -63,14 +71,14 @@ impl Doom {
                 return Some(vec![misfit]);
             }
         }
-        let formless = self.closing.formless();
+        let formless = holding(draft, self.closing.formless());
         if !formless.is_empty() {
-            return Some([formless, self.closing.violations()].concat());
+            return Some([formless, holding(draft, self.closing.violations())].concat());
         }
         if !news {
             return None;
         }
-        let violations = self.closing.violations();
+        let violations = holding(draft, self.closing.violations());
         let strikes = match self.policy {
             _ if violations.is_empty() => false,
             OnViolation::Abort => true,

@@ -98,25 +98,31 @@ fn period(text: &[u8]) -> usize {
     text.len() - border
 }
 
+/// What is read in the value; the root where that is nothing of it.
 fn innermost(draft: &Draft) -> String {
-    draft.open_paths().into_iter().next().unwrap_or_default()
+    place_of(draft, &draft.open_in_text())
 }
 
-/// What goes round: the open string, or the list whose items come again and again.
+fn place_of(draft: &Draft, pointer: &str) -> String {
+    draft.own_place(pointer).unwrap_or_default()
+}
+
+/// What goes round: the open string, or the list whose items come again and again. Around what the text itself has
+/// opened nothing does.
 fn looped(draft: &Draft, in_text: bool) -> String {
-    let innermost = innermost(draft);
+    let innermost = draft.open_in_text();
     if in_text {
-        return innermost;
+        return place_of(draft, &innermost);
     }
     let is_index = |segment: &str| !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit());
     let mut place = innermost.as_str();
     while let Some((outer, last)) = place.rsplit_once('/') {
         if is_index(last) {
-            return outer.to_owned();
+            return place_of(draft, outer);
         }
         place = outer;
     }
-    innermost
+    place_of(draft, &innermost)
 }
 
 impl Overrun {

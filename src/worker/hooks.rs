@@ -5,15 +5,20 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::attempt::{Answer, Stopped};
+use super::journal::Closed;
 use super::judge::Verdict;
-use super::prepare::Prepared;
+use super::run::{Asking, Delivery};
 use crate::clock;
 use crate::event::{Hook, HookKind};
 use crate::job::AttemptRecord;
-use crate::llm::{Finish, Request};
+use crate::llm::{Finish, LlmError};
 
-/// The model was asked and has begun its answer.
-pub(super) fn request(record: &AttemptRecord, asked: &Prepared, request: &Request, since: Instant) -> Hook {
+/// Deferrals of a job behind which failed calls are told no more: one that waits for long is not to fill its log.
+const DEFERRALS_TOLD_MAX: u32 = 100;
+
+/// The model was asked, and has begun its answer in this attempt.
+pub(super) fn request(attempt: u32, asking: &Asking<'_>) -> Hook {
+    let Asking { asked, request, .. } = asking;
     let beside = [&request.tools, &request.response_format];
     let contents = request
         .messages
@@ -33,8 +38,23 @@ pub(super) fn request(record: &AttemptRecord, asked: &Prepared, request: &Reques
         prompt_bytes: u64::try_from(prompt_bytes).ok(),
         schema_bytes: u64::try_from(schema_bytes).ok().filter(|bytes| *bytes > 0),
         max_tokens: request.sampling.max_output_tokens,
-        after_ms: Some(after_ms(since)),
-        ..Hook::new(HookKind::Request, record.n)
+        after_ms: Some(after_ms(asking.at)),
+        ..Hook::new(HookKind::Request, attempt)
+    }
+}
+
+impl Delivery {
+    /// Tells of a call that failed before anything of its answer was told, where hooks are.
+    pub(super) async fn hook_failed(&mut self, asking: &Asking<'_>, error: &LlmError) -> Result<(), Closed> {
+        let record = &self.journal.record;
+        if !self.spec.hooks || record.refusals >= DEFERRALS_TOLD_MAX {
+            return Ok(());
+        }
+        let hook = Hook {
+            finish: Some(error.kind.code().to_owned()),
+            ..request(record.n + u32::from(self.is_untold), asking)
+        };
+        self.journal.tell(hook).await
     }
 }
 

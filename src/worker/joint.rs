@@ -9,6 +9,8 @@ use crate::partial::{Draft, DraftOptions};
 const HEAD_BYTES: usize = 64;
 /// Bytes, blanks not counted, by which a beginning that is said again is known.
 const KNOWN_BYTES: usize = 12;
+/// The same where a value like the whole may stand behind the beginning: its next level begins as the whole did.
+const NESTED_BYTES: usize = 48;
 
 /// What becomes of a piece of text.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,32 +26,39 @@ pub(super) enum Joined {
 /// The place where two texts are to meet.
 pub(super) struct Joint {
     beginning: String,
+    /// Bytes of the beginning that were said again, while nothing else was said before them.
+    echoed: Option<usize>,
+    /// What was said, behind such an echo.
     head: String,
     /// Has read the beginning, and tries what comes behind it.
     trial: Draft,
+    /// Bytes, blanks not counted, by which a beginning that is said again is known.
+    known_bytes: usize,
 }
 
 impl Joint {
+    /// The options are of a draft of its own: what it finds nobody hears of.
     pub(super) fn new(beginning: &str, options: DraftOptions) -> Self {
-        let mut trial = Draft::new(DraftOptions {
-            // Nobody hears of what is only tried.
-            guide: None,
-            ..options
-        });
+        let mut trial = Draft::new(options);
         trial.feed(beginning.as_bytes());
         Self {
             beginning: beginning.to_owned(),
+            echoed: Some(0),
             head: String::new(),
+            known_bytes: if trial.may_nest() {
+                NESTED_BYTES
+            } else {
+                KNOWN_BYTES
+            },
             trial,
         }
     }
 
     /// Takes the next piece.
     pub(super) fn take(&mut self, text: &str) -> Joined {
+        let text = &text[self.take_echo(text)..];
         self.head.push_str(text);
-        let may_echo = self.beginning.starts_with(self.head.as_str());
-        let echoed = self.echoed();
-        if may_echo || self.head.len() - echoed < HEAD_BYTES {
+        if self.head.len() < HEAD_BYTES {
             return Joined::Waits;
         }
         self.end()
@@ -58,12 +67,9 @@ impl Joint {
     /// No more comes, or enough has.
     pub(super) fn end(&mut self) -> Joined {
         let mut head = std::mem::take(&mut self.head);
-        let echoed = if head.starts_with(&self.beginning) {
-            self.beginning.len()
-        } else {
-            0
-        };
-        head.drain(..echoed);
+        if let Some(echoed) = self.echoed.take().filter(|echoed| !self.is_echo(*echoed)) {
+            head.insert_str(0, &self.beginning[..echoed]);
+        }
         if self.fits(&head) {
             Joined::Goes(head)
         } else {
@@ -71,23 +77,34 @@ impl Joint {
         }
     }
 
-    /// Some servers say the beginning again before they go on.
-    fn echoed(&self) -> usize {
-        if self.head.starts_with(&self.beginning) {
-            self.beginning.len()
-        } else {
-            0
+    /// Some servers say the beginning again before they go on: how much of `text` is still that.
+    fn take_echo(&mut self, text: &str) -> usize {
+        let Some(echoed) = self.echoed else { return 0 };
+        let due = &self.beginning[echoed..];
+        let same = due.len().min(text.len());
+        if due.as_bytes()[..same] == text.as_bytes()[..same] {
+            self.echoed = Some(echoed + same);
+            return same;
         }
+        self.echoed = None;
+        self.head.push_str(&self.beginning[..echoed]);
+        0
+    }
+
+    /// Whether the beginning was said again to its end, and is none of a value within.
+    fn is_echo(&self, echoed: usize) -> bool {
+        let is_long =
+            || self.known_bytes == KNOWN_BYTES || solid(&self.beginning).count() >= self.known_bytes;
+        echoed == self.beginning.len() && is_long()
     }
 
     fn fits(&mut self, head: &str) -> bool {
         let said = head.trim_start();
-        let repeats = |before: &str| is_said_again(before, said);
         let opened = self
             .trial
             .open_text()
-            .is_some_and(|open| open.len() > KNOWN_BYTES && repeats(open));
-        if said.starts_with("```") || repeats(&self.beginning) || opened {
+            .is_some_and(|open| open.len() > KNOWN_BYTES && is_said_again(open, said, KNOWN_BYTES));
+        if said.starts_with("```") || is_said_again(&self.beginning, said, self.known_bytes) || opened {
             return false;
         }
         let repairs = self.trial.repairs().len();
@@ -96,24 +113,43 @@ impl Joint {
     }
 }
 
-/// Whether `said` begins as `before` does, blanks aside.
-fn is_said_again(before: &str, said: &str) -> bool {
-    let solid = |text: &str| {
-        text.bytes()
-            .filter(|byte| !byte.is_ascii_whitespace())
-            .take(KNOWN_BYTES)
-            .collect::<Vec<u8>>()
-    };
-    let (before, said) = (solid(before), solid(said.trim_start_matches('"')));
-    before.len() == KNOWN_BYTES && before == said
+/// Whether `said` begins as `before` does for so many bytes, blanks aside.
+fn is_said_again(before: &str, said: &str, known_bytes: usize) -> bool {
+    let pairs = solid(before).zip(solid(said.trim_start_matches('"')));
+    pairs
+        .take(known_bytes)
+        .take_while(|(before, said)| before == said)
+        .count()
+        == known_bytes
+}
+
+fn solid(text: &str) -> impl Iterator<Item = u8> {
+    text.bytes().filter(|byte| !byte.is_ascii_whitespace())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::{Schema, SchemaLimits};
+
+    /// Of documents that hold none of their kind, and of those that do.
+    fn options(nests: bool) -> DraftOptions {
+        let row = serde_json::json!({ "properties": { "id": { "type": "integer" } } });
+        let schema = serde_json::json!({ "type": "object", "properties": {
+            "title": { "type": "string" }, "n": { "type": "integer" }, "rows": { "items": row },
+        } });
+        let node = serde_json::json!({ "$ref": "#/$defs/node", "$defs": { "node": {
+            "properties": { "children": { "items": { "$ref": "#/$defs/node" } }, "next_of_it": { "$ref": "#/$defs/node" } },
+        } } });
+        let schema = Schema::compile(if nests { &node } else { &schema }, &SchemaLimits::default());
+        DraftOptions {
+            guide: schema.ok().map(|schema| schema.closing() as _),
+            ..DraftOptions::default()
+        }
+    }
 
     fn joined(beginning: &str, pieces: &[&str]) -> Joined {
-        let mut joint = Joint::new(beginning, DraftOptions::default());
+        let mut joint = Joint::new(beginning, options(!beginning.contains("title")));
         for piece in pieces {
             match joint.take(piece) {
                 Joined::Waits => {}
@@ -173,6 +209,46 @@ mod tests {
             (r#"{"title":"Monday""#, r#""}"#),
         ] {
             assert_eq!(joined(beginning, &[rest]), Joined::Breaks, "{beginning} {rest}");
+        }
+    }
+
+    #[test]
+    fn the_next_level_begins_as_the_whole_did() {
+        let deep = r#"{"children":["#.repeat(5);
+        for (beginning, rest) in [
+            (r#"{"children":["#, r#"{"children":[]}]}"#),
+            (r#"{"children":[{"children":[]},"#, r#"{"children":[]}]}"#),
+            (r#"{"next_of_it":"#, r#"{"next_of_it":{}}}"#),
+            (&deep, "{}]}"),
+        ] {
+            assert_eq!(
+                joined(beginning, &[rest]),
+                Joined::Goes(rest.to_owned()),
+                "{beginning}"
+            );
+        }
+        // One that is long enough is told from that.
+        let (rest, echo) = ("{}]}]}]}]}]}", format!("{deep}{{}}]}}]}}]}}]}}]}}"));
+        assert_eq!(joined(&deep, &[&echo]), Joined::Goes(rest.to_owned()));
+        let again = format!("{deep} ]}}");
+        assert_eq!(joined(&deep, &[&again[1..]]), Joined::Breaks);
+        assert_eq!(joined(&deep, &[" ", &again]), Joined::Breaks);
+    }
+
+    /// However it is cut, and as long as it lasts.
+    #[test]
+    fn an_echo_may_come_in_pieces() {
+        let beginning = format!(r#"{{"title":"Mönday {}","n""#, "x".repeat(500));
+        let said = format!("{beginning}:1}}");
+        for size in [1, 2, 3, 64, 200, 600] {
+            let letters: Vec<char> = said.chars().collect();
+            let pieces: Vec<String> = letters.chunks(size).map(|piece| piece.iter().collect()).collect();
+            let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+            assert_eq!(
+                joined(&beginning, &pieces),
+                Joined::Goes(":1}".to_owned()),
+                "{size}"
+            );
         }
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Journal {
     tail_bytes: usize,
     /// The raw text of the attempt, as far as it was written.
     raw: String,
+    /// Whether what was written of it is no beginning of what it is now.
+    raw_anew: bool,
     /// Bytes of the value that the attempt's text is grafted onto.
     base_bytes: usize,
     pub(super) record: AttemptRecord,
@@ -87,6 +89,7 @@ impl Journal {
             abandoned: false,
             tail_bytes: 0,
             raw: claim.checkpoint.raw.clone(),
+            raw_anew: false,
             base_bytes: 0,
             record: claim.checkpoint.record.clone(),
         }
@@ -110,11 +113,6 @@ impl Journal {
             seq: self.fold.position.seq + 1,
             ..self.fold.position
         }
-    }
-
-    /// Whether the attempt that runs has told anything of its value.
-    pub(super) const fn told(&self) -> bool {
-        self.told
     }
 
     /// Tells a warning, while no answer is read.
@@ -149,7 +147,7 @@ impl Journal {
         let mut errors = self.record.mends.take().unwrap_or_default();
         self.record.reasks += u32::from(reason == Reason::Invalid);
         let broke = self.record.continuation.because.take();
-        self.record.continuation.made += u32::from(broke.is_some());
+        self.record.continuation.made += u32::from(broke.as_ref().is_some_and(|broke| !broke.is_free));
         errors.extend(broke.map(|broke| broke.error));
         let reopened = opening.at;
         let begins = AttemptBegins {
@@ -160,10 +158,11 @@ impl Journal {
             errors,
         };
         self.fold.begin(&begins);
-        self.raw = opening.text;
+        (self.raw, self.raw_anew) = (opening.text, false);
         self.base_bytes = opening.base_bytes;
         if begins.reset {
             self.reached = None;
+            self.record.undropped = None;
         }
         self.told = false;
         self.patches.forget_cursor();
@@ -177,9 +176,16 @@ impl Journal {
         self.settle(append, answer, &mut None).await
     }
 
-    /// Begins it again, where nothing was told of its value.
+    /// Begins it again, where nothing was told that its text says.
     pub(super) fn begin_again(&mut self, opening: Opening) {
         self.raw = opening.text;
+        self.told = false;
+        self.text_anew();
+    }
+
+    /// The text goes on from its beginning, whatever was written of it.
+    pub(super) const fn text_anew(&mut self) {
+        self.raw_anew = true;
     }
 
     /// Takes places out of the value that was reached, in this order; what is left is given.
@@ -192,7 +198,10 @@ impl Journal {
         self.tail_bytes += frame.len();
         self.reached = Some(left);
         self.fold.cursor = None;
-        let append = self.append(Event::Patch(frame), String::new(), None);
+        let append = Append {
+            record: Some(self.record.clone()),
+            ..self.append(Event::Patch(frame), String::new(), None)
+        };
         let (append, answer) = self.send(append).await;
         self.settle(append, answer, &mut None).await
     }
@@ -234,23 +243,24 @@ impl Journal {
     }
 
     /// Writes what has changed in the draft since the flush before; `raw` is the text it came from. `None` when
-    /// nothing is to be told: the text then waits for the next. `anew` is set where the text is no longer the one of
-    /// the flush before, and unset once that is written.
-    pub(super) fn flush(&mut self, draft: &mut Draft, raw: &str, anew: &mut bool) -> Option<InFlight> {
+    /// nothing is to be told: the text then waits for the next.
+    pub(super) fn flush(&mut self, draft: &mut Draft, raw: &str) -> Option<InFlight> {
         let seq = self.next().seq;
         let frame: Arc<str> = self.patches.flush(draft, seq)?.into();
-        let first = self.record.changed_ms.is_none();
         self.record.changed_ms.get_or_insert_with(clock::now_ms);
-        self.told = true;
+        // From here on the answer is in the log: whose it is has to be there, too.
+        let first = !std::mem::replace(&mut self.told, true);
         self.tail_bytes += frame.len();
-        let raw_anew = std::mem::take(anew);
+        // The first frame of an attempt takes away what is not to be gone on with.
+        let taken = self.record.continuation.dropped.take();
+        let raw_anew = std::mem::take(&mut self.raw_anew);
         if raw_anew {
             self.raw.clear();
         }
         let delta = raw[self.raw.len()..].to_owned();
         self.raw.push_str(&delta);
         let snapshot = self.due_snapshot(Some(draft));
-        let record = first.then(|| self.record.clone());
+        let record = (first || taken.is_some()).then(|| self.record.clone());
         let append = Append {
             record,
             raw_anew,
@@ -314,6 +324,7 @@ impl Journal {
         if let Some(draft) = draft {
             // What had not been told yet is told with the state.
             self.patches.pass_over(draft);
+            self.record.continuation.dropped = None;
             self.stand_at(draft);
         }
         let value = match draft {
@@ -528,19 +539,19 @@ mod tests {
             ..DraftOptions::default()
         });
         draft.feed_call(0, Some("a"), None, b"   ");
-        let told = journal.flush(&mut draft, "   ", &mut false).ok_or("a list")?;
+        let told = journal.flush(&mut draft, "   ").ok_or("a list")?;
         let (append, answer) = told.await;
         assert_eq!(append.raw, "   ");
         assert_eq!(journal.settle(append, answer, &mut None).await, Ok(()));
-        let mut anew = true;
+        journal.text_anew();
         assert_eq!(
             draft.feed_call(0, Some("b"), None, "{\"é".as_bytes()),
             Turn::Instead(0)
         );
-        let told = journal.flush(&mut draft, "{\"é", &mut anew).ok_or("an object")?;
+        let told = journal.flush(&mut draft, "{\"é").ok_or("an object")?;
         let (append, _) = told.await;
         assert_eq!(
-            (append.raw.as_str(), append.raw_anew, anew),
+            (append.raw.as_str(), append.raw_anew, journal.raw_anew),
             ("{\"é", true, false)
         );
         Ok(())

@@ -38,6 +38,8 @@ pub(super) struct Broken {
     pub(super) error: EndError,
     /// Whether it would be the same with every call of this model.
     pub(super) stays: bool,
+    /// Whether it was the provider's limit of rate, which is no break that counts.
+    pub(super) is_limit: bool,
     /// Whether a new answer may fare better where this one cannot be gone on with; not where it would meet the same limit
     /// at the same place.
     pub(super) anew: bool,
@@ -54,6 +56,7 @@ impl Broken {
             outcome: Outcome::Incomplete,
             error: EndError::new(code, message),
             stays: false,
+            is_limit: false,
             anew,
             is_loop: false,
             dropped: None,
@@ -69,12 +72,14 @@ impl Broken {
                 | LlmErrorKind::BadRequest
                 | LlmErrorKind::UnknownModel
         );
+        let is_limit = error.kind == LlmErrorKind::RateLimited;
         let (outcome, error) = provider(error);
         Self {
             reason: Reason::Provider,
             outcome,
             error,
             stays,
+            is_limit,
             anew: true,
             is_loop: false,
             dropped: None,
@@ -114,11 +119,13 @@ pub(super) async fn judge(schema: &Arc<Schema>, answer: &Answer, own_limit: Opti
             false,
         )),
         Stopped::Overrun(overrun) => overran(overrun),
-        Stopped::Astray => Verdict::Broken(Broken::cut(
-            "astray",
-            "the model did not go on from the beginning of its answer",
-            true,
-        )),
+        Stopped::Astray => {
+            let message = "the model did not go on from the beginning of its answer";
+            Verdict::Broken(Broken {
+                reason: Reason::Astray,
+                ..Broken::cut("astray", message, true)
+            })
+        }
         Stopped::Aborted => Verdict::Invalid(Fault::Cut(answer.doomed.clone()), None),
         Stopped::BadText => bad_text(schema, answer).await,
         Stopped::Finish(_) if !answer.refusal.is_empty() => refused(&answer.refusal),
@@ -211,14 +218,6 @@ async fn whole(schema: &Arc<Schema>, answer: &Answer) -> Verdict {
             Verdict::Ends(Outcome::Failed, EndError::new("internal", message))
         }
     }
-}
-
-/// A value, if it is valid.
-pub(super) async fn held(schema: &Arc<Schema>, value: Value) -> Option<Value> {
-    let schema = Arc::clone(schema);
-    let judged =
-        tokio::task::spawn_blocking(move || schema.validate(&value).is_empty().then_some(value)).await;
-    judged.ok().flatten()
 }
 
 fn refused(refusal: &str) -> Verdict {

@@ -10,7 +10,7 @@ use super::judge;
 use super::lease::Signal;
 use super::policy::{self, After};
 use super::prepare::Prepared;
-use super::run::{Delivery, Next};
+use super::run::{Asking, Delivery, Next};
 use crate::clock;
 use crate::event::EndError;
 use crate::job::{Outcome, Reason};
@@ -82,6 +82,16 @@ impl Delivery {
         }
     }
 
+    /// What has come over the delivery by now.
+    pub(super) fn overtaken(&self) -> Result<Option<Next>, Closed> {
+        let signal = *self.signal.borrow();
+        match signal {
+            Signal::Go if clock::now() < self.deadline => Ok(None),
+            Signal::Go => Ok(Some(self.late())),
+            signal => self.yield_to(signal).map(Some),
+        }
+    }
+
     fn yield_to(&self, signal: Signal) -> Result<Next, Closed> {
         match signal {
             Signal::Cancel => Err(Closed::Cancelled),
@@ -93,10 +103,12 @@ impl Delivery {
     /// A call failed before anything was told of its value; `None` where another follows within the attempt.
     pub(super) async fn unanswered(
         &mut self,
-        asked: &Prepared,
+        asking: &Asking<'_>,
         error: &LlmError,
         tries: &mut Tries,
     ) -> Result<Option<Next>, Closed> {
+        let asked = asking.asked;
+        self.hook_failed(asking, error).await?;
         self.leave_alone(asked, error);
         let left = self.deadline.saturating_duration_since(clock::now());
         let can_fall_back = self.route.next().is_some();
@@ -190,11 +202,26 @@ impl Delivery {
         if tries.told.is_some() {
             record.why = Some(Reason::Provider);
         }
-        Next::Defer(
-            word,
-            clock::now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-        )
+        deferred(word, wait)
     }
+
+    /// An answer that its provider broke off is gone on with, once that has had time.
+    pub(super) async fn give_time(&mut self, error: &LlmError) -> Result<Next, Closed> {
+        let left = self.deadline.saturating_duration_since(clock::now());
+        match policy::behind(&self.options, error, self.journal.record.continuation.made, left) {
+            After::Retry(wait) => Ok(self.pause(wait).await?.unwrap_or(Next::Again)),
+            After::Defer(word, wait) => Ok(deferred(word, wait)),
+            After::Fallback | After::End => {
+                let (outcome, error) = judge::provider(error);
+                Ok(self.ends(outcome, error))
+            }
+        }
+    }
+}
+
+fn deferred(word: &'static str, wait: Duration) -> Next {
+    let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    Next::Defer(word, clock::now_ms().saturating_add(wait_ms))
 }
 
 /// What comes over a delivery; for ever pending while nothing does.

@@ -1,5 +1,5 @@
 //! What follows a call that failed before anything of its answer was told: another, of the same model or of the next
-//! of its chain, a wait outside the worker, or the end.
+//! of its chain, a wait outside the worker, or the end; and how long one is left alone that failed behind that.
 
 use std::time::Duration;
 
@@ -46,13 +46,33 @@ pub(super) fn after(
     if can_fall_back {
         return After::Fallback;
     }
-    if error.kind.is_fault() && retries < options.retries_max {
-        let wait = retry_wait(options, error, retries);
-        let is_short = error.retry_after.unwrap_or_default() <= options.retry_wait_max;
-        if is_short && wait < left {
-            return After::Retry(wait);
-        }
+    if error.kind.is_fault()
+        && retries < options.retries_max
+        && let Some(soon) = soon(options, error, retries, left)
+    {
+        return soon;
     }
+    later(options, error, left)
+}
+
+/// What follows a fault behind the first change, where the answer is to be gone on with: how often that may be is not
+/// decided here. `breaks` were met before.
+pub(super) fn behind(options: &WorkerOptions, error: &LlmError, breaks: u32, left: Duration) -> After {
+    match error.kind {
+        LlmErrorKind::RateLimited => later(options, error, left),
+        _ => soon(options, error, breaks, left).unwrap_or_else(|| later(options, error, left)),
+    }
+}
+
+/// Another call after a wait for which a slot may be held.
+fn soon(options: &WorkerOptions, error: &LlmError, retries: u32, left: Duration) -> Option<After> {
+    let wait = retry_wait(options, error, retries);
+    let is_short = error.retry_after.unwrap_or_default() <= options.retry_wait_max;
+    (is_short && wait < left).then_some(After::Retry(wait))
+}
+
+/// A wait that holds none, where there is time for it.
+fn later(options: &WorkerOptions, error: &LlmError, left: Duration) -> After {
     let word = match (error.kind, error.retry_after) {
         (LlmErrorKind::RateLimited, _) => "rate_limited",
         (LlmErrorKind::Overloaded, _) => "overloaded",
@@ -112,6 +132,40 @@ mod tests {
         assert!(longest[3] > options.retry_base * 6, "it is drawn from all of it");
         assert_eq!(decide(LlmErrorKind::Server, None, 4, 600), After::End);
         assert_eq!(decide(LlmErrorKind::BadRequest, None, 0, 600), After::End);
+    }
+
+    #[test]
+    fn one_who_fails_behind_the_first_change_is_given_as_much_time() {
+        let options = WorkerOptions::default();
+        let decide = |kind, retry_after, breaks, left_s| {
+            let left = Duration::from_secs(left_s);
+            behind(&options, &error(kind, retry_after), breaks, left)
+        };
+        for breaks in [0, 3, 9] {
+            let After::Retry(wait) = decide(LlmErrorKind::Cut, None, breaks, 600) else {
+                panic!("no retry");
+            };
+            assert!(
+                wait <= options.retry_wait_max,
+                "how many follow is not decided here"
+            );
+        }
+        let After::Retry(wait) = decide(LlmErrorKind::Overloaded, Some(3), 0, 600) else {
+            panic!("no retry");
+        };
+        assert!(wait >= Duration::from_secs(3));
+        for (kind, seconds, word) in [
+            (LlmErrorKind::RateLimited, 1, "rate_limited"),
+            (LlmErrorKind::Overloaded, 30, "overloaded"),
+            (LlmErrorKind::InStream, 30, "unavailable"),
+        ] {
+            let decided = decide(kind, Some(seconds), 0, 600);
+            assert!(
+                matches!(decided, After::Defer(told, _) if told == word),
+                "{decided:?}"
+            );
+        }
+        assert_eq!(decide(LlmErrorKind::InStream, Some(9), 0, 5), After::End);
     }
 
     #[test]

@@ -68,6 +68,12 @@ impl Route {
         self.at == 0
     }
 
+    /// The model of this name, as `provider/model`, if it is one of the job's.
+    pub(super) fn named(&self, name: &str) -> Option<&Target> {
+        let targets = self.targets.as_ref().ok()?;
+        targets.iter().find(|target| target.to_string() == name)
+    }
+
     /// The model behind the one that is asked now.
     pub(super) fn next(&self) -> Option<&Target> {
         self.targets.as_ref().ok()?.get(self.at + 1)

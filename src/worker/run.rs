@@ -1,5 +1,6 @@
 //! One delivery, top to bottom: claim → prepare → attempt → judge → settle.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::attempt::{Answer, Attempt, Stopped, Terms};
 use super::budget::{Allowance, Budget};
 use super::call::Call;
 use super::conversation::{self, Fault};
+use super::cost;
 use super::course::{Begun, Course, Way};
 use super::doom::Doom;
 use super::guard::Bounds;
@@ -32,13 +34,14 @@ use crate::event::{End, EndError, Timings};
 use crate::hex;
 use crate::job::{JobSpec, Message, Outcome, Plan, Reason};
 use crate::llm::{Finish, LlmErrorKind, Request, Stream};
+use crate::metrics;
 use crate::partial::Value;
 use crate::schema::dialect::Dialect;
 
 /// A job in a worker's hands.
 pub(super) struct Delivery {
     pub(super) options: WorkerOptions,
-    spec: Arc<JobSpec>,
+    pub(super) spec: Arc<JobSpec>,
     pub(super) route: Route,
     preparing: Preparing,
     budget: Budget,
@@ -51,17 +54,16 @@ pub(super) struct Delivery {
     pub(super) is_untold: bool,
     /// Bytes that another worker had read of an answer whose cost nobody has counted.
     pub(super) lost_bytes: Option<usize>,
-    /// Whether items were taken out of the value.
-    dropped: bool,
 }
 
-/// A call that has been answered.
-struct Asking<'a> {
-    asked: &'a Prepared,
-    request: &'a Request,
+/// A call that is made.
+pub(super) struct Asking<'a> {
+    pub(super) asked: &'a Prepared,
+    pub(super) request: &'a Request,
     allowance: Allowance,
     way: Way,
-    at: Instant,
+    /// When.
+    pub(super) at: Instant,
 }
 
 /// What the steps of an attempt lead to.
@@ -127,7 +129,6 @@ impl Delivery {
             claimed_ms: claim.claimed_ms,
             deadline: clock::now() + left,
             is_untold: true,
-            dropped: false,
             options,
         }
     }
@@ -144,9 +145,6 @@ impl Delivery {
 
     /// Calls the model until it answers, or no call is left, and judges what it says.
     async fn attempt(&mut self) -> Result<Next, Closed> {
-        if let Err(error) = self.budget.attempt(&self.journal.record) {
-            return Ok(self.ends(Outcome::Incomplete, error));
-        }
         self.is_untold = true;
         let mut tries = Tries::default();
         loop {
@@ -167,13 +165,9 @@ impl Delivery {
 
     /// One call of the model; `None` where another follows in the same attempt.
     async fn call(&mut self, prepared: &Arc<Prepared>, tries: &mut Tries) -> Result<Option<Next>, Closed> {
-        let course = match Course::chart(&self.preparing, prepared, &mut self.journal).await {
-            Course::Nothing(value) => return Ok(Some(self.stands(prepared, value).await)),
-            Course::End(broke) => {
-                let error = EndError::new(broke.error.keyword, broke.error.message);
-                return Ok(Some(self.ends(Outcome::Incomplete, error)));
-            }
-            course => course,
+        let course = match self.charted(prepared, tries).await? {
+            ControlFlow::Continue(course) => course,
+            ControlFlow::Break(next) => return Ok(Some(next)),
         };
         let way = course.way();
         if tries.told.is_some_and(|told| told != way) {
@@ -188,7 +182,13 @@ impl Delivery {
             Ok(allowance) => allowance,
             Err(error) => return Ok(Some(self.ends(Outcome::Incomplete, error))),
         };
-        let asked_at = clock::now();
+        let asking = Asking {
+            asked,
+            request: &request,
+            allowance,
+            way,
+            at: clock::now(),
+        };
         let mut call = Call::new(asked.target.provider.name());
         let stream = match self.open(asked, &request, &mut call).await? {
             Opened::Stream(stream) => *stream,
@@ -202,7 +202,7 @@ impl Delivery {
                 if self.route.lower(&self.preparing, &error).await {
                     return Ok(None);
                 }
-                return self.unanswered(asked, &error, tries).await;
+                return self.unanswered(&asking, &error, tries).await;
             }
             Opened::Barred(barred) => {
                 call.spared();
@@ -213,13 +213,6 @@ impl Delivery {
         prepared.taken();
         let is_first = tries.told.replace(way).is_none();
         let begun = course.begin(asked, &self.journal.record);
-        let asking = Asking {
-            asked,
-            request: &request,
-            allowance,
-            way,
-            at: asked_at,
-        };
         let answer = self.listen(&asking, begun, is_first, stream).await;
         call.stopped(
             answer
@@ -233,9 +226,43 @@ impl Delivery {
             answer.stopped = Stopped::Budget;
         }
         match &answer.stopped {
-            Stopped::Provider(error) if !self.journal.told() => self.unanswered(asked, error, tries).await,
+            Stopped::Provider(error) if !answer.draft.is_told() => {
+                self.unanswered(&asking, error, tries).await
+            }
             _ => self.heard(prepared, &asking, &answer).await.map(Some),
         }
+    }
+
+    /// How a call comes to the value, or what there is in its place.
+    async fn charted(
+        &mut self,
+        prepared: &Prepared,
+        tries: &Tries,
+    ) -> Result<ControlFlow<Next, Course>, Closed> {
+        let next = match Course::chart(&self.preparing, prepared, &mut self.journal).await {
+            Course::Nothing(value) => self.stands(prepared, &value).await?,
+            Course::End(broke) => {
+                let error = EndError::new(broke.error.keyword, broke.error.message);
+                self.ends(Outcome::Incomplete, error)
+            }
+            course => match self.hindered(tries)? {
+                Some(next) => next,
+                None => return Ok(ControlFlow::Continue(course)),
+            },
+        };
+        Ok(ControlFlow::Break(next))
+    }
+
+    /// What is in the way of a call: something has come over the delivery, or no attempt is left for it.
+    fn hindered(&self, tries: &Tries) -> Result<Option<Next>, Closed> {
+        if let Some(next) = self.overtaken()? {
+            return Ok(Some(next));
+        }
+        if tries.told.is_some() {
+            return Ok(None);
+        }
+        let spent = self.budget.attempt(&self.journal.record).err();
+        Ok(spent.map(|error| self.ends(Outcome::Incomplete, error)))
     }
 
     /// Tells of the call and reads its answer.
@@ -246,7 +273,12 @@ impl Delivery {
         is_first: bool,
         stream: Stream,
     ) -> Result<Answer, Closed> {
+        self.journal.record.running = Some(cost::running(asking.asked, asking.request, &begun.opening));
         self.begin(begun.opening, is_first).await?;
+        if is_first {
+            let way = asking.way.word(self.journal.record.n);
+            metrics::all().attempt_ways.one([way]);
+        }
         self.hook_request(asking).await?;
         let terms = self.terms(asking);
         let (places_max, reasks) = (self.options.splice_places_max, self.journal.record.reasks);
@@ -264,7 +296,7 @@ impl Delivery {
         if !self.spec.hooks {
             return Ok(());
         }
-        let hook = hooks::request(&self.journal.record, asking.asked, asking.request, asking.at);
+        let hook = hooks::request(self.journal.record.n, asking);
         self.journal.tell(hook).await
     }
 
@@ -308,7 +340,11 @@ impl Delivery {
             Stopped::Provider(error) => self.broken_off(asking.asked, error).await?,
             _ => false,
         };
-        Ok(self.broken(prepared, answer, broken, fell_back))
+        let next = self.broken(prepared, answer, broken, fell_back);
+        match (&answer.stopped, next) {
+            (Stopped::Provider(error), Next::Again) if !fell_back => self.give_time(error).await,
+            (_, next) => Ok(next),
+        }
     }
 
     /// Tells what an answer came to, where hooks are told; of a job that is to be cancelled only its end is taken.
@@ -353,18 +389,12 @@ impl Delivery {
         }
     }
 
-    /// A value that broke off where nothing was lacking any more.
-    async fn stands(&mut self, prepared: &Prepared, value: Value) -> Next {
-        match judge::held(&prepared.schema, value).await {
-            Some(value) => {
-                let turns = conversation::value_turns(&value, "");
-                self.valid(turns, &value)
-            }
-            None => {
-                self.journal.record.continuation.plan = Plan::Whole;
-                Next::Again
-            }
-        }
+    /// A value that broke off where nothing was lacking any more: it is judged as an answer.
+    async fn stands(&mut self, prepared: &Prepared, value: &Value) -> Result<Next, Closed> {
+        let (_, closing) = prepared.draft();
+        let answer = Answer::read_back(value, closing);
+        let verdict = judge::judge(&prepared.schema, &answer, None).await;
+        self.settle(prepared, prepared.dialect, &answer, verdict).await
     }
 
     /// Why the attempt that now begins is made.
@@ -440,10 +470,14 @@ impl Delivery {
             return self.ends(broken.outcome, broken.error);
         }
         if record.splice.is_some() {
-            record.continuation.plan = Plan::Residual;
-            if ladder::places_left(record, answer, prepared.dialect).is_none() {
-                record.splice = None;
-            }
+            record.continuation.plan = match ladder::places_left(record, answer) {
+                Some(left) => {
+                    let turns = ladder::ask_left(answer, &left, prepared.dialect);
+                    record.conversation.extend(turns);
+                    Plan::Residual
+                }
+                None => Plan::Whole,
+            };
         }
         Next::Again
     }
@@ -467,8 +501,8 @@ impl Delivery {
             if let (Fault::Violations(violations), Some(value)) = (fault, &value)
                 && let Some(left) = items::without_bad(&self.spec, &prepared.schema, value, violations).await
             {
+                record.undropped.clone_from(&record.best);
                 self.journal.remove(&left.places, left.value.clone()).await?;
-                self.dropped = true;
                 let turns = conversation::turns(dialect, answer, "", true);
                 return Ok(self.valid(turns, &left.value));
             }
@@ -478,6 +512,14 @@ impl Delivery {
                 ..EndError::new("invalid_output", message)
             };
             return Ok(self.ends(Outcome::Failed, error));
+        }
+        // The last re-ask is for the whole.
+        let once_more = (record.reasks + 1 < self.spec.max_reasks)
+            .then(|| ladder::once_more(record, answer, fault, [dialect, prepared.dialect]));
+        if let Some(turns) = once_more.flatten() {
+            record.conversation.extend(turns);
+            record.mends = Some(errors);
+            return Ok(Next::Again);
         }
         let places = match (fault, value) {
             // One who did not keep to places once is asked for the whole.
@@ -507,11 +549,7 @@ impl Delivery {
             outcome,
             error,
             sha256: value.map(hash),
-            best: if outcome == Outcome::Completed && !self.dropped {
-                None
-            } else {
-                record.best.clone()
-            },
+            best: record.best_beside(outcome),
             usage: record.total(),
             attempts: record.usage.clone(),
             timings: Timings {

@@ -40,13 +40,17 @@ pub(super) async fn places(
 }
 
 impl Splice {
-    /// What the next attempt is asked for, where the record says that it is some places of a whole answer.
+    /// What the next attempt is asked for, where the record says that it is some places of a whole answer; where that is
+    /// not so any more, or cannot be, the conversation is told.
     pub(super) async fn of(preparing: &Preparing, whole: &Prepared, journal: &mut Journal) -> Option<Self> {
-        let places = journal.record.splice.clone()?;
-        let (base, held) = (journal.record.best.as_deref(), journal.reached());
-        let made = match base.zip(held.cloned()) {
-            Some((base, held)) => Self::prepare(preparing, whole, base, held, &places).await,
-            None => None,
+        let record = &journal.record;
+        let places = record.splice.clone()?;
+        let is_left = record.continuation.because.is_some() && record.continuation.plan == Plan::Whole;
+        let made = match (record.best.as_deref(), journal.reached().cloned()) {
+            (Some(base), Some(held)) if !is_left => {
+                Self::prepare(preparing, whole, base, held, &places).await
+            }
+            _ => None,
         };
         if made.is_none() {
             // The conversation has asked for the places already.

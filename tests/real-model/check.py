@@ -82,7 +82,7 @@ class Job:
     def judge(self, held):
         """`held`: the model could not but answer in the schema."""
         kind, reasons = self.end["type"], [a["reason"] for a in self.draft.attempts]
-        claim(reasons[0] == "first" and set(reasons[1:]) <= {"invalid", "truncated"}, f"{self.name}: {reasons}")
+        claim(reasons[0] == "first" and set(reasons[1:]) <= {"invalid", "truncated", "astray"}, f"{self.name}: {reasons}")
         for attempt in self.draft.attempts[1:]:
             claim(attempt["reason"] != "invalid" or attempt.get("errors"), f"{self.name}: a re-ask without errors")
         if kind == "job.completed":

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use livedraft::schema::dialect::{Ask, Dialect, Taken, plan, reask, reask_no_json};
+use livedraft::schema::dialect::{Ask, Dialect, Taken, no_json, plan, reask, reask_no_json};
 use livedraft::schema::{Violation, Wrap};
 
 use super::*;
@@ -195,14 +195,14 @@ fn a_re_ask_is_bounded_and_says_what_it_leaves_out() {
 #[test]
 fn an_answer_that_is_no_json_is_shown_where_it_failed() {
     assert_eq!(
-        reask_no_json(Dialect::Json, r#"{"a": nul}"#, 9, "`l`"),
+        reask_no_json(Dialect::Json, &no_json(r#"{"a": nul}"#, 9, "`l`")),
         "The answer is no valid JSON: at byte 9, expected `l`. It reads \"{\\\"a\\\": nul\" and then \"}\". \
          Answer again with the whole corrected JSON and nothing else."
     );
     // Cuts fall between characters, wherever the offset points, and beyond the end too.
     let wide = "ü".repeat(500);
     for offset in [0, 1, 499, 500, 501, 5000] {
-        let text = reask_no_json(Dialect::Tools, &wide, offset, "a value");
+        let text = reask_no_json(Dialect::Tools, &no_json(&wide, offset, "a value"));
         assert!(text.len() < 500, "{text}");
     }
 }

@@ -3,8 +3,10 @@
 //! Answers name no member twice: where one does, the last wins, and what was wrong may be put right.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use livedraft::partial::{Draft, DraftOptions};
+use livedraft::partial::{Draft, DraftOptions, Graft, Spot, Value};
+use livedraft::schema::{Broken, Closing};
 use proptest::prelude::*;
 
 use super::*;
@@ -132,6 +134,229 @@ fn the_forms_of_a_root_are_told_apart_by_their_member() {
     draft.feed(br#""kind":"cat""#);
     draft.feed(b"}");
     assert_eq!(closing.formless(), []);
+}
+
+/// Wherever a union surely applies; of those that take an object.
+#[test]
+fn forms_are_told_apart_further_in() {
+    let form = |kind: &str| json!({ "properties": { "kind": { "const": kind } }, "required": ["kind"] });
+    let union = json!({ "anyOf": [
+        { "type": "null" },
+        { "oneOf": [form("cat"), { "$ref": "#/$defs/dogs" }] },
+    ] });
+    let schema = compile(&json!({
+        "properties": { "pets": { "items": { "properties": { "pet": union } } }, "of": { "additionalProperties": union } },
+        "$defs": { "dogs": { "oneOf": [form("dog"), form("wolf")] } },
+    }));
+    let told = |text: &str| {
+        let closing = schema.closing();
+        let mut draft = Draft::new(DraftOptions {
+            guide: Some(closing.clone()),
+            ..DraftOptions::default()
+        });
+        draft.feed(text.as_bytes());
+        assert_eq!(closing.formless(), [], "what is around it can be asked for alone");
+        let found = closing.violations().into_iter();
+        found
+            .map(|one| format!("{} {}", one.path, one.keyword))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(r#"{"pets":[{"pet":null},{"pet":{"kind":"dog"}},{"pet":{"kind":"bird","#),
+        ["/pets/2/pet/kind enum"]
+    );
+    assert_eq!(
+        told(r#"{"of":{"one":{"name":"x","kind":7,"#),
+        ["/of/one/kind enum"]
+    );
+    for text in [
+        r#"{"pets":[{"pet":{"kind":"wolf","#,
+        r#"{"pets":[{"kind":"bird","#,
+        r#"{"of":{"kind":"bird","#,
+        r#"{"pets":[{"pet":{"kind":"bird","kind":"cat","#,
+    ] {
+        assert_eq!(told(text), Vec::<String>::new(), "{text}");
+    }
+    // It is healed with what the union speaks of.
+    let whole =
+        value(r#"{"pets":[{"pet":{"kind":"bird"}},{"pet":null},{"pet":null},{"pet":null},{"pet":null}]}"#);
+    let bad = schema
+        .bad_places(&whole, &schema.validate(&whole), 4)
+        .expect("places");
+    assert_eq!(bad[0].pointer, "/pets/0/pet");
+}
+
+/// Unions of unions, each named by many: what is known of them is bounded.
+#[test]
+fn unions_of_unions_cost_what_they_say() {
+    let refs = |to: &str| {
+        (0..60)
+            .map(|n| json!({ "$ref": format!("#/$defs/{to}{n}") }))
+            .collect::<Vec<_>>()
+    };
+    let mut definitions = serde_json::Map::new();
+    for n in 0..60 {
+        definitions.insert(format!("a{n}"), json!({ "anyOf": refs("b") }));
+        definitions.insert(format!("b{n}"), json!({ "anyOf": refs("c") }));
+        let own = json!({ "type": "object", "properties": { "kind": { "const": format!("k{n}") }, "x": { "anyOf": refs("a") } } });
+        definitions.insert(format!("c{n}"), own);
+    }
+    let schema = json!({ "properties": { "x": { "anyOf": refs("a") } }, "$defs": definitions });
+    if let Ok(schema) = Schema::compile(&schema, &SchemaLimits::default()) {
+        assert!(is_valid(&schema, r#"{"x":{"kind":"k1"}}"#));
+    }
+}
+
+/// A value that stands, what is asked for of it, and the schema of that.
+struct Asked {
+    schema: Schema,
+    part: Schema,
+    base: Value,
+    spots: Vec<Spot>,
+}
+
+impl Asked {
+    fn draft(&self, part: &Arc<Closing>) -> Draft {
+        let graft = Graft::of(self.base.clone(), &self.spots).expect("places");
+        let options = DraftOptions {
+            guide: Some(part.clone()),
+            ..DraftOptions::default()
+        };
+        Draft::onto(options, graft)
+    }
+
+    /// Whether the answer makes a valid value.
+    fn is_valid(&self, answer: &str) -> bool {
+        let mut draft = self.draft(&self.part.closing());
+        draft.feed(answer.as_bytes());
+        draft.finish();
+        draft
+            .value()
+            .is_some_and(|value| self.schema.validate(&value).is_empty())
+    }
+
+    fn doomed_at(&self, answer: &str) -> Option<usize> {
+        let closing = self.part.closing();
+        let mut draft = self.draft(&closing);
+        (0..answer.len()).find_map(|at| {
+            draft.feed(&answer.as_bytes()[at..=at]);
+            let found = [closing.violations(), closing.formless()].concat();
+            let paths: Vec<&str> = found.iter().map(|one| one.path.as_str()).collect();
+            (draft.hold(&paths).contains(&true) && !draft.is_closed()).then_some(at + 1)
+        })
+    }
+}
+
+/// What is asked for where a text breaks off, and where it is whole and wrong.
+fn asked(source: &Json, text: &str) -> Option<Asked> {
+    let schema = compile(source);
+    let mut draft = Draft::new(DraftOptions {
+        guide: Some(schema.closing()),
+        ..DraftOptions::default()
+    });
+    draft.feed(text.as_bytes());
+    let held = draft.value()?;
+    let (base, spots, part) = if draft.is_closed() {
+        let bad = schema.bad_places(&held, &schema.validate(&held), 4)?;
+        let places: Vec<String> = bad.into_iter().map(|place| place.pointer).collect();
+        let part = schema.part(&held, &places)?;
+        (held, places.into_iter().map(Spot::Fix).collect(), part)
+    } else {
+        let broken = Broken {
+            at: draft.open_paths(),
+            ..Broken::default()
+        };
+        let residual = schema.residual(held, &broken, 4)?;
+        let part = schema.rest(&residual.kept, &residual.spots)?;
+        (residual.kept, residual.spots, part)
+    };
+    if spots.is_empty() {
+        return None;
+    }
+    let part = compile(&part);
+    Some(Asked {
+        schema,
+        part,
+        base,
+        spots,
+    })
+}
+
+/// An abort of an answer that is a part alone was never wrong either: no answer that begins so makes the value valid.
+#[test]
+fn what_is_said_to_be_lost_of_a_part_is_lost_for_the_value() {
+    let values = ["0", "\"a\"", "[1]", "{\"b\":0}"];
+    let member = |name: &str, value: &str| format!("\"{name}\":{value}");
+    let mut wholes = Vec::new();
+    let mut parts: Vec<String> = values.map(str::to_owned).to_vec();
+    for one in values {
+        for (first, second) in [("a", "b"), ("b", "a")] {
+            wholes.push(format!("{{{},", member(first, one)));
+            parts.push(format!("{{{}}}", member(first, one)));
+            for two in values {
+                parts.push(format!("{{{},{}}}", member(first, one), member(second, two)));
+                wholes.push(format!("{{{},{}}}", member(first, one), member(second, two)));
+            }
+            // Of a container within, more may come, too.
+            wholes.push(format!("{{{},\"{second}\":[1,", member(first, one)));
+            wholes.push(format!("{{\"{first}\":{{{},", member(second, one)));
+        }
+    }
+    let mut lost = 0;
+    for source in schemas().into_iter().chain(closed_schemas()) {
+        for asked in wholes.iter().filter_map(|text| asked(&source, text)) {
+            let name = asked.spots[0].member(0);
+            let answers: Vec<String> = parts
+                .iter()
+                .flat_map(|part| {
+                    [
+                        format!("{{\"{name}\":{part},"),
+                        format!("{{\"x\":1,\"{name}\":{part},"),
+                    ]
+                })
+                .collect();
+            let others: Vec<String> = (1..asked.spots.len())
+                .map(|index| format!("\"{}\":{{}},", asked.spots[index].member(index)))
+                .collect();
+            let whole = |answer: &String| format!("{answer}{}\"y\":0}}", others.concat());
+            let answers: Vec<String> = answers.iter().map(whole).collect();
+            let mut going: Option<HashSet<&str>> = None;
+            for answer in &answers {
+                let Some(at) = asked.doomed_at(answer) else {
+                    continue;
+                };
+                lost += 1;
+                let going = going.get_or_insert_with(|| {
+                    let valid = answers.iter().filter(|answer| asked.is_valid(answer));
+                    valid
+                        .flat_map(|text| (1..=text.len()).map(|end| &text[..end]))
+                        .collect()
+                });
+                let base = asked.base.to_json();
+                assert!(
+                    !going.contains(&answer[..at]),
+                    "{source}: {base} with {:?}: {}",
+                    asked.spots,
+                    &answer[..at]
+                );
+            }
+        }
+    }
+    assert!(lost > 1_000, "only {lost} were said to be lost");
+}
+
+/// Schemas that say something of an object's members as a whole.
+fn closed_schemas() -> Vec<Json> {
+    let members = json!({ "a": true, "b": { "type": ["integer", "object"] } });
+    vec![
+        json!({ "type": "object", "properties": members, "additionalProperties": false }),
+        json!({ "type": "object", "properties": members, "required": ["a", "b"], "maxProperties": 2 }),
+        json!({ "type": "object", "properties": { "a": { "type": "object", "properties": members, "additionalProperties": false } } }),
+        json!({ "type": "object", "additionalProperties": { "type": "integer" }, "minProperties": 2, "maxProperties": 2 }),
+        json!({ "type": "object", "patternProperties": { "^a": true, "^b": { "minItems": 1 } }, "additionalProperties": false }),
+        json!({ "type": "object", "propertyNames": { "enum": ["a", "b"] }, "required": ["b"], "properties": { "b": { "const": "b" } } }),
+        json!({ "type": "object", "properties": { "b": { "type": "array", "items": { "type": "integer" }, "maxItems": 2 } } }),
+    ]
 }
 
 /// What is drawn, one after the other; nothing more where all was.

@@ -70,7 +70,6 @@ impl State {
         let Some(row) = self.jobs.get(&id) else { return };
         let mut end = row.end(now, Outcome::Completed, None);
         end.sha256 = row.record.awaited.as_ref().map(|awaited| awaited.sha256.clone());
-        end.best = None;
         let position = Position {
             epoch,
             seq: row.log.last().seq + 1,

@@ -43,7 +43,6 @@ impl Look {
         );
         let awaited = self.standing.record.awaited.as_ref();
         end.sha256 = awaited.map(|awaited| awaited.sha256.clone());
-        end.best = None;
         self.write(epoch, Event::End(Box::new(end)))
     }
 

@@ -160,20 +160,24 @@ pub fn reask_whole(dialect: Dialect) -> String {
     format!("These places cannot be taken alone. {}", closing(dialect))
 }
 
-/// The text that asks the model again after an answer that was no JSON: the byte where it failed, the text around
-/// it, and what was expected there.
-pub fn reask_no_json(dialect: Dialect, answer: &str, offset: usize, expected: &str) -> String {
+/// The text that asks the model again after an answer that was no JSON, which `said` tells.
+pub fn reask_no_json(dialect: Dialect, said: &str) -> String {
+    format!("{said} {}", closing(dialect))
+}
+
+/// What is wrong with an answer that was no JSON: the byte where it failed, the text around it, and what was expected
+/// there.
+pub fn no_json(answer: &str, offset: usize, expected: &str) -> String {
     if answer.trim().is_empty() {
-        return format!("The answer was empty. {}", closing(dialect));
+        return "The answer was empty.".to_owned();
     }
     let at = answer.floor_char_boundary(offset.min(answer.len()));
     let from = answer.ceil_char_boundary(at.saturating_sub(EXCERPT_BYTES));
     let after = head(&answer[at..], EXCERPT_BYTES);
     format!(
-        "The answer is no valid JSON: at byte {offset}, expected {}. It reads {:?} and then {after:?}. {}",
+        "The answer is no valid JSON: at byte {offset}, expected {}. It reads {:?} and then {after:?}.",
         cut(expected, LINE_BYTES_MAX),
         &answer[from..at],
-        closing(dialect)
     )
 }
 

@@ -9,7 +9,7 @@ use crate::partial::write_json_string;
 
 same_words!(JobState = JobState: Queued, Running, Waiting, Recovering, Completed, Failed, Cancelled, Incomplete);
 same_words!(Outcome = Outcome: Completed, Failed, Cancelled, Incomplete);
-same_words!(Reason = Reason: First, Invalid, Provider, Truncated, WorkerLost);
+same_words!(Reason = Reason: First, Invalid, Provider, Truncated, WorkerLost, Astray);
 same_words!(NoteKind = NoteKind: Reasoning, Text, Warning, Invalid);
 same_words!(HookKind = HookKind: Request, FirstToken, AttemptEnd);
 
