@@ -226,6 +226,7 @@ async fn dead_letters_survive_a_restart() {
     let engine = open().await;
     let letter = dead(&engine, "one").await;
     engine.close().await;
+    drop(engine);
     let engine = open().await;
     let letters = engine.dead_letters(10).await.unwrap();
     assert_eq!(letters.len(), 1);
@@ -239,6 +240,7 @@ async fn dead_letters_survive_a_restart() {
     let told = engine.redrive(letter, new.clone()).await.unwrap();
     assert!(matches!(told, Some(Submitted::New { .. })), "{told:?}");
     engine.close().await;
+    drop(engine);
     let engine = open().await;
     assert!(engine.dead_letters(10).await.unwrap().is_empty());
     assert_eq!(engine.redriven(letter).await.unwrap(), Some(new.id));
