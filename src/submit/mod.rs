@@ -118,7 +118,7 @@ impl Admission {
         let id = submission.id;
         let submitted = self.keep(submission, None).await;
         match submitted.map_err(|error| unavailable(&error))? {
-            Some(submitted) => kept(id, submitted),
+            Some(submitted) => kept(id, &submitted),
             None => Err(refuse("internal", None, "the job could not be kept".to_owned())),
         }
     }
@@ -133,7 +133,7 @@ impl Admission {
         let Some((dead, request)) = found.map_err(|error| unavailable(&error))? else {
             let before = self.backend.redriven(letter).await;
             let before = before.map_err(|error| unavailable(&error))?;
-            return before.map(|job| kept(job, Submitted::Existing(job))).transpose();
+            return before.map(|job| kept(job, &Submitted::Existing(job))).transpose();
         };
         let mut spec = (*request.spec).clone();
         spec.metadata.insert(REDRIVE_OF.to_owned(), letter.to_string());
@@ -148,7 +148,7 @@ impl Admission {
         let id = submission.id;
         let submitted = self.keep(submission, Some(letter)).await;
         let submitted = submitted.map_err(|error| unavailable(&error))?;
-        submitted.map(|submitted| kept(id, submitted)).transpose()
+        submitted.map(|submitted| kept(id, &submitted)).transpose()
     }
 
     /// Checks what a verdict from outside says.
@@ -213,8 +213,8 @@ impl From<job::Wrap> for Wrap {
     }
 }
 
-fn kept(id: JobId, submitted: Submitted) -> Result<Kept, Refused> {
-    match submitted {
+fn kept(id: JobId, submitted: &Submitted) -> Result<Kept, Refused> {
+    match *submitted {
         Submitted::New { position, ahead } => Ok(Kept {
             id,
             position: Some(position),

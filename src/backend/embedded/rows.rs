@@ -155,8 +155,7 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
     let log = read_log(&snapshot, &entries, &run)?;
     let state = state(&run.state)?;
     agrees(state, run.dead, &log, &fixed.spec)?;
-    let raw_parts = raw.len();
-    let raw = read_raw(&raw)?;
+    let (raw_parts, raw) = (raw.len(), read_raw(&raw)?);
     let request = fixed
         .key
         .as_ref()
