@@ -107,6 +107,11 @@ impl Model {
     pub(crate) fn open(&self) {
         self.shared.gate.send_replace(true);
     }
+
+    /// Lets those to come wait again.
+    pub(crate) fn close(&self) {
+        self.shared.gate.send_replace(false);
+    }
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {

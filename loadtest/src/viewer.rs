@@ -156,6 +156,10 @@ impl Seen {
         self.count(text);
         if let Some(piece) = message["text"].as_str() {
             self.text.push_str(piece);
+            // What stands before the first stamp, of which it is no part.
+            if let Some(rest) = self.text.strip_prefix("{\"text\":\"") {
+                self.text = rest.to_owned();
+            }
         } else if let Some(whole) = message["value"]["text"].as_str() {
             self.text = whole.get(self.taken..).unwrap_or_default().to_owned();
         }

@@ -19,6 +19,8 @@ use crate::{Outcome, clock};
 const PATIENCE: Duration = Duration::from_secs(100);
 /// Documents over which the cost of one is averaged, behind one that is not measured.
 const DOCUMENTS: u32 = 2;
+/// Jobs that have been asked for before those that are measured.
+const WARMING: usize = 1;
 /// Handshakes under way at a time.
 const CONNECTING: usize = 32;
 
@@ -130,6 +132,7 @@ async fn paced(
     jobs: usize,
     flush_ms: u64,
 ) -> Outcome<Row> {
+    warm_up(running, model, answer, flush_ms).await?;
     let mut watching = Vec::new();
     for mut socket in connect(running, jobs).await? {
         let (_, seen) = socket.create(request(answer, flush_ms), "text").await?;
@@ -150,6 +153,7 @@ async fn paced(
 }
 
 async fn fanout(running: &Running, model: &Model, answer: &Answer, sockets: usize) -> Outcome<Row> {
+    warm_up(running, model, answer, 0).await?;
     let mut all = connect(running, sockets).await?;
     let first = all.first_mut().ok_or("no sockets")?;
     let (job, seen) = first.create(request(answer, 0), "text").await?;
@@ -198,6 +202,16 @@ async fn idle(running: &Running, sockets: usize, seconds: u64) -> Outcome<Row> {
     ]))
 }
 
+/// One job that is not measured: what is compiled or built at the first is no cost of those behind it.
+async fn warm_up(running: &Running, model: &Model, answer: &Answer, flush_ms: u64) -> Outcome<()> {
+    model.open();
+    let mut socket = Socket::connect(running.talk, [127, 0, 0, 1], running.address()?).await?;
+    let (_, mut seen) = socket.create(request(answer, flush_ms), "text").await?;
+    socket.follow(&mut seen).await?;
+    model.close();
+    Ok(())
+}
+
 /// Opens the gate once all jobs wait at it, follows all sockets to the end.
 async fn flow(
     running: &Running,
@@ -205,7 +219,7 @@ async fn flow(
     watching: Vec<(Socket, Seen)>,
     jobs: usize,
 ) -> Outcome<(Vec<Seen>, Usage)> {
-    model.asked(jobs).await?;
+    model.asked(WARMING + jobs).await?;
     let before = running.usage()?;
     let mut following = JoinSet::new();
     for (mut socket, mut seen) in watching {

@@ -31,7 +31,8 @@ pub(crate) async fn run(plan: &Plan) -> Outcome<Vec<Row>> {
     let setup = setup
         .with(&format!("engine.queued_max={QUEUED}"))
         .with("server.submits_per_second_per_tenant=100000")
-        .with("limits.messages_per_second_max=1000");
+        .with("limits.messages_per_second_max=1000")
+        .with("limits.pending_max=1000");
     let system = System::start(&plan.server, plan.engine, &setup).await?;
     let load = Load {
         request: request(),

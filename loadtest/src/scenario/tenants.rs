@@ -16,30 +16,15 @@ const TENANTS: [(&str, usize); 4] = [("heavy", 600), ("one", 60), ("two", 60), (
 const SLOTS: u32 = 8;
 /// Submissions without an answer yet: fewer than a socket may have.
 const UNANSWERED: usize = 30;
-/// Messages a second that a socket may send here.
-const PACE: &str = "limits.messages_per_second_max=1000";
+/// Messages a second that a socket may send here, and jobs that it may watch.
+const LIMITS: [&str; 2] = ["limits.messages_per_second_max=1000", "limits.viewers_max=1000"];
 
 /// When the jobs of a tenant ended, microseconds.
 type Ends = Vec<u64>;
 
 /// Four tenants, one with ten times as many jobs, and eight slots: what each gets while all have some in line.
 pub(crate) async fn run(plan: &Plan) -> Outcome<Vec<Row>> {
-    let setup = TENANTS
-        .iter()
-        .fold(Setup::default().with(PACE), |setup, (tenant, _)| {
-            let hash: String = Sha256::digest(secret(tenant))
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
-            setup
-                .with(&format!("keys.{tenant}.sha256={hash}"))
-                .with(&format!("keys.{tenant}.tenant={tenant}"))
-        });
-    let setup = Setup {
-        slots: SLOTS,
-        ..setup
-    };
-    let system = System::start(&plan.server, plan.engine, &setup).await?;
+    let system = System::start(&plan.server, plan.engine, &setup()).await?;
     let before = system.usage()?;
     let mut working = JoinSet::new();
     for (tenant, jobs) in TENANTS {
@@ -94,6 +79,26 @@ pub(crate) async fn run(plan: &Plan) -> Outcome<Vec<Row>> {
         first.insert(PROCESSES.to_owned(), used.cells());
     }
     Ok(rows)
+}
+
+/// A system that knows a key of each tenant.
+fn setup() -> Setup {
+    let setup = TENANTS.iter().fold(
+        Setup::default().with(LIMITS[0]).with(LIMITS[1]),
+        |setup, (tenant, _)| {
+            let hash: String = Sha256::digest(secret(tenant))
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            setup
+                .with(&format!("keys.{tenant}.sha256={hash}"))
+                .with(&format!("keys.{tenant}.tenant={tenant}"))
+        },
+    );
+    Setup {
+        slots: SLOTS,
+        ..setup
+    }
 }
 
 /// Jain's index of what each got: 1 if all got the same, 1/n if one got all.
