@@ -21,8 +21,12 @@ pub(crate) enum Answer {
         every: Duration,
         padding: usize,
     },
-    /// A document in tokens of four bytes; without `every` as fast as they are taken.
-    Document { text: String, every: Option<Duration> },
+    /// A document in tokens of four bytes; without `every` as fast as they are taken. So many share one write.
+    Document {
+        text: String,
+        every: Option<Duration>,
+        burst: usize,
+    },
 }
 
 impl Answer {
@@ -54,6 +58,14 @@ impl Answer {
         match self {
             Self::Stamped { every, .. } => Some(*every),
             Self::Document { every, .. } => *every,
+        }
+    }
+
+    /// Tokens of one write.
+    pub(crate) fn burst(&self) -> usize {
+        match self {
+            Self::Stamped { .. } => 1,
+            Self::Document { burst, .. } => *burst,
         }
     }
 
@@ -138,6 +150,7 @@ mod tests {
             let answer = Answer::Document {
                 text: text.clone(),
                 every: None,
+                burst: 1,
             };
             assert_eq!(whole(&answer), text);
             serde_json::from_str::<serde_json::Value>(&text).unwrap();

@@ -30,6 +30,11 @@ pub(crate) async fn sleep(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
+/// Waits for a microsecond of [`micros`]; returns at once where it has passed.
+pub(crate) async fn sleep_until(at: u64) {
+    sleep(Duration::from_micros(at.saturating_sub(micros()))).await;
+}
+
 /// Ticks every `every`, first after `phase`. A late tick is made up for at once: the rate holds as a mean, and what
 /// waits for a token that is late is not counted as the server's delay.
 pub(crate) fn ticks(phase: Duration, every: Duration) -> Interval {

@@ -8,8 +8,17 @@ use crate::Outcome;
 
 /// Resident bytes of the process (`VmRSS`, the figure of `statm` without its page size).
 pub(crate) fn resident_bytes(pid: u32) -> Outcome<u64> {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// The most that the process ever held of them (`VmHWM`).
+pub(crate) fn resident_peak_bytes(pid: u32) -> Outcome<u64> {
+    status_bytes(pid, "VmHWM:")
+}
+
+fn status_bytes(pid: u32, label: &str) -> Outcome<u64> {
     let status = read_to_string(format!("/proc/{pid}/status"))?;
-    let kib = word_after(&status, "VmRSS:").ok_or("no VmRSS")?;
+    let kib = word_after(&status, label).ok_or_else(|| format!("process {pid} has no {label}"))?;
     Ok(kib.parse::<u64>()? * 1024)
 }
 

@@ -27,8 +27,11 @@ pub(crate) struct Load {
 pub(crate) struct Answers {
     /// Microseconds from the moment a submission was due to its acceptance.
     pub(crate) delays: Vec<u64>,
-    /// Refused ones, and what one was told.
+    /// The same to a refusal.
+    pub(crate) refusals: Vec<u64>,
+    /// Refused ones, those of them that were not told when to come again, and what one was told.
     pub(crate) refused: u64,
+    pub(crate) without_time: u64,
     pub(crate) refusal: Option<String>,
     /// Jobs that have completed.
     pub(crate) completed: u64,
@@ -48,13 +51,17 @@ impl Answers {
     fn take(&mut self, text: &str, due: &[u64]) -> Outcome<()> {
         let now = clock::micros();
         let message: Value = serde_json::from_str(text)?;
+        let since = |answer: &Value| -> Outcome<u64> {
+            let index: usize = answer["ref"].as_str().unwrap_or_default().parse()?;
+            let due = due.get(index).ok_or("an answer to no question")?;
+            Ok(now.saturating_sub(*due))
+        };
         match message["type"].as_str() {
-            Some("job.accepted") => {
-                let index: usize = message["ref"].as_str().unwrap_or_default().parse()?;
-                self.delays.push(now.saturating_sub(due[index]));
-            }
+            Some("job.accepted") => self.delays.push(since(&message)?),
             Some("error") => {
+                self.refusals.push(since(&message)?);
                 self.refused += 1;
+                self.without_time += u64::from(message["retry_after_ms"].is_null());
                 self.refusal = Some(text.to_owned());
             }
             Some("job.completed") => self.completed += 1,
@@ -66,7 +73,9 @@ impl Answers {
 
     fn add(&mut self, other: Self) {
         self.delays.extend(other.delays);
+        self.refusals.extend(other.refusals);
         self.refused += other.refused;
+        self.without_time += other.without_time;
         self.refusal = self.refusal.take().or(other.refusal);
         self.completed += other.completed;
         self.failed += other.failed;

@@ -39,23 +39,37 @@ pub(crate) struct Seen {
 impl Viewer {
     /// Connects from `source` and waits for the welcome.
     pub(crate) async fn connect(source: [u8; 4], server: SocketAddr) -> Outcome<Self> {
-        Self::connect_over(TcpSocket::new_v4()?, source, server).await
+        Self::connect_over(TcpSocket::new_v4()?, source, server, None).await
+    }
+
+    /// The same with a key.
+    pub(crate) async fn connect_as(source: [u8; 4], server: SocketAddr, key: &str) -> Outcome<Self> {
+        Self::connect_over(TcpSocket::new_v4()?, source, server, Some(key)).await
     }
 
     /// The same with about `bytes` of room in the kernel for what has come and was not read.
     pub(crate) async fn connect_narrow(source: [u8; 4], server: SocketAddr, bytes: u32) -> Outcome<Self> {
         let tcp = TcpSocket::new_v4()?;
         tcp.set_recv_buffer_size(bytes)?;
-        Self::connect_over(tcp, source, server).await
+        Self::connect_over(tcp, source, server, None).await
     }
 
-    async fn connect_over(tcp: TcpSocket, source: [u8; 4], server: SocketAddr) -> Outcome<Self> {
+    async fn connect_over(
+        tcp: TcpSocket,
+        source: [u8; 4],
+        server: SocketAddr,
+        key: Option<&str>,
+    ) -> Outcome<Self> {
         tcp.bind((source, 0).into())?;
         let tcp = tcp.connect(server).await?;
         tcp.set_nodelay(true)?;
         let mut request = format!("ws://{server}/v1/ws").into_client_request()?;
         let protocol = HeaderValue::from_static("livedraft.v1.json");
         request.headers_mut().insert("sec-websocket-protocol", protocol);
+        if let Some(key) = key {
+            let shown = HeaderValue::try_from(format!("Bearer {key}"))?;
+            request.headers_mut().insert("authorization", shown);
+        }
         // Thousands of these live in one process; the default buffers are 128 KiB each.
         let config = WebSocketConfig::default().read_buffer_size(4 << 10);
         let (socket, _) = tokio_tungstenite::client_async_with_config(request, tcp, Some(config)).await?;
@@ -116,6 +130,15 @@ impl Viewer {
         Ok((job_id.to_owned(), seen))
     }
 
+    /// The next sign of life, with its text if it is a message.
+    pub(crate) async fn news(&mut self) -> Outcome<Option<Utf8Bytes>> {
+        match self.socket.next().await.transpose()? {
+            Some(Message::Text(text)) => Ok(Some(text)),
+            Some(Message::Close(_)) | None => Err("the server closed the socket".into()),
+            Some(_) => Ok(None),
+        }
+    }
+
     /// The next message. May be dropped and called again without losing one.
     pub(crate) async fn text(&mut self) -> Outcome<Utf8Bytes> {
         while let Some(message) = self.socket.next().await {
@@ -128,6 +151,20 @@ impl Viewer {
 }
 
 impl Seen {
+    /// Takes what a peer tells: its whole value, or a piece of the model's text.
+    pub(crate) fn take_other(&mut self, text: &str, message: &Value, now: u64) {
+        self.count(text);
+        if let Some(piece) = message["text"].as_str() {
+            self.text.push_str(piece);
+        } else if let Some(whole) = message["value"]["text"].as_str() {
+            self.text = whole.get(self.taken..).unwrap_or_default().to_owned();
+        }
+        if message.get("text").is_some() || message.get("value").is_some() {
+            self.patches += 1;
+            self.stamps(now);
+        }
+    }
+
     fn count(&mut self, text: &str) {
         // RFC 6455 §5.2: a server's frame has 2 bytes of header, 4 from 126 bytes on, 10 from 64 KiB on.
         let header = match text.len() {

@@ -7,21 +7,25 @@ use serde_json::{Value, json};
 use super::{PATIENCE, Plan, histogram};
 use crate::Outcome;
 use crate::folder::Folder;
-use crate::report::{Row, ms, rounded, row};
-use crate::server::{Server, Setup};
+use crate::report::{PROCESSES, Row, ms, rounded, row};
 use crate::submitter::{Load, submit};
+use crate::system::{Engine, Setup, System};
 
 /// Submissions a second.
 const RATES: [u64; 3] = [50, 200, 1_000];
 /// Sockets that take turns: the fastest rate stays below the messages a second of one.
 const SOCKETS: u32 = 40;
 /// As many a second as the fastest case submits, from one tenant.
-const PACE: &[&str] = &["server.submits_per_second_per_tenant=2000"];
+const PACE: &str = "server.submits_per_second_per_tenant=2000";
 
 /// Jobs that are submitted at a steady pace and run to their ends: with a data folder, and with none.
 pub(crate) async fn run(plan: &Plan) -> Outcome<Vec<Row>> {
     let mut rows = Vec::new();
     for rate in RATES {
+        if plan.engine != Engine::Embedded {
+            rows.push(case(plan, "Redis", rate, setup()).await?);
+            continue;
+        }
         let folder = Folder::new()?;
         let data = Some(folder.path().to_owned());
         rows.push(case(plan, "data folder", rate, Setup { data, ..setup() }).await?);
@@ -31,14 +35,11 @@ pub(crate) async fn run(plan: &Plan) -> Outcome<Vec<Row>> {
 }
 
 fn setup() -> Setup {
-    Setup {
-        set: PACE,
-        ..Setup::default()
-    }
+    Setup::default().with(PACE)
 }
 
 async fn case(plan: &Plan, store: &str, rate: u64, setup: Setup) -> Outcome<Row> {
-    let server = Server::start(&plan.server, &setup)?;
+    let system = System::start(&plan.server, plan.engine, &setup).await?;
     let warm = Load {
         request: request(),
         rate: 50,
@@ -46,15 +47,15 @@ async fn case(plan: &Plan, store: &str, rate: u64, setup: Setup) -> Outcome<Row>
         to_the_end: true,
     };
     let limit = PATIENCE + Duration::from_secs(plan.seconds);
-    tokio::time::timeout(PATIENCE, submit(SOCKETS, server.address(), &warm)).await??;
+    tokio::time::timeout(PATIENCE, submit(SOCKETS, system.address(), &warm)).await??;
     let load = Load {
         rate,
         jobs: rate * plan.seconds,
         ..warm
     };
-    let spent = server.cpu_seconds()?;
-    let answers = tokio::time::timeout(limit, submit(SOCKETS, server.address(), &load)).await??;
-    let cpu = server.cpu_seconds()? - spent;
+    let before = system.usage()?;
+    let answers = tokio::time::timeout(limit, submit(SOCKETS, system.address(), &load)).await??;
+    let used = system.usage()?.since(&before);
     if let Some(refusal) = &answers.refusal {
         return Err(format!("{} of {} were refused: {refusal}", answers.refused, load.jobs).into());
     }
@@ -66,8 +67,12 @@ async fn case(plan: &Plan, store: &str, rate: u64, setup: Setup) -> Outcome<Row>
         ("p50 ms", ms(delays.value_at_quantile(0.5))),
         ("p99 ms", ms(delays.value_at_quantile(0.99))),
         ("max ms", ms(delays.max())),
-        ("server CPU us per job", rounded(cpu * 1e6 / load.jobs as f64, 0)),
+        (
+            "CPU us per job",
+            rounded(used.cpu_seconds() * 1e6 / load.jobs as f64, 0),
+        ),
         ("not completed", json!(load.jobs - answers.completed)),
+        (PROCESSES, used.cells()),
     ]))
 }
 

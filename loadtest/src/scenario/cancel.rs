@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{PATIENCE, Plan, connect, histogram};
 use crate::report::{Row, ms, row};
-use crate::server::{Server, Setup};
+use crate::system::{Setup, System};
 use crate::viewer::Viewer;
 use crate::{Outcome, clock};
 
@@ -63,9 +63,9 @@ async fn case(plan: &Plan, stage: Stage, name: &str) -> Outcome<Row> {
         base_url: Some(base_url),
         ..Setup::default()
     };
-    let server = Server::start(&plan.server, &setup)?;
+    let system = System::start(&plan.server, plan.engine, &setup).await?;
     let mut running = Vec::with_capacity(jobs);
-    for (number, mut viewer) in connect(jobs, server.address()).await?.into_iter().enumerate() {
+    for (number, mut viewer) in connect(jobs, system.address()).await?.into_iter().enumerate() {
         let (job, _) = viewer.create(request(number)).await?;
         running.push((viewer, job));
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Plan, connect, delays, flow, request, start, total};
 use crate::Outcome;
 use crate::answer::Answer;
-use crate::report::{Row, ms, rounded, row};
+use crate::report::{PROCESSES, Row, ms, rounded, row};
 
 /// From the writing of a token at the model to its arrival at a socket, one socket to a job.
 pub(crate) async fn run(plan: &Plan) -> Outcome<Vec<Row>> {
@@ -20,13 +20,13 @@ pub(crate) async fn run(plan: &Plan) -> Outcome<Vec<Row>> {
             every,
             padding: 0,
         };
-        let (model, server) = start(plan, answer.clone()).await?;
+        let (model, system) = start(plan, answer.clone()).await?;
         let mut viewers = Vec::new();
-        for mut viewer in connect(jobs, server.address()).await? {
+        for mut viewer in connect(jobs, system.address()).await? {
             let (_, seen) = viewer.create(request(&answer, 0)).await?;
             viewers.push((viewer, seen));
         }
-        let (seen, cpu) = flow(plan, &model, &server, viewers, jobs).await?;
+        let (seen, used) = flow(plan, &model, &system, viewers, jobs).await?;
         let delays = delays(&seen)?;
         let written = (jobs * tokens) as f64;
         rows.push(row([
@@ -35,7 +35,7 @@ pub(crate) async fn run(plan: &Plan) -> Outcome<Vec<Row>> {
             ("p50 ms", ms(delays.value_at_quantile(0.5))),
             ("p99 ms", ms(delays.value_at_quantile(0.99))),
             ("max ms", ms(delays.max())),
-            ("server CPU us per token", rounded(cpu * 1e6 / written, 1)),
+            ("CPU us per token", rounded(used.cpu_seconds() * 1e6 / written, 1)),
             (
                 "patch frames per token",
                 rounded(total(&seen, |seen| seen.patches) / written, 2),
@@ -44,6 +44,7 @@ pub(crate) async fn run(plan: &Plan) -> Outcome<Vec<Row>> {
                 "tokens missing",
                 json!(jobs * tokens - usize::try_from(delays.len())?),
             ),
+            (PROCESSES, used.cells()),
         ]));
     }
     Ok(rows)

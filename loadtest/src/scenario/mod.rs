@@ -1,26 +1,39 @@
-//! The scenarios. Each case has a server process of its own.
+//! The scenarios. Each case has a system of its own.
 
-pub(crate) mod accepted;
-pub(crate) mod cancel;
-pub(crate) mod document;
-pub(crate) mod fanout;
-pub(crate) mod idle;
-pub(crate) mod latency;
-pub(crate) mod restart;
-pub(crate) mod stalled;
+mod accepted;
+mod burst;
+mod cancel;
+mod commands;
+mod document;
+pub(crate) mod engine;
+mod fanout;
+mod goal;
+mod idle;
+mod late;
+mod latency;
+mod restart;
+mod rolling;
+mod saturation;
+mod soak;
+mod stalled;
+mod storm;
+mod takeover;
+mod tenants;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::answer::Answer;
 use crate::model::Model;
-use crate::report::rounded;
-use crate::server::{Server, Setup};
+use crate::report::{Row, Table, rounded};
+use crate::system::{Engine, Setup, System};
+use crate::usage::Usage;
 use crate::viewer::{Seen, Viewer};
 use crate::{Outcome, process};
 
@@ -31,36 +44,158 @@ const SOCKETS_PER_SOURCE: usize = 20_000;
 /// A server that hangs ends the run.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scenario {
+    /// Token at the model to frame at the socket, at 100 tokens/s a job.
+    Latency,
+    /// Memory of sockets that say nothing.
+    Idle,
+    /// One job at 50 frames/s, watched by many.
+    Fanout,
+    /// CPU and bytes of whole documents.
+    Document,
+    /// From a submission to its acceptance.
+    Accepted,
+    /// Time to come back with 10,000 stored jobs.
+    Restart,
+    /// Readers that stop reading beside one that does not.
+    Stalled,
+    /// From a cancel to the close of the provider's connection.
+    Cancel,
+    /// How many live jobs at 100 tokens/s a core carries.
+    Saturation,
+    /// Viewers that come late: one question, and the state.
+    Late,
+    /// All viewers break and come back at once.
+    Storm,
+    /// More submissions at once than there is room for.
+    Burst,
+    /// One tenant with much beside some with little.
+    Tenants,
+    /// A worker is killed, another goes on.
+    Takeover,
+    /// Every process of a fleet is replaced while jobs run.
+    Rolling,
+    /// What clients ask of Redis for a token.
+    Commands,
+    /// The queue and the log alone, over Redis: jobs and appends a second.
+    Engine,
+    /// The same for long: nothing may grow.
+    Soak,
+    /// All of them.
+    All,
+}
+
 /// What a run was asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) server: PathBuf,
+    pub(crate) engine: Engine,
     pub(crate) seconds: u64,
     pub(crate) sockets: Option<usize>,
     pub(crate) jobs: Option<usize>,
 }
 
-async fn start(plan: &Plan, answer: Answer) -> Outcome<(Model, Server)> {
+impl Scenario {
+    /// The scenarios that a name stands for.
+    pub(crate) fn each(self) -> Vec<Self> {
+        match self {
+            Self::All => Self::value_variants()
+                .iter()
+                .copied()
+                .filter(|one| *one != Self::All)
+                .collect(),
+            one => vec![one],
+        }
+    }
+
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value()
+            .map_or(String::new(), |name| name.get_name().to_owned())
+    }
+
+    /// Measures it on each engine that it makes sense for.
+    pub(crate) async fn table(self, plan: &Plan, engines: &[Engine]) -> Outcome<Table> {
+        let goal = goal::of(self);
+        let load_before = process::load_average();
+        let mut rows: Vec<Row> = Vec::new();
+        for &engine in engines {
+            let plan = Plan {
+                engine,
+                ..plan.clone()
+            };
+            for mut row in self.run(&plan).await? {
+                row.shift_insert(0, "engine".to_owned(), json!(engine.name()));
+                rows.push(row);
+            }
+        }
+        if rows.is_empty() {
+            let engines: Vec<&str> = engines.iter().map(|engine| engine.name()).collect();
+            return Err(format!("{} is not measured on {}", self.name(), engines.join(", ")).into());
+        }
+        Ok(Table {
+            scenario: self.name(),
+            about: goal.about,
+            keys: goal.keys,
+            budgets: goal.budgets,
+            rows,
+            load_before,
+            load_after: process::load_average(),
+        })
+    }
+
+    async fn run(self, plan: &Plan) -> Outcome<Vec<Row>> {
+        match self {
+            Self::Latency | Self::All => latency::run(plan).await,
+            Self::Idle => idle::run(plan).await,
+            Self::Fanout => fanout::run(plan).await,
+            Self::Document => document::run(plan).await,
+            Self::Accepted => accepted::run(plan).await,
+            Self::Restart => restart::run(plan).await,
+            Self::Stalled => stalled::run(plan).await,
+            Self::Cancel => cancel::run(plan).await,
+            Self::Saturation => saturation::run(plan).await,
+            Self::Late => late::run(plan).await,
+            Self::Storm => storm::run(plan).await,
+            Self::Burst => burst::run(plan).await,
+            Self::Tenants => tenants::run(plan).await,
+            Self::Takeover => takeover::run(plan).await,
+            Self::Rolling => rolling::run(plan).await,
+            Self::Commands => commands::run(plan).await,
+            Self::Engine => engine::run(plan).await,
+            Self::Soak => soak::run(plan).await,
+        }
+    }
+}
+
+async fn start(plan: &Plan, answer: Answer) -> Outcome<(Model, System)> {
+    start_with(plan, answer, Setup::default()).await
+}
+
+/// The model server, and a system that asks it.
+async fn start_with(plan: &Plan, answer: Answer, setup: Setup) -> Outcome<(Model, System)> {
     let model = Model::start(answer).await?;
     let setup = Setup {
         base_url: Some(model.base_url()),
-        ..Setup::default()
+        ..setup
     };
-    let server = Server::start(&plan.server, &setup)?;
-    Ok((model, server))
+    let system = System::start(&plan.server, plan.engine, &setup).await?;
+    Ok((model, system))
 }
 
-/// Opens the gate once all jobs wait at it, follows all viewers to the end; what they saw, and the server's CPU
-/// seconds meanwhile.
+/// Opens the gate once all jobs wait at it, follows all viewers to the end; what they saw, and what the system spent
+/// meanwhile.
 async fn flow(
     plan: &Plan,
     model: &Model,
-    server: &Server,
+    system: &System,
     viewers: Vec<(Viewer, Seen)>,
     jobs: usize,
-) -> Outcome<(Vec<Seen>, f64)> {
+) -> Outcome<(Vec<Seen>, Usage)> {
     tokio::time::timeout(PATIENCE, model.asked(jobs)).await??;
-    let spent = server.cpu_seconds()?;
+    let before = system.usage()?;
     let mut following = JoinSet::new();
     for (mut viewer, mut seen) in viewers {
         following.spawn(async move {
@@ -71,12 +206,12 @@ async fn flow(
     model.open();
     let limit = PATIENCE + Duration::from_secs(plan.seconds);
     let followed = tokio::time::timeout(limit, following.join_all()).await?;
-    let cpu = server.cpu_seconds()? - spent;
+    let used = system.usage()?.since(&before);
     let seen: Outcome<Vec<Seen>> = followed
         .into_iter()
         .map(|one| one.map(|(_, seen)| seen))
         .collect();
-    Ok((seen?, cpu))
+    Ok((seen?, used))
 }
 
 /// `count` welcomed sockets, a bounded number of handshakes at a time.
@@ -104,14 +239,16 @@ fn source(index: usize) -> [u8; 4] {
     [127, 0, 0, host]
 }
 
-fn request(answer: &Answer, flush_ms: u64) -> Value {
+/// What a job asks for that is answered so.
+pub(crate) fn request(answer: &Answer, flush_ms: u64) -> Value {
     json!({
         "model": "openai/load", "input": "Say what you have to say.", "schema": answer.schema(),
         "max_reasks": 0, "flush_ms": flush_ms,
     })
 }
 
-fn delays(seen: &[Seen]) -> Outcome<Histogram<u64>> {
+/// All delays that were seen, of microseconds.
+pub(crate) fn delays(seen: &[Seen]) -> Outcome<Histogram<u64>> {
     histogram(seen.iter().flat_map(|seen| &seen.delays))
 }
 
@@ -129,6 +266,7 @@ fn mib(bytes: u64) -> Value {
     rounded(bytes as f64 / 1_048_576.0, 1)
 }
 
-fn total(seen: &[Seen], count: impl Fn(&Seen) -> u64) -> f64 {
+/// Of all that was seen.
+pub(crate) fn total(seen: &[Seen], count: impl Fn(&Seen) -> u64) -> f64 {
     seen.iter().map(count).sum::<u64>() as f64
 }

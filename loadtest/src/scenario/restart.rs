@@ -1,5 +1,6 @@
 //! How long a server with many stored jobs takes to come back.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -7,8 +8,8 @@ use serde_json::{Value, json};
 use super::{PATIENCE, Plan, mib};
 use crate::folder::Folder;
 use crate::report::{Row, ms, row};
-use crate::server::{Server, Setup};
 use crate::submitter::{Load, submit};
+use crate::system::{Setup, System};
 use crate::{Outcome, clock, http};
 
 /// Jobs that have ended and are kept.
@@ -31,7 +32,7 @@ pub(crate) async fn run(plan: &Plan) -> Outcome<Vec<Row>> {
         slots: SLOTS,
         ..Setup::default()
     };
-    let mut server = Server::start(&plan.server, &setup)?;
+    let mut system = System::start(&plan.server, plan.engine, &setup).await?;
     let ended = Load {
         request: request(0, 1_000),
         rate: 500,
@@ -45,7 +46,7 @@ pub(crate) async fn run(plan: &Plan) -> Outcome<Vec<Row>> {
         ..ended.clone()
     };
     for load in [ended, open] {
-        let answers = tokio::time::timeout(PATIENCE * 2, submit(SOCKETS, server.address(), &load)).await??;
+        let answers = tokio::time::timeout(PATIENCE * 2, submit(SOCKETS, system.address(), &load)).await??;
         if let Some(refusal) = answers.refusal {
             return Err(format!("a job was refused: {refusal}").into());
         }
@@ -53,37 +54,36 @@ pub(crate) async fn run(plan: &Plan) -> Outcome<Vec<Row>> {
     let mut rows = Vec::new();
     for kill in 1..=KILLS {
         clock::sleep(CHECKPOINT).await;
-        drop(server);
         let (database, log) = (
             folder.bytes_of("livedraft.db"),
             folder.bytes_of("livedraft.db-wal"),
         );
         let begun = clock::micros();
-        server = Server::start(&plan.server, &setup)?;
-        ready(&server).await?;
+        system.restart()?;
+        ready(system.address()).await?;
         let took = clock::micros() - begun;
         rows.push(row([
             ("kill", json!(kill)),
             ("database MiB", mib(database)),
             ("its log MiB", mib(log)),
             ("ms to ready", ms(took)),
-            ("RSS MiB", mib(server.resident_bytes()?)),
+            ("RSS MiB", mib(system.resident_bytes()?)),
             (
                 "jobs",
-                json!(http::metric(server.address(), "livedraft_jobs{").await?),
+                json!(http::metric(system.address(), "livedraft_jobs{").await?),
             ),
             (
                 "ended",
-                json!(http::metric(server.address(), "livedraft_jobs{state=\"ended\"}").await?),
+                json!(http::metric(system.address(), "livedraft_jobs{state=\"ended\"}").await?),
             ),
         ]));
     }
     Ok(rows)
 }
 
-async fn ready(server: &Server) -> Outcome<()> {
+async fn ready(server: SocketAddr) -> Outcome<()> {
     let waiting = async {
-        while http::get(server.address(), "/readyz").await?.0 != 200 {
+        while http::get(server, "/readyz").await?.0 != 200 {
             clock::sleep(Duration::from_millis(1)).await;
         }
         Ok(())

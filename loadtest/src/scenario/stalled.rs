@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{CONNECTING, PATIENCE, Plan, histogram, mib, request, source};
+use super::{CONNECTING, PATIENCE, Plan, histogram, mib, request, source, start_with};
 use crate::answer::Answer;
-use crate::model::Model;
 use crate::report::{Row, ms, rounded, row};
-use crate::server::{Server, Setup};
+use crate::system::{Setup, System};
 use crate::viewer::{Seen, Viewer};
 use crate::{Outcome, clock, http, process};
 
@@ -20,7 +19,7 @@ const RECEIVES: u32 = 4_096;
 const TOKENS_PER_SECOND: u32 = 100;
 const PADDING: usize = 1_000;
 /// A third of what is usual: the rule is the same, and the run is shorter.
-const SEND_TIMEOUT: &[&str] = &["server.send_timeout_ms=10000"];
+const SEND_TIMEOUT: &str = "server.send_timeout_ms=10000";
 /// From the first token: standing still, the close after 10 s, the end of the connection after as long again.
 const WATCHED: Duration = Duration::from_secs(50);
 const SAMPLE: Duration = Duration::from_secs(5);
@@ -41,19 +40,14 @@ async fn case(plan: &Plan, readers: usize) -> Outcome<Vec<Row>> {
         every,
         padding: PADDING,
     };
-    let model = Model::start(answer.clone()).await?;
-    let setup = Setup {
-        base_url: Some(model.base_url()),
-        set: SEND_TIMEOUT,
-        ..Setup::default()
-    };
-    let server = Server::start(&plan.server, &setup)?;
-    let mut good = Viewer::connect(source(0), server.address()).await?;
+    let setup = Setup::default().with(SEND_TIMEOUT);
+    let (model, system) = start_with(plan, answer.clone(), setup).await?;
+    let mut good = Viewer::connect(source(0), system.address()).await?;
     let (job, mut seen) = good.create(request(&answer, 0)).await?;
-    let stalled = stall(readers, &server, &job).await?;
+    let stalled = stall(readers, &system, &job).await?;
     tokio::time::timeout(PATIENCE, model.asked(1)).await??;
     let base = Base {
-        resident: server.resident_bytes()?,
+        resident: system.resident_bytes()?,
         kernel: process::tcp_bytes()?,
         readers,
     };
@@ -61,19 +55,19 @@ async fn case(plan: &Plan, readers: usize) -> Outcome<Vec<Row>> {
     let (mut rows, begun) = (Vec::new(), clock::micros());
     while !follow_for(SAMPLE, &mut good, &mut seen).await? {
         let seconds = (clock::micros() - begun) as f64 / 1e6;
-        rows.push(base.sample(seconds, &server, &mut seen).await?);
+        rows.push(base.sample(seconds, &system, &mut seen).await?);
     }
     drop(stalled);
     Ok(rows)
 }
 
 /// Watches the job from sockets that are not read from then on.
-async fn stall(readers: usize, server: &Server, job: &str) -> Outcome<Vec<Viewer>> {
+async fn stall(readers: usize, system: &System, job: &str) -> Outcome<Vec<Viewer>> {
     let mut stalled = Vec::with_capacity(readers);
     let indexes: Vec<usize> = (0..readers).collect();
     for batch in indexes.chunks(CONNECTING) {
         let connecting = batch.iter().map(|index| async {
-            let mut viewer = Viewer::connect_narrow(source(*index), server.address(), RECEIVES).await?;
+            let mut viewer = Viewer::connect_narrow(source(*index), system.address(), RECEIVES).await?;
             viewer.attach(job).await?;
             Outcome::Ok(viewer)
         });
@@ -98,10 +92,10 @@ struct Base {
 }
 
 impl Base {
-    async fn sample(&self, seconds: f64, server: &Server, seen: &mut Seen) -> Outcome<Row> {
+    async fn sample(&self, seconds: f64, system: &System, seen: &mut Seen) -> Outcome<Row> {
         let delays = histogram(std::mem::take(&mut seen.delays).iter())?;
-        let resident = server.resident_bytes()?;
-        let sockets = http::metric(server.address(), "livedraft_connections{kind=\"socket\"}").await?;
+        let resident = system.resident_bytes()?;
+        let sockets = http::metric(system.address(), "livedraft_connections{kind=\"socket\"}").await?;
         let each = |bytes: u64, before: u64| -> Value {
             let growth = bytes.saturating_sub(before) as f64 / 1_024.0;
             if self.readers == 0 {

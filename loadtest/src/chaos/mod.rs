@@ -1,0 +1,279 @@
+//! The nemesis: a fleet of real processes, a schedule of deeds against it, viewers that write down what they see, and a
+//! checker that judges it when all is over.
+
+mod checker;
+mod dice;
+mod fleet;
+mod history;
+mod plan;
+mod proxy;
+mod report;
+mod schedule;
+mod watcher;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use self::checker::{Broken, Rule};
+use self::dice::Dice;
+use self::fleet::Fleet;
+use self::history::{JobHistory, Step};
+use self::plan::PlannedJob;
+use self::schedule::{Deed, Planned};
+use self::watcher::{Gateways, Watcher};
+use crate::cli::ChaosArgs;
+use crate::{Outcome, clock, redis};
+
+/// Behind the last deed: how long jobs may take to come to their ends.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the place may be asked for at which a log stood when a cancel was acknowledged.
+const LOOKS: Duration = Duration::from_secs(2);
+/// Readers, at the same time, that come when all is over.
+const LATE_READERS: usize = 16;
+/// What they are called.
+const LATE: &str = "late reader";
+
+/// Runs it, tells what was done and what does not hold; whether all does.
+pub(crate) async fn run(args: &ChaosArgs) -> Outcome<bool> {
+    let seed = match args.seed {
+        Some(seed) => seed,
+        None => u64::from(getrandom::u32()?),
+    };
+    let length = Duration::from_secs(args.seconds);
+    let planned = schedule::draw(seed, length);
+    report::announce(seed, &planned, args.seconds)?;
+    let played = play(&args.server, seed, &planned, length, args.jobs).await?;
+    report::tell(&played, &planned, args)?;
+    Ok(played.broken.is_empty() && played.faults.is_empty())
+}
+
+/// What a fleet's replacement did to its jobs.
+#[derive(Debug)]
+pub(crate) struct Rolled {
+    pub(crate) replaced: usize,
+    pub(crate) jobs: usize,
+    pub(crate) completed: usize,
+    pub(crate) resumed: usize,
+    pub(crate) lost: usize,
+    /// Other rules that do not hold, and processes that left otherwise than they should.
+    pub(crate) broken: usize,
+    /// Of each viewer that was there: the longest time between two things that it saw, microseconds.
+    pub(crate) silences: Vec<u64>,
+}
+
+/// Replaces every process of a fleet once, in order, and nothing else.
+pub(crate) async fn rolling(server: &Path, jobs: u32) -> Outcome<Rolled> {
+    let planned = schedule::replacement();
+    let length = planned.iter().map(Planned::ends).max().unwrap_or_default();
+    let played = play(server, 1, &planned, length, jobs).await?;
+    let views = || {
+        played
+            .jobs
+            .iter()
+            .flat_map(|job| &job.views)
+            .filter(|view| view.name != LATE)
+    };
+    let ended = |kind: &str| {
+        let ends = played
+            .jobs
+            .iter()
+            .filter_map(|job| job.views.iter().find_map(|view| view.end()));
+        ends.filter(|(_, end, _)| *end == kind).count()
+    };
+    let lost = played.broken.iter().filter(|one| one.rule == Rule::Lost).count();
+    Ok(Rolled {
+        replaced: planned.len(),
+        jobs: played.jobs.len(),
+        completed: ended("completed") + ended("cancelled"),
+        resumed: views()
+            .flat_map(|view| &view.steps)
+            .filter(|step| matches!(step, Step::Attached { resumed: true }))
+            .count(),
+        lost,
+        broken: played.broken.len() - lost + played.faults.len(),
+        silences: views().map(|view| view.silence).collect(),
+    })
+}
+
+/// A run that is over.
+struct Played {
+    seed: u64,
+    seconds: f64,
+    jobs: Vec<JobHistory>,
+    broken: Vec<Broken>,
+    /// What was noticed of processes and nobody had planned.
+    faults: Vec<String>,
+    cut_short: usize,
+    swallowed: u64,
+}
+
+/// Lets clients work with a fleet that suffers what is planned, and judges what they saw.
+async fn play(
+    server: &Path,
+    seed: u64,
+    planned: &[Planned],
+    length: Duration,
+    lines: u32,
+) -> Outcome<Played> {
+    let mut fleet = Fleet::start(server).await?;
+    let last = planned.iter().map(Planned::ends).max().unwrap_or_default();
+    let length = length.max(last);
+    let begun = clock::micros();
+    let scene = Arc::new(Scene {
+        seed,
+        gateways: fleet.gateways(),
+        redis: fleet.redis().address(),
+        submits_until: begun + micros(length),
+        ends_by: begun + micros(length + PATIENCE),
+    });
+    let mut clients = JoinSet::new();
+    for line in 0..lines {
+        clients.spawn(Arc::clone(&scene).line(u64::from(line)));
+    }
+    fleet.suffer(planned).await?;
+    let mut jobs: Vec<JobHistory> = clients.join_all().await.into_iter().flatten().collect();
+    read_again(&scene, &mut jobs).await;
+    let takeovers_max = 1 + planned.iter().filter(|one| touches_work(one)).count();
+    Ok(Played {
+        seed,
+        seconds: (clock::micros() - begun) as f64 / 1e6,
+        broken: checker::check(&jobs, takeovers_max),
+        jobs,
+        swallowed: fleet.swallowed(),
+        cut_short: fleet.cut_short,
+        faults: std::mem::take(&mut fleet.faults),
+    })
+}
+
+/// What all clients of a run share.
+struct Scene {
+    seed: u64,
+    gateways: Gateways,
+    redis: SocketAddr,
+    /// Microseconds by our clock.
+    submits_until: u64,
+    ends_by: u64,
+}
+
+impl Scene {
+    /// One job after the other until the time is over.
+    async fn line(self: Arc<Self>, line: u64) -> Vec<JobHistory> {
+        let mut jobs = Vec::new();
+        for number in 0.. {
+            if clock::micros() >= self.submits_until {
+                break;
+            }
+            let planned = plan::job(self.seed, line, number);
+            jobs.extend(self.play(planned, line, number).await);
+        }
+        jobs
+    }
+
+    /// One job with all its clients; nothing where it was never accepted.
+    async fn play(&self, planned: PlannedJob, line: u64, number: u64) -> Option<JobHistory> {
+        let purpose = 1_000_000_000 + line * 1_000_000 + number * 10;
+        let watcher = |name: &str, at: u64| {
+            let dice = Dice::new(self.seed, purpose + at);
+            Watcher::new(
+                name,
+                Arc::clone(&self.gateways),
+                (line + number + at) as usize,
+                dice,
+            )
+        };
+        let mut creator = watcher("creator", 0);
+        let (ids, socket) = tokio::select! {
+            submitted = creator.submit(&planned.create) => submitted,
+            () = clock::sleep_until(self.ends_by) => return None,
+        };
+        let id = ids.first()?.clone();
+        let viewers = planned.viewers.iter().zip(1..).map(|(after, at)| {
+            let mut viewer = watcher(&format!("viewer {at}"), at);
+            viewer.job = Some(id.clone());
+            async move {
+                clock::sleep(*after).await;
+                self.watch(viewer, None).await
+            }
+        });
+        let cancel = async {
+            let mut canceller = watcher("canceller", 9);
+            clock::sleep(planned.cancel?).await;
+            tokio::select! {
+                taken = canceller.cancel(&id) => if taken { self.stands_at(&id).await } else { None },
+                () = clock::sleep_until(self.ends_by) => None,
+            }
+        };
+        let (creator, viewers, cancelled_at) =
+            tokio::join!(self.watch(creator, Some(socket)), join_all(viewers), cancel);
+        let views = [creator]
+            .into_iter()
+            .chain(viewers)
+            .map(|watcher| watcher.view)
+            .collect();
+        Some(JobHistory {
+            key: planned.key,
+            ids,
+            reasks: plan::REASKS,
+            cancelled_at,
+            views,
+        })
+    }
+
+    async fn watch(&self, mut watcher: Watcher, socket: Option<crate::viewer::Viewer>) -> Watcher {
+        tokio::select! {
+            () = watcher.follow(socket) => {}
+            () = clock::sleep_until(self.ends_by) => {}
+        }
+        watcher.give_up();
+        watcher
+    }
+
+    /// The last seq of a job's log, from where it lies; nothing while Redis does not answer.
+    async fn stands_at(&self, job: &str) -> Option<u64> {
+        let question = format!("HGET {{livedraft:0}}:job:{job} seq");
+        let answer = tokio::time::timeout(LOOKS, redis::ask(self.redis, &question)).await;
+        answer.ok()?.ok()?.trim().parse().ok()
+    }
+}
+
+/// One reader more of each job, who comes when all is over.
+async fn read_again(scene: &Arc<Scene>, jobs: &mut [JobHistory]) {
+    let places = Arc::new(Semaphore::new(LATE_READERS));
+    let readers = jobs.iter().enumerate().map(|(at, job)| {
+        let (scene, places) = (Arc::clone(scene), Arc::clone(&places));
+        let dice = Dice::new(scene.seed, 9_000_000_000 + at as u64);
+        let mut reader = Watcher::new(LATE, Arc::clone(&scene.gateways), at, dice);
+        reader.job = job.ids.first().cloned();
+        async move {
+            let _place = places.acquire().await;
+            let _ = tokio::time::timeout(PATIENCE, reader.follow(None)).await;
+            reader.give_up();
+            reader.view
+        }
+    });
+    let views = join_all(readers).await;
+    for (job, view) in jobs.iter_mut().zip(views) {
+        job.views.push(view);
+    }
+}
+
+/// Whether a deed may cost a job its worker.
+fn touches_work(planned: &Planned) -> bool {
+    !matches!(
+        planned.deed,
+        Deed::Spoil(schedule::Link::Clients(_) | schedule::Link::GatewayToRedis(_), _)
+            | Deed::Kill(schedule::Target::Gateway(_))
+            | Deed::Stop(schedule::Target::Gateway(_))
+            | Deed::Drain(schedule::Target::Gateway(_))
+    )
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

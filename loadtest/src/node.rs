@@ -1,0 +1,134 @@
+//! One process of the system under measurement, so that its memory and its time are its own.
+
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::Outcome;
+
+/// A running process; it is killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Node {
+    name: String,
+    child: Child,
+    address: Option<SocketAddr>,
+}
+
+impl Node {
+    /// Starts the product's binary and waits for the line in which it says that it is there.
+    pub(crate) fn start(name: &str, binary: &Path, arguments: &[String]) -> Outcome<Self> {
+        let mut command = Command::new(binary);
+        command.args(arguments).env("NO_COLOR", "1");
+        let mut child = spawn(&mut command, Stdio::null(), Stdio::piped())?;
+        let lines = child.stderr.take().ok_or("the child has no stderr")?;
+        Self::ready(name, child, lines)
+    }
+
+    /// Starts another program, which says that on stdout.
+    pub(crate) fn start_other(name: &str, command: &mut Command) -> Outcome<Self> {
+        let mut child = spawn(command, Stdio::piped(), Stdio::inherit())?;
+        let lines = child.stdout.take().ok_or("the child has no stdout")?;
+        Self::ready(name, child, lines)
+    }
+
+    fn ready(name: &str, mut child: Child, lines: impl Read + Send + 'static) -> Outcome<Self> {
+        let mut said = String::new();
+        match first_line(BufReader::new(lines), &mut said) {
+            Some(address) => Ok(Self {
+                name: name.to_owned(),
+                child,
+                address,
+            }),
+            None => {
+                let _ = child.kill();
+                Err(format!("{name} left with {} and said: {}", child.wait()?, said.trim()).into())
+            }
+        }
+    }
+
+    /// What it is called in reports.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where it listens, if it does.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Outcome<()> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
+    /// Whether it has ended, and how.
+    pub(crate) fn ended(&mut self) -> Outcome<Option<std::process::ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Also one that was stopped: it need not run to be killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(command: &mut Command, out: Stdio, err: Stdio) -> Outcome<Child> {
+    let spawned = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
+    Ok(spawned.map_err(|error| format!("{}: {error}", command.get_program().display()))?)
+}
+
+/// The address in the first line of a process that is ready, or that it works without one. What it says instead is kept;
+/// what it logs later is passed on, so that the pipe never fills.
+fn first_line(mut lines: impl BufRead + Send + 'static, said: &mut String) -> Option<Option<SocketAddr>> {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if lines.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let address = address_in(&line);
+        if address.is_some() || line.starts_with("livedraft works") || line == "ready\n" {
+            std::thread::spawn(move || pass_on(lines));
+            return Some(address);
+        }
+        said.push_str(&line);
+    }
+}
+
+/// All lines but the one that a drain is answered with.
+fn pass_on(lines: impl BufRead) {
+    for line in lines.lines().map_while(Result::ok) {
+        if !line.starts_with("going down") {
+            let _ = writeln!(std::io::stderr(), "{line}");
+        }
+    }
+}
+
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("http://")?;
+    let end = rest.find(|c: char| !(c.is_ascii_digit() || ".:[]".contains(c)));
+    rest[..end.unwrap_or(rest.len())].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address_in;
+
+    #[test]
+    fn the_address_is_read_out_of_the_line() {
+        let line = "livedraft listens on http://127.0.0.1:4567 · models: scripted\n";
+        assert_eq!(address_in(line), Some(([127, 0, 0, 1], 4567).into()));
+        assert_eq!(address_in("see http://example.org/"), None);
+    }
+}
