@@ -502,10 +502,18 @@ async fn a_rest_that_has_nothing_for_what_is_missing_is_asked_for_once_more() {
         let mut job = house.submit(request).await;
         let (end, begun, _) = story(&mut job).await;
         assert_eq!(end.outcome, Outcome::Completed, "{said}: {:?}", end.error);
-        assert_eq!(begun[1..], [(Reason::Truncated, false), (Reason::Invalid, false)], "{said}");
+        assert_eq!(
+            begun[1..],
+            [(Reason::Truncated, false), (Reason::Invalid, false)],
+            "{said}"
+        );
         assert_eq!(job.value(), whole, "{said}");
         let told = &job.begun[2].errors[0];
-        assert_eq!((told.path.as_str(), told.keyword.as_str()), ("/rows", "unanswered"), "{said}");
+        assert_eq!(
+            (told.path.as_str(), told.keyword.as_str()),
+            ("/rows", "unanswered"),
+            "{said}"
+        );
         let asked = server.request(2).1["messages"].to_string();
         assert!(asked.contains("nothing that can come there"), "{asked}");
     }
@@ -522,7 +530,12 @@ async fn a_rest_that_has_nothing_for_what_is_missing_is_asked_for_once_more() {
         request["max_reasks"] = json!(max_reasks);
         let mut job = house.submit(request).await;
         let (end, begun, _) = story(&mut job).await;
-        assert_eq!((end.outcome, begun.len()), (outcome, 2), "{said}: {:?}", end.error);
+        assert_eq!(
+            (end.outcome, begun.len()),
+            (outcome, 2),
+            "{said}: {:?}",
+            end.error
+        );
         assert_eq!(job.value(), json!({ "rows": [1, 2] }));
     }
 }
@@ -564,7 +577,9 @@ async fn places_that_came_before_a_takeover_are_kept() {
             job.until(2, 0).await;
             let is_there = |job: &Job<'_>| match &begins {
                 None => job.value()["born"]["year"] == 1815,
-                Some(_) => job.value()["name"].as_str().is_some_and(|name| said.contains(name)),
+                Some(_) => job.value()["name"]
+                    .as_str()
+                    .is_some_and(|name| said.contains(name)),
             };
             while !is_there(&job) {
                 job.next().await;
@@ -576,7 +591,10 @@ async fn places_that_came_before_a_takeover_are_kept() {
         let mut job = house.hear(id).await;
         let (end, begun, _) = story(&mut job).await;
         assert_eq!(end.outcome, Outcome::Completed, "{:?}", end.error);
-        assert_eq!((&job.value()["name"], &job.value()["born"]["year"]), (&json!("Ada"), &json!(1815)));
+        assert_eq!(
+            (&job.value()["name"], &job.value()["born"]["year"]),
+            (&json!("Ada"), &json!(1815))
+        );
         let at = job.begun.first().map(|begins| begins.at.clone());
         let expected = begins.map(|places| places.into_iter().map(str::to_owned).collect::<Vec<_>>());
         assert_eq!(at, expected, "{said}: {begun:?}");
