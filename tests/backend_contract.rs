@@ -345,6 +345,7 @@ fn options() -> EngineOptions {
     EngineOptions {
         queued_max: 3,
         retained_max: 2,
+        dead_max: 2,
         ..EngineOptions::default()
     }
 }
@@ -618,6 +619,88 @@ contract! {
             again(|| line.0.fail(claim.id, claim.token(), failure.clone())).await;
         }
         assert_eq!(line.fold(submission.id).await.status, JobState::Failed);
+    }
+
+    /// A job that was given up is kept with what it asks for, and a new job is made of it, once.
+    async fn a_dead_letter_is_redriven(line: &Line) {
+        let submission = keyed(line, "one", 1);
+        line.submit(&submission).await;
+        for _ in 0..3 {
+            line.claim().await.expect("in line");
+            line.pass(Duration::from_secs(16)).await;
+            line.reap().await;
+        }
+        let letters = again(|| line.0.dead_letters(10)).await;
+        let [letter] = &letters[..] else { panic!("{letters:?}") };
+        assert_eq!((letter.id, &*letter.tenant), (submission.id, "one"));
+        assert_eq!(letter.end.error.as_ref().map(|error| error.code.as_str()), Some("poison"));
+        assert!(letter.died_ms >= letter.submitted_ms + 30_000, "{letter:?}");
+        assert_eq!((line.stats().await.dead, line.stats().await.ended), (1, 0));
+        // It outlives the retention of others.
+        line.pass(Duration::from_secs(2 * 3_600)).await;
+        line.promote().await;
+        let (found, request) = again(|| line.0.dead_letter(letter.id)).await.expect("it is kept");
+        assert_eq!((found.id, &request.spec), (letter.id, &submission.spec));
+        assert_eq!(again(|| line.0.redriven(letter.id)).await, None);
+
+        let new = Submission {
+            id: line.0.draw_beside(letter.id),
+            epoch: epoch(),
+            idempotency: None,
+            ..submission.clone()
+        };
+        let told = again(|| line.0.redrive(letter.id, new.clone())).await;
+        assert!(matches!(told, Some(Submitted::New { .. })), "{told:?}");
+        let told = again(|| line.0.redrive(letter.id, new.clone())).await;
+        assert!(matches!(told, Some(Submitted::New { .. })), "sent again: {told:?}");
+        let other = Submission { id: line.0.draw_beside(letter.id), epoch: epoch(), ..new.clone() };
+        assert_eq!(again(|| line.0.redrive(letter.id, other.clone())).await, Some(Submitted::Existing(new.id)));
+        assert_eq!(again(|| line.0.redriven(letter.id)).await, Some(new.id));
+        assert_eq!(line.claim().await.expect("in line").id, new.id);
+        assert!(again(|| line.0.dead_letters(10)).await.is_empty());
+        assert!(again(|| line.0.dead_letter(letter.id)).await.is_none());
+        assert_eq!((line.stats().await.dead, line.stats().await.ended), (0, 1));
+        // Now it is kept as long as any other.
+        line.pass(Duration::from_secs(3_601)).await;
+        line.promote().await;
+        assert!(again(|| line.0.facts(letter.id)).await.is_none());
+    }
+
+    /// What ended otherwise is no dead letter; those there are are kept by count and by age.
+    async fn dead_letters_are_bounded(line: &Line) {
+        let completed = line.running().await;
+        line.finish(&completed, write(behind(completed.position, 1), end(Outcome::Failed))).await;
+        let unknown = JobId::new(clock::job_uuid());
+        for job in [completed.id, unknown] {
+            assert!(again(|| line.0.dead_letter(job)).await.is_none());
+            let new = submission();
+            assert_eq!(again(|| line.0.redrive(job, new.clone())).await, None);
+        }
+        let mut dead = Vec::new();
+        for _ in 0..3 {
+            let own = submission();
+            line.submit(&own).await;
+            for _ in 0..5 {
+                line.pass(Duration::from_secs(1)).await;
+                line.promote().await;
+                let claim = line.claim().await.expect("in line");
+                let Event::End(give_up) = end(Outcome::Failed) else { unreachable!() };
+                let failure = Failure { again: waiting(behind(claim.position, 1)), retry_ms: 500, give_up };
+                again(|| line.0.fail(claim.id, claim.token(), failure.clone())).await;
+            }
+            dead.push(own.id);
+            line.pass(Duration::from_secs(1)).await;
+        }
+        line.promote().await;
+        let letters = again(|| line.0.dead_letters(10)).await;
+        let told: Vec<JobId> = letters.iter().map(|letter| letter.id).collect();
+        assert_eq!(told, [dead[2], dead[1]], "the newest first");
+        assert_eq!(again(|| line.0.dead_letters(1)).await.len(), 1);
+        assert!(again(|| line.0.facts(dead[0])).await.is_none(), "by count");
+        line.pass(Duration::from_secs(8 * 24 * 3_600)).await;
+        line.promote().await;
+        assert!(again(|| line.0.dead_letters(10)).await.is_empty(), "by age");
+        assert!(again(|| line.0.facts(dead[2])).await.is_none());
     }
 
     /// Three leases lost without progress are poison.

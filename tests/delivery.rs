@@ -213,6 +213,26 @@ async fn a_viewer_of_a_job_that_is_gone_is_told_so() {
     assert!(viewer.is_gone());
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_comes_to_what_is_viewed_here_asks_the_engine_nothing() {
+    let bench = Bench::start(ProvidersOptions::default());
+    let (job, _live) = bench.submit(spec(&json!({}))).await;
+    let hub = Hub::new(Arc::clone(&bench.line) as Arc<dyn Backend>, HubOptions::default());
+    let wake = Arc::new(Notify::new());
+    let deliver = Deliver::default();
+    let join = async |tenant: &str| hub.join(job, tenant, None, deliver, &wake).await;
+    assert!(join("default").await.is_none(), "nobody views it here yet");
+    let first = hub.watch(job, None, deliver, &wake).await;
+    let _first = first.expect("the engine").expect("the job");
+    bench.line.set(FaultRates {
+        refused: 1_000,
+        ..FaultRates::default()
+    });
+    let mut second = join("default").await.expect("it is viewed here");
+    assert!(!second.take(clock::now_ms(), 1 << 20).is_empty());
+    assert!(join("another").await.is_none(), "a job of another tenant");
+}
+
 /// A job at a server that streams this body, asked in mode `tools` and never again.
 async fn asked(body: String, model: &str) -> (Bench, JobId, Server, End) {
     let act = Act {

@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::{
-    Append, Appended, Backend, BackendError, Cancelled, Claim, Deferral, EventLog, Extended, Failure, Fenced,
-    Idempotency, JobFacts, JobQueue, Reading, Reaped, Ruled, Stats, Submission, Submitted, Write,
+    Append, Appended, Backend, BackendError, Cancelled, Claim, DeadLetter, Deferral, EventLog, Extended,
+    Failure, Fenced, Idempotency, JobFacts, JobQueue, Reading, Reaped, Request, Ruled, Stats, Submission,
+    Submitted, Write,
 };
 use crate::clock;
 use crate::event::{Entry, Epoch, Position};
@@ -124,6 +125,30 @@ impl JobQueue for Faulty {
 
     async fn submit(&self, submission: Submission) -> Result<Submitted, BackendError> {
         self.step(self.inner.submit(submission)).await
+    }
+
+    fn draw_beside(&self, letter: JobId) -> JobId {
+        self.inner.draw_beside(letter)
+    }
+
+    async fn redrive(
+        &self,
+        letter: JobId,
+        submission: Submission,
+    ) -> Result<Option<Submitted>, BackendError> {
+        self.step(self.inner.redrive(letter, submission)).await
+    }
+
+    async fn redriven(&self, letter: JobId) -> Result<Option<JobId>, BackendError> {
+        self.step(self.inner.redriven(letter)).await
+    }
+
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BackendError> {
+        self.step(self.inner.dead_letters(limit)).await
+    }
+
+    async fn dead_letter(&self, job: JobId) -> Result<Option<(DeadLetter, Request)>, BackendError> {
+        self.step(self.inner.dead_letter(job)).await
     }
 
     async fn claim(&self, nonce: u64, epoch: Epoch) -> Result<Option<Claim>, BackendError> {

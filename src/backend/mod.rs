@@ -31,8 +31,8 @@ use crate::job::{JobId, JobState, Lease, LeaseToken, Ruling};
 
 pub use self::redis::{BadRedisUrl, Redis, RedisOptions, RedisStartError, RedisUrl};
 pub use step::{
-    Append, Appended, Cancelled, Checkpoint, Claim, Deferral, Extended, Failure, Fenced, Idempotency,
-    JobFacts, Reading, Reaped, Ruled, Start, Stats, Submission, Submitted, Write,
+    Append, Appended, Cancelled, Checkpoint, Claim, DeadLetter, Deferral, Extended, Failure, Fenced,
+    Idempotency, JobFacts, Reading, Reaped, Request, Ruled, Start, Stats, Submission, Submitted, Write,
 };
 
 /// Why a step could not be taken. What is written is as it was before, or as if the step had been taken and only
@@ -63,6 +63,26 @@ pub trait JobQueue: Send + Sync {
     /// idempotency key that is known names the job it was used for, or a conflict when the request differs.
     /// Answered once durable.
     async fn submit(&self, submission: Submission) -> Result<Submitted, BackendError>;
+
+    /// Draws the id of a job that is to be made of a dead letter.
+    fn draw_beside(&self, _letter: JobId) -> JobId {
+        JobId::new(clock::job_uuid())
+    }
+
+    /// Makes a new job of a dead letter, which is none any more by that; `None` where there is no such letter. One that a
+    /// job was made of before names that job. Answered once durable.
+    async fn redrive(&self, letter: JobId, submission: Submission)
+    -> Result<Option<Submitted>, BackendError>;
+
+    /// The job that was made of a dead letter, where one was.
+    async fn redriven(&self, letter: JobId) -> Result<Option<JobId>, BackendError>;
+
+    /// The newest dead letters, at most so many: jobs that lost worker after worker, or whose deliveries failed again and
+    /// again. They are kept with what they ask for, longer than others that have ended.
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BackendError>;
+
+    /// A dead letter, and what it asks for. `None` for any other job.
+    async fn dead_letter(&self, job: JobId) -> Result<Option<(DeadLetter, Request)>, BackendError>;
 
     /// Gives the next job to a worker under a lease, writing `status: running`. `None` when nothing is ready. Jobs that
     /// lost their worker come before all others. Sent again by the same nonce while the delivery runs, because its answer

@@ -231,6 +231,30 @@ pub struct Reading {
     pub tail: Vec<Arc<Entry>>,
 }
 
+/// A job that was given up.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DeadLetter {
+    /// The job.
+    pub id: JobId,
+    /// Whose it is.
+    pub tenant: Arc<str>,
+    /// When it was submitted, ms since 1970.
+    pub submitted_ms: u64,
+    /// When it was given up, ms since 1970.
+    pub died_ms: u64,
+    /// How it ended.
+    pub end: Box<End>,
+}
+
+/// What a dead letter asks for.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Request {
+    /// The request.
+    pub spec: Arc<JobSpec>,
+    /// What its schema declares.
+    pub shape: Arc<Shape>,
+}
+
 /// What is fixed with a job.
 #[derive(Clone, PartialEq, Debug)]
 pub struct JobFacts {
@@ -257,4 +281,6 @@ pub struct Stats {
     pub waiting: usize,
     /// Jobs that have ended and are kept for their retention.
     pub ended: usize,
+    /// Beside these, those that were given up and are kept with their requests.
+    pub dead: usize,
 }

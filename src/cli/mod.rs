@@ -4,6 +4,7 @@ mod choices;
 mod chunk;
 mod completions;
 mod config;
+mod dead;
 mod demo;
 mod doctor;
 mod echo;
@@ -32,6 +33,7 @@ use clap::{Args, Parser, Subcommand};
 
 use self::completions::CompletionsArgs;
 use self::config::ConfigCommand;
+use self::dead::{DeadArgs, RedriveArgs};
 use self::demo::DemoArgs;
 use self::doctor::DoctorArgs;
 use self::echo::EchoArgs;
@@ -78,6 +80,10 @@ enum Command {
     Reask(ReaskArgs),
     /// Print a job's state and value now.
     Get(JobArgs),
+    /// List the jobs that were given up, of all tenants, or show one.
+    Dead(DeadArgs),
+    /// Make a new job of one that was given up.
+    Redrive(RedriveArgs),
     /// Make API keys.
     Keys(KeysArgs),
     /// Turn any model's text into a live draft, without a server.
@@ -137,6 +143,8 @@ fn command(command: Command) -> Result<u8, Failure> {
         Command::Accept(args) => client(verdict::accept(args)),
         Command::Reask(args) => client(verdict::reask(args)),
         Command::Get(args) => client(job::get(args)),
+        Command::Dead(args) => client(dead::dead(args)),
+        Command::Redrive(args) => client(dead::redrive(args)),
         Command::Keys(args) => keys::run(args),
         Command::Parse(args) => Ok(parse_stdin(args)),
         Command::Config(command) => config::run(&command),

@@ -198,14 +198,14 @@ impl Connection {
     }
 }
 
-fn refused(url: &str, reason: String) -> ClientError {
+pub(super) fn refused(url: &str, reason: String) -> ClientError {
     ClientError::Refused {
         url: url.to_owned(),
         reason,
     }
 }
 
-fn unready(url: &str, reason: String) -> ClientError {
+pub(super) fn unready(url: &str, reason: String) -> ClientError {
     ClientError::Unready {
         url: url.to_owned(),
         reason,
@@ -263,7 +263,7 @@ fn request(uri: &Uri, key: Option<&Token>) -> Result<Request, Error> {
 }
 
 /// `ws://host:port` with the protocol's path where none is given.
-fn endpoint(url: &str) -> Result<Uri, ClientError> {
+pub(super) fn endpoint(url: &str) -> Result<Uri, ClientError> {
     let wrong = |reason| ClientError::Url {
         url: url.to_owned(),
         reason,

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::connection::Connection;
 use super::error::ClientError;
 use super::follower::{Follower, Took};
+use super::http;
 use super::received::Received;
 use crate::access::Token;
 use crate::clock;
@@ -110,6 +111,14 @@ impl Client {
     /// Where the server is.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The body of the answer to `method` on `path` of the server's HTTP face, for what has no message on the socket.
+    ///
+    /// # Errors
+    /// Nobody there, no answer in time, or a refusal ([`ClientError::Answer`]).
+    pub async fn http(&self, method: &str, path: &str) -> Result<String, ClientError> {
+        http::ask(&self.url, self.key.as_ref(), method, path).await
     }
 
     /// Opens a socket.

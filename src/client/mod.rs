@@ -8,6 +8,7 @@ mod connection;
 mod error;
 mod follower;
 mod following;
+mod http;
 mod received;
 mod tally;
 

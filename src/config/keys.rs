@@ -279,6 +279,13 @@ keys! {
     "engine.retained_bytes_max", "bytes", number(MIB, 1_024 * GIB), [engine.retained_bytes_max],
         "About how much of ended jobs is kept: their values and the tails of their logs.";
 
+    "engine.dead_ms", "ms", number(1_000, 8_760 * HOUR), [engine.dead_ms],
+        "How long a job that was given up is kept with what it asks for.";
+    "engine.dead_max", "jobs", number(1, 1_000_000), [engine.dead_max],
+        "How many of them are kept.";
+    "engine.dead_bytes_max", "bytes", number(MIB, 1_024 * GIB), [engine.dead_bytes_max],
+        "About how much of them is kept, their requests included.";
+
     "redis.url", "", TYPE, [redis.url],
         "Where it is: `redis://` or, with TLS, `rediss://`, with user and password where it asks for them. Its password is shown nowhere.";
     "redis.prefix", "", Bounds::Word(64), [redis.prefix],

@@ -115,15 +115,28 @@ impl Hub {
                 return Ok(None);
             };
             // It may have been let go between the two steps; then a new one is made.
-            let Some(ticket) = watched.enter(wake) else {
-                continue;
-            };
-            let held = match held {
-                Some(held) => watched.place(held).await,
-                None => None,
-            };
-            return Ok(Some(Viewer::new(watched, ticket, held, deliver)));
+            if let Some(viewer) = enter(watched, held, deliver, wake).await {
+                return Ok(Some(viewer));
+            }
         }
+    }
+
+    /// The same of a job that is viewed here already, for a tenant whose it is: the engine is asked nothing. `None` for
+    /// any other.
+    pub async fn join(
+        &self,
+        job: JobId,
+        tenant: &str,
+        held: Option<Position>,
+        deliver: Deliver,
+        wake: &Arc<Notify>,
+    ) -> Option<Viewer> {
+        let watched = self.lock().get(&job).cloned()?;
+        let is_own = watched.replica().facts().tenant.as_ref() == tenant;
+        if !is_own {
+            return None;
+        }
+        enter(watched, held, deliver, wake).await
     }
 
     /// Makes a viewer of a job whose log is elsewhere, from a [copy](Self::copy) of it. Viewers of one job share one.
@@ -252,6 +265,21 @@ impl Hub {
     fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Arc<Watched>>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A viewer of a watched job; `None` where that has just been let go.
+async fn enter(
+    watched: Arc<Watched>,
+    held: Option<Position>,
+    deliver: Deliver,
+    wake: &Arc<Notify>,
+) -> Option<Viewer> {
+    let ticket = watched.enter(wake)?;
+    let held = match held {
+        Some(held) => watched.place(held).await,
+        None => None,
+    };
+    Some(Viewer::new(watched, ticket, held, deliver))
 }
 
 fn unreadable(error: &crate::event::Unfoldable) -> BackendError {

@@ -45,7 +45,7 @@ const fn row<T: Instrument>(
 }
 
 instruments! {
-    jobs: Levels<1> = "livedraft_jobs", "jobs", ["state"], "Jobs the engine holds, by state: queued (lost ones in line again included), running, waiting, ended (kept for their retention).";
+    jobs: Levels<1> = "livedraft_jobs", "jobs", ["state"], "Jobs the engine holds, by state: queued (lost ones in line again included), running, waiting, ended (kept for their retention), dead (given up, and kept with their requests).";
     queue_age: Level = "livedraft_queue_oldest_seconds", "seconds", [], "How long ago the job at the head of the line was submitted; 0 while none waits.";
     jobs_accepted: Count = "livedraft_jobs_accepted_total", "jobs", [], "Jobs that were kept.";
     submits: Counts<1> = "livedraft_submits_total", "requests", ["answer"], "Submissions by answer: accepted, existing (its idempotency key named it), or the code of the refusal.";

@@ -17,7 +17,7 @@ use crate::hub::{Replica, Viewer, WatchError};
 use crate::job::{JobId, JobSpec, JobState, Ruling};
 use crate::metrics;
 use crate::session::Accepted;
-use crate::submit::Refused;
+use crate::submit::{Kept, Refused};
 use crate::wire::{Code, Deliver, ErrorMessage, JobAttempts, JobRuled, JobStateNow, NO_SUCH_JOB};
 
 /// A refusal, as a socket tells it and as HTTP does.
@@ -67,7 +67,7 @@ pub(super) fn backend(node: &Node, error: &BackendError) -> Refusal {
     }
 }
 
-fn refused(refused: Refused) -> Refusal {
+pub(super) fn refused(refused: Refused) -> Refusal {
     let Refused {
         code,
         path,
@@ -131,6 +131,11 @@ async fn keep(node: &Node, who: &Identity, spec: JobSpec, key: Option<String>) -
         .submit(who.tenant(), spec, key)
         .await
         .map_err(refused)?;
+    accepted(node, kept).await
+}
+
+/// What is told of a job that is kept, or that was there.
+pub(super) async fn accepted(node: &Node, kept: Kept) -> Result<Accepted, Refusal> {
     let existing = kept.position.is_none();
     let position = match kept.position {
         Some(position) => position,
@@ -172,6 +177,9 @@ pub(super) async fn watch(
     wake: &Arc<Notify>,
 ) -> Result<Viewer, Refusal> {
     let hub = &node.parts.hub;
+    if let Some(viewer) = hub.join(job, who.tenant(), held, deliver, wake).await {
+        return Ok(viewer);
+    }
     let viewer = match own(node, who, job).await? {
         Found::Engine => hub.watch(job, held, deliver, wake).await,
         Found::Archive(copy) => hub.watch_copy(*copy, held, deliver, wake).await,

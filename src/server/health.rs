@@ -73,6 +73,7 @@ fn tell(stats: Stats) {
     jobs.set(["running"], stats.running as f64);
     jobs.set(["waiting"], stats.waiting as f64);
     jobs.set(["ended"], stats.ended as f64);
+    jobs.set(["dead"], stats.dead as f64);
     let since = stats
         .oldest_queued_ms
         .map_or(0, |at| clock::now_ms().saturating_sub(at));

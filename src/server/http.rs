@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::ask::{self, Refusal, refusal};
 use super::node::Node;
-use super::{admit, events, gate, health, list, problem, reading};
+use super::{admit, dead, events, gate, health, list, problem, reading};
 use crate::access::Scope;
 use crate::clock;
 use crate::event::Epoch;
@@ -72,6 +72,17 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
             "GET",
             web::get().to(events::events),
         ))
+        .service(only("/v1/dead-letters", "GET, HEAD", readable().to(dead::list)))
+        .service(only(
+            "/v1/dead-letters/{job}",
+            "GET, HEAD",
+            readable().to(dead::show),
+        ))
+        .service(only(
+            "/v1/dead-letters/{job}/redrive",
+            "POST",
+            web::post().to(dead::redrive),
+        ))
         .service(only("/v1/models", "GET, HEAD", readable().to(models)))
         .service(only("/v1/openapi.json", "GET, HEAD", readable().to(openapi)))
         .service(only("/livez", "GET, HEAD", readable().to(health::live)))
@@ -99,13 +110,13 @@ async fn models(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
 }
 
 async fn create(request: HttpRequest, payload: web::Payload, node: web::Data<Node>) -> HttpResponse {
-    match created(&request, payload, &node.into_inner()).await {
+    match submitted(&request, payload, &node.into_inner()).await {
         Ok(response) => response,
         Err(refusal) => problem::answer(&refusal),
     }
 }
 
-async fn created(
+async fn submitted(
     request: &HttpRequest,
     payload: web::Payload,
     node: &Arc<Node>,
@@ -126,6 +137,11 @@ async fn created(
         |node| async move { ask::submit(&node, &who, spec, key).await },
     )
     .await?;
+    Ok(created(accepted))
+}
+
+/// The answer that tells of a job that is kept now, or was there.
+pub(super) fn created(accepted: Accepted) -> HttpResponse {
     let Accepted {
         job,
         position,
@@ -137,7 +153,7 @@ async fn created(
     } else {
         HttpResponse::Created()
     };
-    Ok(response
+    response
         .insert_header((header::LOCATION, format!("/v1/jobs/{job}")))
         .json(Created {
             job_id: job.to_string(),
@@ -146,7 +162,7 @@ async fn created(
             seq: position.seq,
             ahead,
             existing,
-        }))
+        })
 }
 
 async fn state(request: HttpRequest, job: web::Path<String>, node: web::Data<Node>) -> HttpResponse {

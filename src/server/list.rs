@@ -107,7 +107,7 @@ fn query(request: &HttpRequest) -> Result<Query, Refusal> {
     })
 }
 
-fn number(field: &str, text: &str, min: u64, max: u64) -> Result<u64, Refusal> {
+pub(super) fn number(field: &str, text: &str, min: u64, max: u64) -> Result<u64, Refusal> {
     let number = text.parse().ok();
     let wanted = format!("a whole number from {min} to {max}");
     number

@@ -8,6 +8,7 @@ mod access;
 mod admit;
 mod ask;
 mod cors;
+mod dead;
 mod echo;
 mod events;
 mod frame;

@@ -15,7 +15,7 @@ const ENTRIES_AT_ONCE: usize = 16;
 pub struct JobRow {
     /// Whose it is.
     pub tenant: String,
-    /// The request, JSON; empty once the job has ended.
+    /// The request, JSON; empty once the job has ended, unless it was given up.
     pub spec: String,
     /// What its schema declares, JSON.
     pub shape: String,
@@ -46,6 +46,10 @@ pub struct RunRow {
     pub given_up: bool,
     /// Whether anybody ever viewed it, of a job that does not go on without viewers.
     pub viewed: bool,
+    /// Whether it has ended by being given up, and is kept with its request.
+    pub dead: bool,
+    /// The job that was made of it since.
+    pub redriven: Option<String>,
     /// When it was first claimed.
     pub claimed_ms: Option<i64>,
     /// When it ended.
@@ -260,6 +264,8 @@ impl FromRow<'_, SqliteRow> for RunRow {
             cancelled_ms: row.try_get("cancelled_ms")?,
             given_up: row.try_get("given_up")?,
             viewed: row.try_get("viewed")?,
+            dead: row.try_get("dead")?,
+            redriven: row.try_get("redriven")?,
             claimed_ms: row.try_get("claimed_ms")?,
             ended_ms: row.try_get("ended_ms")?,
             record: row.try_get("record")?,
@@ -313,7 +319,7 @@ async fn write_change(to: &mut SqliteConnection, change: &JobChange) -> Result<(
     }
     write_entries(to, &change.job, &change.entries).await?;
     write_raw(to, &change.job, &change.raw).await?;
-    if change.run.ended_ms.is_some() {
+    if change.run.ended_ms.is_some() && !change.run.dead {
         sqlx::query("UPDATE engine_jobs SET spec = '' WHERE id = $1")
             .bind(&change.job)
             .execute(&mut *to)
@@ -343,8 +349,8 @@ async fn write_fixed(to: &mut SqliteConnection, job: &str, fixed: &JobRow) -> Re
 async fn write_run(to: &mut SqliteConnection, job: &str, run: &RunRow) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT OR REPLACE INTO engine_runs (job, state, until_ms, claims, deliveries, losses, restarts, cancelled_ms, \
-         claimed_ms, ended_ms, record, lineage, epoch, seq, given_up, viewed) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+         claimed_ms, ended_ms, record, lineage, epoch, seq, given_up, viewed, dead, redriven) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
     )
     .bind(job)
     .bind(&run.state)
@@ -362,6 +368,8 @@ async fn write_run(to: &mut SqliteConnection, job: &str, run: &RunRow) -> Result
     .bind(run.seq)
     .bind(run.given_up)
     .bind(run.viewed)
+    .bind(run.dead)
+    .bind(&run.redriven)
     .execute(to)
     .await?;
     Ok(())

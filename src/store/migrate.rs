@@ -25,6 +25,11 @@ const STEPS: &[(i64, &str, &str)] = &[
     ),
     (6, "costs", include_str!("../../migrations/0006_costs.sql")),
     (7, "viewers", include_str!("../../migrations/0007_viewers.sql")),
+    (
+        8,
+        "dead_letters",
+        include_str!("../../migrations/0008_dead_letters.sql"),
+    ),
 ];
 
 fn steps() -> Vec<Migration> {

@@ -14,6 +14,8 @@ use crate::schema::{SchemaError, Wrap};
 
 /// How often a submission is sent that the engine does not answer.
 const SENDS_MAX: u32 = 4;
+/// The metadata that name the dead letter that a job is made of.
+const REDRIVE_OF: &str = "redrive_of";
 /// The longest wait between two sends.
 const RESEND: Duration = Duration::from_millis(250);
 
@@ -114,20 +116,39 @@ impl Admission {
             idempotency,
         };
         let id = submission.id;
-        match self.keep(submission).await.map_err(|error| unavailable(&error))? {
-            Submitted::New { position, ahead } => Ok(Kept {
-                id,
-                position: Some(position),
-                ahead,
-            }),
-            Submitted::Existing(id) => Ok(Kept {
-                id,
-                position: None,
-                ahead: 0,
-            }),
-            Submitted::Conflict(job) => Err(conflict(job)),
-            Submitted::Full { retry_after_ms } => Err(full(retry_after_ms)),
+        let submitted = self.keep(submission, None).await;
+        match submitted.map_err(|error| unavailable(&error))? {
+            Some(submitted) => kept(id, &submitted),
+            None => Err(refuse("internal", None, "the job could not be kept".to_owned())),
         }
+    }
+
+    /// Makes a new job of a dead letter, whose request was checked when it came; its metadata name the letter. One that a
+    /// job was made of before names that job; `None` where there is no such letter.
+    ///
+    /// # Errors
+    /// As many jobs wait as may, or the engine cannot be asked.
+    pub async fn redrive(&self, letter: JobId) -> Result<Option<Kept>, Refused> {
+        let found = self.backend.dead_letter(letter).await;
+        let Some((dead, request)) = found.map_err(|error| unavailable(&error))? else {
+            let before = self.backend.redriven(letter).await;
+            let before = before.map_err(|error| unavailable(&error))?;
+            return before.map(|job| kept(job, &Submitted::Existing(job))).transpose();
+        };
+        let mut spec = (*request.spec).clone();
+        spec.metadata.insert(REDRIVE_OF.to_owned(), letter.to_string());
+        let submission = Submission {
+            id: self.backend.draw_beside(letter),
+            epoch: Epoch::new(clock::nonce()),
+            tenant: dead.tenant,
+            shape: request.shape,
+            spec: Arc::new(spec),
+            idempotency: None,
+        };
+        let id = submission.id;
+        let submitted = self.keep(submission, Some(letter)).await;
+        let submitted = submitted.map_err(|error| unavailable(&error))?;
+        submitted.map(|submitted| kept(id, &submitted)).transpose()
     }
 
     /// Checks what a verdict from outside says.
@@ -140,14 +161,29 @@ impl Admission {
 
     /// Sends the submission again where it was not answered: it may have been kept, and a client that tried again
     /// without a key would have it twice.
-    async fn keep(&self, submission: Submission) -> Result<Submitted, BackendError> {
+    async fn keep(
+        &self,
+        submission: Submission,
+        letter: Option<JobId>,
+    ) -> Result<Option<Submitted>, BackendError> {
         for _ in 1..SENDS_MAX {
-            match self.backend.submit(submission.clone()).await {
+            match self.send(submission.clone(), letter).await {
                 Err(BackendError::Unavailable(_)) => clock::sleep(clock::jitter(RESEND)).await,
                 answered => return answered,
             }
         }
-        self.backend.submit(submission).await
+        self.send(submission, letter).await
+    }
+
+    async fn send(
+        &self,
+        submission: Submission,
+        letter: Option<JobId>,
+    ) -> Result<Option<Submitted>, BackendError> {
+        match letter {
+            Some(letter) => self.backend.redrive(letter, submission).await,
+            None => self.backend.submit(submission).await.map(Some),
+        }
     }
 
     fn check(&self, spec: &JobSpec) -> Result<(), Refused> {
@@ -174,6 +210,23 @@ impl From<job::Wrap> for Wrap {
             job::Wrap::Iterable => Self::Iterable,
             job::Wrap::Maybe => Self::Maybe,
         }
+    }
+}
+
+fn kept(id: JobId, submitted: &Submitted) -> Result<Kept, Refused> {
+    match *submitted {
+        Submitted::New { position, ahead } => Ok(Kept {
+            id,
+            position: Some(position),
+            ahead,
+        }),
+        Submitted::Existing(id) => Ok(Kept {
+            id,
+            position: None,
+            ahead: 0,
+        }),
+        Submitted::Conflict(job) => Err(conflict(job)),
+        Submitted::Full { retry_after_ms } => Err(full(retry_after_ms)),
     }
 }
 

@@ -5,6 +5,7 @@
 //! taken and an end told only then. Everything else may be told up to a second before it is stored: after a restart a
 //! running job goes on behind what was stored, in a new epoch, so a viewer that held more gets a replacing snapshot.
 
+mod dead;
 mod durable;
 mod log;
 mod options;
@@ -33,8 +34,8 @@ pub use self::state::State;
 use self::state::Written;
 use super::witness::witness;
 use super::{
-    Append, Appended, BackendError, Cancelled, Claim, Deferral, EventLog, Extended, Failure, Fenced,
-    JobFacts, JobQueue, Reading, Reaped, Ruled, Stats, Submission, Submitted, Write,
+    Append, Appended, BackendError, Cancelled, Claim, DeadLetter, Deferral, EventLog, Extended, Failure,
+    Fenced, JobFacts, JobQueue, Reading, Reaped, Request, Ruled, Stats, Submission, Submitted, Write,
 };
 use crate::clock;
 use crate::event::{Entry, Epoch, Position};
@@ -302,6 +303,38 @@ impl JobQueue for Embedded {
             .await?;
         self.shared.work.notify_one();
         Ok(submitted)
+    }
+
+    async fn redrive(
+        &self,
+        letter: JobId,
+        submission: Submission,
+    ) -> Result<Option<Submitted>, BackendError> {
+        let id = submission.id;
+        let submitted = self
+            .kept(
+                id,
+                |state, now, written| state.redrive(now, letter, submission, written),
+                |submitted| match submitted {
+                    Some(Submitted::Existing(other)) => Some(*other),
+                    _ => None,
+                },
+            )
+            .await?;
+        self.shared.work.notify_one();
+        Ok(submitted)
+    }
+
+    async fn redriven(&self, letter: JobId) -> Result<Option<JobId>, BackendError> {
+        Ok(self.lock().state.redriven(letter))
+    }
+
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BackendError> {
+        Ok(self.lock().state.dead_letters(limit))
+    }
+
+    async fn dead_letter(&self, job: JobId) -> Result<Option<(DeadLetter, Request)>, BackendError> {
+        Ok(self.lock().state.dead_letter(job))
     }
 
     async fn claim(&self, nonce: u64, epoch: Epoch) -> Result<Option<Claim>, BackendError> {

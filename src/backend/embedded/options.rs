@@ -23,6 +23,12 @@ pub struct EngineOptions {
     pub retained_max: usize,
     /// About how many bytes of ended jobs are kept: their values and the tails of their logs.
     pub retained_bytes_max: usize,
+    /// How long a job that was given up is kept with what it asks for, ms.
+    pub dead_ms: u64,
+    /// How many of them.
+    pub dead_max: usize,
+    /// About how many bytes of them, their requests included.
+    pub dead_bytes_max: usize,
     /// Bytes of a running job's log that may be told before they are stored; what is less waits for
     /// `checkpoint_ms`.
     pub checkpoint_bytes: usize,
@@ -42,6 +48,9 @@ impl Default for EngineOptions {
             retention_ms: 60 * 60 * 1_000,
             retained_max: 10_000,
             retained_bytes_max: 512 * 1024 * 1024,
+            dead_ms: 7 * 24 * 60 * 60 * 1_000,
+            dead_max: 1_000,
+            dead_bytes_max: 256 * 1024 * 1024,
             checkpoint_bytes: 16 * 1024,
             checkpoint_ms: 1_000,
         }

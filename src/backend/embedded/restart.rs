@@ -29,14 +29,19 @@ impl State {
                 JobState::Queued => state.ready.push_back(id),
                 JobState::Waiting => state.wait_again(now, id, &mut row),
                 JobState::Completed | JobState::Failed | JobState::Cancelled | JobState::Incomplete => {
-                    ended.push((row.ended_ms.unwrap_or(row.submitted_ms), id, row.bytes()));
+                    ended.push((
+                        row.ended_ms.unwrap_or(row.submitted_ms),
+                        id,
+                        row.bytes(),
+                        row.dead,
+                    ));
                 }
             }
             state.take_up(now, id, row);
         }
         ended.sort_unstable();
-        for (at_ms, id, bytes) in ended {
-            state.rest(at_ms, id, bytes);
+        for (at_ms, id, bytes, dead) in ended {
+            state.rest(at_ms, id, bytes, dead);
         }
         for id in recovering.into_iter().rev() {
             state.ready.push_front(id);
@@ -70,6 +75,7 @@ impl State {
         // Nobody is told of this before the job is claimed again.
         let mut unheard = Vec::new();
         row.restarts += 1;
+        row.dead = row.cancelled_ms.is_none() && row.restarts > restarts_max;
         let why = if row.cancelled_ms.is_some() {
             Some(row.cancelled())
         } else if row.restarts > restarts_max {

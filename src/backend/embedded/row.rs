@@ -15,7 +15,7 @@ use crate::job::{AttemptRecord, JobId, JobSpec, JobState, Lease, LeaseToken, Out
 #[derive(Clone, Debug)]
 pub(super) struct JobRow {
     pub(super) facts: Arc<JobFacts>,
-    /// What is asked for; `None` once the job has ended and is stored.
+    /// What is asked for; `None` once the job has ended and is stored, unless it was given up.
     pub(super) spec: Option<Arc<JobSpec>>,
     /// The idempotency key that names it: known for as long as the job is; and the hash of the request it named.
     pub(super) key: Option<KeyName>,
@@ -40,6 +40,12 @@ pub(super) struct JobRow {
     pub(super) viewed: bool,
     /// Until when it goes on without any.
     pub(super) unviewed_until_ms: Option<u64>,
+    /// Whether it has ended by being given up, and no job was made of it since.
+    pub(super) dead: bool,
+    /// The job that was made of it since.
+    pub(super) redriven: Option<JobId>,
+    /// The dead letter that it is made of, until it is stored.
+    pub(super) redrives: Option<JobId>,
     pub(super) submitted_ms: u64,
     pub(super) claimed_ms: Option<u64>,
     pub(super) ended_ms: Option<u64>,
@@ -79,6 +85,9 @@ impl JobRow {
             viewing: BTreeSet::new(),
             viewed: false,
             unviewed_until_ms: None,
+            dead: false,
+            redriven: None,
+            redrives: None,
             submitted_ms: now,
             claimed_ms: None,
             ended_ms: None,
@@ -127,7 +136,8 @@ impl JobRow {
 
     /// About how many bytes of a job that has ended are kept.
     pub(super) fn bytes(&self) -> usize {
-        self.snapshot_bytes + self.log.tail_bytes()
+        let request = self.spec.as_ref().filter(|_| self.dead);
+        self.snapshot_bytes + self.log.tail_bytes() + request.map_or(0, |spec| spec.bytes())
     }
 
     /// Whether the delivery of `token` has ended by this very write, whose answer was lost.

@@ -101,6 +101,8 @@ fn run(row: &JobRow) -> Result<RunRow, serde_json::Error> {
         cancelled_ms: row.cancelled_ms.map(number),
         given_up: row.given_up,
         viewed: row.viewed,
+        dead: row.dead,
+        redriven: row.redriven.map(|job| job.to_string()),
         claimed_ms: row.claimed_ms.map(number),
         ended_ms: row.ended_ms.map(number),
         record: serde_json::to_string(&row.record)?,
@@ -152,9 +154,8 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
     });
     let log = read_log(&snapshot, &entries, &run)?;
     let state = state(&run.state)?;
-    agrees(state, &log, &fixed.spec)?;
-    let raw_parts = raw.len();
-    let raw = read_raw(&raw)?;
+    agrees(state, run.dead, &log, &fixed.spec)?;
+    let (raw_parts, raw) = (raw.len(), read_raw(&raw)?);
     let request = fixed
         .key
         .as_ref()
@@ -179,6 +180,9 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
             given_up: run.given_up,
             viewing: BTreeSet::new(),
             viewed: run.viewed,
+            dead: run.dead,
+            redriven: run.redriven.map(|job| job.parse()).transpose()?,
+            redrives: None,
             unviewed_until_ms: None,
             submitted_ms: count(fixed.submitted_ms),
             claimed_ms: run.claimed_ms.map(count),
@@ -226,12 +230,12 @@ fn read_log(snapshot: &str, entries: &[EntryRow], run: &RunRow) -> Result<JobLog
 }
 
 /// Whether the parts of a job are of one moment.
-fn agrees(state: JobState, log: &JobLog, spec: &str) -> Result<(), String> {
+fn agrees(state: JobState, dead: bool, log: &JobLog, spec: &str) -> Result<(), String> {
     if state.is_end() != log.end().is_some() {
         return Err(format!("it is {state}, and its log says otherwise"));
     }
-    if !state.is_end() && spec.is_empty() {
-        return Err("it has not ended, and what it asks for is gone".to_owned());
+    if (dead || !state.is_end()) && spec.is_empty() {
+        return Err("what it asks for is gone, and is still needed".to_owned());
     }
     Ok(())
 }

@@ -217,7 +217,9 @@ impl State {
         row.stored.raw_parts += i64::from(!unsaved.raw.is_empty());
         if unsaved.row.ended_ms.is_some() {
             row.stored.end = true;
-            row.spec = None;
+            if !unsaved.row.dead {
+                row.spec = None;
+            }
         }
         if unsaved.arrives() {
             self.let_in(unsaved.id, written);
@@ -235,6 +237,9 @@ impl State {
         self.asked_bytes -= row.asked_bytes;
         if let Some(key) = row.key {
             self.keys.remove(&key);
+        }
+        if let Some(letter) = row.redrives {
+            self.not_redriven(letter);
         }
     }
 

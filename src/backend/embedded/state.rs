@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::log::{Fit, JobLog};
 use super::options::EngineOptions;
-use super::retention::Ended;
+use super::retention::Retained;
 use super::row::{JobRow, refuse};
 use super::saving::Touched;
 use crate::backend::own::{poison, status};
@@ -29,8 +29,9 @@ pub struct State {
     given: HashMap<u64, JobId>,
     /// Jobs that do not go on without viewers and have none, by when they end.
     pub(super) unviewed: BTreeSet<(u64, JobId)>,
-    pub(super) ended: VecDeque<Ended>,
-    pub(super) ended_bytes: usize,
+    pub(super) ended: Retained,
+    /// Those that were given up, with what they ask for.
+    pub(super) dead: Retained,
     /// Each key names a job that is here.
     pub(super) keys: HashMap<KeyName, KeyRow>,
     /// Jobs that are not stored yet, and so not in line.
@@ -72,8 +73,8 @@ impl State {
             running: BTreeSet::new(),
             given: HashMap::new(),
             unviewed: BTreeSet::new(),
-            ended: VecDeque::new(),
-            ended_bytes: 0,
+            ended: Retained::default(),
+            dead: Retained::default(),
             keys: HashMap::new(),
             arriving: 0,
             asked_bytes: 0,
@@ -278,6 +279,7 @@ impl State {
                 event: Event::End(failure.give_up),
                 ..failure.again
             };
+            row.dead = true;
             return self.settle(now, id, end, written);
         }
         // Whatever was kept of its value: it is worked on again, and judged anew.
@@ -361,16 +363,20 @@ impl State {
         self.asked_bytes -= std::mem::take(&mut row.asked_bytes);
         let end = row.log.write(write);
         let bytes = row.put_to_rest();
+        let dead = row.dead;
+        let bytes = bytes + row.spec.as_ref().filter(|_| dead).map_or(0, |spec| spec.bytes());
         if stored {
             row.log.withhold();
         } else {
-            row.spec = None;
+            if !dead {
+                row.spec = None;
+            }
             written.push((id, end));
         }
         self.touch_now(id);
         self.let_go(id);
         self.no_longer_unviewed(id);
-        self.rest(now, id, bytes);
+        self.rest(now, id, bytes, dead);
         Fenced::Ok
     }
 
@@ -451,6 +457,7 @@ impl State {
         }
         row.losses += 1;
         if row.losses >= losses_max {
+            row.dead = true;
             self.end_foreign(now, id, epoch, poison(losses_max), written);
             return true;
         }
@@ -551,6 +558,7 @@ impl State {
             running: self.running.len(),
             waiting: self.waiting.len(),
             ended: self.ended.len(),
+            dead: self.dead.len(),
         }
     }
 

@@ -25,9 +25,29 @@ pub(super) struct JobKeys {
 }
 
 /// In the order in which the scripts take them apart (`lua/shard.lua`): keys of the shard, beginnings of others.
-const NAMES: [&str; 20] = [
-    "ready", "ring", "pace", "lease", "cancel", "wait", "ended", "sizes", "asked", WAKE, "unviewed", "given",
-    "job:", "raw:", "log:", "line:", "name:", "live:", "view:", "left:",
+const NAMES: [&str; 22] = [
+    "ready",
+    "ring",
+    "pace",
+    "lease",
+    "cancel",
+    "wait",
+    "ended",
+    "sizes",
+    "asked",
+    WAKE,
+    "unviewed",
+    "given",
+    "dead",
+    "deadsizes",
+    "job:",
+    "raw:",
+    "log:",
+    "line:",
+    "name:",
+    "live:",
+    "view:",
+    "left:",
 ];
 const WAKE: &str = "wake";
 
@@ -119,10 +139,10 @@ mod tests {
         let id: JobId = "0193a4b2-7c31-7d5e-9a0f-3b1c5d7e9f02".parse()?;
         let names = keys.shard(keys.shard_of(id));
         let job = keys.job(id);
-        assert_eq!(job.job, format!("{}{id}", names[12]));
-        assert_eq!(job.raw, format!("{}{id}", names[13]));
-        assert_eq!(job.log, format!("{}{id}", names[14]));
-        assert_eq!(job.live, format!("{}{id}", names[17]));
+        assert_eq!(job.job, format!("{}{id}", names[14]));
+        assert_eq!(job.raw, format!("{}{id}", names[15]));
+        assert_eq!(job.log, format!("{}{id}", names[16]));
+        assert_eq!(job.live, format!("{}{id}", names[19]));
         assert_eq!(keys.wakes().nth(keys.shard_of(id)).as_ref(), Some(&names[9]));
         assert_eq!(job_of(&job.live), Some(id));
         Ok(())

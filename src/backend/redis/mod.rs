@@ -5,6 +5,7 @@
 //! is lost is sent again by its caller, and knows itself.
 
 mod check;
+mod dead;
 mod foreign;
 mod keys;
 mod link;
@@ -16,6 +17,7 @@ mod outside;
 mod queue;
 mod reply;
 mod scripts;
+mod submit;
 mod tick;
 mod unanswered;
 

@@ -14,89 +14,51 @@ use super::reply::{self, Parts, unreadable};
 use super::{Redis, flag};
 use crate::backend::own::{cancelled, status};
 use crate::backend::{
-    BackendError, Cancelled, Checkpoint, Claim, Deferral, Extended, Failure, Fenced, Idempotency, JobFacts,
-    JobQueue, Reaped, Ruled, Stats, Submission, Submitted, Write,
+    BackendError, Cancelled, Checkpoint, Claim, DeadLetter, Deferral, Extended, Failure, Fenced, Idempotency,
+    JobFacts, JobQueue, Reaped, Request, Ruled, Stats, Submission, Submitted, Write,
 };
 use crate::clock;
 use crate::event::{End, Entry, Epoch, Event, Position};
-use crate::hex;
 use crate::job::{JobId, JobState, Lease, LeaseToken, Ruling};
 
 /// Items of one call: a script's work is bounded.
 pub(super) const ITEMS_MAX: usize = 500;
-/// When to come again where the line is full, ms.
-const RETRY_AFTER_MS: u64 = 1_000;
 /// Ended jobs whose promoter does not come are kept this much longer, ms.
 const GRACE_MS: u64 = 60_000;
-/// What a job is thought to cost beside the text that it asks about, tokens.
-const ANSWER_TOKENS: usize = 1_000;
-/// Bytes of text that make a token, about.
-const TOKEN_BYTES: usize = 4;
 
 #[async_trait]
 impl JobQueue for Redis {
     fn draw(&self, tenant: &str, idempotency: Option<&Idempotency>) -> JobId {
-        let shard = idempotency.map(|given| self.keys.shard_of_name(tenant, &given.key));
-        loop {
-            let id = JobId::new(clock::job_uuid());
-            if shard.is_none_or(|shard| shard == self.keys.shard_of(id)) {
-                return id;
-            }
-        }
+        self.draw_in(idempotency.map(|given| self.keys.shard_of_name(tenant, &given.key)))
     }
 
     async fn submit(&self, submission: Submission) -> Result<Submitted, BackendError> {
-        let id = submission.id;
-        let shard = self.keys.shard_of(id);
-        let (key, request) = match &submission.idempotency {
-            None => (String::new(), String::new()),
-            Some(given) if self.keys.shard_of_name(&submission.tenant, &given.key) == shard => {
-                (given.key.to_string(), hex::encode(&given.request))
-            }
-            Some(_) => return Err(unreadable("a job with a key whose id was not drawn for it")),
-        };
-        let first = Write {
-            position: Position {
-                epoch: submission.epoch,
-                seq: 1,
-            },
-            opens: true,
-            event: status(JobState::Queued, None, None),
-        };
-        let asked = submission.spec.bytes();
-        let mut step = self.on(&self.scripts.submit, shard);
-        step.arg(id.to_string()).arg(submission.epoch.to_string());
-        step.arg(&*submission.tenant)
-            .arg(text(&*submission.spec)?)
-            .arg(text(&*submission.shape)?);
-        step.arg(key).arg(request);
-        step.arg(asked).arg(ANSWER_TOKENS + asked / TOKEN_BYTES);
-        step.arg(self.share(self.engine.queued_max))
-            .arg(self.share(self.engine.asked_bytes_max));
-        step.arg(Written::of(&first)?.payload);
-        let unviewed_ms = submission.spec.on_last_viewer_gone.cancel_after_ms();
-        step.arg(unviewed_ms.map_or_else(String::new, |ms| ms.to_string()));
-        let mut parts = Parts::of(self.link.step(&step).await?)?;
-        match parts.next::<String>()?.as_str() {
-            "new" => {
-                tell(id, &first);
-                Ok(Submitted::New {
-                    position: first.position,
-                    ahead: parts.next()?,
-                })
-            }
-            // As it was answered: its submitter holds the empty state there, wherever the log stands by now.
-            "again" => Ok(Submitted::New {
-                position: first.position,
-                ahead: 0,
-            }),
-            "existing" => Ok(Submitted::Existing(parts.parse()?)),
-            "conflict" => Ok(Submitted::Conflict(parts.parse()?)),
-            "full" => Ok(Submitted::Full {
-                retry_after_ms: RETRY_AFTER_MS,
-            }),
-            other => Err(unreadable(other)),
-        }
+        let kept = self.keep(submission, None).await?;
+        kept.ok_or_else(|| unreadable("a job that was made of nothing"))
+    }
+
+    fn draw_beside(&self, job: JobId) -> JobId {
+        self.draw_in(Some(self.keys.shard_of(job)))
+    }
+
+    async fn redrive(
+        &self,
+        letter: JobId,
+        submission: Submission,
+    ) -> Result<Option<Submitted>, BackendError> {
+        self.keep(submission, Some(letter)).await
+    }
+
+    async fn redriven(&self, letter: JobId) -> Result<Option<JobId>, BackendError> {
+        self.made_of(letter).await
+    }
+
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BackendError> {
+        self.letters(limit).await
+    }
+
+    async fn dead_letter(&self, job: JobId) -> Result<Option<(DeadLetter, Request)>, BackendError> {
+        self.letter(job).await
     }
 
     async fn claim(&self, nonce: u64, epoch: Epoch) -> Result<Option<Claim>, BackendError> {
@@ -176,7 +138,7 @@ impl JobQueue for Redis {
         let mut step = self.delivered(&self.scripts.fail, job, token, &failure.again)?;
         step.arg(failure.retry_ms).arg(self.engine.deliveries_max);
         step.arg(text_of(&end.event)?);
-        self.ending(&mut step, &end)?;
+        self.ending(&mut step, &end, self.engine.dead_ms)?;
         let (answer, ended) = reply::fenced(self.link.step(&step).await?)?;
         tell_taken(job, answer, if ended { &end } else { &failure.again });
         Ok(answer)
@@ -189,7 +151,7 @@ impl JobQueue for Redis {
         let mut says_why = false;
         loop {
             let mut step = self.delivered(&self.scripts.finish, job, token, &write)?;
-            self.ending(&mut step, &write)?;
+            self.ending(&mut step, &write, self.engine.retention_ms)?;
             step.arg(flag(says_why));
             let answer: Value = self.link.step(&step).await?;
             let Some(unviewed_ms) = reply::unviewed(&answer)? else {
@@ -281,6 +243,7 @@ impl JobQueue for Redis {
             all.running += parts.next::<usize>()?;
             all.waiting += parts.next::<usize>()?;
             all.ended += parts.next::<usize>()?;
+            all.dead += parts.next::<usize>()?;
             let oldest: Option<u64> = parts.next()?;
             let times = Clock::read(parts.next()?);
             let oldest = oldest.map(|at| times.local(at));
@@ -320,12 +283,17 @@ impl Redis {
     }
 
     /// What an end needs beside its place and payload: state, retention, cost.
-    fn ending(&self, step: &mut ScriptInvocation<'_>, write: &Write) -> Result<(), BackendError> {
+    fn ending(
+        &self,
+        step: &mut ScriptInvocation<'_>,
+        write: &Write,
+        keep_ms: u64,
+    ) -> Result<(), BackendError> {
         let Event::End(end) = &write.event else {
             return Err(unreadable("an end that is none"));
         };
         step.arg(JobState::from(end.outcome).as_str());
-        self.kept(step);
+        step.arg(keep_ms).arg(GRACE_MS);
         step.arg(cost(end));
         Ok(())
     }

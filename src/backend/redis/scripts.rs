@@ -24,6 +24,7 @@ pub(super) struct Scripts {
     pub(super) viewed: Script,
     pub(super) unviewed: Script,
     pub(super) aside: Script,
+    pub(super) dead: Script,
     pub(super) notice: Script,
     pub(super) notices: Script,
 }
@@ -54,6 +55,7 @@ impl Scripts {
             viewed: step!("log" "shard" "viewed"),
             unviewed: step!("log" "shard" "unviewed"),
             aside: step!("log" "shard" "aside"),
+            dead: step!("log" "shard" "dead"),
             notice: step!("notice"),
             notices: step!("notices"),
         }

@@ -4,12 +4,12 @@
 
 use redis::Value;
 
-use super::Redis;
 use super::foreign::{Standing, charged};
 use super::log::tell;
 use super::outside::NODE_GONE_MS;
 use super::queue::{opening, text_of};
 use super::reply::{Parts, unreadable};
+use super::{Redis, flag};
 use crate::backend::own::{cancelled, poison, status};
 use crate::backend::{BackendError, Reaped, Write};
 use crate::clock;
@@ -111,6 +111,7 @@ impl Redis {
         let found: Vec<Value> = self.link.step(&step).await?;
         let mut step = self.on(&self.scripts.reap, shard);
         self.kept(&mut step);
+        step.arg(self.engine.dead_ms);
         let mut sent = Vec::new();
         for one in found {
             let mut parts = Parts::of(one)?;
@@ -131,6 +132,7 @@ impl Redis {
             step.arg(write.position.seq).arg(write.position.epoch.to_string());
             step.arg(write.event.kind()).arg(text_of(&write.event)?);
             step.arg(leads_to.as_str()).arg(charged(&write));
+            step.arg(flag(leads_to == JobState::Failed));
             sent.push((one.job, write));
         }
         if sent.is_empty() {
@@ -201,6 +203,9 @@ impl Redis {
         step.arg(self.engine.retention_ms);
         step.arg(self.share(self.engine.retained_max))
             .arg(self.share(self.engine.retained_bytes_max));
+        step.arg(self.engine.dead_ms);
+        step.arg(self.share(self.engine.dead_max))
+            .arg(self.share(self.engine.dead_bytes_max));
         step.arg(text_of(&event)?);
         for _ in 0..room {
             step.arg(epoch().to_string());

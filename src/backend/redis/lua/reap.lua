@@ -2,12 +2,12 @@
 -- log, still overdue.
 --
 -- KEYS  the shard's
--- ARGV  1 retention ms, 2 grace ms, then of each, at most 100: id, token, seq of the write, epoch, kind, payload,
---       state that it leads to, cost
+-- ARGV  1 retention ms, 2 grace ms, 3 ms that a dead letter is kept, then of each, at most 100: id, token, seq of the
+--       write, epoch, kind, payload, state that it leads to, cost, whether it becomes a dead letter (1 or 0)
 -- Returns for each: 1 where it was taken
 
 local at, taken, back = now(), {}, 0
-for i = 3, #ARGV, 8 do
+for i = 4, #ARGV, 9 do
     local id, token, seq, epoch, kind, payload, state, cost =
         ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], ARGV[i + 7]
     local held = redis.call('HMGET', JOB .. id, 'st', 'tok', 'epoch', 'seq', 'cancel', 'tenant', 'loss')
@@ -21,7 +21,8 @@ for i = 3, #ARGV, 8 do
         taken[#taken + 1] = 0
     elseif overdue and same and fits then
         if kind == 'end' then
-            settle(id, state, held[3], epoch, seq, payload, ARGV[1], ARGV[2], tonumber(cost))
+            local dead = ARGV[i + 8] == '1'
+            settle(id, state, held[3], epoch, seq, payload, dead and ARGV[3] or ARGV[1], ARGV[2], tonumber(cost), dead)
             redis.call('HDEL', JOB .. id, 'tok')
         else
             let_go(id, token)

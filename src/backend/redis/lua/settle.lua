@@ -1,10 +1,10 @@
 -- Fragment: the end of a job, in one step with its result: the value is the fold of its log, which is kept. What only
--- a worker needs goes first, so that a full memory refuses no end.
+-- a worker needs goes first, so that a full memory refuses no end. A job that was given up (`dead`) keeps its request.
 
 -- About how many bytes a job takes beside its texts: names, indexes, the nodes of its log.
 local JOB_BYTES = 1024
 
-local function settle(id, state, epoch, new_epoch, seq, payload, retention, grace, cost)
+local function settle(id, state, epoch, new_epoch, seq, payload, retention, grace, cost, dead)
     local job = JOB .. id
     redis.call('ZREM', WAIT, id)
     redis.call('ZREM', UNVIEWED, id)
@@ -14,18 +14,23 @@ local function settle(id, state, epoch, new_epoch, seq, payload, retention, grac
     leave_line(id, held[1])
     local bytes = redis.call('HSTRLEN', job, 'snap') + redis.call('HSTRLEN', job, 'shape')
         + tonumber(held[7] or 0) + #payload + JOB_BYTES
-    redis.call('HDEL', job, 'spec', 'rec', 'cancel')
+    redis.call('HDEL', job, 'rec', 'cancel')
+    if dead then
+        bytes = bytes + redis.call('HSTRLEN', job, 'spec')
+    else
+        redis.call('HDEL', job, 'spec')
+    end
     local at = now()
     write(job, LOG .. id, LIVE .. id, epoch, new_epoch, seq, 'end', payload, {'st', state, 'end', at})
     if redis.call('DECRBY', ASKED, held[2] or 0) <= 0 then redis.call('DEL', ASKED) end
     if tonumber(held[4] or 0) > 0 then charge(held[1], cost - tonumber(held[3] or 0)) end
-    redis.call('ZADD', ENDED, at, id)
-    redis.call('HSET', SIZES, id, bytes)
-    redis.call('HINCRBY', SIZES, '', bytes)
-    -- The promoter forgets it; where no worker runs, Redis does, a while later.
-    local keep = retention + grace
-    for _, key in ipairs({job, LOG .. id, ENDED, SIZES}) do redis.call('PEXPIRE', key, keep) end
-    if held[5] then redis.call('PEXPIRE', held[5], keep) end
+    local ms = retention + grace
+    if dead then
+        keep(id, DEAD, DEAD_SIZES, at, bytes, ms)
+    else
+        keep(id, ENDED, SIZES, at, bytes, ms)
+    end
+    if held[5] then redis.call('PEXPIRE', held[5], ms) end
 end
 
 local function wait(id, token, epoch, new_epoch, seq, payload, until_ms, fields)

@@ -12,14 +12,17 @@
 --      10 wake     list  one token a job that came into line, for workers that wait
 --      11 unviewed zset  job → ms at which it ends where nobody views it until then
 --      12 given    hash  nonce of a running delivery → its job
---      13… beginnings of the keys of one job (job, raw, log), of a tenant's line, of idempotency keys, of channels, of the
+--      13 dead     zset  job → ms at which it was given up: dead letters
+--      14 deadsizes hash  job → bytes that are kept of it; '' → of all
+--      15… beginnings of the keys of one job (job, raw, log), of a tenant's line, of idempotency keys, of channels, of the
 --          nodes that view a job, of the virtual time at which a tenant left the ring
 -- The keys of jobs that a step finds in these indexes are made of the beginnings: they cannot be declared beforehand.
 
 local READY, RING, PACE, LEASE, CANCEL = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local WAIT, ENDED, SIZES, ASKED, WAKE = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local UNVIEWED, GIVEN, JOB, RAW, LOG = KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
-local LINE, NAME, LIVE, VIEW, LEFT = KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20]
+local UNVIEWED, GIVEN, DEAD, DEAD_SIZES = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local JOB, RAW, LOG, LINE = KEYS[15], KEYS[16], KEYS[17], KEYS[18]
+local NAME, LIVE, VIEW, LEFT = KEYS[19], KEYS[20], KEYS[21], KEYS[22]
 
 -- Scores are band × 2^42 + ms: those whose worker was lost come before all others.
 local BAND = 4398046511104
@@ -114,6 +117,25 @@ local function charge(tenant, more)
         local own = tonumber(redis.call('GET', LEFT .. tenant) or pace())
         left_at(tenant, math.max(pace(), own + more))
     end
+end
+
+-- Keeps a job that has ended among others, whose index and sizes these are. The promoter forgets it; where no worker
+-- runs, Redis does, a while later.
+local function keep(id, index, sizes, at, bytes, ms)
+    redis.call('ZADD', index, at, id)
+    redis.call('HSET', sizes, id, bytes)
+    redis.call('HINCRBY', sizes, '', bytes)
+    for _, key in ipairs({JOB .. id, LOG .. id, index, sizes}) do redis.call('PEXPIRE', key, ms) end
+end
+
+-- It is no longer one of them. Returns the bytes that are kept of it.
+local function keep_no_more(id, index, sizes)
+    local bytes = tonumber(redis.call('HGET', sizes, id) or 0)
+    redis.call('ZREM', index, id)
+    redis.call('HINCRBY', sizes, '', -bytes)
+    redis.call('HDEL', sizes, id)
+    if redis.call('EXISTS', index) == 0 then redis.call('DEL', sizes) end
+    return bytes
 end
 
 -- A delivery is over.

@@ -1,10 +1,12 @@
--- Keeps a job and puts it in line, or names the job that its key was used for.
+-- Keeps a job and puts it in line, or names the job that its key was used for. It may be made of a dead letter, which is
+-- none any more by that.
 --
 -- KEYS  the shard's
 -- ARGV  1 id, 2 epoch, 3 tenant, 4 spec, 5 shape, 6 idempotency key or '', 7 hash of the request, 8 bytes asked,
 --       9 cost, 10 jobs that may wait, 11 bytes that may be asked for, 12 `status: queued`,
---       13 ms that it goes on once nobody views it, or ''
--- Returns {'new', ahead} · {'again'} sent before · {'existing', id} · {'conflict', id} · {'full'}
+--       13 ms that it goes on once nobody views it, or '', 14 the dead letter or '', 15 retention ms, 16 grace ms
+-- Returns {'new', ahead} · {'again'} sent before · {'existing', id} · {'conflict', id} · {'full'} · {'none'} there is no
+--         such dead letter
 -- Errors  OOM where memory is full: the first command that writes is one that is refused then.
 
 local id, tenant = ARGV[1], ARGV[3]
@@ -17,6 +19,12 @@ if ARGV[6] ~= '' then
         local other, request = string.match(known, '^(%S+) (%S+)$')
         return {request == ARGV[7] and 'existing' or 'conflict', other}
     end
+end
+local letter = ARGV[14]
+if letter ~= '' then
+    local before = redis.call('HGET', JOB .. letter, 'redriven')
+    if before then return {'existing', before} end
+    if not redis.call('ZSCORE', DEAD, letter) then return {'none'} end
 end
 local ahead = redis.call('ZCARD', READY)
 local asked = tonumber(redis.call('GET', ASKED) or 0)
@@ -41,4 +49,9 @@ write(JOB .. id, LOG .. id, LIVE .. id, false, ARGV[2], 1, 'status', ARGV[12], {
 redis.call('INCRBY', ASKED, ARGV[8])
 enter_line(id, tenant, NORMAL, at)
 wake(1)
+if letter ~= '' then
+    redis.call('HDEL', JOB .. letter, 'spec')
+    redis.call('HSET', JOB .. letter, 'redriven', id)
+    keep(letter, ENDED, SIZES, at, keep_no_more(letter, DEAD, DEAD_SIZES), ARGV[15] + ARGV[16])
+end
 return {'new', ahead}

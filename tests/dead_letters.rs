@@ -1,0 +1,309 @@
+//! Jobs that were given up, as those who run a server meet them: over HTTP and by the command line, and after a restart.
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use livedraft::access::{NewKey, Scope, Token};
+use livedraft::backend::embedded::{Embedded, EngineOptions};
+use livedraft::backend::*;
+use livedraft::clock;
+use livedraft::event::*;
+use livedraft::hub::HubOptions;
+use livedraft::job::*;
+use livedraft::server::ServerOptions;
+use livedraft::store::{Store, StoreError};
+use serde_json::{Value as Json, json};
+
+use crate::durable::Folder;
+use crate::harness::{House, house_over, options};
+use crate::serving::Serving;
+
+const UNKNOWN: &str = "01990000-0000-7000-8000-000000000001";
+
+fn epoch() -> Epoch {
+    Epoch::new(clock::nonce())
+}
+
+/// An engine that gives a job up at its first fault.
+fn strict() -> EngineOptions {
+    EngineOptions {
+        deliveries_max: 1,
+        ..EngineOptions::default()
+    }
+}
+
+fn submission(tenant: &str, id: JobId) -> Submission {
+    let spec = r#"{"model":"scripted","input":"x","schema":{"type":"object"},"metadata":{"a":"b"}}"#;
+    Submission {
+        id,
+        epoch: epoch(),
+        tenant: tenant.into(),
+        spec: Arc::new(serde_json::from_str(spec).unwrap()),
+        shape: Arc::default(),
+        idempotency: None,
+    }
+}
+
+/// A job that is given up.
+async fn dead(engine: &Embedded, tenant: &str) -> JobId {
+    let own = submission(tenant, JobId::new(clock::job_uuid()));
+    engine.submit(own.clone()).await.unwrap();
+    let claim = engine.claim(clock::nonce(), epoch()).await.unwrap().unwrap();
+    let position = Position {
+        seq: claim.position.seq + 1,
+        ..claim.position
+    };
+    let waiting = StatusChange {
+        status: JobState::Waiting,
+        reason: Some("internal".to_owned()),
+        until_ms: None,
+    };
+    let give_up = End {
+        outcome: Outcome::Failed,
+        error: Some(EndError::new("internal", "it failed again and again")),
+        sha256: None,
+        best: None,
+        usage: Usage::default(),
+        attempts: Vec::new(),
+        timings: Timings::default(),
+        durable: true,
+    };
+    let failure = Failure {
+        again: Write {
+            position,
+            opens: false,
+            event: Event::Status(waiting),
+        },
+        retry_ms: 0,
+        give_up: Box::new(give_up),
+    };
+    let told = engine.fail(claim.id, claim.token(), failure).await.unwrap();
+    assert_eq!(told, Fenced::Ok);
+    own.id
+}
+
+fn key(id: &str, tenant: &str, scopes: &[Scope]) -> NewKey {
+    let random = clock::secret().unwrap();
+    NewKey::make(id, tenant, scopes.iter().copied().collect(), random).unwrap()
+}
+
+/// A server with the key of one who runs it, and that of a tenant who may do all else.
+fn house() -> (House, Token, Token) {
+    let root = key("root", "ops", &[Scope::Admin]);
+    let user = key("user", "one", &[Scope::Submit, Scope::Read, Scope::Cancel]);
+    let options = ServerOptions {
+        keys: vec![root.entry, user.entry],
+        ..options()
+    };
+    let engine = Arc::new(Embedded::new(strict()));
+    (
+        house_over(engine, options, HubOptions::default()),
+        root.token,
+        user.token,
+    )
+}
+
+async fn ask(house: &House, method: &str, path: &str, key: &Token) -> (u16, Json) {
+    let request = Serving::http().request(method.parse().unwrap(), house.url(path));
+    let response = request.bearer_auth(key.reveal()).send().await.unwrap();
+    let status = response.status().as_u16();
+    (status, response.json().await.unwrap())
+}
+
+fn described(component: &str, answer: &Json) {
+    let page: Json = serde_json::from_str(include_str!("../proto/openapi.json")).unwrap();
+    let schema =
+        json!({"$ref": format!("#/components/schemas/{component}"), "components": page["components"]});
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    validator
+        .validate(answer)
+        .unwrap_or_else(|error| panic!("{component}: {error}: {answer}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_are_listed_shown_and_redriven() {
+    let (house, root, user) = house();
+    let (status, none) = ask(&house, "GET", "/v1/dead-letters", &root).await;
+    assert_eq!((status, none), (200, json!({"dead_letters": []})));
+    let (first, second) = (dead(&house.engine, "one").await, dead(&house.engine, "two").await);
+
+    let (_, all) = ask(&house, "GET", "/v1/dead-letters", &root).await;
+    described("dead_letters", &all);
+    let letters = all["dead_letters"].as_array().unwrap();
+    let told: Vec<_> = letters
+        .iter()
+        .map(|letter| letter["job_id"].as_str().unwrap())
+        .collect();
+    assert_eq!(told, [second.to_string(), first.to_string()]);
+    assert_eq!(
+        (&letters[1]["tenant"], &letters[1]["error"]["code"]),
+        (&json!("one"), &json!("internal"))
+    );
+    let (_, one) = ask(&house, "GET", "/v1/dead-letters?limit=1", &root).await;
+    assert_eq!(one["dead_letters"].as_array().unwrap().len(), 1);
+
+    let path = format!("/v1/dead-letters/{first}");
+    let (_, shown) = ask(&house, "GET", &path, &root).await;
+    described("dead_letter", &shown);
+    assert_eq!(shown["request"]["input"], "x");
+
+    let (status, made) = ask(&house, "POST", &format!("{path}/redrive"), &root).await;
+    assert_eq!(status, 201, "{made}");
+    described("created", &made);
+    let (status, again) = ask(&house, "POST", &format!("{path}/redrive"), &root).await;
+    assert_eq!(
+        (status, &again["job_id"], &again["existing"]),
+        (200, &made["job_id"], &json!(true))
+    );
+    // It is the tenant's own job, asks for the same, and names what it is made of.
+    let job = made["job_id"].as_str().unwrap();
+    let (status, _) = ask(&house, "GET", &format!("/v1/jobs/{job}"), &user).await;
+    assert_eq!(status, 200);
+    let claim = house
+        .engine
+        .claim(clock::nonce(), epoch())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(claim.id.to_string(), job);
+    let metadata = serde_json::to_value(&claim.spec.metadata).unwrap();
+    assert_eq!(metadata, json!({"a": "b", "redrive_of": first.to_string()}));
+    let (status, _) = ask(&house, "GET", &path, &root).await;
+    assert_eq!(status, 404, "it is none any more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_run_the_server_hears_nothing_of_dead_letters() {
+    let (house, root, user) = house();
+    let own = dead(&house.engine, "one").await;
+    let letter = format!("/v1/dead-letters/{own}");
+    for (method, path) in [
+        ("GET", "/v1/dead-letters"),
+        ("GET", letter.as_str()),
+        ("POST", &format!("{letter}/redrive")),
+    ] {
+        let (status, told) = ask(&house, method, path, &user).await;
+        assert_eq!(
+            (status, &told["code"]),
+            (403, &json!("forbidden")),
+            "{method} {path}"
+        );
+    }
+    assert_eq!(house.engine.dead_letters(10).await.unwrap().len(), 1);
+    for (method, path, expected) in [
+        ("GET", format!("/v1/dead-letters/{UNKNOWN}"), (404, "not_found")),
+        ("GET", "/v1/dead-letters/none".to_owned(), (404, "not_found")),
+        (
+            "POST",
+            format!("/v1/dead-letters/{UNKNOWN}/redrive"),
+            (404, "not_found"),
+        ),
+        ("GET", "/v1/dead-letters?limit=0".to_owned(), (400, "bad_request")),
+        (
+            "GET",
+            "/v1/dead-letters?limit=101".to_owned(),
+            (400, "bad_request"),
+        ),
+        ("GET", "/v1/dead-letters?other=1".to_owned(), (400, "bad_request")),
+    ] {
+        let (status, told) = ask(&house, method, &path, &root).await;
+        assert_eq!(
+            (status, told["code"].as_str().unwrap()),
+            expected,
+            "{method} {path}"
+        );
+    }
+}
+
+/// A dead letter is there after a restart, and so is what became of it.
+#[tokio::test]
+async fn dead_letters_survive_a_restart() {
+    let folder = Folder::new("dead-letters");
+    let open = async || {
+        loop {
+            match Store::open(&folder.options()).await {
+                Ok(store) => return Embedded::open(strict(), Arc::new(store)).await.unwrap(),
+                // A process that another test begins has the folder's lock for as long as it is not begun.
+                Err(StoreError::InUse { .. }) => clock::sleep(Duration::from_millis(10)).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let engine = open().await;
+    let letter = dead(&engine, "one").await;
+    engine.close().await;
+    drop(engine);
+    let engine = open().await;
+    let letters = engine.dead_letters(10).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    let error = letters[0].end.error.as_ref().map(|error| error.code.as_str());
+    assert_eq!((letters[0].id, error), (letter, Some("internal")));
+    let (_, request) = engine.dead_letter(letter).await.unwrap().unwrap();
+    let new = Submission {
+        spec: request.spec,
+        ..submission("one", JobId::new(clock::job_uuid()))
+    };
+    let told = engine.redrive(letter, new.clone()).await.unwrap();
+    assert!(matches!(told, Some(Submitted::New { .. })), "{told:?}");
+    engine.close().await;
+    drop(engine);
+    let engine = open().await;
+    assert!(engine.dead_letters(10).await.unwrap().is_empty());
+    assert_eq!(engine.redriven(letter).await.unwrap(), Some(new.id));
+    let claim = engine.claim(clock::nonce(), epoch()).await.unwrap().unwrap();
+    assert_eq!((claim.id, &claim.spec), (new.id, &new.spec));
+    engine.close().await;
+}
+
+fn livedraft(house: &House, key: Option<&Token>, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_livedraft"));
+    command.args(arguments).stdin(Stdio::null());
+    command.env("LIVEDRAFT_URL", format!("ws://{}", house.running.addr()));
+    command.env_remove("LIVEDRAFT_KEY");
+    if let Some(key) = key {
+        command.env("LIVEDRAFT_KEY", key.reveal());
+    }
+    command.output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_line_lists_shows_and_redrives() {
+    let (house, root, user) = house();
+    let letter = dead(&house.engine, "one").await.to_string();
+    let told = |output: &Output| String::from_utf8(output.stdout.clone()).unwrap();
+    let list = livedraft(&house, Some(&root), &["dead"]);
+    assert_eq!(list.status.code(), Some(0), "{list:?}");
+    let line = told(&list);
+    let fields: Vec<&str> = line.trim_end().split('\t').collect();
+    assert_eq!((fields[0], fields[1], fields[3]), (letter.as_str(), "one", "0"));
+    assert_eq!(fields[4], "internal: it failed again and again");
+    let shown: Json =
+        serde_json::from_str(&told(&livedraft(&house, Some(&root), &["dead", &letter]))).unwrap();
+    assert_eq!(shown["request"]["input"], "x");
+    let made = livedraft(&house, Some(&root), &["redrive", &letter]);
+    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    let again = livedraft(&house, Some(&root), &["redrive", &letter]);
+    assert_eq!(told(&made), told(&again), "the same new job");
+    let claim = house
+        .engine
+        .claim(clock::nonce(), epoch())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(told(&made).trim_end(), claim.id.to_string());
+    assert_eq!(told(&livedraft(&house, Some(&root), &["dead"])), "");
+    for (key, arguments) in [
+        (Some(&user), &["dead"][..]),
+        (None, &["dead"]),
+        (Some(&root), &["redrive", UNKNOWN]),
+        (Some(&root), &["redrive", "../jobs"]),
+    ] {
+        assert_eq!(
+            livedraft(&house, key, arguments).status.code(),
+            Some(2),
+            "{arguments:?}"
+        );
+    }
+}
