@@ -308,6 +308,28 @@ async fn what_was_lost_is_counted_once_and_at_its_own_price() {
     assert_eq!(micros, lost.usage.input_tokens + 10 * lost.usage.output_tokens);
 }
 
+/// Also where another call of the same attempt had been counted before it.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_lost_behind_another_is_counted() {
+    let text = format!(r#"{{"a":"{}"#, "x".repeat(4_000));
+    let schema = json!({ "type": "object", "required": ["a"], "properties": { "a": { "type": "string" } } });
+    let fault = stream_of("data: {\"error\":{\"message\":\"down\",\"code\":\"server_error\"}}\n\n");
+    let server = Server::start(vec![fault, stalls(&text), says(r#"{"a":"y"}"#)]).await;
+    let mut house = house(vec![remote(&server, "a")]);
+    let id = {
+        let mut job = house.submit(request(&schema, &json!({}))).await;
+        job.until(1, 1).await;
+        job.id
+    };
+    house.kill();
+    house.employ(WorkerOptions::default());
+    let end = house.hear(id).await.end().await;
+    assert_eq!(end.outcome, Outcome::Completed, "{:?}", end.error);
+    let lost = &end.attempts[0].usage;
+    assert!(lost.estimated && lost.output_tokens >= 1_000, "{lost:?}");
+    assert!(lost.output_tokens < 1_100, "once: {lost:?}");
+}
+
 /// What was taken out can be seen, whoever ends the job.
 #[tokio::test(start_paused = true)]
 async fn items_that_were_dropped_can_be_seen_behind_a_verdict() {

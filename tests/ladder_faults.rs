@@ -470,3 +470,133 @@ async fn a_rest_that_is_no_json_is_asked_for_once_more() {
         (&json!("Ada"), &vec!["/born/year".to_owned()])
     );
 }
+
+/// A list of which the end is not asked for by the schema.
+fn rows() -> Json {
+    json!({ "type": "object", "required": ["rows"], "properties": {
+        "rows": { "type": "array", "items": { "type": "integer" } }, "end": { "type": "string" } } })
+}
+
+/// A value that broke off is not whole because it is valid: what it lacks has to be answered.
+#[tokio::test(start_paused = true)]
+async fn a_rest_that_has_nothing_for_what_is_missing_is_asked_for_once_more() {
+    let half = || act(streamed(r#"{"rows":[1,2,3"#, "length").as_bytes());
+    let whole = json!({ "rows": [1, 2, 3], "end": "." });
+    let full = r#"{"rest_1":[3],"rest_2":{"end":"."}}"#;
+    for (said, next) in [
+        ("[]", full),
+        ("3", full),
+        ("null", full),
+        ("{}", full),
+        (r#"{"other":1}"#, full),
+        (r#"{"rest_1":5}"#, full),
+        (r#"{"rest_1":"text","rest_2":{}}"#, full),
+        (r#"{"rest_1":5,"rest_2":{"end":"."}}"#, r#"{"rest_1":[3]}"#),
+        (r#"{"rest_2":{"end":"."}}"#, r#"{"rest_1":[3]}"#),
+    ] {
+        let server = saying(vec![half().into(), says(said).into(), says(next).into()]).await;
+        let house = remote(&server, PrefillChoice::Never);
+        let mut request = asked("json_schema");
+        request["schema"] = rows();
+        request["max_reasks"] = json!(2);
+        let mut job = house.submit(request).await;
+        let (end, begun, _) = story(&mut job).await;
+        assert_eq!(end.outcome, Outcome::Completed, "{said}: {:?}", end.error);
+        assert_eq!(
+            begun[1..],
+            [(Reason::Truncated, false), (Reason::Invalid, false)],
+            "{said}"
+        );
+        assert_eq!(job.value(), whole, "{said}");
+        let told = &job.begun[2].errors[0];
+        assert_eq!(
+            (told.path.as_str(), told.keyword.as_str()),
+            ("/rows", "unanswered"),
+            "{said}"
+        );
+        let asked = server.request(2).1["messages"].to_string();
+        assert!(asked.contains("nothing that can come there"), "{asked}");
+    }
+
+    // Who says that nothing is missing is believed; who says nothing is not, also where no re-ask is left.
+    for (said, max_reasks, outcome) in [
+        (r#"{"rest_1":[],"rest_2":{}}"#, 2, Outcome::Completed),
+        ("{}", 0, Outcome::Failed),
+    ] {
+        let server = saying(vec![half().into(), says(said).into()]).await;
+        let house = remote(&server, PrefillChoice::Never);
+        let mut request = asked("json_schema");
+        request["schema"] = rows();
+        request["max_reasks"] = json!(max_reasks);
+        let mut job = house.submit(request).await;
+        let (end, begun, _) = story(&mut job).await;
+        assert_eq!(
+            (end.outcome, begun.len()),
+            (outcome, 2),
+            "{said}: {:?}",
+            end.error
+        );
+        assert_eq!(job.value(), json!({ "rows": [1, 2] }));
+    }
+}
+
+/// Blanks without end behind the last place are blanks behind an answer: all has come.
+#[tokio::test(start_paused = true)]
+async fn blanks_behind_the_last_place_cost_no_call() {
+    let blanks = " ".repeat(6_000);
+    let wrong = r#"{"name":7,"tags":["a long tag that is right","y"],"born":{"year":"1815","city":"London"},"ok":true}"#;
+    let rest = format!(r#"{{"rest_1":{{"city":"London"}},"rest_2":{{"ok":true}}{blanks}"#);
+    let fixes = format!(r#"{{"fix_1":"Ada","fix_2":1815{blanks}"#);
+    for (first, second) in [(says(wrong), says(&fixes)), (cut(beginning()), says(&rest))] {
+        let server = saying(vec![first.into(), second.into(), Say::Asked]).await;
+        let house = remote(&server, PrefillChoice::Never);
+        let mut job = house.submit(asked("json_schema")).await;
+        let (end, begun, _) = story(&mut job).await;
+        assert_eq!(end.outcome, Outcome::Completed, "{:?}", end.error);
+        assert_eq!((begun.len(), end.attempts.len()), (2, 2), "{begun:?}");
+    }
+}
+
+/// Places that had come when their worker died are not asked, and paid, for again.
+#[tokio::test(start_paused = true)]
+async fn places_that_came_before_a_takeover_are_kept() {
+    let wrong = r#"{"name":7,"tags":["a long tag that is right","y"],"born":{"year":"1815","city":"London"},"ok":true}"#;
+    for (said, begins) in [
+        (r#"{"fix_1":"Ad"#, Some(vec!["/name", "/born/year"])),
+        (r#"{"fix_1":"Ada","#, Some(vec!["/born/year"])),
+        (r#"{"fix_1":"Ada","fix_2":1815}"#, None),
+    ] {
+        let left = match &begins {
+            Some(places) if places.len() == 1 => r#"{"fix_1":1815}"#,
+            _ => r#"{"fix_1":"Ada","fix_2":1815}"#,
+        };
+        let server = saying(vec![says(wrong).into(), held(said).into(), says(left).into()]).await;
+        let mut house = remote(&server, PrefillChoice::Never);
+        let id = {
+            let mut job = house.submit(asked("json_schema")).await;
+            job.until(2, 0).await;
+            let is_there = |job: &Job<'_>| match &begins {
+                None => job.value()["born"]["year"] == 1815,
+                Some(_) => job.value()["name"]
+                    .as_str()
+                    .is_some_and(|name| said.contains(name)),
+            };
+            while !is_there(&job) {
+                job.next().await;
+            }
+            job.id
+        };
+        house.kill();
+        house.employ(WorkerOptions::default());
+        let mut job = house.hear(id).await;
+        let (end, begun, _) = story(&mut job).await;
+        assert_eq!(end.outcome, Outcome::Completed, "{:?}", end.error);
+        assert_eq!(
+            (&job.value()["name"], &job.value()["born"]["year"]),
+            (&json!("Ada"), &json!(1815))
+        );
+        let at = job.begun.first().map(|begins| begins.at.clone());
+        let expected = begins.map(|places| places.into_iter().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(at, expected, "{said}: {begun:?}");
+    }
+}

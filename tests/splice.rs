@@ -380,7 +380,8 @@ async fn a_worker_that_is_lost_in_the_middle_is_taken_over() {
             (Reason::WorkerLost, false),
             "after {patches}"
         );
-        assert_eq!(again.at.len(), 3);
+        // What has come is not asked for again.
+        assert!((1..=3).contains(&again.at.len()), "{:?}", again.at);
         let changed = ["/author/mail", "/summary", "/rows/1/price"];
         let stands = |value: &str| {
             let mut value: Json = serde_json::from_str(value).expect("JSON");

@@ -318,9 +318,9 @@ impl Draft {
         self.graft.is_some()
     }
 
-    /// Whether the text adds to a value that stands.
+    /// Whether the text goes on with a value that stands.
     pub fn is_rest(&self) -> bool {
-        self.graft.as_ref().is_some_and(|graft| graft.grows())
+        self.graft.as_ref().is_some_and(|graft| graft.goes_on())
     }
 
     /// What is visible now; equal to folding every flushed op right after a flush.
@@ -405,7 +405,8 @@ impl Draft {
 
     /// The place that is being read, and those that the text has not come to.
     fn open_places(&self, graft: &Graft) -> Vec<String> {
-        if self.is_closed() {
+        // What a value lacks is due; what stands already is not.
+        if self.is_closed() && !graft.goes_on() {
             return Vec::new();
         }
         let own = self.machine.spine.open_path();

@@ -27,6 +27,8 @@ pub struct Graft {
     restores: Vec<Op>,
     /// Places that are taken away with that: until then, they are no more than begun.
     drops: Vec<String>,
+    /// Whether the answer is for what a value lacks that broke off.
+    goes_on: bool,
     /// The open places as they were told last.
     pub(super) open_told: Vec<String>,
     /// The place of an op while it is told.
@@ -99,6 +101,7 @@ impl Graft {
             base: folded.value?,
             restores: Vec::new(),
             drops: Vec::new(),
+            goes_on: false,
             open_told: Vec::new(),
             scratch: String::new(),
         };
@@ -137,12 +140,13 @@ impl Graft {
         (held.value?.to_json() == self.base.to_json()).then_some(self)
     }
 
-    /// The same for viewers who also hold what was begun at these places, which the base has not: it is taken away with
-    /// the first that is told.
+    /// The same where the answer goes on with a base that broke off, for viewers who also hold what was begun at these
+    /// places, which the base has not: it is taken away with the first that is told.
     pub fn behind(mut self, drops: Vec<String>) -> Self {
         let remove = |path: &String| Op::Remove { path: path.clone() };
         self.restores = drops.iter().map(remove).collect();
         self.drops = drops;
+        self.goes_on = true;
         self.open_told = self.reopened();
         self
     }
@@ -194,7 +198,8 @@ impl Graft {
         };
         let known = |(name, value)| Some((index(name)?, value));
         let came = members.iter().filter_map(known);
-        let came: Vec<(usize, &Value)> = came.filter(|(index, _)| *index < self.places.len()).collect();
+        let is_taken = |index: usize| self.places.get(index).is_some_and(|place| !place.is_alien);
+        let came: Vec<(usize, &Value)> = came.filter(|(index, _)| is_taken(*index)).collect();
         match (came.as_slice(), at.and_then(split)) {
             ([], _) => false,
             ([(one, value)], Some((open, inner))) if *one == open => {
@@ -211,9 +216,9 @@ impl Graft {
         levels.max().unwrap_or(0)
     }
 
-    /// Whether the answer adds to what stands, and is no correction alone.
-    pub(super) fn grows(&self) -> bool {
-        self.places.iter().any(|place| place.rest.is_some())
+    /// Whether the answer goes on with what stands, and is no correction alone.
+    pub(super) fn goes_on(&self) -> bool {
+        self.goes_on || self.places.iter().any(|place| place.rest.is_some())
     }
 
     /// The base with what an answer has for the places.
@@ -395,7 +400,8 @@ impl<S: OpSink + ?Sized> Onto<'_, S> {
         let Some(place) = self.graft.places.get_mut(index) else {
             return;
         };
-        place.begun = true;
+        // What comes nowhere begins nothing.
+        place.begun = !place.is_alien;
         let at = &mut self.graft.scratch;
         if (place.rest.is_some() && inner.is_empty()) || !place.lead(inner, at) {
             return;
@@ -414,8 +420,8 @@ impl<S: OpSink + ?Sized> Onto<'_, S> {
             return;
         };
         let Some(rest) = &mut place.rest else { return };
-        place.begun = true;
         place.is_alien = !rest.takes(value);
+        place.begun = !place.is_alien;
         let (sink, told) = (&mut *self.sink, &mut self.told);
         rest.each(&place.pointer, value, |at, child| {
             *told = true;

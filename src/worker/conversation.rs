@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::attempt::Answer;
 use crate::job::{AttemptError, Message, Role};
-use crate::partial::{End, ParseError, TASKS, Value, path};
+use crate::partial::{End, ParseError, Spot, TASKS, Value, path};
 use crate::schema::dialect::{self, Carried, Dialect};
 use crate::schema::{BadPlace, Violation};
 
@@ -18,6 +18,8 @@ pub(super) enum Fault {
     NoJson(ParseError),
     /// It ended inside a value, or had none.
     NoValue,
+    /// It was to go on with a value, and had nothing for these places, or nothing that can come there.
+    Unanswered(Vec<Spot>),
 }
 
 impl Fault {
@@ -52,6 +54,15 @@ impl Fault {
                 message: "the answer ended without a whole JSON value".to_owned(),
                 value: None,
             }],
+            Self::Unanswered(due) => {
+                let error = |spot: &Spot| AttemptError {
+                    path: spot.pointer().to_owned(),
+                    keyword: "unanswered".to_owned(),
+                    message: "the answer had nothing for what is missing here".to_owned(),
+                    value: None,
+                };
+                due.iter().map(error).collect()
+            }
         }
     }
 
@@ -68,7 +79,7 @@ impl Fault {
             (Some(places), _) => dialect::reask_places(next, places),
             (None, fault) => fault.reask_whole(next, answer),
         };
-        let is_value = matches!(self, Self::Violations(_));
+        let is_value = matches!(self, Self::Violations(_) | Self::Unanswered(_));
         let mut turns = turns(dialect, answer, &text, is_value);
         if let (Self::Cut(_), Some(own)) = (self, turns.first_mut())
             && let (Some(value), false) = (answer.draft.text_value(), own.content.is_null())
@@ -85,15 +96,17 @@ impl Fault {
             Self::Cut(violations) => dialect::reask_cut(dialect, violations),
             Self::NoJson(error) => dialect::reask_no_json(dialect, &unread_at(answer, error)),
             Self::NoValue => dialect::reask_no_json(dialect, &ended_early(answer)),
+            Self::Unanswered(due) => dialect::reask_no_json(dialect, &dialect::no_rest(due)),
         }
     }
 
-    /// Where an answer could not be read, and why, as the model is told; `None` where it could.
+    /// Why an answer brought nothing, or not all that was asked for, as the model is told; `None` where it brought all.
     pub(super) fn unread(&self, answer: &Answer) -> Option<String> {
         match self {
             Self::Violations(_) | Self::Cut(_) => None,
             Self::NoJson(error) => Some(unread_at(answer, error)),
             Self::NoValue => Some(ended_early(answer)),
+            Self::Unanswered(due) => Some(dialect::no_rest(due)),
         }
     }
 }

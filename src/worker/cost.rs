@@ -47,6 +47,7 @@ impl Delivery {
         let usage = answer.usage.unwrap_or_else(estimate);
         let (job, attempt) = (self.journal.job, self.journal.record.n);
         self.add(asked, Some(attempt), usage, answer.repairs as u64);
+        self.journal.record.running = None;
         let early = answer.closing.violations().len();
         if early > 0 {
             tracing::debug!(%job, attempt, violations = early, "found while the answer streamed");
@@ -77,10 +78,11 @@ impl Delivery {
         let Some(text_bytes) = self.lost_bytes.take() else {
             return;
         };
-        let record = &self.journal.record;
+        let record = &mut self.journal.record;
         let lost = Some(record.n);
-        let Some(running) = record.running.clone() else {
+        let Some(running) = record.running.take() else {
             // A record of an older version.
+            let record = &self.journal.record;
             let prompt_bytes = prepared.request(record).bytes();
             return self.add(prepared, lost, Usage::estimate(prompt_bytes, text_bytes), 0);
         };

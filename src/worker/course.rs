@@ -4,7 +4,7 @@
 use super::joint::Joint;
 use super::journal::{Journal, Opening};
 use super::prepare::{Prepared, Preparing};
-use super::splice::Splice;
+use super::splice::{self, Splice};
 use crate::job::{AttemptRecord, Broke, Message, Plan, Role};
 use crate::llm::{Request, RestOf};
 use crate::partial::{Draft, Graft, Spot, Value};
@@ -85,6 +85,9 @@ pub(super) struct Reading {
 impl Course {
     /// The way that the record says, or the next that can be taken.
     pub(super) async fn chart(preparing: &Preparing, whole: &Prepared, journal: &mut Journal) -> Self {
+        if is_lost(&journal.record) {
+            splice::take_over(preparing, whole, journal).await;
+        }
         if journal.record.splice.is_some() {
             return match Splice::of(preparing, whole, journal).await {
                 Some(splice) => Self::Splice(splice),
@@ -94,7 +97,7 @@ impl Course {
         }
         let record = &journal.record;
         let has_broken = record.continuation.because.is_some();
-        let is_lost = record.n > 0 && record.mends.is_none() && !has_broken;
+        let is_lost = is_lost(record);
         // A rest that was no answer is asked for once more.
         let is_once_more = record.mends.is_some() && record.continuation.plan == Plan::Residual;
         let plan = match record.continuation.plan {
@@ -194,6 +197,11 @@ impl Course {
             Self::Rest(rest) => Begun::onto(Draft::onto(draft, rest.graft), closing, base_bytes),
         }
     }
+}
+
+/// Whether an attempt had begun that has come to no end.
+const fn is_lost(record: &AttemptRecord) -> bool {
+    record.n > 0 && record.mends.is_none() && record.continuation.because.is_none()
 }
 
 impl Begun {

@@ -160,8 +160,12 @@ fn late() -> Verdict {
 
 /// Whether all that was asked for has come.
 fn has_all(answer: &Answer) -> bool {
-    let has_places = answer.draft.is_grafted() && answer.draft.unanswered().is_empty();
-    matches!(answer.end, End::Complete) || (has_places && matches!(answer.end, End::Truncated))
+    let has_places = || answer.draft.is_grafted() && answer.draft.unanswered().is_empty();
+    match &answer.end {
+        End::Complete => true,
+        End::Truncated => has_places(),
+        End::Invalid(error) => error.kind == ParseErrorKind::BlanksLimit && has_places(),
+    }
 }
 
 /// A text that cannot become a value.
@@ -178,7 +182,7 @@ async fn bad_text(schema: &Arc<Schema>, answer: &Answer) -> Verdict {
                 "the answer is longer than the job's limit of bytes; what was reached is kept",
             ),
         ),
-        Some(ParseErrorKind::BlanksLimit) => Verdict::Broken(Broken::cut(
+        Some(ParseErrorKind::BlanksLimit) if !has_all(answer) => Verdict::Broken(Broken::cut(
             "blanks_limit",
             "the model said blanks alone; what was reached is kept",
             true,
@@ -204,6 +208,11 @@ fn overran(overrun: &Overrun) -> Verdict {
 async fn whole(schema: &Arc<Schema>, answer: &Answer) -> Verdict {
     if let Some(fault) = fault_of(answer).filter(|_| !has_all(answer)) {
         return Verdict::Invalid(fault, None);
+    }
+    // A value that broke off may be valid without what it lacks, and is not whole for that.
+    let due = answer.draft.unanswered();
+    if answer.draft.is_rest() && !due.is_empty() {
+        return Verdict::Invalid(Fault::Unanswered(due), None);
     }
     let Some(value) = answer.draft.value() else {
         return Verdict::Invalid(Fault::NoValue, None);

@@ -8,7 +8,7 @@ use super::attempt::{Answer, Stopped};
 use super::conversation::{self, Fault};
 use super::judge::Broken;
 use crate::job::{AttemptRecord, Broke, Message, Plan, Reason, Role};
-use crate::partial::{Folded, Graft, Op, Spot, Value, parse_written};
+use crate::partial::{Draft, Folded, Graft, Op, Spot, Value, parse_written};
 use crate::schema::dialect::{self, Dialect};
 
 /// Attempts in a row that bring nothing, with which it ends.
@@ -96,7 +96,7 @@ pub(super) fn anew(record: &mut AttemptRecord, broken: &Broken) {
     });
 }
 
-/// An answer for some places of a value, that was no JSON, is followed by another for those that it did not bring, once:
+/// An answer for some places of a value, that was no JSON or left some of them out, is followed by another for those that it did not bring, once:
 /// notes that in the record, and gives what is said to the model. `own` is the dialect of the answer, `next` that in which
 /// it is asked again. `None` where the whole is to be asked for.
 pub(super) fn once_more(
@@ -112,7 +112,7 @@ pub(super) fn once_more(
         return None;
     }
     let text = if record.splice.is_some() {
-        let left = places_left(record, answer)?;
+        let left = places_left(record, &answer.draft)?;
         format!("{unread} {}", dialect::ask_rest(next, &left, &[]))
     } else {
         // What is asked for is told where it is known.
@@ -124,10 +124,9 @@ pub(super) fn once_more(
 
 /// Of an answer for some places of a whole, those that came are taken: the others, which are asked for next. `None` where
 /// that cannot be told.
-pub(super) fn places_left(record: &mut AttemptRecord, answer: &Answer) -> Option<Vec<Spot>> {
+pub(super) fn places_left(record: &mut AttemptRecord, draft: &Draft) -> Option<Vec<Spot>> {
     let asked = record.splice.as_ref()?;
-    let left: Vec<String> = answer
-        .draft
+    let left: Vec<String> = draft
         .unanswered()
         .iter()
         .map(|spot| spot.pointer().to_owned())
@@ -141,7 +140,7 @@ pub(super) fn places_left(record: &mut AttemptRecord, answer: &Answer) -> Option
         cursor: None,
     };
     let came = Folded {
-        value: answer.draft.value(),
+        value: draft.value(),
         cursor: None,
     };
     for path in asked.iter().filter(|place| !left.contains(place)) {
@@ -158,8 +157,8 @@ pub(super) fn places_left(record: &mut AttemptRecord, answer: &Answer) -> Option
 }
 
 /// What is said to a model that broke off within such an answer: what came of it, and what is asked for next.
-pub(super) fn ask_left(answer: &Answer, left: &[Spot], next: Dialect) -> [Message; 2] {
-    let said = answer.draft.text_value();
+pub(super) fn ask_left(draft: &Draft, left: &[Spot], next: Dialect) -> [Message; 2] {
+    let said = draft.text_value();
     let said = said.map_or_else(|| "{}".to_owned(), |value| value.to_json());
     [
         Message::text(Role::Assistant, said),

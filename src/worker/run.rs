@@ -105,7 +105,10 @@ impl Delivery {
     fn new(worker: &Worker, claim: &Claim, signal: watch::Receiver<Signal>) -> Self {
         let options = worker.options.clone();
         let checkpoint = &claim.checkpoint;
-        let counted = checkpoint.record.usage.last().map_or(0, |last| last.n);
+        let record = &checkpoint.record;
+        let counted = record.usage.last().map_or(0, |last| last.n);
+        // A call before it may have been counted in the same attempt.
+        let is_uncounted = record.running.is_some() || counted < record.n;
         let mut journal = Journal::new(Arc::clone(&worker.backend), claim, &options);
         outside::forget_unasked(&mut journal.record);
         let seconds = claim.spec.limits.seconds.unwrap_or(options.job_seconds);
@@ -113,7 +116,7 @@ impl Delivery {
         let ends_ms = claim.claimed_ms + waited_ms + u64::from(seconds) * 1_000;
         let left = Duration::from_millis(ends_ms.saturating_sub(clock::now_ms()));
         Self {
-            lost_bytes: (counted < checkpoint.record.n).then_some(checkpoint.raw.len()),
+            lost_bytes: is_uncounted.then_some(checkpoint.raw.len()),
             spec: Arc::clone(&claim.spec),
             route: Route::of(&worker.providers, &claim.spec.model),
             budget: Budget::of(&claim.spec.limits, &options),
@@ -470,9 +473,9 @@ impl Delivery {
             return self.ends(broken.outcome, broken.error);
         }
         if record.splice.is_some() {
-            record.continuation.plan = match ladder::places_left(record, answer) {
+            record.continuation.plan = match ladder::places_left(record, &answer.draft) {
                 Some(left) => {
-                    let turns = ladder::ask_left(answer, &left, prepared.dialect);
+                    let turns = ladder::ask_left(&answer.draft, &left, prepared.dialect);
                     record.conversation.extend(turns);
                     Plan::Residual
                 }

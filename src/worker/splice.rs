@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::journal::Journal;
+use super::ladder;
 use super::prepare::{Prepared, Preparing};
 use crate::job::{Message, Plan, ReaskChoice, Role};
-use crate::partial::{Graft, Value, parse_written};
+use crate::partial::{Draft, Graft, Value, parse_written};
 use crate::schema::dialect;
 use crate::schema::{BadPlace, Violation};
 
@@ -37,6 +38,41 @@ pub(super) async fn places(
     let pointers: Vec<String> = bad.iter().map(|place| place.pointer.clone()).collect();
     // It will be asked for in a moment, so it is compiled now, and kept.
     preparing.part(whole, &value, &pointers).await.map(|_| bad)
+}
+
+/// Of an answer to some places that was lost with its worker, or put back, what has come is taken: the others alone are
+/// asked for, and where none are left the value stands as it is.
+pub(super) async fn take_over(preparing: &Preparing, whole: &Prepared, journal: &mut Journal) {
+    let Some(draft) = read_again(preparing, whole, journal).await else {
+        return;
+    };
+    let record = &mut journal.record;
+    let asked = record.splice.as_ref().map_or(0, Vec::len);
+    match draft.unanswered().len() {
+        0 => {
+            record.splice = None;
+            record.continuation.plan = Plan::Residual;
+        }
+        left if left < asked => {
+            if let Some(left) = ladder::places_left(record, &draft) {
+                let turns = ladder::ask_left(&draft, &left, whole.dialect);
+                record.conversation.extend(turns);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The answer as far as the log has it, where it makes what viewers hold.
+async fn read_again(preparing: &Preparing, whole: &Prepared, journal: &Journal) -> Option<Draft> {
+    let record = &journal.record;
+    let (places, base) = (record.splice.as_ref()?, record.best.as_deref()?);
+    let base = parse_written(base).ok()?;
+    let (options, _) = preparing.part(whole, &base, places).await?.draft();
+    let mut draft = Draft::onto(options, Graft::new(base, places)?);
+    draft.feed(journal.text().as_bytes());
+    draft.flush(&mut Vec::new());
+    (draft.error().is_none() && draft.value().as_ref() == journal.reached()).then_some(draft)
 }
 
 impl Splice {

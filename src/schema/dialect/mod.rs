@@ -14,7 +14,8 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 
 pub use self::modes::{Carried, Constrains, Dialect, MODES, Mode, Root};
 pub use self::reask::{
-    ask_rest, no_json, reask, reask_cut, reask_no_json, reask_places, reask_whole, refused, refused_places,
+    ask_rest, no_json, no_rest, reask, reask_cut, reask_no_json, reask_places, reask_whole, refused,
+    refused_places,
 };
 pub use self::reduce::Misfit;
 use self::subset::Subset;

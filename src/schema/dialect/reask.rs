@@ -181,6 +181,23 @@ pub fn no_json(answer: &str, offset: usize, expected: &str) -> String {
     )
 }
 
+/// What is wrong with an answer that was to go on with a value, and left these places out.
+pub fn no_rest(due: &[Spot]) -> String {
+    let named = |spot: &Spot| {
+        match spot.pointer() {
+            "" => "the whole",
+            pointer => pointer,
+        }
+        .to_owned()
+    };
+    let places: Vec<String> = due.iter().map(named).collect();
+    let places = places.join(", ");
+    format!(
+        "The answer has nothing that can come there for what is missing in {}.",
+        cut(&places, LINE_BYTES_MAX)
+    )
+}
+
 fn closing(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Tools | Dialect::ToolsStrict => {
