@@ -76,15 +76,31 @@ impl Usage {
 
 #[cfg(test)]
 mod tests {
-    use super::Usage;
+    use super::{Spent, Usage};
 
     #[test]
     fn what_is_spent_is_told_by_process() {
-        let before = Usage::own().unwrap();
-        let used = Usage::own().unwrap().since(&before);
-        assert!(used.cpu_seconds() >= 0.0 && used.cpu_seconds() < before.cpu_seconds());
+        let spent = |name: &str, cpu_seconds| Spent {
+            name: name.to_owned(),
+            cpu_seconds,
+            resident: 3 << 20,
+            peak: 5 << 20,
+        };
+        let before = Usage(vec![spent("api", 1.0)]);
+        let used = Usage(vec![spent("api", 3.5), spent("worker", 0.25)]).since(&before);
+        assert_eq!(
+            used.cpu_seconds(),
+            2.75,
+            "one that is new has spent all of its own"
+        );
         let cells = used.cells();
-        assert_eq!(cells[0]["process"], "tester");
-        assert!(cells[0]["peak RSS MiB"].as_f64() >= cells[0]["RSS MiB"].as_f64());
+        assert_eq!(
+            (&cells[0]["process"], &cells[0]["CPU s"]),
+            (&"api".into(), &2.5.into())
+        );
+        assert_eq!(
+            (&cells[1]["RSS MiB"], &cells[1]["peak RSS MiB"]),
+            (&3.0.into(), &5.0.into())
+        );
     }
 }
