@@ -1,5 +1,6 @@
 //! One socket to a server.
 
+use std::io;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -50,17 +51,7 @@ impl Connection {
     }
 
     async fn open_at(url: &str, uri: &Uri, key: Option<&Token>) -> Result<Self, ClientError> {
-        let address = format!(
-            "{}:{}",
-            uri.host().unwrap_or_default(),
-            uri.port_u16().unwrap_or(80)
-        );
-        let unreachable = |source| ClientError::Unreachable {
-            url: url.to_owned(),
-            source,
-        };
-        let tcp = TcpStream::connect(address).await.map_err(unreachable)?;
-        tcp.set_nodelay(true).map_err(unreachable)?;
+        let tcp = reach(url, uri).await?;
         let request = request(uri, key).map_err(|error| refused(url, error.to_string()))?;
         let upgraded = tokio_tungstenite::client_async(request, tcp).await;
         let (socket, response) = upgraded.map_err(|error| not_upgraded(url, error))?;
@@ -195,6 +186,26 @@ impl Connection {
             .take()
             .map_or((None, String::new()), |(code, reason)| (Some(code), reason));
         ClientError::Closed { code, reason }
+    }
+}
+
+/// A connection to whoever listens there.
+pub(super) async fn reach(url: &str, uri: &Uri) -> Result<TcpStream, ClientError> {
+    let address = format!(
+        "{}:{}",
+        uri.host().unwrap_or_default(),
+        uri.port_u16().unwrap_or(80)
+    );
+    let unreachable = |source| unreachable(url, source);
+    let tcp = TcpStream::connect(address).await.map_err(unreachable)?;
+    tcp.set_nodelay(true).map_err(unreachable)?;
+    Ok(tcp)
+}
+
+pub(super) fn unreachable(url: &str, source: io::Error) -> ClientError {
+    ClientError::Unreachable {
+        url: url.to_owned(),
+        source,
     }
 }
 

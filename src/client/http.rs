@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::http::Uri;
 
-use super::connection::{endpoint, refused, unready};
+use super::connection::{endpoint, reach, refused, unreachable, unready};
 use super::error::ClientError;
 use crate::access::Token;
 use crate::wire::ErrorMessage;
@@ -40,21 +39,14 @@ async fn exchange(
     method: &str,
     path: &str,
 ) -> Result<String, ClientError> {
-    let address = format!(
-        "{}:{}",
-        uri.host().unwrap_or_default(),
-        uri.port_u16().unwrap_or(80)
-    );
-    let unreachable = |source| ClientError::Unreachable {
-        url: url.to_owned(),
-        source,
-    };
+    let unreachable = |source| unreachable(url, source);
     let key = key.map_or_else(String::new, |key| {
         format!("authorization: Bearer {}\r\n", key.reveal())
     });
+    let host = uri.authority().map_or("", |authority| authority.as_str());
     // HTTP/1.0: the answer comes whole, and ends with the connection.
-    let head = format!("{method} {path} HTTP/1.0\r\nhost: {address}\r\n{key}content-length: 0\r\n\r\n");
-    let mut socket = TcpStream::connect(address).await.map_err(unreachable)?;
+    let head = format!("{method} {path} HTTP/1.0\r\nhost: {host}\r\n{key}content-length: 0\r\n\r\n");
+    let mut socket = reach(url, uri).await?;
     socket.write_all(head.as_bytes()).await.map_err(unreachable)?;
     let mut answer = Vec::new();
     socket

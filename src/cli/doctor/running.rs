@@ -3,43 +3,28 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Finding;
 use crate::cli::{keys, words};
+use crate::client::Client;
 
 /// What there is to read comes at once from this machine.
 const TIME: Duration = Duration::from_secs(5);
-/// Bytes of its metrics that are read.
-const BYTES_MAX: u64 = 1 << 20;
 /// The gauge, as the exposition writes it.
 const OPEN: &str = "livedraft_breakers_open{provider=\"";
 
-/// A warning for each provider of which models are not asked; none where the server does not say.
-pub(super) async fn left_alone(bind: SocketAddr) -> Vec<Finding> {
-    match timeout(TIME, metrics(bind)).await {
+/// A warning for each provider of which models are not asked; none where the server does not say: where keys are asked
+/// for, the one that the environment has must be one of scope `admin`.
+pub(super) async fn left_alone(mut bind: SocketAddr) -> Vec<Finding> {
+    if bind.ip().is_unspecified() {
+        bind.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    let client = Client::new(format!("ws://{bind}")).key(keys::shown().ok().flatten());
+    match timeout(TIME, client.http("GET", "/metrics")).await {
         Ok(Ok(text)) => text.lines().filter_map(finding).collect(),
         Ok(Err(_)) | Err(_) => Vec::new(),
     }
-}
-
-/// Its metrics, for the key that the environment has: where keys are asked for, `admin` is.
-async fn metrics(mut address: SocketAddr) -> std::io::Result<String> {
-    if address.ip().is_unspecified() {
-        address.set_ip(Ipv4Addr::LOCALHOST.into());
-    }
-    let key = keys::shown().ok().flatten();
-    let key = key.map_or_else(String::new, |key| {
-        format!("authorization: Bearer {}\r\n", key.reveal())
-    });
-    let mut socket = TcpStream::connect(address).await?;
-    let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\n{key}connection: close\r\n\r\n");
-    socket.write_all(request.as_bytes()).await?;
-    let mut text = String::new();
-    socket.take(BYTES_MAX).read_to_string(&mut text).await?;
-    Ok(text)
 }
 
 fn finding(line: &str) -> Option<Finding> {
