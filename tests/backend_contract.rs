@@ -19,17 +19,17 @@ use crate::harness::frame;
 use crate::redis_server::RedisServer;
 
 /// An engine, the patience to ask it again, and its time.
-struct Line(Arc<dyn Backend>, Time);
+pub(crate) struct Line(pub(crate) Arc<dyn Backend>, pub(crate) Time);
 
 /// Whose clock an engine goes by.
-enum Time {
+pub(crate) enum Time {
     /// Ours, which is paused.
     Ours,
     /// Its server's.
     Theirs(RedisServer),
 }
 
-async fn again<T, F: Future<Output = Result<T, BackendError>>>(mut step: impl FnMut() -> F) -> T {
+pub(crate) async fn again<T, F: Future<Output = Result<T, BackendError>>>(mut step: impl FnMut() -> F) -> T {
     let mut told = None;
     for _ in 0..1_000 {
         match step().await {
@@ -41,50 +41,50 @@ async fn again<T, F: Future<Output = Result<T, BackendError>>>(mut step: impl Fn
 }
 
 impl Line {
-    fn ours(engine: Arc<dyn Backend>) -> Self {
+    pub(crate) fn ours(engine: Arc<dyn Backend>) -> Self {
         Self(engine, Time::Ours)
     }
 
     /// Lets time pass for the engine.
-    async fn pass(&self, time: Duration) {
+    pub(crate) async fn pass(&self, time: Duration) {
         match &self.1 {
             Time::Ours => tokio::time::advance(time).await,
             Time::Theirs(server) => server.pass(time),
         }
     }
 
-    async fn submit(&self, submission: &Submission) -> Submitted {
+    pub(crate) async fn submit(&self, submission: &Submission) -> Submitted {
         again(|| self.0.submit(submission.clone())).await
     }
 
-    async fn claim(&self) -> Option<Claim> {
+    pub(crate) async fn claim(&self) -> Option<Claim> {
         let (nonce, epoch) = (clock::nonce(), epoch());
         again(|| self.0.claim(nonce, epoch)).await
     }
 
-    async fn append(&self, claim: &Claim, append: &Append) -> Appended {
+    pub(crate) async fn append(&self, claim: &Claim, append: &Append) -> Appended {
         again(|| self.0.append(claim.id, claim.token(), append)).await
     }
 
-    async fn finish(&self, claim: &Claim, write: Write) -> Fenced {
+    pub(crate) async fn finish(&self, claim: &Claim, write: Write) -> Fenced {
         again(|| self.0.finish(claim.id, claim.token(), write.clone())).await
     }
 
-    async fn extend(&self, claim: &Claim) -> Extended {
+    pub(crate) async fn extend(&self, claim: &Claim) -> Extended {
         let leases = [(claim.id, claim.token())];
         again(|| self.0.extend(&leases)).await[0]
     }
 
-    async fn cancel(&self, job: JobId) -> Option<Cancelled> {
+    pub(crate) async fn cancel(&self, job: JobId) -> Option<Cancelled> {
         let epoch = epoch();
         again(|| self.0.cancel(job, epoch)).await
     }
 
-    async fn reap(&self) {
+    pub(crate) async fn reap(&self) {
         again(|| async { self.0.reap(100, &mut epoch).await }).await;
     }
 
-    async fn promote(&self) {
+    pub(crate) async fn promote(&self) {
         again(|| async { self.0.promote(100, &mut epoch).await }).await;
     }
 
@@ -137,15 +137,15 @@ impl Line {
         (claim.id, until_ms)
     }
 
-    async fn read(&self, job: JobId, held: Option<Position>) -> Reading {
+    pub(crate) async fn read(&self, job: JobId, held: Option<Position>) -> Reading {
         again(|| self.0.read(job, held)).await.expect("the job is there")
     }
 
-    async fn stats(&self) -> Stats {
+    pub(crate) async fn stats(&self) -> Stats {
         again(|| self.0.stats()).await
     }
 
-    async fn fold(&self, job: JobId) -> Fold {
+    pub(crate) async fn fold(&self, job: JobId) -> Fold {
         let reading = self.read(job, None).await;
         let Start::Snapshot(state) = reading.start else {
             panic!("asked for the whole")
@@ -158,17 +158,17 @@ impl Line {
     }
 
     /// Submits a job and claims it.
-    async fn running(&self) -> Claim {
+    pub(crate) async fn running(&self) -> Claim {
         self.submit(&submission()).await;
         self.claim().await.expect("it was submitted")
     }
 }
 
-fn epoch() -> Epoch {
+pub(crate) fn epoch() -> Epoch {
     Epoch::new(clock::nonce())
 }
 
-fn submission() -> Submission {
+pub(crate) fn submission() -> Submission {
     let spec = serde_json::from_str(r#"{"model":"scripted","input":"x","schema":{}}"#).expect("a spec");
     Submission {
         id: JobId::new(clock::job_uuid()),
@@ -213,14 +213,14 @@ fn keyed(line: &Line, tenant: &str, request: u8) -> Submission {
     }
 }
 
-fn behind(position: Position, by: u64) -> Position {
+pub(crate) fn behind(position: Position, by: u64) -> Position {
     Position {
         seq: position.seq + by,
         ..position
     }
 }
 
-fn write(position: Position, event: Event) -> Write {
+pub(crate) fn write(position: Position, event: Event) -> Write {
     Write {
         position,
         opens: false,
@@ -228,7 +228,7 @@ fn write(position: Position, event: Event) -> Write {
     }
 }
 
-fn patch_at(claim: &Claim, position: Position, ops: &str) -> Append {
+pub(crate) fn patch_at(claim: &Claim, position: Position, ops: &str) -> Append {
     let frame = frame(claim.id, position.seq, ops);
     Append {
         write: write(position, Event::Patch(frame.into())),
@@ -239,7 +239,7 @@ fn patch_at(claim: &Claim, position: Position, ops: &str) -> Append {
     }
 }
 
-fn end(outcome: Outcome) -> Event {
+pub(crate) fn end(outcome: Outcome) -> Event {
     Event::End(Box::new(End {
         outcome,
         error: None,
@@ -252,7 +252,7 @@ fn end(outcome: Outcome) -> Event {
     }))
 }
 
-fn waiting(position: Position) -> Write {
+pub(crate) fn waiting(position: Position) -> Write {
     let change = StatusChange {
         status: JobState::Waiting,
         reason: Some("rate_limited".to_owned()),
@@ -321,14 +321,16 @@ macro_rules! contract {
     };
 }
 
+pub(crate) use contract;
+
 /// While it is held, time stands: the database answers from a thread of its own, and a paused clock would else run on
 /// while it is waited for.
-struct StandingTime(
+pub(crate) struct StandingTime(
     #[allow(dead_code, reason = "dropping it lets the thread go")] std::sync::mpsc::Sender<()>,
 );
 
 impl StandingTime {
-    fn keep() -> Self {
+    pub(crate) fn keep() -> Self {
         let (held, parked) = std::sync::mpsc::channel();
         tokio::task::spawn_blocking(move || parked.recv());
         Self(held)
@@ -336,7 +338,7 @@ impl StandingTime {
 }
 
 /// An engine over a database in memory.
-async fn durable(options: EngineOptions) -> Embedded {
+pub(crate) async fn durable(options: EngineOptions) -> Embedded {
     let store = Store::open(&StoreOptions::ephemeral()).await.expect("a database");
     Embedded::open(options, Arc::new(store)).await.expect("an engine")
 }
@@ -793,7 +795,7 @@ contract! {
         for _ in 0..3 {
             line.submit(&submission()).await;
         }
-        assert!(matches!(line.submit(&submission()).await, Submitted::Full { retry_after_ms: 1.. }));
+        assert!(matches!(line.submit(&submission()).await, Submitted::Full { retry_after_ms: 1.., of: Full::Jobs }));
         assert_eq!(line.stats().await.queued, 3);
         let claim = line.claim().await.expect("in line");
         let until_ms = clock::now_ms() + 60_000;

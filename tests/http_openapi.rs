@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use livedraft::job::{JobSpec, Outcome, SpecLimits};
+use livedraft::job::{JobSpec, Outcome, Priority, SpecLimits};
 use livedraft::wire::{Code, Limits, decode_request};
 use serde_json::{Value as Json, json};
 
@@ -133,6 +133,10 @@ fn the_bounds_are_the_defaults() {
     assert_eq!(request["verdict_ms"]["maximum"], limits.verdict_ms_max);
     let unviewed = &request["on_last_viewer_gone"]["oneOf"][1]["properties"]["cancel_after_ms"];
     assert_eq!(unviewed["maximum"], limits.unviewed_ms_max);
+    let priority = &request["priority"];
+    assert_eq!(priority["minimum"], Priority::LAST.0);
+    assert_eq!(priority["maximum"], Priority::FIRST.0);
+    assert_eq!(priority["default"], Priority::default().0);
     assert_eq!(request["max_reasks"]["default"], JobSpec::DEFAULT_REASKS);
     assert_eq!(request["flush_ms"]["maximum"], limits.flush_ms_max);
     assert_eq!(request["flush_ms"]["default"], JobSpec::DEFAULT_FLUSH_MS);

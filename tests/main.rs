@@ -64,6 +64,7 @@ mod session;
 mod simulation;
 mod splice;
 mod splice_socket;
+mod tenants_contract;
 mod verdict;
 mod wire_docs;
 mod wire_refusals;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use livedraft::access::Scope;
 use livedraft::compiler::CompilerOptions;
-use livedraft::job::{JobSpec, JobState, Outcome, Script, SpecLimits, Transition, next};
+use livedraft::job::{JobSpec, JobState, Outcome, Priority, Script, SpecLimits, Transition, next};
 use livedraft::llm::{BreakerOptions, LlmErrorKind};
 use livedraft::partial::parse;
 use livedraft::server::ServerOptions;
@@ -189,6 +189,11 @@ fn the_limits_of_a_request_are_told() {
     told(
         "on_last_viewer_gone",
         format!("0 to {}", grouped(limits.unviewed_ms_max.into())),
+    );
+    told("priority", format!("| {} |", Priority::default().0));
+    told(
+        "priority",
+        format!("{} to {}", Priority::LAST.0, Priority::FIRST.0),
     );
     told("flush_ms", format!("| {} |", JobSpec::DEFAULT_FLUSH_MS));
     told(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use livedraft::event::{EndError, Epoch, Places, Position, Timings};
 use livedraft::job::{
     JobLimits, JobSpec, JobState, LenientChoice, Message, ModeChoice, OnBadItem, OnLastViewerGone,
-    OnViolation, Outcome, ReaskChoice, Reasoning, Role, Sampling, Script, Usage,
+    OnViolation, Outcome, Priority, ReaskChoice, Reasoning, Role, Sampling, Script, Usage,
 };
 use livedraft::wire::{
     Auth, ClientMessage, Deliver, JobAttach, JobCreate, JobEnd, JobPatch, JobSnapshot, Patch, ServerMessage,
@@ -132,6 +132,7 @@ pub(crate) fn client_edges() -> Vec<ClientMessage> {
         on_bad_item: OnBadItem::default(),
         verdict_ms: None,
         on_last_viewer_gone: OnLastViewerGone::default(),
+        priority: Priority::default(),
         hooks: false,
         max_reasks: 0,
         flush_ms: 0,
@@ -163,6 +164,10 @@ pub(crate) fn client_edges() -> Vec<ClientMessage> {
         create(JobSpec {
             on_last_viewer_gone: OnLastViewerGone::CancelAfterMs(0),
             verdict_ms: Some(1),
+            ..spec()
+        }),
+        create(JobSpec {
+            priority: Priority::FIRST,
             ..spec()
         }),
         create(JobSpec {

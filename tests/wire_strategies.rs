@@ -5,8 +5,8 @@ use livedraft::event::{
 };
 use livedraft::job::{
     Attempt, AttemptError, AttemptUsage, Effort, JobLimits, JobSpec, JobState, LenientChoice, Message,
-    ModeChoice, Money, OnBadItem, OnLastViewerGone, OnViolation, Outcome, ReaskChoice, Reason, Reasoning,
-    Role, Sampling, Script, ScriptedPrefill, Usage, Wrap,
+    ModeChoice, Money, OnBadItem, OnLastViewerGone, OnViolation, Outcome, Priority, ReaskChoice, Reason,
+    Reasoning, Role, Sampling, Script, ScriptedPrefill, Usage, Wrap,
 };
 use livedraft::wire::{
     Auth, Bigints, ClientMessage, Deliver, ErrorMessage, Form, Goodbye, JobAccept, JobAccepted, JobAttach,
@@ -247,7 +247,7 @@ fn sampling() -> impl Strategy<Value = Sampling> {
     )
 }
 
-type Course = (OnViolation, OnBadItem, Option<u32>, Option<u32>, bool);
+type Course = (OnViolation, OnBadItem, Option<u32>, Option<u32>, bool, u32);
 
 /// How a job goes on where something is not as it should be.
 fn course() -> impl Strategy<Value = Course> {
@@ -259,6 +259,7 @@ fn course() -> impl Strategy<Value = Course> {
         any::<Option<u32>>(),
         any::<Option<u32>>(),
         any::<bool>(),
+        any::<u32>(),
     )
 }
 
@@ -335,6 +336,7 @@ fn spec() -> impl Strategy<Value = JobSpec> {
                 on_last_viewer_gone: course
                     .3
                     .map_or(OnLastViewerGone::Continue, OnLastViewerGone::CancelAfterMs),
+                priority: Priority(course.5),
                 hooks: course.4,
                 max_reasks,
                 flush_ms,

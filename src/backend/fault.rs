@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 
 use super::{
     Append, Appended, Backend, BackendError, Cancelled, Claim, DeadLetter, Deferral, EventLog, Extended,
-    Failure, Fenced, Idempotency, JobFacts, JobQueue, Reading, Reaped, Request, Ruled, Stats, Submission,
-    Submitted, Write,
+    Failure, Fenced, Idempotency, JobFacts, JobQueue, Paused, Reading, Reaped, Request, Ruled, Shares, Stats,
+    Submission, Submitted, Write,
 };
 use crate::clock;
 use crate::event::{Entry, Epoch, Position};
@@ -149,6 +149,18 @@ impl JobQueue for Faulty {
 
     async fn dead_letter(&self, job: JobId) -> Result<Option<(DeadLetter, Request)>, BackendError> {
         self.step(self.inner.dead_letter(job)).await
+    }
+
+    async fn govern(&self, shares: &Shares) -> Result<(), BackendError> {
+        self.step(self.inner.govern(shares)).await
+    }
+
+    async fn pause(&self, tenant: Option<&str>, paused: bool) -> Result<bool, BackendError> {
+        self.step(self.inner.pause(tenant, paused)).await
+    }
+
+    async fn paused(&self) -> Result<Paused, BackendError> {
+        self.step(self.inner.paused()).await
     }
 
     async fn claim(&self, nonce: u64, epoch: Epoch) -> Result<Option<Claim>, BackendError> {

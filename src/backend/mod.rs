@@ -13,10 +13,12 @@
 //! - **Time** is the engine's: `now` is an argument of no method.
 //! - **Live messages** are only a wire: they may be lost, and a reader compares positions to notice.
 
+mod drain;
 pub mod embedded;
 pub mod fault;
 mod own;
 mod redis;
+mod share;
 mod step;
 mod witness;
 
@@ -30,8 +32,9 @@ use crate::event::{Entry, Epoch, Position};
 use crate::job::{JobId, JobState, Lease, LeaseToken, Ruling};
 
 pub use self::redis::{BadRedisUrl, Redis, RedisOptions, RedisStartError, RedisUrl};
+pub use share::{Paused, Share, Shares};
 pub use step::{
-    Append, Appended, Cancelled, Checkpoint, Claim, DeadLetter, Deferral, Extended, Failure, Fenced,
+    Append, Appended, Cancelled, Checkpoint, Claim, DeadLetter, Deferral, Extended, Failure, Fenced, Full,
     Idempotency, JobFacts, Reading, Reaped, Request, Ruled, Start, Stats, Submission, Submitted, Write,
 };
 
@@ -84,8 +87,21 @@ pub trait JobQueue: Send + Sync {
     /// A dead letter, and what it asks for. `None` for any other job.
     async fn dead_letter(&self, job: JobId) -> Result<Option<(DeadLetter, Request)>, BackendError>;
 
-    /// Gives the next job to a worker under a lease, writing `status: running`. `None` when nothing is ready. Jobs that
-    /// lost their worker come before all others. Sent again by the same nonce while the delivery runs, because its answer
+    /// Says what tenants may have from now on, in place of what was said before.
+    async fn govern(&self, shares: &Shares) -> Result<(), BackendError>;
+
+    /// Pauses a tenant, or the whole queue where none is named, or lets it go on: what runs goes on, submissions are kept,
+    /// and what is in line waits, jobs that lost their worker included. Answered once durable; false where as many
+    /// tenants are paused as may ([`Paused::TENANTS_MAX`]), and nothing was changed.
+    async fn pause(&self, tenant: Option<&str>, paused: bool) -> Result<bool, BackendError>;
+
+    /// Who is paused.
+    async fn paused(&self) -> Result<Paused, BackendError>;
+
+    /// Gives the next job to a worker under a lease, writing `status: running`. `None` when nothing is ready. Of tenants
+    /// with jobs in line the one is served that was served least, by what its jobs cost and by its weight; a tenant has never
+    /// more running than it may. Within a tenant jobs go by priority, then by when they came into line. Jobs that
+    /// lost their worker come before all others, as soon as their tenant may have another. Sent again by the same nonce while the delivery runs, because its answer
     /// was lost, it gives the same delivery, whose lease is good from then on.
     async fn claim(&self, nonce: u64, epoch: Epoch) -> Result<Option<Claim>, BackendError>;
 

@@ -3,6 +3,17 @@
 use crate::event::{End, EndError, Event, StatusChange, Timings};
 use crate::job::{AttemptError, AttemptRecord, JobState, Outcome};
 
+/// What a job is thought to cost beside the text that it asks about, tokens.
+const ANSWER_TOKENS: usize = 1_000;
+/// Bytes of text that make a token, about.
+const TOKEN_BYTES: usize = 4;
+
+/// What a job is thought to cost that asks so many bytes, tokens: that is what its tenant is charged when it is first
+/// given to a worker, and it is put right when it has ended.
+pub(super) const fn estimate(asked_bytes: usize) -> u64 {
+    (ANSWER_TOKENS + asked_bytes / TOKEN_BYTES) as u64
+}
+
 /// A job stands elsewhere.
 pub(super) fn status(status: JobState, reason: Option<&str>, until_ms: Option<u64>) -> Event {
     Event::Status(StatusChange {

@@ -39,18 +39,34 @@ pub enum Submitted {
     New {
         /// Where its log stands.
         position: Position,
-        /// Jobs before it in line.
+        /// Jobs in line before it: of all tenants, but for those of its own that it goes before. Of those in line now no more
+        /// are served before it; where tenants are served in turn, fewer.
         ahead: u64,
     },
     /// The key names this job; nothing was changed.
     Existing(JobId),
     /// The key was used with another request, for this job.
     Conflict(JobId),
-    /// As many jobs wait as may.
+    /// There is no room for it now.
     Full {
         /// When to come again, ms.
         retry_after_ms: u64,
+        /// Where there is none.
+        of: Full,
     },
+}
+
+/// What there is no more room for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Full {
+    /// As many jobs wait as may.
+    Jobs,
+    /// The requests of jobs that have not ended take as many bytes as they may.
+    Bytes,
+    /// As many jobs of this tenant wait as may.
+    Tenant,
+    /// Jobs leave the line so slowly that this one would wait longer than any may.
+    Wait,
 }
 
 /// A job given to a worker.
@@ -273,7 +289,7 @@ pub struct JobFacts {
 pub struct Stats {
     /// Jobs in line, those that lost their worker included.
     pub queued: usize,
-    /// When the job at the head of the line was submitted, ms since 1970.
+    /// When the job was submitted that is in line for the longest time, ms since 1970.
     pub oldest_queued_ms: Option<u64>,
     /// Jobs that workers hold.
     pub running: usize,
@@ -283,4 +299,8 @@ pub struct Stats {
     pub ended: usize,
     /// Beside these, those that were given up and are kept with their requests.
     pub dead: usize,
+    /// Whether the whole queue is paused.
+    pub paused: bool,
+    /// Tenants that are paused.
+    pub paused_tenants: usize,
 }

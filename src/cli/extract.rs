@@ -10,7 +10,7 @@ use super::choices::{EffortArg, LenientArg, OnBadItemArg, OnViolationArg, ReaskA
 use super::failure::{self, Failure};
 use super::show::{self, Manner};
 use super::{ServerUrl, result};
-use crate::job::{JobLimits, JobSpec, Message, ModeChoice, OnLastViewerGone, Script};
+use crate::job::{JobLimits, JobSpec, Message, ModeChoice, OnLastViewerGone, Priority, Script};
 use crate::wire::{Deliver, JobCreate, Unseen};
 
 /// The model that answers without any provider.
@@ -63,6 +63,9 @@ pub(super) struct ExtractArgs {
     /// Cancel the job when nobody has viewed it for so many ms.
     #[arg(long, value_name = "MS")]
     cancel_after_ms: Option<u32>,
+    /// Which of one's own jobs it goes before in line: 1 to 9, and 9 goes first [default: 5].
+    #[arg(long, value_name = "N")]
+    priority: Option<u32>,
     /// Show how the model is asked and what came of it.
     #[arg(long)]
     hooks: bool,
@@ -213,6 +216,7 @@ fn request(args: &ExtractArgs) -> Result<JobSpec, Failure> {
         on_last_viewer_gone: args
             .cancel_after_ms
             .map_or_else(OnLastViewerGone::default, OnLastViewerGone::CancelAfterMs),
+        priority: args.priority.map_or_else(Priority::default, Priority),
         hooks: args.hooks,
         max_reasks: args.max_reasks,
         flush_ms: args.flush_ms,

@@ -45,6 +45,33 @@ pub enum OnLastViewerGone {
     CancelAfterMs(u32),
 }
 
+/// Which of its tenant's jobs a job goes before: from 1, which goes last, to 9, which goes first. Between tenants it says
+/// nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Priority(pub u32);
+
+impl Priority {
+    /// The one that goes last.
+    pub const LAST: Self = Self(1);
+    /// The one that goes first.
+    pub const FIRST: Self = Self(9);
+    /// How many there are.
+    pub const COUNT: usize = (Self::FIRST.0 - Self::LAST.0 + 1) as usize;
+
+    /// Its place among them, from 0, which goes first. What is out of range is taken for the nearest that is not.
+    pub fn rank(self) -> usize {
+        (Self::FIRST.0 - self.0.clamp(Self::LAST.0, Self::FIRST.0)) as usize
+    }
+}
+
+/// The middle.
+impl Default for Priority {
+    fn default() -> Self {
+        Self(5)
+    }
+}
+
 /// What somebody outside says of a valid value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ruling {

@@ -16,7 +16,7 @@ pub use attempt::{
     Attempt, AttemptError, AttemptRecord, AttemptUsage, Awaited, Broke, Continuation, Plan, Reason, RuledOn,
     Running, Usage,
 };
-pub use choice::{OnBadItem, OnLastViewerGone, OnViolation, Ruling};
+pub use choice::{OnBadItem, OnLastViewerGone, OnViolation, Priority, Ruling};
 pub use id::{JobId, Tag};
 pub use lease::{Lease, LeaseTimes, LeaseToken, backoff_ms};
 pub use money::{Money, NoMoney};

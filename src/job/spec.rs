@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::choice::{OnBadItem, OnLastViewerGone, OnViolation, is_unsaid};
+use super::choice::{OnBadItem, OnLastViewerGone, OnViolation, Priority, is_unsaid};
 use super::template::{TemplateLimits, Templates};
 use super::{Money, Reasoning, Script, plain};
 
@@ -61,6 +61,9 @@ pub struct JobSpec {
     /// What becomes of the job once nobody looks at it any more.
     #[serde(default, skip_serializing_if = "is_unsaid")]
     pub on_last_viewer_gone: OnLastViewerGone,
+    /// Which of its tenant's jobs it goes before, in line.
+    #[serde(default, skip_serializing_if = "is_unsaid")]
+    pub priority: Priority,
     /// Whether the log tells how the model is asked and what that came to, for viewers that want to hear it.
     #[serde(default, skip_serializing_if = "is_unsaid")]
     pub hooks: bool,
@@ -383,6 +386,7 @@ impl JobSpec {
             unviewed_ms,
             limits.unviewed_ms_max,
         )?;
+        self.check_priority()?;
         positive_at_most("/limits/tokens", self.limits.tokens, limits.tokens_max)?;
         positive_at_most("/limits/bytes", self.limits.bytes, limits.answer_bytes_max)?;
         positive_at_most("/limits/seconds", self.limits.seconds, limits.seconds_max)?;
@@ -391,6 +395,19 @@ impl JobSpec {
         positive_at_most("/limits/attempts", self.limits.attempts, limits.attempts_max)?;
         self.check_cost(limits)?;
         self.check_metadata(limits)
+    }
+
+    fn check_priority(&self) -> Result<(), SpecError> {
+        let Priority(said) = self.priority;
+        let (last, first) = (Priority::LAST, Priority::FIRST);
+        if (last..=first).contains(&self.priority) {
+            return Ok(());
+        }
+        let message = format!(
+            "{said} is out of range: {}, which goes last, to {}",
+            last.0, first.0
+        );
+        Err(fault("/priority", message))
     }
 
     fn check_cost(&self, limits: &SpecLimits) -> Result<(), SpecError> {

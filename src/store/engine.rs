@@ -204,6 +204,34 @@ impl Store {
         }
     }
 
+    /// Who was paused.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn pauses(&self) -> Result<Vec<String>, StoreError> {
+        let told = sqlx::query_scalar("SELECT tenant FROM engine_pauses")
+            .fetch_all(&self.readers)
+            .await;
+        told.map_err(|error| StoreError::open(&self.place, &error))
+    }
+
+    /// Keeps that a tenant is paused, or that it is no more.
+    ///
+    /// # Errors
+    /// The disk is full, or the database cannot be used; then nothing was written.
+    pub async fn pause(&self, tenant: &str, paused: bool) -> Result<(), StoreError> {
+        let statement = match paused {
+            true => "INSERT INTO engine_pauses (tenant) VALUES ($1) ON CONFLICT (tenant) DO NOTHING",
+            false => "DELETE FROM engine_pauses WHERE tenant = $1",
+        };
+        let mut transaction = self.begin().await?;
+        let done = sqlx::query(statement)
+            .bind(tenant)
+            .execute(&mut *transaction)
+            .await;
+        Self::end(transaction, done.map(drop).map_err(StoreError::from)).await
+    }
+
     async fn entries(&self) -> Result<HashMap<String, Vec<EntryRow>>, sqlx::Error> {
         let rows = sqlx::query("SELECT * FROM engine_entries ORDER BY job, seq")
             .fetch_all(&self.readers)

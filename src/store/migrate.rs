@@ -30,6 +30,7 @@ const STEPS: &[(i64, &str, &str)] = &[
         "dead_letters",
         include_str!("../../migrations/0008_dead_letters.sql"),
     ),
+    (9, "pauses", include_str!("../../migrations/0009_pauses.sql")),
 ];
 
 fn steps() -> Vec<Migration> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::backend::{Backend, BackendError, Idempotency, Submission, Submitted};
+use crate::backend::{Backend, BackendError, Full, Idempotency, Submission, Submitted};
 use crate::clock;
 use crate::compiler::{CompileError, Compiler};
 use crate::event::{Epoch, Position};
@@ -226,7 +226,7 @@ fn kept(id: JobId, submitted: &Submitted) -> Result<Kept, Refused> {
             ahead: 0,
         }),
         Submitted::Conflict(job) => Err(conflict(job)),
-        Submitted::Full { retry_after_ms } => Err(full(retry_after_ms)),
+        Submitted::Full { retry_after_ms, of } => Err(full(of, retry_after_ms)),
     }
 }
 
@@ -282,11 +282,18 @@ fn conflict(job: JobId) -> Refused {
     }
 }
 
-fn full(retry_after_ms: u64) -> Refused {
-    let message = "as many jobs wait as may: come again later".to_owned();
+fn full(of: Full, retry_after_ms: u64) -> Refused {
+    let message = match of {
+        Full::Jobs => "as many jobs wait as may: come again later",
+        Full::Bytes => "the requests of jobs that have not ended take as much as they may: come again later",
+        Full::Tenant => "as many jobs of this tenant wait as may: come again once some of them have run",
+        Full::Wait => {
+            "jobs leave the line so slowly that this one would wait longer than it may: come again later"
+        }
+    };
     Refused {
         retry_after_ms: Some(retry_after_ms),
-        ..refuse("queue_full", None, message)
+        ..refuse("queue_full", None, message.to_owned())
     }
 }
 

@@ -5,10 +5,13 @@
 //! taken and an end told only then. Everything else may be told up to a second before it is stored: after a restart a
 //! running job goes on behind what was stored, in a new epoch, so a viewer that held more gets a replacing snapshot.
 
+mod arrival;
 mod dead;
 mod durable;
+mod line;
 mod log;
 mod options;
+mod pausing;
 mod restart;
 mod retention;
 mod row;
@@ -35,7 +38,8 @@ use self::state::Written;
 use super::witness::witness;
 use super::{
     Append, Appended, BackendError, Cancelled, Claim, DeadLetter, Deferral, EventLog, Extended, Failure,
-    Fenced, JobFacts, JobQueue, Reading, Reaped, Request, Ruled, Stats, Submission, Submitted, Write,
+    Fenced, JobFacts, JobQueue, Paused, Reading, Reaped, Request, Ruled, Shares, Stats, Submission,
+    Submitted, Write,
 };
 use crate::clock;
 use crate::event::{Entry, Epoch, Position};
@@ -55,6 +59,8 @@ pub struct Embedded {
     shared: Arc<Shared>,
     /// The writer; `None` where nothing is stored.
     durable: Option<Durable>,
+    /// Held while a pause is stored.
+    pausing: tokio::sync::Mutex<()>,
 }
 
 /// The writer of a durable engine.
@@ -85,6 +91,7 @@ impl Embedded {
         Self {
             shared: Shared::new(State::new(options)),
             durable: None,
+            pausing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -104,6 +111,10 @@ impl Embedded {
         };
         let state = State::restart(options, jobs, clock::now_ms(), &mut || Epoch::new(clock::nonce()));
         let shared = Shared::new(state);
+        if let Err(error) = shared.take_up_pauses(&store).await {
+            store.close().await;
+            return Err(error);
+        }
         let writing = Arc::new(Writing {
             store,
             wake: Notify::new(),
@@ -119,6 +130,7 @@ impl Embedded {
                 writing,
                 task: Mutex::new(Some(task)),
             }),
+            pausing: tokio::sync::Mutex::default(),
         })
     }
 
@@ -154,12 +166,13 @@ impl Embedded {
 
     fn step<T>(&self, step: impl FnOnce(&mut State, u64, &mut Written) -> T) -> T {
         let mut written = Vec::new();
-        let (answer, urgent) = {
+        let (answer, urgent, has_next) = {
             let mut inner = self.lock();
-            (inner.step(step, &mut written), inner.state.is_urgent())
+            let answer = inner.step(step, &mut written);
+            (answer, inner.state.is_urgent(), inner.state.line.has_next())
         };
         witness_all(&written);
-        self.wake(urgent);
+        self.wake(urgent, has_next && !written.is_empty());
         answer
     }
 
@@ -171,24 +184,29 @@ impl Embedded {
         waits: impl FnOnce(&T) -> Option<JobId>,
     ) -> Result<T, BackendError> {
         let mut written = Vec::new();
-        let (answer, kept, urgent) = {
+        let (answer, kept, urgent, has_next) = {
             let mut inner = self.lock();
             let answer = inner.step(step, &mut written);
             let job = waits(&answer).unwrap_or(job);
             let round = inner.state.round_of(job);
             let kept = round.map(|round| inner.waiters.wait(job, round));
-            (answer, kept, inner.state.is_urgent())
+            let has_next = inner.state.line.has_next();
+            (answer, kept, inner.state.is_urgent(), has_next)
         };
         witness_all(&written);
-        self.wake(urgent);
+        self.wake(urgent, has_next);
         if let Some(kept) = kept {
             stored(kept).await?;
         }
         Ok(answer)
     }
 
-    /// Wakes the writer where a step has left something urgent.
-    fn wake(&self, urgent: bool) {
+    /// Wakes the writer where a step has left something urgent, and a worker where there is something to claim: a job
+    /// that ends may let another of its tenant run.
+    fn wake(&self, urgent: bool, has_next: bool) {
+        if has_next {
+            self.shared.work.notify_one();
+        }
         if let Some(durable) = self.durable.as_ref().filter(|_| urgent) {
             durable.writing.wake.notify_one();
         }
@@ -337,6 +355,20 @@ impl JobQueue for Embedded {
         Ok(self.lock().state.dead_letter(job))
     }
 
+    async fn govern(&self, shares: &Shares) -> Result<(), BackendError> {
+        self.lock().state.line.govern(shares.clone());
+        self.shared.work.notify_one();
+        Ok(())
+    }
+
+    async fn pause(&self, tenant: Option<&str>, paused: bool) -> Result<bool, BackendError> {
+        self.set_paused(tenant, paused).await
+    }
+
+    async fn paused(&self) -> Result<Paused, BackendError> {
+        Ok(self.lock().state.line.paused().clone())
+    }
+
     async fn claim(&self, nonce: u64, epoch: Epoch) -> Result<Option<Claim>, BackendError> {
         Ok(self.step(|state, now, written| state.claim(now, nonce, epoch, written)))
     }
@@ -438,12 +470,9 @@ impl JobQueue for Embedded {
             (reaped, inner.urgent(reaped.ended + given_up.ended > 0))
         };
         witness_all(&written);
-        self.wake(reaped.ended + reaped.unviewed > 0);
+        self.wake(reaped.ended + reaped.unviewed > 0, reaped != Reaped::default());
         for kept in kept {
             stored(kept).await?;
-        }
-        if reaped.recovering > 0 {
-            self.shared.work.notify_one();
         }
         Ok(reaped)
     }
@@ -464,12 +493,9 @@ impl JobQueue for Embedded {
             (promoted, inner.urgent(promoted.ended > 0))
         };
         witness_all(&written);
-        self.wake(promoted.ended > 0);
+        self.wake(promoted.ended > 0, promoted.due > promoted.ended);
         for kept in kept {
             stored(kept).await?;
-        }
-        if promoted.due > promoted.ended {
-            self.shared.work.notify_one();
         }
         Ok(promoted.due)
     }

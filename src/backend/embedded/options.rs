@@ -9,6 +9,8 @@ pub struct EngineOptions {
     pub lease: LeaseTimes,
     /// Jobs that may wait, in line or for their time.
     pub queued_max: usize,
+    /// About how long a job may have to wait in line, by how fast jobs leave it, ms; 0: any time.
+    pub line_wait_max_ms: u64,
     /// About how many bytes the requests of jobs that have not ended may take.
     pub asked_bytes_max: usize,
     /// How long a job that was put back may still wait at the start, ms: more is so by a clock that was set back.
@@ -41,6 +43,7 @@ impl Default for EngineOptions {
         Self {
             lease: LeaseTimes::default(),
             queued_max: 10_000,
+            line_wait_max_ms: 60 * 60 * 1_000,
             asked_bytes_max: 512 * 1024 * 1024,
             wait_max_ms: 60 * 60 * 1_000,
             restarts_max: 10,

@@ -20,13 +20,13 @@ impl State {
     ) -> Self {
         let mut state = Self::new(options);
         state.keep_touched();
-        let (mut interrupted, mut recovering) = (Vec::new(), Vec::new());
+        let (mut interrupted, mut recovering, mut queued) = (Vec::new(), Vec::new(), Vec::new());
         let mut ended = Vec::new();
         for (id, mut row) in jobs {
             match row.state {
                 JobState::Running => interrupted.push(id),
                 JobState::Recovering => recovering.push(id),
-                JobState::Queued => state.ready.push_back(id),
+                JobState::Queued => queued.push(id),
                 JobState::Waiting => state.wait_again(now, id, &mut row),
                 JobState::Completed | JobState::Failed | JobState::Cancelled | JobState::Incomplete => {
                     ended.push((
@@ -43,11 +43,14 @@ impl State {
         for (at_ms, id, bytes, dead) in ended {
             state.rest(at_ms, id, bytes, dead);
         }
-        for id in recovering.into_iter().rev() {
-            state.ready.push_front(id);
-        }
-        for id in interrupted.into_iter().rev() {
+        for id in interrupted {
             state.interrupted(now, id, epoch());
+        }
+        for id in recovering {
+            state.enter_line(id, true);
+        }
+        for id in queued {
+            state.enter_line(id, false);
         }
         state
     }
@@ -56,6 +59,7 @@ impl State {
         if row.ended_ms.is_none() {
             row.asked_bytes = row.spec.as_ref().map_or(0, |spec| spec.bytes());
             self.asked_bytes += row.asked_bytes;
+            self.line.arrived(&row.facts.tenant);
         }
         if let Some(name) = &row.key {
             let key = KeyRow {
@@ -91,7 +95,7 @@ impl State {
         };
         row.state = state;
         row.log.open(epoch, status(state, Some("restart"), None));
-        self.ready.push_front(id);
+        self.enter_line(id, true);
         self.touch(id, 0);
     }
 }

@@ -235,6 +235,7 @@ impl State {
         let Some(row) = self.jobs.remove(&id) else { return };
         self.arriving -= 1;
         self.asked_bytes -= row.asked_bytes;
+        self.line.gone(&row.facts.tenant);
         if let Some(key) = row.key {
             self.keys.remove(&key);
         }
@@ -275,7 +276,7 @@ impl State {
         written.extend(entries.map(|entry| (id, Arc::clone(entry))));
         // A cancel may have come first.
         if row.state == JobState::Queued {
-            self.ready.push_back(id);
+            self.enter_line(id, false);
         }
     }
 

@@ -1,18 +1,19 @@
 //! The engine's state and its steps: no lock, no clock, no channel. Every step is told the time and says what was
 //! written; the shell around it publishes.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::line::Line;
 use super::log::{Fit, JobLog};
 use super::options::EngineOptions;
 use super::retention::Retained;
 use super::row::{JobRow, refuse};
 use super::saving::Touched;
-use crate::backend::own::{poison, status};
+use crate::backend::drain::Drain;
+use crate::backend::own::{estimate, poison, status};
 use crate::backend::{
-    Append, Appended, Cancelled, Claim, Deferral, Extended, Failure, Fenced, JobFacts, Reaped, Stats,
-    Submission, Submitted, Write,
+    Append, Appended, Cancelled, Claim, Deferral, Extended, Failure, Fenced, JobFacts, Reaped, Stats, Write,
 };
 use crate::event::{EndError, Entry, Epoch, Event, Position};
 use crate::job::{JobId, JobState, LeaseToken, Outcome, Transition, next};
@@ -22,7 +23,9 @@ use crate::job::{JobId, JobState, LeaseToken, Outcome, Transition, next};
 pub struct State {
     pub(super) options: EngineOptions,
     pub(super) jobs: HashMap<JobId, JobRow>,
-    pub(super) ready: VecDeque<JobId>,
+    pub(super) line: Line,
+    /// How fast jobs leave the line.
+    pub(super) drain: Drain,
     pub(super) waiting: BTreeSet<(u64, JobId)>,
     running: BTreeSet<JobId>,
     /// The jobs of running deliveries, by the nonces of their claims.
@@ -68,7 +71,8 @@ impl State {
         Self {
             options,
             jobs: HashMap::new(),
-            ready: VecDeque::new(),
+            line: Line::default(),
+            drain: Drain::default(),
             waiting: BTreeSet::new(),
             running: BTreeSet::new(),
             given: HashMap::new(),
@@ -80,80 +84,6 @@ impl State {
             asked_bytes: 0,
             touched: None,
         }
-    }
-
-    pub(super) fn submit(&mut self, now: u64, submission: Submission, written: &mut Written) -> Submitted {
-        if let Some(known) = self.known(&submission) {
-            return known;
-        }
-        // Those that were put back count too: a provider that is busy for long would otherwise let in any number.
-        let many = self.ready.len() + self.waiting.len() + self.arriving >= self.options.queued_max;
-        let asked_bytes = submission.spec.bytes();
-        if many || self.asked_bytes + asked_bytes > self.options.asked_bytes_max {
-            return Submitted::Full {
-                retry_after_ms: 1_000,
-            };
-        }
-        let Submission {
-            id,
-            epoch,
-            tenant,
-            spec,
-            shape,
-            idempotency,
-        } = submission;
-        let request = idempotency.as_ref().map_or([0; 32], |given| given.request);
-        let key = idempotency.map(|given| {
-            let name = (Arc::clone(&tenant), given.key);
-            self.keys.insert(name.clone(), KeyRow { job: id, request });
-            name
-        });
-        let (log, entry) = JobLog::begin(epoch, status(JobState::Queued, None, None));
-        let position = log.last();
-        let facts = Arc::new(JobFacts {
-            id,
-            tenant,
-            shape,
-            unviewed_ms: spec.on_last_viewer_gone.cancel_after_ms(),
-        });
-        self.asked_bytes += asked_bytes;
-        let row = JobRow {
-            request,
-            asked_bytes,
-            ..JobRow::new(facts, spec, key, now, log)
-        };
-        self.jobs.insert(id, row);
-        let ahead = (self.ready.len() + self.arriving) as u64;
-        if self.is_stored() {
-            self.arriving += 1;
-            self.touch_now(id);
-        } else {
-            self.ready.push_back(id);
-            written.push((id, entry));
-        }
-        Submitted::New { position, ahead }
-    }
-
-    /// A submission that is already here: by its id (sent again) or by its key.
-    fn known(&self, submission: &Submission) -> Option<Submitted> {
-        if self.jobs.contains_key(&submission.id) {
-            // As it was answered: its submitter holds the empty state there, wherever the log stands by now.
-            let position = Position {
-                epoch: submission.epoch,
-                seq: 1,
-            };
-            return Some(Submitted::New { position, ahead: 0 });
-        }
-        let given = submission.idempotency.as_ref()?;
-        let key = self
-            .keys
-            .get(&(Arc::clone(&submission.tenant), Arc::clone(&given.key)))?;
-        let same = key.request == given.request;
-        Some(if same {
-            Submitted::Existing(key.job)
-        } else {
-            Submitted::Conflict(key.job)
-        })
     }
 
     pub(super) fn claim(
@@ -169,7 +99,8 @@ impl State {
             row.until_ms = now + self.options.lease.lease_ms;
             return row.claim(id);
         }
-        let id = self.ready.pop_front()?;
+        let id = self.line.next()?;
+        self.drain.one(now);
         let row = self.jobs.get_mut(&id)?;
         row.state = next(row.state, Transition::Claim).ok()?;
         row.claims += 1;
@@ -289,9 +220,13 @@ impl State {
 
     /// A delivery is over.
     fn let_go(&mut self, id: JobId) {
-        self.running.remove(&id);
-        if let Some(token) = self.jobs.get(&id).and_then(|row| row.token) {
+        let was_running = self.running.remove(&id);
+        let Some(row) = self.jobs.get(&id) else { return };
+        if let Some(token) = row.token {
             self.given.remove(&token.nonce);
+        }
+        if was_running {
+            self.line.release(&row.facts.tenant, id);
         }
     }
 
@@ -351,7 +286,7 @@ impl State {
             JobState::Waiting => {
                 self.waiting.remove(&(row.until_ms, id));
             }
-            JobState::Queued | JobState::Recovering => self.ready.retain(|queued| *queued != id),
+            JobState::Queued | JobState::Recovering => self.line.leave(id),
             JobState::Running
             | JobState::Completed
             | JobState::Failed
@@ -360,7 +295,10 @@ impl State {
         }
         row.state = state;
         row.ended_ms = Some(now);
-        self.asked_bytes -= std::mem::take(&mut row.asked_bytes);
+        let asked_bytes = std::mem::take(&mut row.asked_bytes);
+        self.asked_bytes -= asked_bytes;
+        let (tenant, claimed) = (Arc::clone(&row.facts.tenant), row.claims > 0);
+        let cost = end.usage.tokens();
         let end = row.log.write(write);
         let bytes = row.put_to_rest();
         let dead = row.dead;
@@ -375,6 +313,10 @@ impl State {
         }
         self.touch_now(id);
         self.let_go(id);
+        if claimed {
+            self.line.correct(&tenant, estimate(asked_bytes), cost);
+        }
+        self.line.gone(&tenant);
         self.no_longer_unviewed(id);
         self.rest(now, id, bytes, dead);
         Fenced::Ok
@@ -466,7 +408,7 @@ impl State {
         };
         row.state = state;
         written.push((id, row.log.open(epoch, status(state, Some("lease_lost"), None))));
-        self.ready.push_front(id);
+        self.enter_line(id, true);
         self.touch(id, 0);
         false
     }
@@ -529,7 +471,7 @@ impl State {
             };
             row.state = state;
             written.push((*id, row.log.open(epoch(), status(state, None, None))));
-            self.ready.push_back(*id);
+            self.enter_line(*id, false);
             self.touch(*id, 0);
         }
         Promoted {
@@ -550,15 +492,17 @@ impl State {
 
     pub(super) fn stats(&self) -> Stats {
         Stats {
-            queued: self.ready.len(),
+            queued: self.line.len(),
             oldest_queued_ms: self
-                .ready
-                .front()
-                .and_then(|job| Some(self.jobs.get(job)?.submitted_ms)),
+                .line
+                .oldest()
+                .and_then(|job| Some(self.jobs.get(&job)?.submitted_ms)),
             running: self.running.len(),
             waiting: self.waiting.len(),
             ended: self.ended.len(),
             dead: self.dead.len(),
+            paused: self.line.paused().all,
+            paused_tenants: self.line.paused().tenants.len(),
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) struct JobKeys {
 }
 
 /// In the order in which the scripts take them apart (`lua/shard.lua`): keys of the shard, beginnings of others.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 30] = [
     "ready",
     "ring",
     "pace",
@@ -40,6 +40,12 @@ const NAMES: [&str; 22] = [
     "given",
     "dead",
     "deadsizes",
+    "back",
+    "aside",
+    "whose",
+    "shares",
+    PAUSED,
+    "drain",
     "job:",
     "raw:",
     "log:",
@@ -48,8 +54,11 @@ const NAMES: [&str; 22] = [
     "live:",
     "view:",
     "left:",
+    "run:",
+    "own:",
 ];
 const WAKE: &str = "wake";
+const PAUSED: &str = "paused";
 
 impl Keys {
     pub(super) fn new(prefix: &str, shards: u32) -> Self {
@@ -81,6 +90,11 @@ impl Keys {
     /// Lists: a token for each job that came into line.
     pub(super) fn wakes(&self) -> impl Iterator<Item = String> {
         (0..self.shards.len()).map(|shard| format!("{{{}:{shard}}}:{WAKE}", self.prefix))
+    }
+
+    /// Set: tenants that are given no worker.
+    pub(super) fn paused(&self, shard: usize) -> String {
+        format!("{{{}:{shard}}}:{PAUSED}", self.prefix)
     }
 
     /// How many shards there are.
@@ -139,10 +153,11 @@ mod tests {
         let id: JobId = "0193a4b2-7c31-7d5e-9a0f-3b1c5d7e9f02".parse()?;
         let names = keys.shard(keys.shard_of(id));
         let job = keys.job(id);
-        assert_eq!(job.job, format!("{}{id}", names[14]));
-        assert_eq!(job.raw, format!("{}{id}", names[15]));
-        assert_eq!(job.log, format!("{}{id}", names[16]));
-        assert_eq!(job.live, format!("{}{id}", names[19]));
+        assert_eq!(job.job, format!("{}{id}", names[20]));
+        assert_eq!(job.raw, format!("{}{id}", names[21]));
+        assert_eq!(job.log, format!("{}{id}", names[22]));
+        assert_eq!(job.live, format!("{}{id}", names[25]));
+        assert_eq!(keys.paused(keys.shard_of(id)), names[18]);
         assert_eq!(keys.wakes().nth(keys.shard_of(id)).as_ref(), Some(&names[9]));
         assert_eq!(job_of(&job.live), Some(id));
         Ok(())

@@ -18,6 +18,7 @@ mod queue;
 mod reply;
 mod scripts;
 mod submit;
+mod tenants;
 mod tick;
 mod unanswered;
 

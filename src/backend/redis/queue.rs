@@ -15,7 +15,7 @@ use super::{Redis, flag};
 use crate::backend::own::{cancelled, status};
 use crate::backend::{
     BackendError, Cancelled, Checkpoint, Claim, DeadLetter, Deferral, Extended, Failure, Fenced, Idempotency,
-    JobFacts, JobQueue, Reaped, Request, Ruled, Stats, Submission, Submitted, Write,
+    JobFacts, JobQueue, Paused, Reaped, Request, Ruled, Shares, Stats, Submission, Submitted, Write,
 };
 use crate::clock;
 use crate::event::{End, Entry, Epoch, Event, Position};
@@ -59,6 +59,18 @@ impl JobQueue for Redis {
 
     async fn dead_letter(&self, job: JobId) -> Result<Option<(DeadLetter, Request)>, BackendError> {
         self.letter(job).await
+    }
+
+    async fn govern(&self, shares: &Shares) -> Result<(), BackendError> {
+        self.set_shares(shares).await
+    }
+
+    async fn pause(&self, tenant: Option<&str>, paused: bool) -> Result<bool, BackendError> {
+        self.set_paused(tenant, paused).await
+    }
+
+    async fn paused(&self) -> Result<Paused, BackendError> {
+        self.all_paused().await
     }
 
     async fn claim(&self, nonce: u64, epoch: Epoch) -> Result<Option<Claim>, BackendError> {
@@ -248,6 +260,8 @@ impl JobQueue for Redis {
             let times = Clock::read(parts.next()?);
             let oldest = oldest.map(|at| times.local(at));
             all.oldest_queued_ms = all.oldest_queued_ms.into_iter().chain(oldest).min();
+            all.paused |= parts.next::<u8>()? == 1;
+            all.paused_tenants = all.paused_tenants.max(parts.next()?);
         }
         Ok(all)
     }

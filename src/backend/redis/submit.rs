@@ -3,19 +3,13 @@
 use super::Redis;
 use super::log::{Written, tell, text};
 use super::reply::{Parts, unreadable};
-use crate::backend::own::status;
-use crate::backend::{BackendError, Submission, Submitted, Write};
+use crate::backend::drain::{LEFT_MIN, Pace};
+use crate::backend::own::{estimate, status};
+use crate::backend::{BackendError, Full, Submission, Submitted, Write};
 use crate::clock;
 use crate::event::Position;
 use crate::hex;
-use crate::job::{JobId, JobState};
-
-/// When to come again where the line is full, ms.
-const RETRY_AFTER_MS: u64 = 1_000;
-/// What a job is thought to cost beside the text that it asks about, tokens.
-const ANSWER_TOKENS: usize = 1_000;
-/// Bytes of text that make a token, about.
-const TOKEN_BYTES: usize = 4;
+use crate::job::{JobId, JobState, Priority};
 
 impl Redis {
     /// An id of a job in this shard, or in any.
@@ -58,7 +52,7 @@ impl Redis {
             .arg(text(&*submission.spec)?)
             .arg(text(&*submission.shape)?);
         step.arg(key).arg(request);
-        step.arg(asked).arg(ANSWER_TOKENS + asked / TOKEN_BYTES);
+        step.arg(asked).arg(estimate(asked));
         step.arg(self.share(self.engine.queued_max))
             .arg(self.share(self.engine.asked_bytes_max));
         step.arg(Written::of(&first)?.payload);
@@ -66,6 +60,8 @@ impl Redis {
         step.arg(unviewed_ms.map_or_else(String::new, |ms| ms.to_string()));
         step.arg(letter.map_or_else(String::new, |letter| letter.to_string()));
         self.kept(&mut step);
+        step.arg(band(submission.spec.priority));
+        step.arg(self.engine.line_wait_max_ms).arg(LEFT_MIN);
         let mut parts = Parts::of(self.link.step(&step).await?)?;
         submitted(&mut parts, || tell(id, &first), first.position)
     }
@@ -88,10 +84,51 @@ fn submitted(
         "again" => Ok(Some(Submitted::New { position, ahead: 0 })),
         "existing" => Ok(Some(Submitted::Existing(parts.parse()?))),
         "conflict" => Ok(Some(Submitted::Conflict(parts.parse()?))),
-        "full" => Ok(Some(Submitted::Full {
-            retry_after_ms: RETRY_AFTER_MS,
-        })),
+        "full" => {
+            let of = full(&parts.next::<String>()?)?;
+            let waiting = parts.next()?;
+            let pace = Pace {
+                jobs: parts.next()?,
+                ms: parts.next()?,
+            };
+            Ok(Some(Submitted::Full {
+                retry_after_ms: pace.retry_after_ms(waiting),
+                of,
+            }))
+        }
         "none" => Ok(None),
         other => Err(unreadable(other)),
+    }
+}
+
+/// The band of a priority in its tenant's line, behind that of jobs that lost their worker.
+fn band(priority: Priority) -> usize {
+    1 + priority.rank()
+}
+
+fn full(word: &str) -> Result<Full, BackendError> {
+    match word {
+        "jobs" => Ok(Full::Jobs),
+        "bytes" => Ok(Full::Bytes),
+        "tenant" => Ok(Full::Tenant),
+        "wait" => Ok(Full::Wait),
+        other => Err(unreadable(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::drain::WINDOW_MS;
+
+    #[test]
+    fn scripts_and_callers_have_the_same_numbers() {
+        let line = include_str!("lua/line.lua");
+        for told in [
+            format!("local NORMAL = {}\n", band(Priority::default())),
+            format!("local WINDOW_MS = {WINDOW_MS}\n"),
+        ] {
+            assert!(line.contains(&told), "{told}");
+        }
     }
 }

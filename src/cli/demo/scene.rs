@@ -3,8 +3,8 @@
 use serde_json::{Value as Json, json};
 
 use crate::job::{
-    JobLimits, JobSpec, LenientChoice, ModeChoice, OnBadItem, OnLastViewerGone, OnViolation, ReaskChoice,
-    Sampling, Script,
+    JobLimits, JobSpec, LenientChoice, ModeChoice, OnBadItem, OnLastViewerGone, OnViolation, Priority,
+    ReaskChoice, Sampling, Script,
 };
 use crate::wire::{Deliver, Unseen};
 
@@ -194,6 +194,7 @@ impl Scene {
             on_bad_item: OnBadItem::default(),
             verdict_ms: None,
             on_last_viewer_gone: OnLastViewerGone::default(),
+            priority: Priority::default(),
             hooks: false,
             max_reasks: 2,
             flush_ms: 33,

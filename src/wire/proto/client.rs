@@ -6,7 +6,7 @@ use super::job::{list, owned};
 use super::{BadProto, generated, same_words, word};
 use crate::job::{
     Effort, JobLimits, JobSpec, LenientChoice, Message, ModeChoice, Money, OnBadItem, OnLastViewerGone,
-    OnViolation, Plain, ReaskChoice, Reasoning, Role, Sampling, Script, ScriptedPrefill, Wrap,
+    OnViolation, Plain, Priority, ReaskChoice, Reasoning, Role, Sampling, Script, ScriptedPrefill, Wrap,
 };
 use crate::wire::client::{
     Auth, Bigints, ClientMessage, Deliver, Form, JobAccept, JobAttach, JobCreate, JobReask, Named,
@@ -227,6 +227,7 @@ impl From<&JobSpec> for generated::JobRequest {
             on_bad_item: generated::OnBadItem::from(spec.on_bad_item).into(),
             verdict_ms: spec.verdict_ms,
             cancel_after_ms: spec.on_last_viewer_gone.cancel_after_ms(),
+            priority: (spec.priority != Priority::default()).then_some(spec.priority.0),
             hooks: spec.hooks,
             context_json: spec.context.as_ref().map(Json::to_string),
             reasoning: spec.reasoning.map(Into::into),
@@ -258,6 +259,7 @@ impl TryFrom<generated::JobRequest> for JobSpec {
             on_last_viewer_gone: request
                 .cancel_after_ms
                 .map_or(OnLastViewerGone::Continue, OnLastViewerGone::CancelAfterMs),
+            priority: request.priority.map_or_else(Priority::default, Priority),
             hooks: request.hooks,
             max_reasks: request.max_reasks.unwrap_or(Self::DEFAULT_REASKS),
             flush_ms: request.flush_ms.unwrap_or(Self::DEFAULT_FLUSH_MS),

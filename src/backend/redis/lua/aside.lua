@@ -14,6 +14,8 @@ for _, index in ipairs({LEASE, CANCEL, WAIT, UNVIEWED}) do
             redis.call('ZADD', index, at + tonumber(ARGV[2]), id)
         else
             redis.call('ZREM', index, id)
+            local tenant = let_go(id)
+            if tenant then redis.call('SREM', OWN .. tenant, id) end
         end
     end
 end

@@ -31,7 +31,7 @@ local more = forget(ENDED, SIZES, ARGV[1], ARGV[2], ARGV[3])
 more = forget(DEAD, DEAD_SIZES, ARGV[4], ARGV[5], ARGV[6]) or more
 
 for i, id in ipairs(redis.call('ZRANGEBYSCORE', WAIT, '-inf', at, 'LIMIT', 0, #ARGV - 7)) do
-    local held = redis.call('HMGET', JOB .. id, 'st', 'epoch', 'seq', 'tenant', 'awaits')
+    local held = redis.call('HMGET', JOB .. id, 'st', 'epoch', 'seq', 'tenant', 'awaits', 'band')
     if held[1] == 'waiting' and held[5] == '1' then
         -- Its end is made by the caller.
         silent[#silent + 1] = id
@@ -41,12 +41,13 @@ for i, id in ipairs(redis.call('ZRANGEBYSCORE', WAIT, '-inf', at, 'LIMIT', 0, #A
     if held[1] == 'waiting' and held[5] ~= '1' then
         local seq, epoch = tonumber(held[3]) + 1, ARGV[7 + i]
         write(JOB .. id, LOG .. id, LIVE .. id, held[2], epoch, seq, 'status', ARGV[7], {'st', 'queued'})
-        enter_line(id, held[4], NORMAL, at)
+        enter_line(id, held[4], tonumber(held[6] or NORMAL), at)
         promoted[#promoted + 1] = {id, seq, epoch}
     end
 end
-wake(#promoted)
 
 -- Nothing is left that has not ended: nothing is asked for.
-if redis.call('EXISTS', READY, LEASE, WAIT) == 0 then redis.call('DEL', RING, ASKED, GIVEN) end
+if redis.call('EXISTS', READY, LEASE, WAIT) == 0 then
+    redis.call('DEL', RING, BACK, ASIDE, ASKED, GIVEN, WHOSE)
+end
 return {promoted, silent, more and 1 or 0}

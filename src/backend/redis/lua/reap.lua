@@ -6,7 +6,7 @@
 --       write, epoch, kind, payload, state that it leads to, cost, whether it becomes a dead letter (1 or 0)
 -- Returns for each: 1 where it was taken
 
-local at, taken, back = now(), {}, 0
+local at, taken = now(), {}
 for i = 4, #ARGV, 9 do
     local id, token, seq, epoch, kind, payload, state, cost =
         ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], ARGV[i + 7]
@@ -17,7 +17,8 @@ for i = 4, #ARGV, 9 do
     local fits = (state == 'cancelled') == (held[5] and true or false)
     if not held[1] then
         -- Its keys are gone, by a hand from outside.
-        let_go(id, token)
+        local tenant = let_go(id, token)
+        if tenant then redis.call('SREM', OWN .. tenant, id) end
         taken[#taken + 1] = 0
     elseif overdue and same and fits then
         if kind == 'end' then
@@ -30,12 +31,10 @@ for i = 4, #ARGV, 9 do
             write(JOB .. id, LOG .. id, LIVE .. id, held[3], epoch, seq, kind, payload,
                 {'st', state, 'loss', tonumber(held[7] or 0) + 1})
             enter_line(id, held[6], RECOVERED, at)
-            back = back + 1
         end
         taken[#taken + 1] = 1
     else
         taken[#taken + 1] = 0
     end
 end
-wake(back)
 return taken

@@ -7,7 +7,7 @@
 -- Returns 1 where it was taken
 
 local id, seq = ARGV[1], tonumber(ARGV[2])
-local held = redis.call('HMGET', JOB .. id, 'st', 'epoch', 'seq', 'tenant', 'awaits')
+local held = redis.call('HMGET', JOB .. id, 'st', 'epoch', 'seq', 'tenant', 'awaits', 'band')
 if held[1] ~= 'waiting' or held[5] ~= '1' or tonumber(held[3]) + 1 ~= seq then return 0 end
 local due = redis.call('ZSCORE', WAIT, id)
 if ARGV[6] == '' and due and tonumber(due) > now() then return 0 end
@@ -16,8 +16,7 @@ if ARGV[6] ~= '' then redis.call('HSET', JOB .. id, 'ruled', ARGV[6]) end
 if ARGV[5] == 'queued' then
     write(JOB .. id, LOG .. id, LIVE .. id, held[2], ARGV[3], seq, 'status', ARGV[4],
         {'st', 'queued', 'rec', ARGV[7], 'awaits', '0'})
-    enter_line(id, held[4], NORMAL, now())
-    wake(1)
+    enter_line(id, held[4], tonumber(held[6] or NORMAL), now())
 else
     settle(id, ARGV[5], held[2], ARGV[3], seq, ARGV[4], ARGV[8], ARGV[9], tonumber(ARGV[10]))
 end

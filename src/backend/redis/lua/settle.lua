@@ -14,6 +14,7 @@ local function settle(id, state, epoch, new_epoch, seq, payload, retention, grac
     leave_line(id, held[1])
     local bytes = redis.call('HSTRLEN', job, 'snap') + redis.call('HSTRLEN', job, 'shape')
         + tonumber(held[7] or 0) + #payload + JOB_BYTES
+    redis.call('SREM', OWN .. held[1], id)
     redis.call('HDEL', job, 'rec', 'cancel')
     if dead then
         bytes = bytes + redis.call('HSTRLEN', job, 'spec')
