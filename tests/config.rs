@@ -80,6 +80,7 @@ fn other(key: &Key) -> String {
     match (key.name, key.default_of("openai")) {
         ("server.bind", _) => "127.0.0.2:9999".to_owned(),
         ("server.tenant" | "keys.*.tenant", _) => "x".to_owned(),
+        ("tenants.*.running_max" | "tenants.*.queued_max", _) => "7".to_owned(),
         ("server.allowed_origins", _) => "https://app.example,http://other.example:8080".to_owned(),
         ("server.allowed_hosts", _) => "live.example,*".to_owned(),
         ("server.trusted_proxies", _) => "10.0.0.0/8,fd00::1".to_owned(),
@@ -144,8 +145,9 @@ fn every_option_is_a_key() {
     let key = ("keys.openai.scopes", "submit,admin");
     let price = ("providers.openai.prices.openai.input", "0");
     let chain = ("models.openai.chain", "");
+    let tenant = ("tenants.openai.weight", "1");
     let plain = load(&Layers {
-        flags: set(&[provider, key, price, chain]),
+        flags: set(&[provider, key, price, chain, tenant]),
         ..Layers::default()
     });
     let named: Vec<(String, String)> = KEYS
@@ -176,6 +178,7 @@ fn every_option_is_a_key() {
             "Config.parts.server.keys.ApiKey.id: \"openai\",",
             // Not to be shown, whatever it is.
             "Config.parts.server.keys.ApiKey.sha256: KeyHash([redacted]),",
+            "Config.parts.tenants.own.TenantOptions.name: \"openai\",",
         ],
         "an option without a line in `config::keys`"
     );
@@ -977,6 +980,7 @@ fn the_file_to_begin_with_has_every_key_and_changes_nothing() {
             ("keys.ci.scopes", "submit,read,cancel,admin"),
             ("providers.openai.prices.gpt-5.input", "0"),
             ("models.best.chain", ""),
+            ("tenants.acme.weight", "1"),
         ]),
         ..Layers::default()
     });

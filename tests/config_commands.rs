@@ -133,8 +133,8 @@ fn show_says_what_holds_and_why_and_can_be_read_again() {
         assert!(out.contains(line), "{line} is missing in:\n{out}");
     }
     assert!(!out.contains(SECRET) && !out.contains('\x1b'));
-    // Of parts with names only those are shown that there are: one provider, no API key, price or chain.
-    let absent = ["keys.", "models.", "providers.*.prices."];
+    // Of parts with names only those are shown that there are: one provider, no API key, price, chain or tenant.
+    let absent = ["keys.", "models.", "providers.*.prices.", "tenants.*."];
     let shown = KEYS
         .iter()
         .filter(|key| absent.iter().all(|part| !key.name.starts_with(part)));

@@ -359,7 +359,7 @@ fn what_keeps_a_node_from_starting_is_said_plainly() {
     let first = Node::worker(&plain);
     let told = said("worker", &["--redis", &plain.url()], &["--set", "redis.shards=4"]);
     assert!(
-        told.contains("layout 2 with 1 shards") && told.contains("with 4 shards"),
+        told.contains("layout 3 with 1 shards") && told.contains("with 4 shards"),
         "{told}"
     );
     drop(first);

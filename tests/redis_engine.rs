@@ -409,4 +409,7 @@ async fn the_acl_line_is_enough() {
     promote(&engine).await;
     assert_eq!(engine.stats().await.unwrap().queued, 1);
     assert!(engine.positions(&[kept.id]).await.unwrap()[0].is_some());
+    engine.govern(&Shares::default()).await.unwrap();
+    assert!(engine.pause(Some("one"), true).await.unwrap());
+    assert!(engine.paused().await.unwrap().has(Some("one")));
 }

@@ -117,6 +117,15 @@ pub(crate) fn raw(text: &str) -> Box<RawValue> {
 
 const JOB: &str = "0193a3c4-5d6e-7f80-9123-456789abcdef";
 
+fn create(request: JobSpec) -> ClientMessage {
+    ClientMessage::Create(Box::new(JobCreate {
+        reference: None,
+        idempotency_key: None,
+        request,
+        deliver: Deliver::default(),
+    }))
+}
+
 /// Edges of client messages that a strategy would seldom make.
 pub(crate) fn client_edges() -> Vec<ClientMessage> {
     let spec = || JobSpec {
@@ -143,14 +152,6 @@ pub(crate) fn client_edges() -> Vec<ClientMessage> {
         context: None,
         reasoning: None,
     };
-    let create = |request| {
-        ClientMessage::Create(Box::new(JobCreate {
-            reference: None,
-            idempotency_key: None,
-            request,
-            deliver: Deliver::default(),
-        }))
-    };
     let empty = Message {
         role: Role::Assistant,
         content: json!(null),
@@ -164,9 +165,6 @@ pub(crate) fn client_edges() -> Vec<ClientMessage> {
         create(JobSpec {
             on_last_viewer_gone: OnLastViewerGone::CancelAfterMs(0),
             verdict_ms: Some(1),
-            ..spec()
-        }),
-        create(JobSpec {
             priority: Priority::FIRST,
             ..spec()
         }),

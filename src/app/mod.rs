@@ -18,7 +18,7 @@ pub use self::work::Work;
 use crate::access::{ApiKey, Unchanged};
 use crate::archive::ArchiveOptions;
 use crate::backend::embedded::EngineOptions;
-use crate::backend::{RedisOptions, RedisStartError};
+use crate::backend::{BackendError, RedisOptions, RedisStartError, TenantsOptions};
 use crate::compiler::{Compiler, CompilerOptions};
 use crate::hub::{Hub, HubOptions};
 use crate::llm::{Providers, ProvidersError, ProvidersOptions};
@@ -45,6 +45,8 @@ pub struct Options {
     pub archive: ArchiveOptions,
     /// The engine.
     pub engine: EngineOptions,
+    /// What tenants may have of it.
+    pub tenants: TenantsOptions,
     /// The Redis of a fleet; without a URL the engine is embedded.
     pub redis: RedisOptions,
     /// The work.
@@ -73,6 +75,9 @@ pub enum StartError {
     /// The server cannot listen.
     #[error(transparent)]
     Server(#[from] server::StartError),
+    /// The engine could not be told what tenants may have.
+    #[error("the engine cannot be told what tenants may have: {0}")]
+    Tenants(BackendError),
     /// The heartbeat's thread cannot be started.
     #[error("the heartbeat's thread cannot be started: {0}")]
     Heartbeat(#[from] std::io::Error),
@@ -116,6 +121,8 @@ impl App {
     async fn begin(options: Options, works: bool) -> Result<Self, StartError> {
         let engine = Engine::open(&options).await?;
         let backend = engine.backend();
+        let shares = options.tenants.shares();
+        backend.govern(&shares).await.map_err(StartError::Tenants)?;
         let providers = Arc::new(Providers::new(options.providers)?);
         let models = providers.models();
         let hub = Hub::new(Arc::clone(&backend), options.hub);
@@ -166,6 +173,14 @@ impl App {
     /// An entry that cannot be, or none at all: then nothing has changed.
     pub fn rekey(&self, keys: &[ApiKey]) -> Result<(), Unchanged> {
         self.server.rekey(keys)
+    }
+
+    /// Says what tenants may have from now on.
+    ///
+    /// # Errors
+    /// The engine cannot be asked: then it may have been told a part of it.
+    pub async fn govern(&self, tenants: &TenantsOptions) -> Result<(), BackendError> {
+        self.engine.backend().govern(&tenants.shares()).await
     }
 
     /// The models that may be named.

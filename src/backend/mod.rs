@@ -32,7 +32,7 @@ use crate::event::{Entry, Epoch, Position};
 use crate::job::{JobId, JobState, Lease, LeaseToken, Ruling};
 
 pub use self::redis::{BadRedisUrl, Redis, RedisOptions, RedisStartError, RedisUrl};
-pub use share::{Paused, Share, Shares};
+pub use share::{Paused, Share, Shares, TenantOptions, TenantsOptions};
 pub use step::{
     Append, Appended, Cancelled, Checkpoint, Claim, DeadLetter, Deferral, Extended, Failure, Fenced, Full,
     Idempotency, JobFacts, Reading, Reaped, Request, Ruled, Start, Stats, Submission, Submitted, Write,

@@ -40,6 +40,65 @@ impl Shares {
     }
 }
 
+/// Settings of what tenants may have.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TenantsOptions {
+    /// Jobs of one tenant that may run at a time; 0: any number. Default: 0.
+    pub running_max: u32,
+    /// Jobs of one tenant that may wait; 0: as many as of all. Default: 0.
+    pub queued_max: u32,
+    /// Tenants that have more or less than others.
+    pub own: Vec<TenantOptions>,
+}
+
+/// Settings of one tenant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TenantOptions {
+    /// Whose they are.
+    pub name: String,
+    /// Its weight in the line. Default: 1.
+    pub weight: u32,
+    /// In the place of that of all; `None`: that.
+    pub running_max: Option<u32>,
+    /// In the place of that of all; `None`: that.
+    pub queued_max: Option<u32>,
+}
+
+impl TenantOptions {
+    /// One that has what all have.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            weight: Share::default().weight,
+            running_max: None,
+            queued_max: None,
+        }
+    }
+}
+
+impl TenantsOptions {
+    /// What they come to.
+    pub fn shares(&self) -> Shares {
+        let share = |one: &TenantOptions| Share {
+            weight: one.weight,
+            running_max: one.running_max.unwrap_or(self.running_max),
+            queued_max: one.queued_max.unwrap_or(self.queued_max),
+        };
+        Shares {
+            each: Share {
+                running_max: self.running_max,
+                queued_max: self.queued_max,
+                ..Share::default()
+            },
+            own: self
+                .own
+                .iter()
+                .map(|one| (one.name.as_str().into(), share(one)))
+                .collect(),
+        }
+    }
+}
+
 /// Who gets no worker for now: what runs goes on, what is in line waits.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Paused {

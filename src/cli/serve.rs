@@ -75,7 +75,8 @@ async fn serve(
     go_down(&mut screen, &mut signals, app.stop()).await
 }
 
-/// Reads the configuration again and takes its API keys: all of it must be sound, or they stay as they are.
+/// Reads the configuration again and takes its API keys, and what tenants may have: all of it must be sound, or they stay as
+/// they are.
 async fn read_keys_again(node: &NodeArgs, flags: &[Flag], app: &App) {
     let (node, flags) = (node.clone(), flags.to_vec());
     let loaded = tokio::task::spawn_blocking(move || node.load(flags)).await;
@@ -92,6 +93,10 @@ async fn read_keys_again(node: &NodeArgs, flags: &[Flag], app: &App) {
     match app.rekey(keys) {
         Ok(()) => tracing::info!(keys = keys.len(), "the keys were read again"),
         Err(error) => tracing::error!(%error, "the keys stay as they were"),
+    }
+    match app.govern(&loaded.config.parts.tenants).await {
+        Ok(()) => tracing::info!("what tenants may have was read again"),
+        Err(error) => tracing::error!(%error, "the engine was not told what tenants may have: ask again"),
     }
 }
 

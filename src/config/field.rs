@@ -163,6 +163,21 @@ macro_rules! number_field {
 
 number_field! { u32 u64 usize }
 
+/// A number of its own, or that of all.
+impl Field for Option<u32> {
+    fn takes(&self, bounds: Bounds) -> String {
+        0_u32.takes(bounds)
+    }
+
+    fn put(&mut self, given: &Given, bounds: Bounds) -> Result<(), String> {
+        self.insert(0).put(given, bounds)
+    }
+
+    fn tell(&self) -> Json {
+        json!(*self)
+    }
+}
+
 /// In milliseconds.
 impl Field for Duration {
     fn takes(&self, bounds: Bounds) -> String {

@@ -20,6 +20,14 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("archive", "What is kept of jobs that have ended, for lists."),
     ("engine", "The queue and the logs."),
     (
+        "tenants",
+        "What a tenant may have of the engine. In a fleet the gateways say it for all, at their start and when they read their keys again.",
+    ),
+    (
+        "tenants.*",
+        "What one tenant may have, by its name, in the place of that.",
+    ),
+    (
         "redis",
         "The Redis that a fleet shares; without `redis.url` the engine is in this process.",
     ),
@@ -79,6 +87,7 @@ const fn number(from: u64, to: u64) -> Bounds {
 /// The way to a field: of the named provider, of the log, or of the parts.
 macro_rules! place {
     (key.$($field:ident).+) => { |config, name| &mut config.key(name).$($field).+ };
+    (tenant.$($field:ident).+) => { |config, name| &mut config.tenant(name).$($field).+ };
     (provider.$($field:ident).+) => { |config, name| &mut config.provider(name).$($field).+ };
     (price.$($field:ident).+) => { |config, name| &mut config.price(name).$($field).+ };
     (chain.$($field:ident).+) => { |config, name| &mut config.chain(name).$($field).+ };
@@ -260,6 +269,8 @@ keys! {
 
     "engine.queued_max", "jobs", number(1, 10_000_000), [engine.queued_max],
         "Jobs that may wait, in line or for their time.";
+    "engine.line_wait_max_ms", "ms", number(0, 8_760 * HOUR), [engine.line_wait_max_ms],
+        "Where jobs leave the line so slowly that another would wait longer than this, it is refused; 0: any time.";
     "engine.asked_bytes_max", "bytes", number(MIB, 1_024 * GIB), [engine.asked_bytes_max],
         "About how much the requests of jobs that have not ended may take.";
     "engine.wait_max_ms", "ms", number(1_000, 8_760 * HOUR), [engine.wait_max_ms],
@@ -285,6 +296,18 @@ keys! {
         "How many of them are kept.";
     "engine.dead_bytes_max", "bytes", number(MIB, 1_024 * GIB), [engine.dead_bytes_max],
         "About how much of them is kept, their requests included.";
+
+    "tenants.running_max", "jobs", number(0, 1_000_000), [tenants.running_max],
+        "Jobs of one tenant that may run at a time; 0: any number. Over several shards, up to one less than there are shards more.";
+    "tenants.queued_max", "jobs", number(0, 10_000_000), [tenants.queued_max],
+        "Jobs of one tenant that may wait, in line or for their time; 0: as many as of all together.";
+
+    "tenants.*.weight", "times", number(1, 1_000), [tenant.weight],
+        "Its weight in the line: so many times as much as one of weight 1 it is served, where both have jobs in line.";
+    "tenants.*.running_max", "jobs", number(0, 1_000_000), [tenant.running_max],
+        "In the place of `tenants.running_max`; without it, that.";
+    "tenants.*.queued_max", "jobs", number(0, 10_000_000), [tenant.queued_max],
+        "In the place of `tenants.queued_max`; without it, that.";
 
     "redis.url", "", TYPE, [redis.url],
         "Where it is: `redis://` or, with TLS, `rediss://`, with user and password where it asks for them. Its password is shown nowhere.";

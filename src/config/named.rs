@@ -3,6 +3,7 @@
 use super::Config;
 use super::key::names_in;
 use crate::access::{ApiKey, KeyHash, Scopes};
+use crate::backend::TenantOptions;
 use crate::job::SCRIPTED;
 use crate::llm::{ChainOptions, Price, RemoteOptions};
 
@@ -46,6 +47,20 @@ pub(super) const NAMED: &[Named] = &[
         },
         make: |config, name| {
             config.key(name);
+        },
+    },
+    Named {
+        section: "tenants.*",
+        example: "acme",
+        also: "_.:@",
+        reserved: None,
+        count_max: 1_024,
+        names: |config| {
+            let own = &config.parts.tenants.own;
+            own.iter().map(|one| one.name.clone()).collect()
+        },
+        make: |config, name| {
+            config.tenant(name);
         },
     },
     Named {
@@ -138,6 +153,16 @@ impl Config {
                 scopes: Scopes::default(),
                 expires: None,
             });
+            all.len() - 1
+        });
+        &mut all[at]
+    }
+
+    /// What the tenant of this name may have, made as all have it if it is not there.
+    pub(super) fn tenant(&mut self, name: &str) -> &mut TenantOptions {
+        let all = &mut self.parts.tenants.own;
+        let at = all.iter().position(|one| one.name == name).unwrap_or_else(|| {
+            all.push(TenantOptions::new(name));
             all.len() - 1
         });
         &mut all[at]

@@ -2,11 +2,9 @@
 
 use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError};
 
-use super::keys::Keys;
+use super::layout;
 use super::options::{RedisOptions, RedisUrl};
 
-/// The version of the layout of keys; what changes in it changes this.
-const LAYOUT: &str = "2";
 /// The oldest Redis that has all that the steps use.
 const OLDEST: (u32, u32) = (6, 2);
 
@@ -74,6 +72,27 @@ pub enum RedisStartError {
         /// What this binary and its settings would make.
         wanted: String,
     },
+    /// It holds a newer layout.
+    #[error(
+        "the keys `{prefix}:*` are of layout {layout}, which a newer version has made, and this one knows {}: run that version, or use another `redis.prefix`",
+        layout::LAYOUT
+    )]
+    Newer {
+        /// What the keys begin with.
+        prefix: String,
+        /// What is there.
+        layout: String,
+    },
+    /// It holds an older layout, and nodes use it.
+    #[error(
+        "the keys `{prefix}:*` are of an older layout, and {nodes} nodes of an older version still use them: stop those first, then this one takes the keys forward"
+    )]
+    InUse {
+        /// What the keys begin with.
+        prefix: String,
+        /// How many nodes hear the older channel of hints.
+        nodes: u64,
+    },
     /// Something else.
     #[error("the Redis at {url} cannot be used: {what}")]
     Other {
@@ -125,7 +144,7 @@ pub(super) async fn check(
         };
         tracing::warn!(%url, "Redis keeps no append-only file: when it ends, {what}; `appendonly yes` keeps them");
     }
-    layout(options, &mut connection)
+    layout::agree(options, &mut connection)
         .await
         .map_err(|error| cause(url, &error))?
 }
@@ -153,34 +172,6 @@ fn fit(url: &RedisUrl, info: &Info) -> Result<(), RedisStartError> {
         }
         Some(policy) => Err(RedisStartError::Evicts(url.clone(), policy.to_owned())),
     }
-}
-
-/// The layout is fixed with the first start.
-async fn layout(
-    options: &RedisOptions,
-    connection: &mut redis::aio::MultiplexedConnection,
-) -> Result<Result<(), RedisStartError>, RedisError> {
-    let meta = Keys::meta(&options.prefix);
-    let mut asked = redis::pipe();
-    asked.atomic();
-    asked.cmd("HSETNX").arg(&meta).arg("layout").arg(LAYOUT).ignore();
-    asked
-        .cmd("HSETNX")
-        .arg(&meta)
-        .arg("shards")
-        .arg(options.shards)
-        .ignore();
-    asked.cmd("HMGET").arg(&meta).arg(&["layout", "shards"]);
-    let ((layout, shards),): ((String, String),) = asked.query_async(connection).await?;
-    let told = |layout: &str, shards: &str| format!("layout {layout} with {shards} shards");
-    if layout == LAYOUT && shards == options.shards.to_string() {
-        return Ok(Ok(()));
-    }
-    Ok(Err(RedisStartError::Layout {
-        prefix: options.prefix.clone(),
-        held: told(&layout, &shards),
-        wanted: told(LAYOUT, &options.shards.to_string()),
-    }))
 }
 
 /// An error in words that say the way out.

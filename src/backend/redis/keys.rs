@@ -2,6 +2,7 @@
 //!
 //! A shard's keys carry one hash tag, so that each step touches one slot. Which shard a job is in follows from its id.
 
+use super::layout::LAYOUT;
 use crate::job::JobId;
 
 /// The names of one engine.
@@ -77,9 +78,14 @@ impl Keys {
         format!("{prefix}:meta")
     }
 
-    /// Channel: hints to workers.
+    /// Channel: hints to workers. Who hears it is a node of this layout.
     pub(super) fn control(&self) -> String {
-        format!("{}:control", self.prefix)
+        format!("{}:control:{LAYOUT}", self.prefix)
+    }
+
+    /// The same in the layout before.
+    pub(super) fn control_before(prefix: &str) -> String {
+        format!("{prefix}:control")
     }
 
     /// Zset, and channel of hints: words that hold for all nodes for a while.

@@ -8,6 +8,7 @@ mod check;
 mod dead;
 mod foreign;
 mod keys;
+mod layout;
 mod link;
 mod live;
 mod log;

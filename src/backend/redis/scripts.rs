@@ -36,6 +36,8 @@ macro_rules! step {
     ($($file:literal)+) => { Script::new(concat!($(include_str!(concat!("lua/", $file, ".lua")), "\n"),+)) };
 }
 
+pub(super) use step;
+
 impl Scripts {
     pub(super) fn new() -> Self {
         Self {
