@@ -230,7 +230,7 @@ fn the_table_is_in_order() {
             "{}",
             key.name
         );
-        let is_number = key.default_of("openai").is_number();
+        let is_number = key.takes().starts_with("a whole number");
         assert_eq!(
             is_number,
             !key.unit.is_empty(),
@@ -997,6 +997,8 @@ fn the_file_to_begin_with_has_every_key_and_changes_nothing() {
             "keys.ci.sha256",
             "keys.ci.tenant",
             "keys.ci.expires",
+            "tenants.acme.running_max",
+            "tenants.acme.queued_max",
             "redis.url",
             "admission.cost_max",
             "providers.openai.key",
