@@ -288,6 +288,8 @@ keys! {
 
     "redis.url", "", TYPE, [redis.url],
         "Where it is: `redis://` or, with TLS, `rediss://`, with user and password where it asks for them. Its password is shown nowhere.";
+    "redis.ca_file", "", Bounds::Text(4_096), [redis.ca_file],
+        "A file of the certificates (PEM) that vouch for the server of a `rediss://` URL, in the place of the roots of the web.";
     "redis.prefix", "", Bounds::Word(64), [redis.prefix],
         "What every key and channel begins with; fleets that share a Redis have different ones.";
     "redis.shards", "shards", number(1, 1_024), [redis.shards],

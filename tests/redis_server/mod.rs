@@ -66,6 +66,31 @@ impl RedisServer {
         panic!("no redis-server could be started on {PORTS_MAX} ports");
     }
 
+    /// One that speaks TLS too, with a certificate of the tests' own authority; and its URL.
+    pub(crate) fn start_tls() -> (Self, String) {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let tls = |name: &str| format!("{}/{name}", tls_folder());
+        let server = Self::start_with(&[
+            "--save",
+            "",
+            "--tls-port",
+            &port.to_string(),
+            "--tls-cert-file",
+            &tls("server.pem"),
+            "--tls-key-file",
+            &tls("server.key"),
+            "--tls-ca-cert-file",
+            &tls("ca.pem"),
+            "--tls-auth-clients",
+            "no",
+        ]);
+        (server, format!("rediss://127.0.0.1:{port}"))
+    }
+
     /// Starts the process on its port; false where it ended at once.
     fn run(&mut self) -> bool {
         let mut process = Command::new("redis-server")
@@ -185,6 +210,11 @@ impl RedisServer {
     pub(crate) fn connection(&self) -> redis::Connection {
         redis::Client::open(self.url()).unwrap().get_connection().unwrap()
     }
+}
+
+/// Where the certificates of the tests are.
+pub(crate) const fn tls_folder() -> &'static str {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/redis_server/tls")
 }
 
 fn restore(connection: &mut redis::Connection, copy: &Copy) -> bool {
