@@ -13,7 +13,7 @@ use livedraft::job::*;
 use redis::Commands as _;
 
 use crate::harness::frame;
-use crate::redis_server::{RedisServer, tls_folder};
+use crate::redis_server::{RedisServer, as_user_of_the_page, tls_folder};
 
 pub(crate) fn epoch() -> Epoch {
     Epoch::new(clock::nonce())
@@ -379,19 +379,6 @@ async fn waiting_workers_are_woken_and_hinted() {
     }
 }
 
-/// Lets only who is named in the ACL line of the page in, with no more than it allows.
-fn only_the_acl_user(server: &RedisServer) {
-    let page = include_str!("../docs/redis.md");
-    let (_, line) = page.split_once("\nACL SETUSER ").unwrap();
-    let (line, _) = line.split_once("```").unwrap();
-    let mut set = redis::cmd("ACL");
-    set.arg("SETUSER");
-    for word in line.split_whitespace() {
-        set.arg(word);
-    }
-    let () = set.query(&mut server.connection()).unwrap();
-}
-
 /// All that a fleet does.
 async fn do_all(engine: &Redis, server: &RedisServer) {
     live_through(engine, server).await;
@@ -412,12 +399,8 @@ async fn do_all(engine: &Redis, server: &RedisServer) {
 #[tokio::test]
 async fn the_acl_line_is_enough() {
     let server = RedisServer::start();
-    only_the_acl_user(&server);
-    let url = server
-        .url()
-        .replace("//", "//livedraft:PASSWORD@")
-        .parse()
-        .unwrap();
+    server.add_user_of_the_page();
+    let url = as_user_of_the_page(&server.url()).parse().unwrap();
     let engine = Redis::open(&url, &RedisOptions::default(), EngineOptions::default())
         .await
         .unwrap();
@@ -428,21 +411,23 @@ async fn the_acl_line_is_enough() {
 #[tokio::test]
 async fn an_authority_of_ones_own_is_trusted_where_it_is_named() {
     let (server, tls) = RedisServer::start_tls();
-    only_the_acl_user(&server);
+    server.add_user_of_the_page();
     let open = async |url: &str, ca_file: &str| {
         let options = RedisOptions {
             ca_file: ca_file.to_owned(),
             ..RedisOptions::default()
         };
-        let url = url.replace("//", "//livedraft:PASSWORD@").parse().unwrap();
+        let url = as_user_of_the_page(url).parse().unwrap();
         Redis::open(&url, &options, EngineOptions::default()).await
     };
     let ca_file = format!("{}/ca.pem", tls_folder());
     let engine = open(&tls, &ca_file).await.unwrap();
     do_all(&engine, &server).await;
+    let of_another = format!("{}/server.pem", tls_folder());
     let key = format!("{}/server.key", tls_folder());
     for (url, ca_file, told) in [
         (&tls, "", "cannot be spoken to by TLS"),
+        (&tls, &of_another, "cannot be spoken to by TLS"),
         (&tls, "/no/such/file", "/no/such/file"),
         (&tls, &key, "no certificate"),
         (&server.url(), &ca_file, "does not speak TLS"),

@@ -162,6 +162,19 @@ impl RedisServer {
         let () = command.query(&mut self.connection()).unwrap();
     }
 
+    /// Lets a user in who may do no more than the ACL line of docs/redis.md says; see [`as_user_of_the_page`].
+    pub(crate) fn add_user_of_the_page(&self) {
+        let page = include_str!("../../docs/redis.md");
+        let (_, line) = page.split_once("\nACL SETUSER ").unwrap();
+        let (line, _) = line.split_once("```").unwrap();
+        let mut set = redis::cmd("ACL");
+        set.arg("SETUSER");
+        for word in line.split_whitespace() {
+            set.arg(word);
+        }
+        let () = set.query(&mut self.connection()).unwrap();
+    }
+
     /// Lets time pass for it.
     pub(crate) fn pass(&self, time: Duration) {
         let seconds = i64::try_from(time.as_secs()).unwrap();
@@ -210,6 +223,11 @@ impl RedisServer {
     pub(crate) fn connection(&self) -> redis::Connection {
         redis::Client::open(self.url()).unwrap().get_connection().unwrap()
     }
+}
+
+/// A URL by which the user of the page's ACL line comes in.
+pub(crate) fn as_user_of_the_page(url: &str) -> String {
+    url.replace("//", "//livedraft:PASSWORD@")
 }
 
 /// Where the certificates of the tests are.
