@@ -10,8 +10,8 @@ use livedraft::job::{
 };
 use livedraft::wire::{
     Auth, Bigints, ClientMessage, Deliver, ErrorMessage, Form, Goodbye, JobAccept, JobAccepted, JobAttach,
-    JobAttached, JobCancelling, JobCreate, JobDetached, JobEnd, JobEvent, JobPatch, JobReask, JobRuled,
-    JobSnapshot, JobStateNow, Limits, Named, Patch, RulingError, ServerMessage, Unseen, Welcome,
+    JobAttached, JobCancelling, JobCreate, JobDegraded, JobDetached, JobEnd, JobEvent, JobPatch, JobReask,
+    JobRuled, JobSnapshot, JobStateNow, Limits, Named, Patch, RulingError, ServerMessage, Unseen, Welcome,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -503,6 +503,8 @@ fn answer() -> impl Strategy<Value = ServerMessage> {
                 retry_after_ms,
             }))
         }),
+        (text(), any::<bool>())
+            .prop_map(|(job_id, active)| ServerMessage::Degraded(JobDegraded { job_id, active })),
         any::<u64>().prop_map(|reconnect_after_ms| ServerMessage::Goodbye(Goodbye { reconnect_after_ms })),
         Just(ServerMessage::Pong),
     ]

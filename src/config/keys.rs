@@ -210,6 +210,8 @@ keys! {
         "Recent frames kept per watched job.";
     "hub.poll_ms", "ms", number(100, HOUR), [hub.poll],
         "How often positions are compared with the log, against silent loss, at the most.";
+    "hub.degraded_ms", "ms", number(100, HOUR), [hub.degraded],
+        "How long the engine may not be asked for a watched job, or heard of it, before its viewers are told `degraded`.";
     "hub.watched_max", "jobs", number(1, 10_000_000), [hub.watched_max],
         "Jobs watched on this node at a time.";
 
