@@ -434,6 +434,11 @@ fn ruled() -> impl Strategy<Value = ServerMessage> {
     })
 }
 
+fn degraded() -> impl Strategy<Value = ServerMessage> {
+    (text(), any::<bool>())
+        .prop_map(|(job_id, active)| ServerMessage::Degraded(JobDegraded { job_id, active }))
+}
+
 /// Answers to what a client asked.
 fn answer() -> impl Strategy<Value = ServerMessage> {
     let welcome = (text(), text(), any::<u64>(), limits(), vec(text(), 0..3));
@@ -503,8 +508,7 @@ fn answer() -> impl Strategy<Value = ServerMessage> {
                 retry_after_ms,
             }))
         }),
-        (text(), any::<bool>())
-            .prop_map(|(job_id, active)| ServerMessage::Degraded(JobDegraded { job_id, active })),
+        degraded(),
         any::<u64>().prop_map(|reconnect_after_ms| ServerMessage::Goodbye(Goodbye { reconnect_after_ms })),
         Just(ServerMessage::Pong),
     ]
