@@ -434,6 +434,11 @@ fn ruled() -> impl Strategy<Value = ServerMessage> {
     })
 }
 
+fn detached() -> impl Strategy<Value = ServerMessage> {
+    (of(text()), text())
+        .prop_map(|(reference, job_id)| ServerMessage::Detached(JobDetached { reference, job_id }))
+}
+
 fn degraded() -> impl Strategy<Value = ServerMessage> {
     (text(), any::<bool>())
         .prop_map(|(job_id, active)| ServerMessage::Degraded(JobDegraded { job_id, active }))
@@ -488,8 +493,7 @@ fn answer() -> impl Strategy<Value = ServerMessage> {
                 resumed,
             })
         }),
-        (of(text()), text())
-            .prop_map(|(reference, job_id)| ServerMessage::Detached(JobDetached { reference, job_id })),
+        detached(),
         cancelling.prop_map(|(reference, job_id, already)| {
             ServerMessage::Cancelling(JobCancelling {
                 reference,
