@@ -54,6 +54,7 @@ mod provider_policy;
 mod redis_engine;
 mod redis_faults;
 mod redis_layout;
+mod redis_links;
 mod redis_server;
 mod schema;
 mod server_guard;
