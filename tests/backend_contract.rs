@@ -261,7 +261,7 @@ pub(crate) fn waiting(position: Position) -> Write {
     write(position, Event::Status(change))
 }
 
-async fn redis_as_user_of_the_page() -> (RedisServer, Redis) {
+pub(crate) async fn redis_as_user_of_the_page(options: EngineOptions) -> (RedisServer, Redis) {
     let (server, url) = RedisServer::start_tls();
     server.add_user_of_the_page();
     let redis = RedisOptions {
@@ -269,7 +269,7 @@ async fn redis_as_user_of_the_page() -> (RedisServer, Redis) {
         ..RedisOptions::default()
     };
     let url = as_user_of_the_page(&url).parse().expect("a URL");
-    let engine = Redis::open(&url, &redis, options()).await.expect("it opens");
+    let engine = Redis::open(&url, &redis, options).await.expect("it opens");
     (server, engine)
 }
 
@@ -309,7 +309,7 @@ macro_rules! contract {
             use super::*;
             $(#[tokio::test]
             async fn $name() {
-                let (server, engine) = redis_as_user_of_the_page().await;
+                let (server, engine) = redis_as_user_of_the_page(options()).await;
                 case::$name(&Line(Arc::new(engine), Time::Theirs(server))).await;
             })*
         }

@@ -48,6 +48,7 @@ mod partial_golden;
 mod partial_graft;
 mod partial_instructor;
 mod partial_properties;
+mod pauses;
 mod pipeline;
 mod pipeline_modes;
 mod provider_policy;

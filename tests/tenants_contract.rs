@@ -13,8 +13,8 @@ use livedraft::event::*;
 use livedraft::job::*;
 
 use crate::backend_contract::{
-    Line, StandingTime, Time, again, behind, contract, durable, end, epoch, patch_at, submission, waiting,
-    write,
+    Line, StandingTime, Time, again, behind, contract, durable, end, epoch, patch_at,
+    redis_as_user_of_the_page, submission, waiting, write,
 };
 use crate::redis_server::RedisServer;
 

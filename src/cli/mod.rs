@@ -17,6 +17,7 @@ mod node;
 mod outline;
 mod paint;
 pub mod parse;
+mod queue;
 mod result;
 mod screen;
 mod serve;
@@ -42,6 +43,7 @@ use self::failure::Failure;
 use self::job::{JobArgs, WatchArgs};
 use self::keys::KeysArgs;
 use self::parse::ParseArgs;
+use self::queue::{PauseArgs, QueueArgs};
 use self::screen::Stream;
 use self::serve::{ApiArgs, ServeArgs};
 use self::verdict::{AcceptArgs, ReaskArgs};
@@ -84,6 +86,12 @@ enum Command {
     Dead(DeadArgs),
     /// Make a new job of one that was given up.
     Redrive(RedriveArgs),
+    /// Show how many jobs are in which state, and what is paused.
+    Queue(QueueArgs),
+    /// Give no worker any job that is in line, of all or of one tenant; what runs goes on.
+    Pause(PauseArgs),
+    /// Let what was paused go on.
+    Resume(PauseArgs),
     /// Make API keys.
     Keys(KeysArgs),
     /// Turn any model's text into a live draft, without a server.
@@ -145,6 +153,9 @@ fn command(command: Command) -> Result<u8, Failure> {
         Command::Get(args) => client(job::get(args)),
         Command::Dead(args) => client(dead::dead(args)),
         Command::Redrive(args) => client(dead::redrive(args)),
+        Command::Queue(args) => client(queue::queue(args)),
+        Command::Pause(args) => client(queue::pause(args)),
+        Command::Resume(args) => client(queue::resume(args)),
         Command::Keys(args) => keys::run(args),
         Command::Parse(args) => Ok(parse_stdin(args)),
         Command::Config(command) => config::run(&command),

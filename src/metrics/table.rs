@@ -46,7 +46,8 @@ const fn row<T: Instrument>(
 
 instruments! {
     jobs: Levels<1> = "livedraft_jobs", "jobs", ["state"], "Jobs the engine holds, by state: queued (lost ones in line again included), running, waiting, ended (kept for their retention), dead (given up, and kept with their requests).";
-    queue_age: Level = "livedraft_queue_oldest_seconds", "seconds", [], "How long ago the job at the head of the line was submitted; 0 while none waits.";
+    queue_age: Level = "livedraft_queue_oldest_seconds", "seconds", [], "How long ago the job was submitted that is in line for the longest time; 0 while none waits.";
+    paused: Levels<1> = "livedraft_paused", "pauses", ["of"], "What is given no worker by somebody's word: queue (1 or 0), tenants (how many).";
     jobs_accepted: Count = "livedraft_jobs_accepted_total", "jobs", [], "Jobs that were kept.";
     submits: Counts<1> = "livedraft_submits_total", "requests", ["answer"], "Submissions by answer: accepted, existing (its idempotency key named it), or the code of the refusal.";
     submit_seconds: Times = "livedraft_submit_seconds", "seconds", [], "From a request that was read to its answer: checks, the schema, the engine's commit.";

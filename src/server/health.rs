@@ -74,6 +74,8 @@ fn tell(stats: Stats) {
     jobs.set(["waiting"], stats.waiting as f64);
     jobs.set(["ended"], stats.ended as f64);
     jobs.set(["dead"], stats.dead as f64);
+    all().paused.set(["queue"], f64::from(u8::from(stats.paused)));
+    all().paused.set(["tenants"], stats.paused_tenants as f64);
     let since = stats
         .oldest_queued_ms
         .map_or(0, |at| clock::now_ms().saturating_sub(at));

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::ask::{self, Refusal, refusal};
 use super::node::Node;
-use super::{admit, dead, events, gate, health, list, problem, reading};
+use super::{admit, dead, events, gate, health, list, problem, queue, reading};
 use crate::access::Scope;
 use crate::clock;
 use crate::event::Epoch;
@@ -83,6 +83,9 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
             "POST",
             web::post().to(dead::redrive),
         ))
+        .service(only("/v1/queue", "GET, HEAD", readable().to(queue::show)))
+        .service(only("/v1/queue/pause", "POST", web::post().to(queue::pause)))
+        .service(only("/v1/queue/resume", "POST", web::post().to(queue::resume)))
         .service(only("/v1/models", "GET, HEAD", readable().to(models)))
         .service(only("/v1/openapi.json", "GET, HEAD", readable().to(openapi)))
         .service(only("/livez", "GET, HEAD", readable().to(health::live)))

@@ -21,6 +21,7 @@ mod link;
 mod list;
 mod node;
 mod problem;
+mod queue;
 mod reading;
 mod socket;
 mod watching;

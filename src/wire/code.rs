@@ -232,7 +232,7 @@ const TABLE: &[Row] = &[
         "queue_full",
         503,
         true,
-        "As many jobs wait as may; come again after `retry_after_ms`.",
+        "As many jobs wait as may, of all or of this tenant, or they leave the line too slowly for another; come again after `retry_after_ms`.",
     ),
     row(
         Code::PayloadTooLarge,

@@ -107,7 +107,7 @@ pub(super) async fn run(args: DoctorArgs) -> Result<u8, Failure> {
     let runs = address.status == Status::Warn;
     findings.push(address);
     if runs {
-        findings.extend(running::left_alone(parts.server.bind).await);
+        findings.extend(running::told(parts.server.bind).await);
     }
     findings.push(local::descriptors(&parts.server));
     findings.push(local::clock());

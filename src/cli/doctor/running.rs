@@ -1,4 +1,4 @@
-//! What the server that runs already says of its models.
+//! What the server that runs already says of its models, and of its queue.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -13,23 +13,45 @@ use crate::client::Client;
 const TIME: Duration = Duration::from_secs(5);
 /// The gauge, as the exposition writes it.
 const OPEN: &str = "livedraft_breakers_open{provider=\"";
+/// Likewise: of the queue, or of tenants.
+const PAUSED: &str = "livedraft_paused{of=\"";
 
-/// A warning for each provider of which models are not asked; none where the server does not say: where keys are asked
-/// for, the one that the environment has must be one of scope `admin`.
-pub(super) async fn left_alone(mut bind: SocketAddr) -> Vec<Finding> {
+/// A warning for each provider of which models are not asked, and for what is paused; none where the server does not say:
+/// where keys are asked for, the one that the environment has must be one of scope `admin`.
+pub(super) async fn told(mut bind: SocketAddr) -> Vec<Finding> {
     if bind.ip().is_unspecified() {
         bind.set_ip(Ipv4Addr::LOCALHOST.into());
     }
     let client = Client::new(format!("ws://{bind}")).key(keys::shown().ok().flatten());
     match timeout(TIME, client.http("GET", "/metrics")).await {
-        Ok(Ok(text)) => text.lines().filter_map(finding).collect(),
+        Ok(Ok(text)) => text
+            .lines()
+            .filter_map(|line| left_alone(line).or_else(|| paused(line)))
+            .collect(),
         Ok(Err(_)) | Err(_) => Vec::new(),
     }
 }
 
-fn finding(line: &str) -> Option<Finding> {
-    let (provider, level) = line.strip_prefix(OPEN)?.split_once("\"} ")?;
-    let count = level.trim().parse::<f64>().ok().filter(|count| *count > 0.0)?;
+/// What a line of the exposition says of this gauge, where it is not 0.
+fn level<'a>(line: &'a str, gauge: &str) -> Option<(&'a str, f64)> {
+    let (label, level) = line.strip_prefix(gauge)?.split_once("\"} ")?;
+    let level = level.trim().parse::<f64>().ok().filter(|level| *level > 0.0)?;
+    Some((label, level))
+}
+
+fn paused(line: &str) -> Option<Finding> {
+    let (of, count) = level(line, PAUSED)?;
+    let (what, which) = match of {
+        "queue" => ("the queue".to_owned(), ""),
+        _ => (words::count(count as u64, "tenant"), " --tenant NAME"),
+    };
+    let detail = format!("{what} paused: what is in line is given to no worker by the server that runs here");
+    let way_out = format!("`livedraft queue` shows it, `livedraft resume{which}` lets it go on");
+    Some(Finding::warn("queue", detail, &way_out))
+}
+
+fn left_alone(line: &str) -> Option<Finding> {
+    let (provider, count) = level(line, OPEN)?;
     let models = words::count(count as u64, "model");
     let detail =
         format!("{models} of it not asked now by the server that runs here: calls failed again and again");
@@ -43,7 +65,7 @@ mod tests {
 
     #[test]
     fn open_breakers_are_told() {
-        let told = |line: &str| finding(line).map(|finding| (finding.name, finding.detail));
+        let told = |line: &str| left_alone(line).map(|finding| (finding.name, finding.detail));
         let (name, detail) = told("livedraft_breakers_open{provider=\"a\"} 2.0").unwrap();
         assert_eq!(name, "provider a");
         assert!(detail.starts_with("2 models of it not asked now"), "{detail}");
@@ -55,5 +77,15 @@ mod tests {
         ] {
             assert_eq!(told(none), None, "{none}");
         }
+    }
+
+    #[test]
+    fn pauses_are_told() {
+        let told = |line: &str| paused(line).map(|finding| finding.detail);
+        let detail = told("livedraft_paused{of=\"queue\"} 1.0").unwrap();
+        assert!(detail.starts_with("the queue paused"), "{detail}");
+        let detail = told("livedraft_paused{of=\"tenants\"} 2.0").unwrap();
+        assert!(detail.starts_with("2 tenants paused"), "{detail}");
+        assert_eq!(told("livedraft_paused{of=\"queue\"} 0.0"), None);
     }
 }
