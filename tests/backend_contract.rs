@@ -14,9 +14,10 @@ use livedraft::event::*;
 use livedraft::job::*;
 use livedraft::partial::Value;
 use livedraft::store::{Store, StoreOptions};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::harness::frame;
-use crate::redis_server::{RedisServer, as_user_of_the_page, tls_folder};
+use crate::redis_server::{RedisCluster, RedisServer, as_user_of_the_page, tls_folder};
 
 /// An engine, the patience to ask it again, and its time.
 struct Line(Arc<dyn Backend>, Time);
@@ -27,6 +28,8 @@ enum Time {
     Ours,
     /// Its server's.
     Theirs(RedisServer),
+    /// That of all nodes of its Cluster, which it has alone.
+    Cluster(OwnedMutexGuard<RedisCluster>),
 }
 
 async fn again<T, F: Future<Output = Result<T, BackendError>>>(mut step: impl FnMut() -> F) -> T {
@@ -50,6 +53,7 @@ impl Line {
         match &self.1 {
             Time::Ours => tokio::time::advance(time).await,
             Time::Theirs(server) => server.pass(time),
+            Time::Cluster(cluster) => cluster.pass(time),
         }
     }
 
@@ -311,6 +315,17 @@ macro_rules! contract {
             async fn $name() {
                 let (server, engine) = redis_as_user_of_the_page().await;
                 case::$name(&Line(Arc::new(engine), Time::Theirs(server))).await;
+            })*
+        }
+        /// Three masters and their replicas, sixteen shards.
+        mod redis_cluster {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                let cluster = RedisCluster::shared().lock_owned().await;
+                cluster.clear();
+                let engine = cluster.engine(&RedisOptions::default(), options()).await;
+                case::$name(&Line(Arc::new(engine), Time::Cluster(cluster))).await;
             })*
         }
         mod redis_faulty {

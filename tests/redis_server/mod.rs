@@ -11,8 +11,10 @@ use std::time::Duration;
 use livedraft::backend::embedded::EngineOptions;
 use livedraft::backend::{Redis, RedisOptions, RedisUrl};
 
+mod cluster;
 mod way;
 
+pub(crate) use self::cluster::{RedisCluster, say, until};
 pub(crate) use self::way::Way;
 
 /// How often a port that somebody else took meanwhile is passed over.
@@ -160,6 +162,17 @@ impl RedisServer {
             None => command.arg("NO").arg("ONE"),
         };
         let () = command.query(&mut self.connection()).unwrap();
+    }
+
+    /// Everything that it has been told is known to so many replicas, too.
+    pub(crate) fn settle(&self, replicas: usize) {
+        let mut connection = self.connection();
+        // It waits for what this connection has written, and for all before it.
+        let mut both = redis::pipe();
+        both.cmd("PUBLISH").arg("nobody").arg("").ignore();
+        both.cmd("WAIT").arg(replicas).arg(30_000);
+        let (told,): (usize,) = both.query(&mut connection).unwrap();
+        assert!(told >= replicas, "{told}");
     }
 
     /// Lets a user in who may do no more than the ACL line of docs/redis.md says; see [`as_user_of_the_page`].
