@@ -55,6 +55,7 @@ mod redis_cluster;
 mod redis_engine;
 mod redis_faults;
 mod redis_links;
+mod redis_sentinel;
 mod redis_server;
 mod schema;
 mod server_guard;

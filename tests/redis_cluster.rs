@@ -19,7 +19,7 @@ use crate::redis_server::{RedisCluster, RedisServer};
 /// Tries within which a step must be taken while a replica takes over.
 const TRIES_MAX: usize = 2_000;
 
-async fn again<T, F: Future<Output = Result<T, BackendError>>>(mut step: impl FnMut() -> F) -> T {
+pub(crate) async fn again<T, F: Future<Output = Result<T, BackendError>>>(mut step: impl FnMut() -> F) -> T {
     let mut told = None;
     for _ in 0..TRIES_MAX {
         match step().await {
@@ -136,10 +136,7 @@ async fn who_waits_is_woken_by_every_part() {
     cluster.clear();
     let engine = Arc::new(cluster.engine(&hasty(), EngineOptions::default()).await);
     for _ in 0..32 {
-        let (waits, _) = tokio::join!(
-            engine.ready(),
-            engine.submit(submission(&engine, "one", None))
-        );
+        let (waits, _) = tokio::join!(engine.ready(), engine.submit(submission(&engine, "one", None)));
         let () = waits;
         claim(&engine).await;
     }
@@ -160,8 +157,14 @@ async fn a_url_of_another_kind_is_refused() {
     for (url, told) in [
         (format!("redis://{node}"), "begins with `redis+cluster://`"),
         (format!("redis+cluster://{}", server.address()), "is no Cluster"),
-        (format!("redis+sentinel://{}/main", server.address()), "no Sentinels"),
-        ("redis+cluster://127.0.0.1:1,127.0.0.1:2".to_owned(), "no Redis answers"),
+        (
+            format!("redis+sentinel://{}/main", server.address()),
+            "no Sentinels",
+        ),
+        (
+            "redis+cluster://127.0.0.1:1,127.0.0.1:2".to_owned(),
+            "no Redis answers",
+        ),
     ] {
         let said = refused(&url).await;
         assert!(said.contains(told), "{url}: {said}");

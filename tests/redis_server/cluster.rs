@@ -53,7 +53,10 @@ impl RedisCluster {
         });
         for place in 0..MASTERS {
             let id: String = say(&cluster.nodes[place], "CLUSTER MYID");
-            let () = say(&cluster.nodes[MASTERS + place], &format!("CLUSTER REPLICATE {id}"));
+            let () = say(
+                &cluster.nodes[MASTERS + place],
+                &format!("CLUSTER REPLICATE {id}"),
+            );
         }
         for replica in &cluster.nodes[MASTERS..] {
             until("replicas are in step", || {
@@ -63,7 +66,8 @@ impl RedisCluster {
         }
         // Of each node that every node knows: its own line and those of the others.
         cluster.all_say("all know who follows whom", "CLUSTER NODES", |told| {
-            told.lines().filter(|line| line.contains("slave")).count() == MASTERS && !told.contains("handshake")
+            told.lines().filter(|line| line.contains("slave")).count() == MASTERS
+                && !told.contains("handshake")
         });
         cluster
     }
@@ -74,7 +78,9 @@ impl RedisCluster {
         let shared = SHARED.get_or_init(Mutex::default);
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {
-            let cluster = Arc::new(tokio::sync::Mutex::new(Self::start(NEVER_MS)));
+            let cluster = Self::start(NEVER_MS);
+            cluster.nodes.iter().for_each(RedisServer::add_user_of_the_page);
+            let cluster = Arc::new(tokio::sync::Mutex::new(cluster));
             *shared = Arc::downgrade(&cluster);
             cluster
         })
@@ -88,7 +94,11 @@ impl RedisCluster {
 
     /// Two of its nodes are named; they know the others.
     pub(crate) fn url(&self) -> String {
-        format!("redis+cluster://{},{}", self.nodes[2].address(), self.nodes[5].address())
+        format!(
+            "redis+cluster://{},{}",
+            self.nodes[2].address(),
+            self.nodes[5].address()
+        )
     }
 
     /// An engine over it.
@@ -141,11 +151,29 @@ impl RedisCluster {
 }
 
 fn node(node_timeout_ms: &str) -> RedisServer {
-    let bus = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let bus = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let bus = bus.to_string();
-    let settings = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", node_timeout_ms];
+    let settings = [
+        "--cluster-enabled",
+        "yes",
+        "--cluster-port",
+        &bus,
+        "--cluster-node-timeout",
+        node_timeout_ms,
+    ];
     let mut settings = settings.to_vec();
-    settings.extend(["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]);
+    settings.extend([
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--repl-diskless-sync-delay",
+        "0",
+    ]);
     RedisServer::start_with(&settings)
 }
 

@@ -51,11 +51,27 @@ pub(super) struct Live {
 
 /// The way to each wire, by its server's name; the only one has none.
 #[derive(Debug, Default)]
-struct Wires(Mutex<HashMap<String, mpsc::Sender<Wish>>>);
+struct Wires {
+    ways: Mutex<HashMap<String, mpsc::Sender<Wish>>>,
+    /// There may be one that was not there before.
+    made: Notify,
+}
 
 impl Wires {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Wish>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The way to a wire, once there is one.
+    async fn to(&self, name: &str) -> mpsc::Sender<Wish> {
+        loop {
+            let made = self.made.notified();
+            let way = self.lock().get(name).cloned();
+            match way {
+                Some(way) => return way,
+                None => made.await,
+            }
+        }
     }
 }
 
@@ -130,12 +146,12 @@ impl Live {
                 master.map_err(|error| unavailable(&error))?.name().to_owned()
             }
         };
-        let wishes = self.wires.lock().get(&name).cloned().ok_or_else(lost)?;
         let (reader, receiver) = mpsc::channel(LIVE_ENTRIES_MAX);
         let (done, answered) = oneshot::channel();
         let wish = Wish { job, reader, done };
+        let sends = async { self.wires.to(&name).await.send(wish).await };
         tokio::select! {
-            sent = wishes.send(wish) => sent.map_err(|_| lost())?,
+            sent = sends => sent.map_err(|_| lost())?,
             () = clock::sleep(self.link.limit()) => return Err(lost()),
         }
         // Whoever is dropped meanwhile was told of by the end of its channel.
@@ -195,6 +211,7 @@ impl Make {
                         wires.lock().insert(node.name().to_owned(), wishes);
                     }
                 }
+                wires.made.notify_waiters();
             }
             tokio::select! {
                 // An error means that the engine is gone, and this task with it.
