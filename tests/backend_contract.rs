@@ -347,8 +347,7 @@ macro_rules! contract {
             use super::*;
             $(#[tokio::test]
             async fn $name() {
-                let cluster = RedisCluster::shared().lock_owned().await;
-                cluster.clear();
+                let cluster = RedisCluster::shared().await;
                 let engine = over_parts(&cluster, stringify!($name)).await;
                 case::$name(&Line(Arc::new(engine), Time::Cluster(cluster))).await;
             })*

@@ -44,7 +44,7 @@ fn places(cluster: &RedisCluster) -> Vec<usize> {
 /// A master is killed: its replica takes over, and all jobs go on to their ends, in the sight of who views them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_dies_costs_no_job() {
-    let mut cluster = RedisCluster::start("1000");
+    let mut cluster = RedisCluster::start("1000").await;
     let options = RedisOptions {
         shards: 16,
         ..hasty()
@@ -81,7 +81,7 @@ async fn a_master_that_dies_costs_no_job() {
         assert!(matches!(told, Fenced::Ok | Fenced::Dup), "{told:?}");
         viewer.until("job.completed").await;
     }
-    cluster.until_replaced(dies);
+    cluster.until_replaced(dies).await;
     // And new ones come in, in every part.
     for _ in 0..24 {
         let one = submission(&engine, "one", None);
@@ -97,9 +97,7 @@ async fn a_master_that_dies_costs_no_job() {
 /// A slot goes to another master: steps follow it, and who hears of a job there is told to subscribe anew.
 #[tokio::test]
 async fn a_slot_that_moves_is_followed() {
-    let shared = RedisCluster::shared().lock_owned().await;
-    let cluster = &*shared;
-    cluster.clear();
+    let cluster = RedisCluster::shared().await;
     let engine = cluster.engine(&hasty(), EngineOptions::default()).await;
     let one = submission(&engine, "one", Some("key"));
     let mut live = engine.subscribe(one.id).await.unwrap();
@@ -132,8 +130,7 @@ async fn a_slot_that_moves_is_followed() {
 /// A worker that waits is woken by a job in whatever part.
 #[tokio::test]
 async fn who_waits_is_woken_by_every_part() {
-    let cluster = RedisCluster::shared().lock_owned().await;
-    cluster.clear();
+    let cluster = RedisCluster::shared().await;
     let engine = Arc::new(cluster.engine(&hasty(), EngineOptions::default()).await);
     for _ in 0..32 {
         let (waits, _) = tokio::join!(engine.ready(), engine.submit(submission(&engine, "one", None)));
@@ -145,8 +142,7 @@ async fn who_waits_is_woken_by_every_part() {
 /// What is behind a URL must be what it says.
 #[tokio::test]
 async fn a_url_of_another_kind_is_refused() {
-    let cluster = RedisCluster::shared().lock_owned().await;
-    cluster.clear();
+    let cluster = RedisCluster::shared().await;
     let server = RedisServer::start();
     let refused = async |url: &str| {
         let url = url.parse().unwrap();

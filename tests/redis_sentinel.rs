@@ -22,18 +22,20 @@ struct Watch {
 }
 
 impl Watch {
-    fn start() -> Self {
+    async fn start() -> Self {
         let (master, replica) = (RedisServer::start(), RedisServer::start());
         replica.follow(Some(&master));
         until("the replica is in step", || {
             let told: String = say(&replica, "INFO replication");
             told.contains("master_link_status:up").then_some(())
-        });
+        })
+        .await;
         let sentinel = RedisServer::start_sentinel(&master);
         until("the Sentinel knows the replica", || {
             let told: String = say(&sentinel, "INFO sentinel");
             told.contains("slaves=1").then_some(())
-        });
+        })
+        .await;
         Self {
             master,
             replica,
@@ -49,20 +51,22 @@ impl Watch {
     }
 
     /// Has the replica take the master's place.
-    fn fail_over(&self) {
+    async fn fail_over(&self) {
         let mut command = redis::cmd("SENTINEL");
         command.arg("FAILOVER").arg("main");
         // It takes a while until it thinks the replica good.
         until("the Sentinel takes the order", || {
             command.query::<()>(&mut self.sentinel.connection()).ok()
-        });
+        })
+        .await;
     }
 
-    fn until_replaced(&self) {
+    async fn until_replaced(&self) {
         until("the replica takes over", || {
             let told: String = say(&self.replica, "INFO replication");
             told.contains("role:master").then_some(())
-        });
+        })
+        .await;
     }
 }
 
@@ -77,15 +81,15 @@ fn hub(engine: &Arc<Redis>) -> Arc<Hub> {
 /// The master is replaced in order: what runs goes on, new jobs come in, live messages are heard.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_in_order_is_followed() {
-    let watch = Watch::start();
+    let watch = Watch::start().await;
     let engine = watch.engine().await;
     engine.submit(submission(&engine, "one", None)).await.unwrap();
     let held = claim(&engine).await;
     let mut viewer = Seen::watch(&hub(&engine), held.id).await;
     viewer.until("job.snapshot").await;
     watch.master.settle(1);
-    watch.fail_over();
-    watch.until_replaced();
+    watch.fail_over().await;
+    watch.until_replaced().await;
     let next = patch(&held, 1, r#"["","a",0]"#);
     let told = again(|| engine.append(held.id, held.token(), &next)).await;
     assert!(matches!(told, Appended::Ok | Appended::Dup), "{told:?}");
@@ -101,7 +105,7 @@ async fn a_failover_in_order_is_followed() {
 /// The master dies, and its replica has not all of it: who saw more gets a state that replaces, and the writer is told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_saw_more_than_is_left_gets_a_state_that_replaces() {
-    let mut watch = Watch::start();
+    let mut watch = Watch::start().await;
     let engine = watch.engine().await;
     engine.submit(submission(&engine, "one", None)).await.unwrap();
     let held = claim(&engine).await;
@@ -124,7 +128,7 @@ async fn who_saw_more_than_is_left_gets_a_state_that_replaces() {
     engine.append(held.id, held.token(), &lost).await.unwrap();
     viewer.until("patch").await;
     watch.master.kill();
-    watch.until_replaced();
+    watch.until_replaced().await;
     let told = viewer.until("job.snapshot").await;
     assert_eq!(told.last().unwrap()["value"], "kept");
     let next = patch(&held, 3, r#"["","next",0]"#);
@@ -136,7 +140,7 @@ async fn who_saw_more_than_is_left_gets_a_state_that_replaces() {
 /// A master that nobody knows by this name is told, and how one would be named.
 #[tokio::test]
 async fn a_name_that_sentinels_do_not_know_is_told() {
-    let watch = Watch::start();
+    let watch = Watch::start().await;
     let url = format!("redis+sentinel://{}/other", watch.sentinel.address());
     let opened = Redis::open(&url.parse().unwrap(), &hasty(), EngineOptions::default()).await;
     let told = opened.err().unwrap().to_string();

@@ -1,11 +1,13 @@
 //! A Redis Cluster of a test's own: three masters and a replica of each, ended with the test.
 
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use livedraft::backend::embedded::EngineOptions;
 use livedraft::backend::{Redis, RedisOptions};
+use livedraft::clock;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::RedisServer;
 
@@ -22,19 +24,19 @@ pub(crate) struct RedisCluster {
 }
 
 /// Waits for what is found in a look.
-pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     for _ in 0..LOOKS_MAX {
         if let Some(found) = look() {
             return found;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        clock::sleep(Duration::from_millis(10)).await;
     }
     panic!("never: {what}");
 }
 
 impl RedisCluster {
     /// One whose replicas take over after so long, ms.
-    pub(crate) fn start(node_timeout_ms: &str) -> Self {
+    pub(crate) async fn start(node_timeout_ms: &str) -> Self {
         let nodes: Vec<RedisServer> = (0..2 * MASTERS).map(|_| node(node_timeout_ms)).collect();
         let cluster = Self { nodes };
         for (place, node) in cluster.nodes.iter().enumerate() {
@@ -48,9 +50,11 @@ impl RedisCluster {
                 let () = say(&cluster.nodes[0], &format!("CLUSTER MEET 127.0.0.1 {port} {bus}"));
             }
         }
-        cluster.all_say("all know each other", "CLUSTER INFO", |told| {
-            told.contains("cluster_known_nodes:6") && told.contains("cluster_state:ok")
-        });
+        cluster
+            .all_say("all know each other", "CLUSTER INFO", |told| {
+                told.contains("cluster_known_nodes:6") && told.contains("cluster_state:ok")
+            })
+            .await;
         for place in 0..MASTERS {
             let id: String = say(&cluster.nodes[place], "CLUSTER MYID");
             let () = say(
@@ -62,33 +66,42 @@ impl RedisCluster {
             until("replicas are in step", || {
                 let told: String = say(replica, "INFO replication");
                 told.contains("master_link_status:up").then_some(())
-            });
+            })
+            .await;
         }
         // Of each node that every node knows: its own line and those of the others.
-        cluster.all_say("all know who follows whom", "CLUSTER NODES", |told| {
-            told.lines().filter(|line| line.contains("slave")).count() == MASTERS
-                && !told.contains("handshake")
-        });
+        cluster
+            .all_say("all know who follows whom", "CLUSTER NODES", |told| {
+                told.lines().filter(|line| line.contains("slave")).count() == MASTERS
+                    && !told.contains("handshake")
+            })
+            .await;
         cluster
     }
 
-    /// The one that cases share which run at the same time; whoever has it locked has it alone.
-    pub(crate) fn shared() -> Arc<tokio::sync::Mutex<Self>> {
-        static SHARED: OnceLock<Mutex<Weak<tokio::sync::Mutex<RedisCluster>>>> = OnceLock::new();
-        let shared = SHARED.get_or_init(Mutex::default);
-        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.upgrade().unwrap_or_else(|| {
-            let cluster = Self::start(NEVER_MS);
-            cluster.nodes.iter().for_each(RedisServer::add_user_of_the_page);
-            let cluster = Arc::new(tokio::sync::Mutex::new(cluster));
-            *shared = Arc::downgrade(&cluster);
-            cluster
-        })
+    /// The one that cases share which run at the same time; who has it has it alone.
+    pub(crate) async fn shared() -> OwnedMutexGuard<Self> {
+        static SHARED: Mutex<Weak<Mutex<RedisCluster>>> = Mutex::const_new(Weak::new());
+        let mut shared = SHARED.lock().await;
+        let known = shared.upgrade();
+        let cluster = match known {
+            Some(cluster) => cluster,
+            None => {
+                let cluster = Self::start(NEVER_MS).await;
+                cluster.nodes.iter().for_each(RedisServer::add_user_of_the_page);
+                Arc::new(Mutex::new(cluster))
+            }
+        };
+        *shared = Arc::downgrade(&cluster);
+        drop(shared);
+        let alone = cluster.lock_owned().await;
+        alone.clear();
+        alone
     }
 
-    fn all_say(&self, what: &str, command: &str, is_so: impl Fn(&str) -> bool) {
+    async fn all_say(&self, what: &str, command: &str, is_so: impl Fn(&str) -> bool) {
         for node in &self.nodes {
-            until(what, || is_so(&say::<String>(node, command)).then_some(()));
+            until(what, || is_so(&say::<String>(node, command)).then_some(())).await;
         }
     }
 
@@ -141,12 +154,13 @@ impl RedisCluster {
     }
 
     /// The replica of a master that is no more has taken its place.
-    pub(crate) fn until_replaced(&self, master: usize) {
+    pub(crate) async fn until_replaced(&self, master: usize) {
         let heir = &self.nodes[MASTERS + master];
         until("the replica takes over", || {
             let told: String = say(heir, "INFO replication");
             told.contains("role:master").then_some(())
-        });
+        })
+        .await;
     }
 }
 

@@ -109,10 +109,10 @@ impl Ears {
             }
             // Without having been asked to: the job is another server's by now. The answer to the next question would be
             // taken for this, so the connection is left.
-            (PushKind::SUnsubscribe, Some(channel)) => {
-                if keys::job_of(&channel).is_some_and(|job| self.readers.has(job)) {
-                    self.lost.notify_one();
-                }
+            (PushKind::SUnsubscribe, Some(channel))
+                if keys::job_of(&channel).is_some_and(|job| self.readers.has(job)) =>
+            {
+                self.lost.notify_one();
             }
             (PushKind::Disconnection, _) => self.lost.notify_one(),
             _ => {}
