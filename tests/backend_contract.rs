@@ -14,9 +14,10 @@ use livedraft::event::*;
 use livedraft::job::*;
 use livedraft::partial::Value;
 use livedraft::store::{Store, StoreOptions};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::harness::frame;
-use crate::redis_server::{RedisServer, as_user_of_the_page, tls_folder};
+use crate::redis_server::{RedisCluster, RedisServer, as_user_of_the_page, tls_folder};
 
 /// An engine, the patience to ask it again, and its time.
 pub(crate) struct Line(pub(crate) Arc<dyn Backend>, pub(crate) Time);
@@ -27,6 +28,8 @@ pub(crate) enum Time {
     Ours,
     /// Its server's.
     Theirs(RedisServer),
+    /// That of all nodes of its Cluster, which it has alone.
+    Cluster(OwnedMutexGuard<RedisCluster>),
 }
 
 pub(crate) async fn again<T, F: Future<Output = Result<T, BackendError>>>(mut step: impl FnMut() -> F) -> T {
@@ -50,6 +53,7 @@ impl Line {
         match &self.1 {
             Time::Ours => tokio::time::advance(time).await,
             Time::Theirs(server) => server.pass(time),
+            Time::Cluster(cluster) => cluster.pass(time),
         }
     }
 
@@ -273,6 +277,35 @@ pub(crate) async fn redis_as_user_of_the_page(options: EngineOptions) -> (RedisS
     (server, engine)
 }
 
+/// Into how many parts an engine over a Cluster is divided: cases that count have one part, since what comes first does so in
+/// its part.
+fn shards_of(case: &str) -> u32 {
+    let counts = [
+        "dead_letters_are_bounded",
+        "ended_jobs_are_forgotten_in_time",
+        "jobs_come_in_order",
+        "the_line_is_bounded",
+        "what_was_lost_comes_first",
+    ];
+    if counts.contains(&case) { 1 } else { 16 }
+}
+
+/// An engine of so many parts, each with the bounds that others have.
+pub(crate) async fn over_parts(cluster: &RedisCluster, shards: u32, bounds: EngineOptions) -> Redis {
+    let parts = usize::try_from(shards).expect("few");
+    let bounds = EngineOptions {
+        queued_max: bounds.queued_max * parts,
+        asked_bytes_max: bounds.asked_bytes_max * parts,
+        ..bounds
+    };
+    let redis = RedisOptions {
+        shards,
+        ..RedisOptions::default()
+    };
+    let url = as_user_of_the_page(&cluster.url()).parse().expect("a URL");
+    Redis::open(&url, &redis, bounds).await.expect("it opens")
+}
+
 /// Runs a case over every engine.
 macro_rules! contract {
     ($($(#[$doc:meta])* async fn $name:ident($line:ident: &Line) $body:block)*) => {
@@ -311,6 +344,16 @@ macro_rules! contract {
             async fn $name() {
                 let (server, engine) = redis_as_user_of_the_page(options()).await;
                 case::$name(&Line(Arc::new(engine), Time::Theirs(server))).await;
+            })*
+        }
+        /// Three masters and their replicas, sixteen parts; as the user that docs/redis.md names.
+        mod redis_cluster {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                let cluster = RedisCluster::shared().await;
+                let engine = over_parts(&cluster, shards_of(stringify!($name)), options()).await;
+                case::$name(&Line(Arc::new(engine), Time::Cluster(cluster))).await;
             })*
         }
         mod redis_faulty {

@@ -3,7 +3,6 @@
 
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use livedraft::access::{NewKey, Scope, Token};
 use livedraft::backend::embedded::{Embedded, EngineOptions};
@@ -13,7 +12,6 @@ use livedraft::event::*;
 use livedraft::hub::HubOptions;
 use livedraft::job::*;
 use livedraft::server::ServerOptions;
-use livedraft::store::{Store, StoreError};
 use serde_json::{Value as Json, json};
 
 use crate::durable::Folder;
@@ -221,16 +219,7 @@ async fn who_does_not_run_the_server_hears_nothing_of_dead_letters() {
 #[tokio::test]
 async fn dead_letters_survive_a_restart() {
     let folder = Folder::new("dead-letters");
-    let open = async || {
-        loop {
-            match Store::open(&folder.options()).await {
-                Ok(store) => return Embedded::open(strict(), Arc::new(store)).await.unwrap(),
-                // A process that another test begins has the folder's lock for as long as it is not begun.
-                Err(StoreError::InUse { .. }) => clock::sleep(Duration::from_millis(10)).await,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    };
+    let open = async || Embedded::open(strict(), folder.store().await).await.unwrap();
     let engine = open().await;
     let letter = dead(&engine, "one").await;
     engine.close().await;

@@ -46,6 +46,17 @@ impl Folder {
         Embedded::open(EngineOptions::default(), store).await.unwrap()
     }
 
+    /// The store, once it is free: a process that another test begins has the folder's lock for as long as it is not begun.
+    pub(crate) async fn store(&self) -> Arc<Store> {
+        loop {
+            match Store::open(&self.options()).await {
+                Ok(store) => return Arc::new(store),
+                Err(StoreError::InUse { .. }) => clock::sleep(Duration::from_millis(10)).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
     pub(crate) fn database(&self) -> PathBuf {
         self.0.join("livedraft.db")
     }

@@ -12,7 +12,6 @@ use livedraft::clock;
 use livedraft::config::Config;
 use livedraft::hub::HubOptions;
 use livedraft::server::ServerOptions;
-use livedraft::store::Store;
 use serde_json::{Value as Json, json};
 
 use crate::backend_contract::{epoch, submission};
@@ -175,10 +174,8 @@ async fn the_command_line_pauses_and_resumes() {
 async fn a_pause_survives_a_restart() {
     let folder = Folder::new("pauses");
     let open = async || {
-        let store = Store::open(&folder.options()).await.unwrap();
-        Embedded::open(EngineOptions::default(), Arc::new(store))
-            .await
-            .unwrap()
+        let store = folder.store().await;
+        Embedded::open(EngineOptions::default(), store).await.unwrap()
     };
     let engine = open().await;
     engine.submit(submission()).await.unwrap();

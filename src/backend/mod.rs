@@ -31,7 +31,7 @@ use crate::clock;
 use crate::event::{Entry, Epoch, Position};
 use crate::job::{JobId, JobState, Lease, LeaseToken, Ruling};
 
-pub use self::redis::{BadRedisUrl, Redis, RedisOptions, RedisStartError, RedisUrl};
+pub use self::redis::{BadRedisUrl, Redis, RedisKind, RedisOptions, RedisStartError, RedisUrl};
 pub use share::{Paused, Share, Shares, TenantOptions, TenantsOptions};
 pub use step::{
     Append, Appended, Cancelled, Checkpoint, Claim, DeadLetter, Deferral, Extended, Failure, Fenced, Full,

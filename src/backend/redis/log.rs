@@ -7,6 +7,7 @@ use redis::Value;
 use tokio::sync::mpsc;
 
 use super::reply::{self, Parts};
+use super::step::Step;
 use super::{Redis, flag};
 use crate::backend::witness::witness;
 use crate::backend::{Append, Appended, BackendError, EventLog, Reading, Start, Write};
@@ -20,8 +21,7 @@ impl EventLog for Redis {
         let written = Written::of(&append.write)?;
         let record = append.record.as_ref().map_or(Ok(String::new()), text)?;
         let snapshot = append.snapshot.as_deref().map_or(Ok(String::new()), text)?;
-        let mut step = self.scripts.append.prepare_invoke();
-        step.key(&keys.job).key(&keys.raw).key(&keys.log);
+        let mut step = Step::new(&self.scripts.append, &[&keys.job, &keys.raw, &keys.log]);
         step.arg(&keys.live).arg(token.to_string());
         step.arg(&written.epoch).arg(written.seq).arg(written.opens);
         step.arg(append.write.event.kind()).arg(&written.payload);
@@ -37,8 +37,7 @@ impl EventLog for Redis {
 
     async fn read(&self, job: JobId, held: Option<Position>) -> Result<Option<Reading>, BackendError> {
         let keys = self.keys.job(job);
-        let mut step = self.scripts.read.prepare_invoke();
-        step.key(&keys.job).key(&keys.log);
+        let mut step = Step::new(&self.scripts.read, &[&keys.job, &keys.log]);
         step.arg(held.map_or_else(String::new, |held| held.epoch.to_string()));
         step.arg(held.map_or(0, |held| held.seq));
         let answer: Value = self.link.step(&step).await?;
