@@ -476,6 +476,7 @@ fn answer() -> impl Strategy<Value = ServerMessage> {
         }),
         accepted.prop_map(|(reference, job_id, tag, epoch, [seq, ahead], existing)| {
             ServerMessage::Accepted(JobAccepted {
+                durable: !existing,
                 reference,
                 job_id,
                 tag,
