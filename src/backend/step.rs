@@ -42,6 +42,8 @@ pub enum Submitted {
         /// Jobs in line before it: of all tenants, but for those of its own that it goes before. Of those in line now no more
         /// are served before it; where tenants are served in turn, fewer.
         ahead: u64,
+        /// Whether it is held as safely as is asked for.
+        durable: bool,
     },
     /// The key names this job; nothing was changed.
     Existing(JobId),

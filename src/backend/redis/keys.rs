@@ -27,7 +27,7 @@ pub(super) struct JobKeys {
 }
 
 /// In the order in which the scripts take them apart (`lua/shard.lua`): keys of the shard, beginnings of others.
-const NAMES: [&str; 30] = [
+const NAMES: [&str; 31] = [
     "ready",
     "ring",
     "pace",
@@ -48,6 +48,7 @@ const NAMES: [&str; 30] = [
     "shares",
     PAUSED,
     "drain",
+    "untold",
     "job:",
     "raw:",
     "log:",
@@ -191,10 +192,10 @@ mod tests {
         let id: JobId = "0193a4b2-7c31-7d5e-9a0f-3b1c5d7e9f02".parse()?;
         let names = keys.shard(keys.shard_of(id));
         let job = keys.job(id);
-        assert_eq!(job.job, format!("{}{id}", names[20]));
-        assert_eq!(job.raw, format!("{}{id}", names[21]));
-        assert_eq!(job.log, format!("{}{id}", names[22]));
-        assert_eq!(job.live, format!("{}{id}", names[25]));
+        assert_eq!(job.job, format!("{}{id}", names[21]));
+        assert_eq!(job.raw, format!("{}{id}", names[22]));
+        assert_eq!(job.log, format!("{}{id}", names[23]));
+        assert_eq!(job.live, format!("{}{id}", names[26]));
         assert_eq!(keys.paused(keys.shard_of(id)), names[18]);
         let wake = keys.wakes().nth(keys.shard_of(id));
         assert_eq!(wake, Some((keys.slot(keys.shard_of(id)), names[9].clone())));

@@ -129,7 +129,7 @@ async fn forward(
         "the keys of layout {BEFORE} are taken forward to {LAYOUT}"
     );
     let keys = Keys::new(&options.prefix, options.shards_of(url.kind()));
-    let scripts = Scripts::new(reach);
+    let scripts = Scripts::new(reach, options.replicas > 0);
     for shard in 0..keys.count() {
         for part in ["line", "ready", "lease", "wait"] {
             let mut next = Some(0_u64);

@@ -18,6 +18,7 @@ mod node;
 mod notices;
 mod options;
 mod outside;
+mod promise;
 mod queue;
 mod reply;
 mod scripts;
@@ -62,6 +63,8 @@ pub struct Redis {
     keys: Arc<Keys>,
     scripts: Scripts,
     link: Arc<Link>,
+    replicas: u32,
+    replicas_wait: Duration,
     live: Live,
     unanswered: Unanswered,
 }
@@ -88,8 +91,10 @@ impl Redis {
             live: Live::start(Arc::clone(&link), Arc::clone(&keys), reach, options.probe),
             engine,
             keys,
-            scripts: Scripts::new(reach),
+            scripts: Scripts::new(reach, options.replicas > 0),
             link,
+            replicas: options.replicas,
+            replicas_wait: options.replicas_wait,
             unanswered: Unanswered::default(),
         })
     }

@@ -1,5 +1,6 @@
 //! The steps: one script each, with the fragments it needs put in front. They are called by their digest, and sent
-//! whole where the server does not know it. By which word entries are published is put before them.
+//! whole where the server does not know it. By which word entries are published, and whether ends are
+//! withheld, is put before them.
 
 use redis::Script;
 
@@ -30,48 +31,56 @@ pub(super) struct Scripts {
     pub(super) govern: Script,
     pub(super) pause: Script,
     pub(super) forward: Script,
+    pub(super) mark: Script,
+    pub(super) tell: Script,
+    pub(super) untold: Script,
     pub(super) notice: Script,
     pub(super) notices: Script,
 }
 
 /// A step of its own file behind fragments.
 macro_rules! step {
-    ($word:expr, $($file:literal)+) => {
-        Script::new(&format!("local PUBLISH = '{}'\n{}", $word, concat!($(include_str!(concat!("lua/", $file, ".lua")), "\n"),+)))
+    ($head:expr, $($file:literal)+) => {
+        Script::new(&format!("{}\n{}", $head, concat!($(include_str!(concat!("lua/", $file, ".lua")), "\n"),+)))
     };
 }
 
 impl Scripts {
-    pub(super) fn new(reach: Reach) -> Self {
+    /// Steps of an engine whose entries are published so, and whose ends are withheld until they are held by others, or not.
+    pub(super) fn new(reach: Reach, withheld: bool) -> Self {
         let word = match reach {
             Reach::All => "PUBLISH",
             Reach::Shard => "SPUBLISH",
         };
+        let head = format!("local PUBLISH, WITHHELD = '{word}', {withheld}");
         Self {
-            append: step!(word, "log" "append"),
-            read: step!(word, "read"),
-            submit: step!(word, "log" "shard" "line" "submit"),
-            claim: step!(word, "log" "shard" "line" "claim"),
-            extend: step!(word, "log" "shard" "extend"),
-            defer: step!(word, "log" "shard" "line" "settle" "defer"),
-            fail: step!(word, "log" "shard" "line" "settle" "fail"),
-            finish: step!(word, "log" "shard" "line" "settle" "finish"),
-            cancel: step!(word, "log" "shard" "line" "settle" "cancel"),
-            overdue: step!(word, "log" "shard" "overdue"),
-            reap: step!(word, "log" "shard" "line" "settle" "reap"),
-            promote: step!(word, "log" "shard" "line" "promote"),
-            stats: step!(word, "log" "shard" "stats"),
-            look: step!(word, "log" "shard" "look"),
-            rule: step!(word, "log" "shard" "line" "settle" "rule"),
-            viewed: step!(word, "log" "shard" "viewed"),
-            unviewed: step!(word, "log" "shard" "unviewed"),
-            aside: step!(word, "log" "shard" "line" "aside"),
-            dead: step!(word, "log" "shard" "dead"),
-            govern: step!(word, "log" "shard" "line" "govern"),
-            pause: step!(word, "log" "shard" "line" "pause"),
-            forward: step!(word, "log" "shard" "line" "forward"),
-            notice: step!(word, "notice"),
-            notices: step!(word, "notices"),
+            append: step!(head, "log" "append"),
+            read: step!(head, "read"),
+            submit: step!(head, "log" "shard" "line" "submit"),
+            claim: step!(head, "log" "shard" "line" "claim"),
+            extend: step!(head, "log" "shard" "extend"),
+            defer: step!(head, "log" "shard" "line" "settle" "defer"),
+            fail: step!(head, "log" "shard" "line" "settle" "fail"),
+            finish: step!(head, "log" "shard" "line" "settle" "finish"),
+            cancel: step!(head, "log" "shard" "line" "settle" "cancel"),
+            overdue: step!(head, "log" "shard" "overdue"),
+            reap: step!(head, "log" "shard" "line" "settle" "reap"),
+            promote: step!(head, "log" "shard" "line" "promote"),
+            stats: step!(head, "log" "shard" "stats"),
+            look: step!(head, "log" "shard" "look"),
+            rule: step!(head, "log" "shard" "line" "settle" "rule"),
+            viewed: step!(head, "log" "shard" "viewed"),
+            unviewed: step!(head, "log" "shard" "unviewed"),
+            aside: step!(head, "log" "shard" "line" "aside"),
+            dead: step!(head, "log" "shard" "dead"),
+            govern: step!(head, "log" "shard" "line" "govern"),
+            pause: step!(head, "log" "shard" "line" "pause"),
+            forward: step!(head, "log" "shard" "line" "forward"),
+            mark: step!(head, "log" "shard" "mark"),
+            tell: step!(head, "log" "shard" "tell"),
+            untold: step!(head, "log" "shard" "untold"),
+            notice: step!(head, "notice"),
+            notices: step!(head, "notices"),
         }
     }
 }

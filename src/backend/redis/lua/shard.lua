@@ -20,7 +20,8 @@
 --      18 shares   hash  tenant → what it may have, `weight running queued`; '' → what any other may
 --      19 paused   set   tenants that are given no worker; '' stands for all
 --      20 drain    hash  number of a window of time → jobs that left the line in it
---      21… beginnings of the keys of one job (job, raw, log), of a tenant's line, of idempotency keys, of channels, of the
+--      21 untold   zset  job → ms at which it ended: ends that are not told yet
+--      22… beginnings of the keys of one job (job, raw, log), of a tenant's line, of idempotency keys, of channels, of the
 --          nodes that view a job, of the virtual time at which a tenant left the ring, of a tenant's running jobs, of all
 --          that it has and that have not ended
 -- The keys of jobs that a step finds in these indexes are made of the beginnings: they cannot be declared beforehand.
@@ -29,8 +30,9 @@ local READY, RING, PACE, LEASE, CANCEL = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEY
 local WAIT, ENDED, SIZES, ASKED, WAKE = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local UNVIEWED, GIVEN, DEAD, DEAD_SIZES = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
 local BACK, ASIDE, WHOSE, SHARES, PAUSED, DRAIN = KEYS[15], KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20]
-local JOB, RAW, LOG, LINE = KEYS[21], KEYS[22], KEYS[23], KEYS[24]
-local NAME, LIVE, VIEW, LEFT, RUN, OWN = KEYS[25], KEYS[26], KEYS[27], KEYS[28], KEYS[29], KEYS[30]
+local UNTOLD = KEYS[21]
+local JOB, RAW, LOG, LINE = KEYS[22], KEYS[23], KEYS[24], KEYS[25]
+local NAME, LIVE, VIEW, LEFT, RUN, OWN = KEYS[26], KEYS[27], KEYS[28], KEYS[29], KEYS[30], KEYS[31]
 
 -- Tokens that wait at a time, and how long; a worker that misses one polls.
 local WAKE_MAX, WAKE_MS = 64, 60000
