@@ -16,7 +16,7 @@ use livedraft::partial::Value;
 use livedraft::store::{Store, StoreOptions};
 
 use crate::harness::frame;
-use crate::redis_server::RedisServer;
+use crate::redis_server::{RedisServer, as_user_of_the_page, tls_folder};
 
 /// An engine, the patience to ask it again, and its time.
 struct Line(Arc<dyn Backend>, Time);
@@ -261,6 +261,18 @@ fn waiting(position: Position) -> Write {
     write(position, Event::Status(change))
 }
 
+async fn redis_as_user_of_the_page() -> (RedisServer, Redis) {
+    let (server, url) = RedisServer::start_tls();
+    server.add_user_of_the_page();
+    let redis = RedisOptions {
+        ca_file: format!("{}/ca.pem", tls_folder()),
+        ..RedisOptions::default()
+    };
+    let url = as_user_of_the_page(&url).parse().expect("a URL");
+    let engine = Redis::open(&url, &redis, options()).await.expect("it opens");
+    (server, engine)
+}
+
 /// Runs a case over every engine.
 macro_rules! contract {
     ($($(#[$doc:meta])* async fn $name:ident($line:ident: &Line) $body:block)*) => {
@@ -289,6 +301,15 @@ macro_rules! contract {
             async fn $name() {
                 let server = RedisServer::start();
                 let engine = server.engine(1, options()).await;
+                case::$name(&Line(Arc::new(engine), Time::Theirs(server))).await;
+            })*
+        }
+        /// By TLS, as the user that docs/redis.md names.
+        mod redis_as_user {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                let (server, engine) = redis_as_user_of_the_page().await;
                 case::$name(&Line(Arc::new(engine), Time::Theirs(server))).await;
             })*
         }

@@ -171,6 +171,7 @@ impl Socket {
             | ServerMessage::Cancelling(_)
             | ServerMessage::Ruled(_)
             | ServerMessage::State(_)
+            | ServerMessage::Degraded(_)
             | ServerMessage::Error(_)
             | ServerMessage::Goodbye(_)
             | ServerMessage::Pong => Ok(()),

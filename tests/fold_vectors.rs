@@ -93,6 +93,7 @@ fn event(message: ServerMessage) -> Option<Entry> {
         | ServerMessage::Snapshot(_)
         | ServerMessage::Patch(_)
         | ServerMessage::LongPatch(_)
+        | ServerMessage::Degraded(_)
         | ServerMessage::Error(_)
         | ServerMessage::Goodbye(_)
         | ServerMessage::Pong => return None,

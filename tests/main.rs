@@ -53,6 +53,7 @@ mod pipeline_modes;
 mod provider_policy;
 mod redis_engine;
 mod redis_faults;
+mod redis_links;
 mod redis_server;
 mod schema;
 mod server_guard;

@@ -13,7 +13,7 @@ use livedraft::job::*;
 use redis::Commands as _;
 
 use crate::harness::frame;
-use crate::redis_server::RedisServer;
+use crate::redis_server::{RedisServer, as_user_of_the_page, tls_folder};
 
 pub(crate) fn epoch() -> Epoch {
     Epoch::new(clock::nonce())
@@ -379,34 +379,61 @@ async fn waiting_workers_are_woken_and_hinted() {
     }
 }
 
-/// The ACL line of the page is all that a user needs.
-#[tokio::test]
-async fn the_acl_line_is_enough() {
-    let page = include_str!("../docs/redis.md");
-    let (_, line) = page.split_once("\nACL SETUSER ").unwrap();
-    let (line, _) = line.split_once("```").unwrap();
-    let server = RedisServer::start();
-    let mut set = redis::cmd("ACL");
-    set.arg("SETUSER");
-    for word in line.split_whitespace() {
-        set.arg(word);
-    }
-    let () = set.query(&mut server.connection()).unwrap();
-    let url = server
-        .url()
-        .replace("//", "//livedraft:PASSWORD@")
-        .parse()
-        .unwrap();
-    let engine = Redis::open(&url, &RedisOptions::default(), EngineOptions::default())
-        .await
-        .unwrap();
-    live_through(&engine, &server).await;
-    let kept = submission(&engine, "one", None);
+/// All that a fleet does.
+async fn do_all(engine: &Redis, server: &RedisServer) {
+    live_through(engine, server).await;
+    let kept = submission(engine, "one", None);
     let mut live = engine.subscribe(kept.id).await.unwrap();
     engine.submit(kept.clone()).await.unwrap();
     assert_eq!(live.recv().await.unwrap().position.epoch, kept.epoch);
     engine.ready().await;
-    promote(&engine).await;
+    promote(engine).await;
     assert_eq!(engine.stats().await.unwrap().queued, 1);
     assert!(engine.positions(&[kept.id]).await.unwrap()[0].is_some());
+    engine.notice("word", Duration::from_secs(5)).await.unwrap();
+    assert_eq!(engine.notices().await.unwrap().len(), 1);
+    assert_eq!(engine.dead_letters(10).await.unwrap().len(), 1);
+}
+
+/// The ACL line of the page is all that a user needs.
+#[tokio::test]
+async fn the_acl_line_is_enough() {
+    let server = RedisServer::start();
+    server.add_user_of_the_page();
+    let url = as_user_of_the_page(&server.url()).parse().unwrap();
+    let engine = Redis::open(&url, &RedisOptions::default(), EngineOptions::default())
+        .await
+        .unwrap();
+    do_all(&engine, &server).await;
+}
+
+/// TLS by an authority of one's own, and the same user: every connection of the engine goes that way.
+#[tokio::test]
+async fn an_authority_of_ones_own_is_trusted_where_it_is_named() {
+    let (server, tls) = RedisServer::start_tls();
+    server.add_user_of_the_page();
+    let open = async |url: &str, ca_file: &str| {
+        let options = RedisOptions {
+            ca_file: ca_file.to_owned(),
+            ..RedisOptions::default()
+        };
+        let url = as_user_of_the_page(url).parse().unwrap();
+        Redis::open(&url, &options, EngineOptions::default()).await
+    };
+    let ca_file = format!("{}/ca.pem", tls_folder());
+    let engine = open(&tls, &ca_file).await.unwrap();
+    do_all(&engine, &server).await;
+    let of_another = format!("{}/server.pem", tls_folder());
+    let key = format!("{}/server.key", tls_folder());
+    for (url, ca_file, told) in [
+        (&tls, "", "cannot be spoken to by TLS"),
+        (&tls, &of_another, "cannot be spoken to by TLS"),
+        (&tls, "/no/such/file", "/no/such/file"),
+        (&tls, &key, "no certificate"),
+        (&server.url(), &ca_file, "does not speak TLS"),
+    ] {
+        let refused = open(url, ca_file).await.err().unwrap().to_string();
+        assert!(refused.contains(told), "{refused}");
+        assert!(!refused.contains("PASSWORD"), "{refused}");
+    }
 }

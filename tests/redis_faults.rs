@@ -21,7 +21,7 @@ use crate::redis_server::{RedisServer, Way};
 /// Steps within which something must have come about that needs a few.
 const TURNS_MAX: usize = 20_000;
 
-fn hasty() -> RedisOptions {
+pub(crate) fn hasty() -> RedisOptions {
     RedisOptions {
         connect: Duration::from_millis(500),
         response: Duration::from_millis(300),
@@ -30,7 +30,7 @@ fn hasty() -> RedisOptions {
     }
 }
 
-async fn engine_at(url: &str, options: &RedisOptions) -> Redis {
+pub(crate) async fn engine_at(url: &str, options: &RedisOptions) -> Redis {
     Redis::open(&url.parse().unwrap(), options, EngineOptions::default())
         .await
         .unwrap()

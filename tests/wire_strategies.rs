@@ -10,8 +10,8 @@ use livedraft::job::{
 };
 use livedraft::wire::{
     Auth, Bigints, ClientMessage, Deliver, ErrorMessage, Form, Goodbye, JobAccept, JobAccepted, JobAttach,
-    JobAttached, JobCancelling, JobCreate, JobDetached, JobEnd, JobEvent, JobPatch, JobReask, JobRuled,
-    JobSnapshot, JobStateNow, Limits, Named, Patch, RulingError, ServerMessage, Unseen, Welcome,
+    JobAttached, JobCancelling, JobCreate, JobDegraded, JobDetached, JobEnd, JobEvent, JobPatch, JobReask,
+    JobRuled, JobSnapshot, JobStateNow, Limits, Named, Patch, RulingError, ServerMessage, Unseen, Welcome,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -434,6 +434,16 @@ fn ruled() -> impl Strategy<Value = ServerMessage> {
     })
 }
 
+fn detached() -> impl Strategy<Value = ServerMessage> {
+    (of(text()), text())
+        .prop_map(|(reference, job_id)| ServerMessage::Detached(JobDetached { reference, job_id }))
+}
+
+fn degraded() -> impl Strategy<Value = ServerMessage> {
+    (text(), any::<bool>())
+        .prop_map(|(job_id, active)| ServerMessage::Degraded(JobDegraded { job_id, active }))
+}
+
 /// Answers to what a client asked.
 fn answer() -> impl Strategy<Value = ServerMessage> {
     let welcome = (text(), text(), any::<u64>(), limits(), vec(text(), 0..3));
@@ -483,8 +493,7 @@ fn answer() -> impl Strategy<Value = ServerMessage> {
                 resumed,
             })
         }),
-        (of(text()), text())
-            .prop_map(|(reference, job_id)| ServerMessage::Detached(JobDetached { reference, job_id })),
+        detached(),
         cancelling.prop_map(|(reference, job_id, already)| {
             ServerMessage::Cancelling(JobCancelling {
                 reference,
@@ -503,6 +512,7 @@ fn answer() -> impl Strategy<Value = ServerMessage> {
                 retry_after_ms,
             }))
         }),
+        degraded(),
         any::<u64>().prop_map(|reconnect_after_ms| ServerMessage::Goodbye(Goodbye { reconnect_after_ms })),
         Just(ServerMessage::Pong),
     ]

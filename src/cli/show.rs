@@ -129,6 +129,13 @@ impl Show {
             ServerMessage::Status(change) if took == Took::Told && change.event.reason.is_some() => {
                 self.say(&words::status(&change.event));
             }
+            ServerMessage::Degraded(told) if told.active => {
+                self.say(&Row::of(
+                    Tone::Warn,
+                    "the server cannot hear of the job: what is shown may be late",
+                ));
+            }
+            ServerMessage::Degraded(_) => self.say(&Row::of(Tone::Dim, "the server hears of the job again")),
             _ => {}
         }
         self.draw(follower);

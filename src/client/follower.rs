@@ -356,6 +356,7 @@ fn job_of(message: &ServerMessage) -> Option<&str> {
         ServerMessage::Attempt(body) => Some(&body.job_id),
         ServerMessage::Note(body) => Some(&body.job_id),
         ServerMessage::Hook(body) => Some(&body.job_id),
+        ServerMessage::Degraded(body) => Some(&body.job_id),
         ServerMessage::End(body) => Some(&body.job_id),
         ServerMessage::Patch(_)
         | ServerMessage::Welcome(_)

@@ -210,6 +210,8 @@ keys! {
         "Recent frames kept per watched job.";
     "hub.poll_ms", "ms", number(100, HOUR), [hub.poll],
         "How often positions are compared with the log, against silent loss, at the most.";
+    "hub.degraded_ms", "ms", number(100, HOUR), [hub.degraded],
+        "How long the engine may not be asked for a watched job, or heard of it, before its viewers are told `degraded`.";
     "hub.watched_max", "jobs", number(1, 10_000_000), [hub.watched_max],
         "Jobs watched on this node at a time.";
 
@@ -288,6 +290,8 @@ keys! {
 
     "redis.url", "", TYPE, [redis.url],
         "Where it is: `redis://` or, with TLS, `rediss://`, with user and password where it asks for them. Its password is shown nowhere.";
+    "redis.ca_file", "", Bounds::Text(4_096), [redis.ca_file],
+        "A file of the certificates (PEM) that vouch for the server of a `rediss://` URL, in the place of the roots of the web.";
     "redis.prefix", "", Bounds::Word(64), [redis.prefix],
         "What every key and channel begins with; fleets that share a Redis have different ones.";
     "redis.shards", "shards", number(1, 1_024), [redis.shards],

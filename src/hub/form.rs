@@ -11,8 +11,8 @@ use crate::hex;
 use crate::job::{Attempt, JobId};
 use crate::partial::{Op, Shape, Value, parse_written, whole_paths};
 use crate::wire::{
-    AttemptNow, Bigints, Deliver, JobAttempts, JobEnd, JobEvent, JobPatch, JobSnapshot, JobStateNow,
-    ServerMessage, Unseen, snapshot_parts,
+    AttemptNow, Bigints, Deliver, JobAttempts, JobDegraded, JobEnd, JobEvent, JobPatch, JobSnapshot,
+    JobStateNow, ServerMessage, Unseen, snapshot_parts,
 };
 
 /// A text frame, ready to send.
@@ -278,6 +278,15 @@ fn filled_op(op: Op, shape: &Shape, left: &mut usize) -> Op {
             Some(value) => Op::Set { path, value },
             None => Op::Remove { path },
         },
+    }
+}
+
+pub(super) fn degraded(job: JobId, active: bool) -> Told {
+    let job_id = job.to_string();
+    Told {
+        name: "degraded",
+        text: encode(&ServerMessage::Degraded(JobDegraded { job_id, active })),
+        position: None,
     }
 }
 

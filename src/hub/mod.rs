@@ -6,6 +6,7 @@
 //! it, and an encoding is made once and shared.
 
 mod form;
+mod outage;
 mod replica;
 mod viewer;
 mod watched;
@@ -36,6 +37,8 @@ pub struct HubOptions {
     pub backlog_frames_max: usize,
     /// How often positions are compared with the log, against silent loss, at the most (half of it at the least).
     pub poll: Duration,
+    /// How long asking the engine for a job, or hearing of it, may fail before its viewers are told.
+    pub degraded: Duration,
     /// Jobs watched on this node at a time.
     pub watched_max: usize,
     /// Bytes of a snapshot's text in one message.
@@ -50,6 +53,7 @@ impl Default for HubOptions {
             backlog_bytes_max: 256 * 1024,
             backlog_frames_max: 4_096,
             poll: Duration::from_secs(2),
+            degraded: Duration::from_secs(5),
             watched_max: 100_000,
             snapshot_part_bytes: 128 * 1024,
             end_value_bytes: 1_024,
@@ -244,7 +248,7 @@ impl Hub {
         if all.len() >= self.options.watched_max {
             return Err(WatchError::Full(self.options.watched_max));
         }
-        let (watched, follow) = Watched::new(replica, self.options.poll);
+        let (watched, follow) = Watched::new(replica, self.options);
         all.insert(job, Arc::clone(&watched));
         metrics::all().watched_jobs.up();
         tokio::spawn(follow.run(Arc::clone(self), live));

@@ -28,6 +28,8 @@ pub struct Replica {
     /// The end as it is told: to viewers that hold the value, to the others, and to those with big numbers as strings.
     ends: [OnceLock<Told>; 3],
     gone: bool,
+    /// The engine has not been heard of the job for long: the copy may be behind.
+    degraded: bool,
     /// An entry did not fold: the copy is no longer to be continued.
     broken: bool,
 }
@@ -58,6 +60,7 @@ impl Replica {
             snapshots: Default::default(),
             ends: Default::default(),
             gone: false,
+            degraded: false,
             broken: false,
         };
         replica.repair(reading)?;
@@ -107,6 +110,22 @@ impl Replica {
     /// The engine no longer knows the job: it is past its retention.
     pub(super) const fn gone(&mut self) {
         self.gone = true;
+    }
+
+    pub(super) const fn is_degraded(&self) -> bool {
+        self.degraded
+    }
+
+    /// Whether the copy may be behind; true where that is news.
+    pub(super) const fn degrade(&mut self, degraded: bool) -> bool {
+        let news = self.degraded != degraded;
+        self.degraded = degraded;
+        news
+    }
+
+    /// That the copy may be behind, or is no more, for a viewer.
+    pub(super) fn told_degraded(&self) -> Told {
+        form::degraded(self.job(), self.degraded)
     }
 
     /// Takes a live entry (rule E1): epoch is compared before seq.

@@ -23,6 +23,8 @@ pub struct Viewer {
     resumed: bool,
     told_ms: Option<u64>,
     conflated: u64,
+    /// Whether it was told that what it sees may be late.
+    degraded: bool,
     over: bool,
 }
 
@@ -51,6 +53,7 @@ impl Viewer {
             held,
             told_ms: None,
             conflated: 0,
+            degraded: false,
             over: false,
         }
     }
@@ -109,17 +112,25 @@ impl Viewer {
         let early = self
             .told_ms
             .is_some_and(|told| now_ms < told + u64::from(self.deliver.interval_ms));
-        if self.over || (early && replica.end().is_none()) {
+        if self.over {
             return Vec::new();
         }
         let mut told = Vec::new();
+        if self.degraded != replica.is_degraded() {
+            self.degraded = replica.is_degraded();
+            told.push(replica.told_degraded());
+        }
+        if early && replica.end().is_none() {
+            return told;
+        }
+        let before = told.len();
         match self.deliver.form {
             Form::Patch => self.take_patches(&mut replica, bytes_max, &mut told),
             Form::Snapshot => self.take_snapshot(&mut replica, &mut told),
             Form::Final => self.held = Some((replica.generation(), replica.fold().position)),
         }
         self.take_end(&replica, &mut told);
-        if !told.is_empty() {
+        if told.len() > before {
             self.told_ms = Some(now_ms);
         }
         told

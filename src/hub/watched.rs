@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::outage::Outage;
 use super::replica::{Replica, Took};
 use super::{Hub, HubOptions};
 use crate::clock;
@@ -53,7 +54,7 @@ impl Drop for Ticket {
 }
 
 impl Watched {
-    pub(super) fn new(replica: Replica, poll: Duration) -> (Arc<Self>, Follow) {
+    pub(super) fn new(replica: Replica, options: HubOptions) -> (Arc<Self>, Follow) {
         let (rereads, asked) = mpsc::channel(REREADS_MAX);
         let job = replica.job();
         let unviewed = replica.facts().unviewed_ms.is_some();
@@ -68,7 +69,9 @@ impl Watched {
             watched: Arc::clone(&watched),
             job,
             asked,
-            poll,
+            poll: options.poll,
+            degraded: options.degraded,
+            outage: Outage::default(),
             idle: false,
         };
         (watched, follow)
@@ -156,6 +159,9 @@ pub(super) struct Follow {
     job: JobId,
     asked: mpsc::Receiver<oneshot::Sender<()>>,
     poll: Duration,
+    /// How long an outage lasts before viewers are told.
+    degraded: Duration,
+    outage: Outage,
     /// Whether nobody viewed the job at the poll before.
     idle: bool,
 }
@@ -167,9 +173,9 @@ impl Follow {
             tokio::select! {
                 entry = live.recv() => match entry {
                     Some(entry) => self.take(&hub, entry, &mut live).await,
-                    None => match hub.backend.subscribe(self.job).await {
-                        Ok(again) => { live = again; self.reread(&hub).await; }
-                        Err(_) => clock::sleep(clock::jitter(self.poll)).await,
+                    None => if let Some(again) = self.subscribe(&hub).await {
+                        live = again;
+                        self.reread(&hub).await;
                     },
                 },
                 Some(done) = self.asked.recv() => {
@@ -181,6 +187,7 @@ impl Follow {
                 // However much comes meanwhile.
                 () = clock::sleep_until(due) => {
                     if self.poll(&hub).await {
+                        self.tell_outage(false);
                         return;
                     }
                     due = self.due();
@@ -189,9 +196,45 @@ impl Follow {
         }
     }
 
-    /// When the next poll is.
+    /// When the next poll is; at once when it is time to tell of an outage.
     fn due(&self) -> Instant {
-        clock::now() + self.poll / 2 + clock::jitter(self.poll / 2)
+        let poll = clock::now() + self.poll / 2 + clock::jitter(self.poll / 2);
+        let lasts = self.outage.lasts(self.degraded);
+        lasts
+            .filter(|at| *at > clock::now())
+            .map_or(poll, |at| at.min(poll))
+    }
+
+    /// Subscribes again; `None`, a while later, where that fails.
+    async fn subscribe(&mut self, hub: &Hub) -> Option<mpsc::Receiver<Arc<Entry>>> {
+        let began = clock::now();
+        let granted = hub.backend.subscribe(self.job).await;
+        self.outage.heard(began, granted.is_ok());
+        self.judge_outage();
+        if granted.is_err() {
+            clock::sleep(clock::jitter(self.poll)).await;
+        }
+        granted.ok()
+    }
+
+    /// Tells viewers of an outage that has lasted too long, and that it is over.
+    fn judge_outage(&self) {
+        let lasts = self.outage.lasts(self.degraded);
+        self.tell_outage(lasts.is_some_and(|at| at <= clock::now()));
+    }
+
+    fn tell_outage(&self, active: bool) {
+        if !self.watched.replica().degrade(active) {
+            return;
+        }
+        let level = &metrics::all().degraded_jobs;
+        if active {
+            tracing::warn!(job = %self.job, "viewers are told that what they see may be late");
+            level.up();
+        } else {
+            level.down();
+        }
+        self.watched.wake_all();
     }
 
     /// Takes an entry and all that wait behind it, then wakes the viewers once.
@@ -259,13 +302,17 @@ impl Follow {
             return true;
         }
         self.idle = empty;
-        if let Ok(positions) = hub.backend.positions(&[self.job]).await {
+        let began = clock::now();
+        let positions = hub.backend.positions(&[self.job]).await;
+        self.outage.asked(began, positions.is_ok());
+        if let Ok(positions) = positions {
             match positions.first() {
                 Some(Some(last)) if *last != self.watched.replica().last() => self.reread(hub).await,
                 Some(None) => self.gone(),
                 _ => {}
             }
         }
+        self.judge_outage();
         false
     }
 }

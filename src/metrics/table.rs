@@ -82,6 +82,7 @@ instruments! {
     errors: Counts<2> = "livedraft_errors_total", "errors", ["face", "code"], "Errors told to clients over socket and http, by code.";
     viewers: Level = "livedraft_viewers", "viewers", [], "Viewers of jobs on this node.";
     watched_jobs: Level = "livedraft_watched_jobs", "jobs", [], "Jobs that this node follows.";
+    degraded_jobs: Level = "livedraft_degraded_jobs", "jobs", [], "Of these, those whose viewers were told that what they see may be late: the engine cannot be asked, or heard.";
     snapshots: Count = "livedraft_snapshots_total", "snapshots", [], "Snapshots given to viewers.";
     conflations: Count = "livedraft_conflations_total", "snapshots", [], "Of these, those that stood for a backlog that was dropped.";
     frames_out: Count = "livedraft_frames_out_total", "frames", [], "Messages of jobs written to sockets and event streams.";

@@ -19,8 +19,8 @@ pub use code::{Close, Code, NO_SUCH_JOB};
 pub use limits::{DEPTH_MAX, Limits};
 pub use query::decode_events_query;
 pub use server::{
-    ErrorMessage, Goodbye, JobAccepted, JobAttached, JobCancelling, JobDetached, JobEnd, JobEvent, JobPatch,
-    JobRuled, JobSnapshot, JobStateNow, Patch, ServerMessage, UnknownMessage, Welcome,
+    ErrorMessage, Goodbye, JobAccepted, JobAttached, JobCancelling, JobDegraded, JobDetached, JobEnd,
+    JobEvent, JobPatch, JobRuled, JobSnapshot, JobStateNow, Patch, ServerMessage, UnknownMessage, Welcome,
 };
 pub use snapshot::{Assembly, BadParts, snapshot_parts};
 

@@ -40,6 +40,8 @@ pub enum ServerMessage {
     Hook(Box<JobEvent<Hook>>),
     /// `job.completed`, `job.failed`, `job.cancelled`, `job.incomplete`.
     End(Box<JobEnd>),
+    /// `degraded`: what is told of the job may be late, or is in time again.
+    Degraded(JobDegraded),
     /// `error`: a message could not be taken.
     Error(Box<ErrorMessage>),
     /// `goodbye`: the socket will be closed.
@@ -281,6 +283,15 @@ pub struct JobEnd {
     pub durable: bool,
 }
 
+/// `degraded`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct JobDegraded {
+    pub job_id: String,
+    /// Whether the server cannot ask how the job stands; else it can again.
+    pub active: bool,
+}
+
 /// `error`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -379,6 +390,7 @@ impl ServerMessage {
             Self::Note(body) => tagged("job.note", body),
             Self::Hook(body) => tagged("job.hook", body),
             Self::End(body) => tagged(end_type(body.outcome), body),
+            Self::Degraded(body) => tagged("degraded", body),
             Self::Error(body) => tagged("error", body),
             Self::Goodbye(body) => tagged("goodbye", body),
             Self::Pong => Ok("{\"type\":\"pong\"}".to_owned()),
@@ -409,6 +421,7 @@ impl ServerMessage {
             "job.failed" => end(text, Outcome::Failed)?,
             "job.cancelled" => end(text, Outcome::Cancelled)?,
             "job.incomplete" => end(text, Outcome::Incomplete)?,
+            "degraded" => Self::Degraded(serde_json::from_str(text)?),
             "error" => Self::Error(serde_json::from_str(text)?),
             "goodbye" => Self::Goodbye(serde_json::from_str(text)?),
             "pong" => Self::Pong,

@@ -66,6 +66,31 @@ impl RedisServer {
         panic!("no redis-server could be started on {PORTS_MAX} ports");
     }
 
+    /// One that speaks TLS too, with a certificate of the tests' own authority; and its URL.
+    pub(crate) fn start_tls() -> (Self, String) {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let tls = |name: &str| format!("{}/{name}", tls_folder());
+        let server = Self::start_with(&[
+            "--save",
+            "",
+            "--tls-port",
+            &port.to_string(),
+            "--tls-cert-file",
+            &tls("server.pem"),
+            "--tls-key-file",
+            &tls("server.key"),
+            "--tls-ca-cert-file",
+            &tls("ca.pem"),
+            "--tls-auth-clients",
+            "no",
+        ]);
+        (server, format!("rediss://127.0.0.1:{port}"))
+    }
+
     /// Starts the process on its port; false where it ended at once.
     fn run(&mut self) -> bool {
         let mut process = Command::new("redis-server")
@@ -137,6 +162,19 @@ impl RedisServer {
         let () = command.query(&mut self.connection()).unwrap();
     }
 
+    /// Lets a user in who may do no more than the ACL line of docs/redis.md says; see [`as_user_of_the_page`].
+    pub(crate) fn add_user_of_the_page(&self) {
+        let page = include_str!("../../docs/redis.md");
+        let (_, line) = page.split_once("\nACL SETUSER ").unwrap();
+        let (line, _) = line.split_once("```").unwrap();
+        let mut set = redis::cmd("ACL");
+        set.arg("SETUSER");
+        for word in line.split_whitespace() {
+            set.arg(word);
+        }
+        let () = set.query(&mut self.connection()).unwrap();
+    }
+
     /// Lets time pass for it.
     pub(crate) fn pass(&self, time: Duration) {
         let seconds = i64::try_from(time.as_secs()).unwrap();
@@ -185,6 +223,16 @@ impl RedisServer {
     pub(crate) fn connection(&self) -> redis::Connection {
         redis::Client::open(self.url()).unwrap().get_connection().unwrap()
     }
+}
+
+/// A URL by which the user of the page's ACL line comes in.
+pub(crate) fn as_user_of_the_page(url: &str) -> String {
+    url.replace("//", "//livedraft:PASSWORD@")
+}
+
+/// Where the certificates of the tests are.
+pub(crate) const fn tls_folder() -> &'static str {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/redis_server/tls")
 }
 
 fn restore(connection: &mut redis::Connection, copy: &Copy) -> bool {

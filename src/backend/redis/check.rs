@@ -36,6 +36,14 @@ pub enum RedisStartError {
         /// What the handshake said.
         what: String,
     },
+    /// The certificates that vouch for it cannot be had.
+    #[error("`redis.ca_file` is {path:?}: {what}")]
+    Authority {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The user may not do what the engine does.
     #[error(
         "the user of the Redis at {url} may not do what is needed: {what}. docs/redis.md has the ACL line"
@@ -93,6 +101,28 @@ impl Info {
         lines
             .find(|(known, _)| *known == name)
             .map(|(_, value)| value.trim())
+    }
+}
+
+/// The certificates that vouch for the server, where they are not the roots of the web.
+pub(super) fn authority(url: &RedisUrl, options: &RedisOptions) -> Result<Option<Vec<u8>>, RedisStartError> {
+    let path = options.ca_file.clone();
+    if path.is_empty() {
+        return Ok(None);
+    }
+    let unfit = |what: String| RedisStartError::Authority {
+        path: path.clone(),
+        what,
+    };
+    if !url.is_tls() {
+        return Err(unfit(format!(
+            "{url} does not speak TLS; it would begin with `rediss://`"
+        )));
+    }
+    let pem = std::fs::read(&path).map_err(|error| unfit(error.to_string()))?;
+    match String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
+        true => Ok(Some(pem)),
+        false => Err(unfit("it holds no certificate in PEM".to_owned())),
     }
 }
 

@@ -11,8 +11,8 @@ use deadpool_redis::{Manager, Pool, PoolError, Runtime};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo,
-    RedisError, ScriptInvocation, ServerErrorKind,
+    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo,
+    ProtocolVersion, PushInfo, RedisError, ScriptInvocation, ServerErrorKind, TlsCertificates,
 };
 use tokio::sync::Notify;
 
@@ -77,7 +77,11 @@ impl std::fmt::Debug for Link {
 
 impl Link {
     /// A way that has not been gone yet.
-    pub(super) fn new(url: &RedisUrl, options: &RedisOptions) -> Result<Self, RedisError> {
+    pub(super) fn new(
+        url: &RedisUrl,
+        authority: Option<Vec<u8>>,
+        options: &RedisOptions,
+    ) -> Result<Self, RedisError> {
         let unacknowledged = options.response.saturating_mul(2);
         let settings = tcp(unacknowledged);
         let info = url.reveal().into_connection_info()?.set_tcp_settings(settings);
@@ -85,7 +89,7 @@ impl Link {
         let listens = info
             .clone()
             .set_redis_settings(speaks.set_protocol(ProtocolVersion::RESP3));
-        let client = Client::open(info)?;
+        let client = client_of(info, authority.clone())?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(options.connect))
             .set_response_timeout(Some(options.response))
@@ -111,7 +115,7 @@ impl Link {
             response: options.response,
             main: Line::default(),
             heart: Line::default(),
-            listener: Client::open(listens)?,
+            listener: client_of(listens, authority)?,
             client,
             config,
             waiting,
@@ -278,6 +282,20 @@ impl Drop for Borrowed {
         if let Some(connection) = self.0.take() {
             drop(deadpool_redis::Connection::take(connection));
         }
+    }
+}
+
+/// A client that trusts who the authority vouches for, or the roots of the web.
+fn client_of(info: ConnectionInfo, authority: Option<Vec<u8>>) -> Result<Client, RedisError> {
+    match authority {
+        None => Client::open(info),
+        Some(_) => Client::build_with_tls(
+            info,
+            TlsCertificates {
+                client_tls: None,
+                root_cert: authority,
+            },
+        ),
     }
 }
 

@@ -63,7 +63,8 @@ impl Redis {
         options: &RedisOptions,
         engine: EngineOptions,
     ) -> Result<Self, RedisStartError> {
-        let link = Link::new(url, options).map_err(|error| RedisStartError::Other {
+        let authority = check::authority(url, options)?;
+        let link = Link::new(url, authority, options).map_err(|error| RedisStartError::Other {
             url: url.clone(),
             what: error.to_string(),
         })?;

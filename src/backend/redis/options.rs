@@ -12,6 +12,8 @@ const REDACTED: &str = "…";
 pub struct RedisOptions {
     /// Where it is; `None`: the embedded engine is used.
     pub url: Option<RedisUrl>,
+    /// A file of the certificates (PEM) that vouch for the server of a `rediss://` URL; empty: the roots of the web.
+    pub ca_file: String,
     /// What every key and channel begins with.
     pub prefix: String,
     /// Into how many parts the jobs are divided; fixed with the first start.
@@ -30,6 +32,7 @@ impl Default for RedisOptions {
     fn default() -> Self {
         Self {
             url: None,
+            ca_file: String::new(),
             prefix: "livedraft".to_owned(),
             shards: 1,
             connect: Duration::from_secs(2),

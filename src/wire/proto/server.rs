@@ -4,7 +4,7 @@ use super::job::{attempts, list, owned, paths, read_ops, reason, state, write_op
 use super::{BadProto, generated, raw_option, word};
 use crate::event::{AttemptBegins, Epoch, Hook, Note, Places, StatusChange};
 use crate::wire::server::{
-    Goodbye, JobDetached, JobEnd, JobEvent, JobPatch, JobSnapshot, Patch, ServerMessage,
+    Goodbye, JobDegraded, JobDetached, JobEnd, JobEvent, JobPatch, JobSnapshot, Patch, ServerMessage,
 };
 
 impl TryFrom<&ServerMessage> for generated::ServerMessage {
@@ -31,6 +31,10 @@ impl TryFrom<&ServerMessage> for generated::ServerMessage {
             ServerMessage::Note(note) => Kind::JobNote(note.into()),
             ServerMessage::Hook(hook) => Kind::JobHook((&**hook).into()),
             ServerMessage::End(end) => Kind::JobEnd((&**end).into()),
+            ServerMessage::Degraded(degraded) => Kind::Degraded(generated::Degraded {
+                job_id: degraded.job_id.clone(),
+                active: degraded.active,
+            }),
             ServerMessage::Error(error) => Kind::Error((&**error).into()),
             ServerMessage::Goodbye(goodbye) => Kind::Goodbye(generated::Goodbye {
                 reconnect_after_ms: goodbye.reconnect_after_ms,
@@ -65,6 +69,10 @@ impl TryFrom<generated::ServerMessage> for ServerMessage {
             Kind::JobNote(note) => Self::Note(note.try_into()?),
             Kind::JobHook(hook) => Self::Hook(Box::new(hook.try_into()?)),
             Kind::JobEnd(end) => Self::End(Box::new(end.try_into()?)),
+            Kind::Degraded(degraded) => Self::Degraded(JobDegraded {
+                job_id: degraded.job_id,
+                active: degraded.active,
+            }),
             Kind::Error(error) => Self::Error(Box::new(error.into())),
             Kind::Goodbye(goodbye) => Self::Goodbye(Goodbye {
                 reconnect_after_ms: goodbye.reconnect_after_ms,
