@@ -51,6 +51,7 @@ mod partial_properties;
 mod pipeline;
 mod pipeline_modes;
 mod provider_policy;
+mod redis_appends;
 mod redis_engine;
 mod redis_faults;
 mod redis_links;

@@ -331,6 +331,17 @@ pub(super) fn unavailable(error: &RedisError) -> BackendError {
     }
 }
 
+/// What Redis said against a part of a script, in its own words.
+pub(super) fn refused(said: &str) -> BackendError {
+    let line = said.trim_start_matches('-').replace(['\r', '\n'], " ");
+    let error =
+        redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).and_then(redis::Value::extract_error);
+    match error {
+        Err(error) => unavailable(&error),
+        Ok(_) => BackendError::Corrupt(line),
+    }
+}
+
 /// The code of an error. Where a script has met it, Redis 6.2 tells it within a sentence, behind the place in the script.
 fn code(error: &RedisError) -> Option<&str> {
     let told = error.code()?;
@@ -384,9 +395,7 @@ mod tests {
             ),
         ];
         for (line, is) in cases {
-            let answer = redis::parse_redis_value(format!("-{line}\r\n").as_bytes())?;
-            let error = answer.extract_error().err().ok_or("an error")?;
-            assert!(is(&unavailable(&error)), "{line}: {:?}", unavailable(&error));
+            assert!(is(&refused(line)), "{line}: {:?}", refused(line));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! opaque to scripts; time is Redis's. What a script needs of the keys' names it is given (`keys`). A step whose answer
 //! is lost is sent again by its caller, and knows itself.
 
+mod appends;
 mod check;
 mod dead;
 mod foreign;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use redis::FromRedisValue;
 
+use self::appends::Appends;
 pub use self::check::RedisStartError;
 use self::keys::Keys;
 use self::link::Link;
@@ -49,6 +51,7 @@ pub struct Redis {
     keys: Arc<Keys>,
     scripts: Scripts,
     link: Arc<Link>,
+    appends: Appends,
     live: Live,
     unanswered: Unanswered,
 }
@@ -75,7 +78,9 @@ impl Redis {
         );
         let names = Arc::clone(&keys);
         let channels = Box::new(move |job| names.job(job).live);
+        let scripts = Scripts::new();
         Ok(Self {
+            appends: Appends::new(Arc::clone(&link), scripts.append.clone(), keys.count()),
             live: Live::start(
                 Arc::clone(&link),
                 [keys.control(), keys.notices()],
@@ -84,7 +89,7 @@ impl Redis {
             ),
             engine,
             keys,
-            scripts: Scripts::new(),
+            scripts,
             link,
             unanswered: Unanswered::default(),
         })
