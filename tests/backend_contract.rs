@@ -14,9 +14,10 @@ use livedraft::event::*;
 use livedraft::job::*;
 use livedraft::partial::Value;
 use livedraft::store::{Store, StoreOptions};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::harness::frame;
-use crate::redis_server::{RedisServer, as_user_of_the_page, tls_folder};
+use crate::redis_server::{RedisCluster, RedisServer, as_user_of_the_page, tls_folder};
 
 /// An engine, the patience to ask it again, and its time.
 struct Line(Arc<dyn Backend>, Time);
@@ -27,6 +28,8 @@ enum Time {
     Ours,
     /// Its server's.
     Theirs(RedisServer),
+    /// That of all nodes of its Cluster, which it has alone.
+    Cluster(OwnedMutexGuard<RedisCluster>),
 }
 
 async fn again<T, F: Future<Output = Result<T, BackendError>>>(mut step: impl FnMut() -> F) -> T {
@@ -50,6 +53,7 @@ impl Line {
         match &self.1 {
             Time::Ours => tokio::time::advance(time).await,
             Time::Theirs(server) => server.pass(time),
+            Time::Cluster(cluster) => cluster.pass(time),
         }
     }
 
@@ -273,6 +277,31 @@ async fn redis_as_user_of_the_page() -> (RedisServer, Redis) {
     (server, engine)
 }
 
+/// An engine of sixteen parts, each with the bounds that others have; cases that count have one part, since what comes first
+/// does so in its part.
+async fn over_parts(cluster: &RedisCluster, case: &str) -> Redis {
+    let counts = [
+        "dead_letters_are_bounded",
+        "ended_jobs_are_forgotten_in_time",
+        "jobs_come_in_order",
+        "the_line_is_bounded",
+        "what_was_lost_comes_first",
+    ];
+    let shards = if counts.contains(&case) { 1 } else { 16 };
+    let (bounds, parts) = (options(), usize::try_from(shards).expect("few"));
+    let bounds = EngineOptions {
+        queued_max: bounds.queued_max * parts,
+        asked_bytes_max: bounds.asked_bytes_max * parts,
+        ..bounds
+    };
+    let redis = RedisOptions {
+        shards,
+        ..RedisOptions::default()
+    };
+    let url = as_user_of_the_page(&cluster.url()).parse().expect("a URL");
+    Redis::open(&url, &redis, bounds).await.expect("it opens")
+}
+
 /// Runs a case over every engine.
 macro_rules! contract {
     ($($(#[$doc:meta])* async fn $name:ident($line:ident: &Line) $body:block)*) => {
@@ -311,6 +340,16 @@ macro_rules! contract {
             async fn $name() {
                 let (server, engine) = redis_as_user_of_the_page().await;
                 case::$name(&Line(Arc::new(engine), Time::Theirs(server))).await;
+            })*
+        }
+        /// Three masters and their replicas, sixteen parts; as the user that docs/redis.md names.
+        mod redis_cluster {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                let cluster = RedisCluster::shared().await;
+                let engine = over_parts(&cluster, stringify!($name)).await;
+                case::$name(&Line(Arc::new(engine), Time::Cluster(cluster))).await;
             })*
         }
         mod redis_faulty {

@@ -336,18 +336,28 @@ async fn a_large_draft_comes_in_parts() {
         if let Update::Message(received, _) = update
             && let ServerMessage::Snapshot(snapshot) = &received.message
         {
-            parts.push((snapshot.part, snapshot.parts, snapshot.text.as_ref().map_or(0, String::len)));
+            parts.push((
+                snapshot.part,
+                snapshot.parts,
+                snapshot.text.as_ref().map_or(0, String::len),
+            ));
         }
     }
     let count = u32::try_from(parts.len()).unwrap();
     assert!(count > 4, "{parts:?}");
     for (place, (part, of, bytes)) in parts.iter().enumerate() {
-        assert_eq!((part.map(|part| part as usize), *of), (Some(place + 1), Some(count)));
+        assert_eq!(
+            (part.map(|part| part as usize), *of),
+            (Some(place + 1), Some(count))
+        );
         assert!(*bytes <= 128 * 1024, "{bytes} bytes in a part");
     }
     let late = late.close().await;
     assert!(creator.value().unwrap().to_json().len() > 700_000);
-    assert_eq!(late.value().map(Value::to_json), creator.value().map(Value::to_json));
+    assert_eq!(
+        late.value().map(Value::to_json),
+        creator.value().map(Value::to_json)
+    );
     assert_eq!(late.end().unwrap().outcome, Outcome::Completed);
 }
 

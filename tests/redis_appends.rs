@@ -27,8 +27,13 @@ fn calls(server: &RedisServer) -> u64 {
         .arg("commandstats")
         .query(&mut connection)
         .unwrap();
-    let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
-    line.and_then(|line| line.split(',').next()).unwrap().parse().unwrap()
+    let line = stats
+        .lines()
+        .find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+    line.and_then(|line| line.split(',').next())
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 #[tokio::test]
@@ -38,7 +43,10 @@ async fn those_that_come_together_leave_together() {
     let claims = claims(&engine).await;
     // The script is known from here on.
     let first = patch(&claims[0], 1, r#"["","a",0]"#);
-    engine.append(claims[0].id, claims[0].token(), &first).await.unwrap();
+    engine
+        .append(claims[0].id, claims[0].token(), &first)
+        .await
+        .unwrap();
     let before = calls(&server);
     let appends = claims[1..].iter().map(|claim| {
         let engine = &engine;
@@ -50,9 +58,12 @@ async fn those_that_come_together_leave_together() {
     assert_eq!(join_all(appends).await, vec![Ok(Appended::Ok); JOBS - 1]);
     let calls = calls(&server) - before;
     assert!(calls <= 2, "{calls} calls for {} appends", JOBS - 1);
-    let last = engine.positions(&claims.iter().map(|claim| claim.id).collect::<Vec<_>>());
-    let ends: Vec<_> = claims.iter().map(|claim| Some(behind(claim.position, 1))).collect();
-    assert_eq!(last.await.unwrap(), ends);
+    let jobs: Vec<_> = claims.iter().map(|claim| claim.id).collect();
+    let ends: Vec<_> = claims
+        .iter()
+        .map(|claim| Some(behind(claim.position, 1)))
+        .collect();
+    assert_eq!(engine.positions(&jobs).await.unwrap(), ends);
 }
 
 #[tokio::test]
@@ -66,7 +77,11 @@ async fn one_that_is_refused_or_broken_holds_no_other_up() {
         let (claim, engine) = (&claims[place], &engine);
         let mut append = patch(claim, if place == 3 { 2 } else { 1 }, r#"["","a",0]"#);
         append.raw = "a".to_owned();
-        let token = if place == 2 { claims[0].token() } else { claim.token() };
+        let token = if place == 2 {
+            claims[0].token()
+        } else {
+            claim.token()
+        };
         async move { engine.append(claim.id, token, &append).await }
     };
     let answers = join_all((0..JOBS).map(append)).await;

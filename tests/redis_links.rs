@@ -21,10 +21,10 @@ use crate::redis_server::{RedisServer, Way};
 const NOWHERE: &str = "127.0.0.1:1";
 
 /// A viewer, and what wakes it.
-struct Seen(Viewer, Arc<Notify>);
+pub(crate) struct Seen(Viewer, Arc<Notify>);
 
 impl Seen {
-    async fn watch(hub: &Arc<Hub>, job: JobId) -> Self {
+    pub(crate) async fn watch(hub: &Arc<Hub>, job: JobId) -> Self {
         let wake = Arc::new(Notify::new());
         let viewer = hub.watch(job, None, Deliver::default(), &wake).await.unwrap();
         Self(viewer.unwrap(), wake)
@@ -38,7 +38,7 @@ impl Seen {
     }
 
     /// All that is told up to the first message of a name.
-    async fn until(&mut self, name: &str) -> Vec<Json> {
+    pub(crate) async fn until(&mut self, name: &str) -> Vec<Json> {
         let mut all = Vec::new();
         loop {
             for told in self.0.take(clock::now_ms(), 1 << 20) {

@@ -29,7 +29,7 @@ use crate::clock;
 use crate::event::{Entry, Epoch, Position};
 use crate::job::{JobId, JobState, Lease, LeaseToken, Ruling};
 
-pub use self::redis::{BadRedisUrl, Redis, RedisOptions, RedisStartError, RedisUrl};
+pub use self::redis::{BadRedisUrl, Redis, RedisKind, RedisOptions, RedisStartError, RedisUrl};
 pub use step::{
     Append, Appended, Cancelled, Checkpoint, Claim, DeadLetter, Deferral, Extended, Failure, Fenced,
     Idempotency, JobFacts, Reading, Reaped, Request, Ruled, Start, Stats, Submission, Submitted, Write,

@@ -276,7 +276,7 @@ fn is_of_words(letter: char) -> bool {
 /// A Redis or none. What is no URL is not told: it may hold a password.
 impl Field for Option<RedisUrl> {
     fn takes(&self, _: Bounds) -> String {
-        "a URL as `redis://HOST:PORT` or `rediss://USER:PASSWORD@HOST:PORT/DB`".to_owned()
+        "a URL as `redis://HOST:PORT`, `rediss://USER:PASSWORD@HOST:PORT/DB`, `redis+cluster://HOST:PORT,HOST:PORT` or `redis+sentinel://HOST:PORT,HOST:PORT/MASTER`".to_owned()
     }
 
     fn put(&mut self, given: &Given, bounds: Bounds) -> Result<(), String> {

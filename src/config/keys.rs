@@ -289,13 +289,13 @@ keys! {
         "About how much of them is kept, their requests included.";
 
     "redis.url", "", TYPE, [redis.url],
-        "Where it is: `redis://` or, with TLS, `rediss://`, with user and password where it asks for them. Its password is shown nowhere.";
+        "Where it is: `redis://` or, with TLS, `rediss://`, with user and password where it asks for them; `redis+cluster://` of any nodes of a Cluster, `redis+sentinel://` of Sentinels and their master. Its password is shown nowhere.";
     "redis.ca_file", "", Bounds::Text(4_096), [redis.ca_file],
         "A file of the certificates (PEM) that vouch for the server of a `rediss://` URL, in the place of the roots of the web.";
     "redis.prefix", "", Bounds::Word(64), [redis.prefix],
         "What every key and channel begins with; fleets that share a Redis have different ones.";
-    "redis.shards", "shards", number(1, 1_024), [redis.shards],
-        "Into how many parts the jobs are divided; fixed with the first start. The bounds of `engine` are divided over them.";
+    "redis.shards", "shards", number(0, 1_024), [redis.shards],
+        "Into how many parts the jobs are divided; 0: into one, over a Cluster into 16. Fixed with the first start. The bounds of `engine` are divided over them.";
     "redis.connect_ms", "ms", number(10, 60_000), [redis.connect],
         "How long connecting may take.";
     "redis.response_ms", "ms", number(10, 60_000), [redis.response],

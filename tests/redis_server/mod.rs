@@ -11,8 +11,10 @@ use std::time::Duration;
 use livedraft::backend::embedded::EngineOptions;
 use livedraft::backend::{Redis, RedisOptions, RedisUrl};
 
+mod cluster;
 mod way;
 
+pub(crate) use self::cluster::{RedisCluster, say, until};
 pub(crate) use self::way::Way;
 
 /// How often a port that somebody else took meanwhile is passed over.
@@ -29,6 +31,7 @@ pub(crate) struct RedisServer {
     process: Option<Child>,
     port: u16,
     folder: PathBuf,
+    file: Option<PathBuf>,
     extra: Vec<String>,
     ahead_s: AtomicI64,
 }
@@ -41,6 +44,21 @@ impl RedisServer {
 
     /// One with settings of its own.
     pub(crate) fn start_with(settings: &[&str]) -> Self {
+        Self::start_by(None, settings)
+    }
+
+    /// A Sentinel that knows this master as `main`, and decides alone.
+    pub(crate) fn start_sentinel(master: &Self) -> Self {
+        let port = master.port;
+        let file = format!(
+            "sentinel monitor main 127.0.0.1 {port} 1\nsentinel down-after-milliseconds main 1000\n\
+             sentinel failover-timeout main 5000\n"
+        );
+        Self::start_by(Some(&file), &["--sentinel"])
+    }
+
+    /// One with a file of settings, which it may write, and further settings.
+    fn start_by(file: Option<&str>, settings: &[&str]) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("livedraft-redis-{}-{number}", std::process::id()));
@@ -50,9 +68,15 @@ impl RedisServer {
             process: None,
             port: 0,
             folder,
+            file: None,
             extra: settings.iter().map(|&word| word.to_owned()).collect(),
             ahead_s: AtomicI64::new(0),
         };
+        if let Some(text) = file {
+            let path = server.folder.join("own.conf");
+            std::fs::write(&path, text).unwrap();
+            server.file = Some(path);
+        }
         for _ in 0..PORTS_MAX {
             server.port = TcpListener::bind("127.0.0.1:0")
                 .unwrap()
@@ -94,6 +118,7 @@ impl RedisServer {
     /// Starts the process on its port; false where it ended at once.
     fn run(&mut self) -> bool {
         let mut process = Command::new("redis-server")
+            .args(&self.file)
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
             .args([
                 "--dir",
@@ -111,9 +136,9 @@ impl RedisServer {
             .spawn()
             .expect("redis-server is installed (scripts/test installs it)");
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let ready = lines
-            .by_ref()
-            .any(|line| line.is_ok_and(|line| line.contains("Ready to accept connections")));
+        let is_ready =
+            |line: String| line.contains("Ready to accept connections") || line.contains("Sentinel ID is");
+        let ready = lines.by_ref().any(|line| line.is_ok_and(is_ready));
         // The rest is read too, or a full pipe would hold the server up.
         std::thread::spawn(move || lines.for_each(drop));
         if ready {
@@ -160,6 +185,17 @@ impl RedisServer {
             None => command.arg("NO").arg("ONE"),
         };
         let () = command.query(&mut self.connection()).unwrap();
+    }
+
+    /// Everything that it has been told is known to so many replicas, too.
+    pub(crate) fn settle(&self, replicas: usize) {
+        let mut connection = self.connection();
+        // It waits for what this connection has written, and for all before it.
+        let mut both = redis::pipe();
+        both.cmd("PUBLISH").arg("nobody").arg("").ignore();
+        both.cmd("WAIT").arg(replicas).arg(30_000);
+        let (told,): (usize,) = both.query(&mut connection).unwrap();
+        assert!(told >= replicas, "{told}");
     }
 
     /// Lets a user in who may do no more than the ACL line of docs/redis.md says; see [`as_user_of_the_page`].

@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redis::{Script, Value};
 use tokio::sync::oneshot;
 
+use super::error;
 use super::keys::JobKeys;
-use super::link::{self, Link};
+use super::link::Link;
 use super::log::Written;
 use super::reply;
+use super::step::Step;
 use crate::backend::{Appended, BackendError};
 
 /// Appends that leave together.
@@ -131,11 +133,12 @@ impl Inner {
     }
 
     async fn send(&self, together: Vec<Waiting>) {
-        let mut step = self.step.prepare_invoke();
+        let keys = together.iter().map(|waiting| &waiting.append.keys);
+        let keys: Vec<&String> = keys.flat_map(|keys| [&keys.job, &keys.raw, &keys.log]).collect();
+        let mut step = Step::new(&self.step, &keys);
         for Waiting { append, .. } in &together {
-            let (keys, written) = (&append.keys, &append.written);
-            step.key(&keys.job).key(&keys.raw).key(&keys.log);
-            step.arg(&keys.live).arg(&append.token);
+            let written = &append.written;
+            step.arg(&append.keys.live).arg(&append.token);
             step.arg(&written.epoch).arg(written.seq).arg(written.opens);
             step.arg(append.kind).arg(&written.payload);
             step.arg(&append.raw).arg(append.raw_anew);
@@ -150,7 +153,7 @@ impl Inner {
                 Ok(answers) => answers
                     .next()
                     .ok_or_else(|| reply::unreadable(format_args!("{count} answers, none for the {place}th")))
-                    .and_then(|answer| reply::appended(answer, link::refused)),
+                    .and_then(|answer| reply::appended(answer, error::refused)),
             };
             // Who does not wait any more is told nothing.
             let _ = waiting.answer.send(answer);

@@ -1,14 +1,20 @@
 //! What is looked at before anything is started: the server, its settings, and whether its keys are of this layout.
 
-use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError};
 
-use super::keys::Keys;
-use super::options::{RedisOptions, RedisUrl};
+use super::keys::{Keys, slot_of};
+use super::link::Link;
+use super::live::Reach;
+use super::node::Node;
+use super::options::RedisOptions;
+use super::url::{RedisKind, RedisUrl};
 
 /// The version of the layout of keys; what changes in it changes this.
 const LAYOUT: &str = "2";
 /// The oldest Redis that has all that the steps use.
 const OLDEST: (u32, u32) = (6, 2);
+/// The first Redis whose servers publish what is their own, and not to all of a Cluster.
+const SHARDED: (u32, u32) = (7, 0);
 
 /// Why the Redis engine does not start.
 #[derive(Debug, thiserror::Error)]
@@ -59,11 +65,31 @@ pub enum RedisStartError {
     TooOld(RedisUrl, String),
     /// It is a node of a Cluster.
     #[error(
-        "the Redis at {0} is a node of a Cluster, which this version does not speak to: use a single Redis"
+        "the Redis at {0} is a node of a Cluster: its URL begins with `redis+cluster://` or `rediss+cluster://`"
     )]
     Cluster(RedisUrl),
+    /// It is no Cluster.
+    #[error("the Redis at {0} is no Cluster: the URL of a single one begins with `redis://` or `rediss://`")]
+    NoCluster(RedisUrl),
+    /// Not every slot has a server.
+    #[error(
+        "of the Cluster at {url} {missing} slots are held by nobody: `redis-cli --cluster check` says which"
+    )]
+    Incomplete {
+        /// Where.
+        url: RedisUrl,
+        /// How many.
+        missing: usize,
+    },
+    /// It is no Sentinel, or is one where none is meant.
+    #[error(
+        "the servers at {0} are {1}: `redis+sentinel://HOST:PORT,HOST:PORT/MASTER` names Sentinels, `redis://HOST:PORT` the Redis itself"
+    )]
+    Sentinel(RedisUrl, &'static str),
     /// It takes no writes.
-    #[error("the Redis at {0} is a replica, which takes no writes: give the URL of its master")]
+    #[error(
+        "the Redis at {0} is a replica, which takes no writes: give the URL of its master, or of Sentinels"
+    )]
     Replica(RedisUrl),
     /// It may throw running jobs away.
     #[error(
@@ -126,26 +152,54 @@ pub(super) fn authority(url: &RedisUrl, options: &RedisOptions) -> Result<Option
     }
 }
 
-/// Looks at the server, and writes down the layout where there is none yet.
+/// Looks at the servers, and writes down the layout where there is none yet. Returns how messages are published.
 pub(super) async fn check(
     url: &RedisUrl,
-    client: &Client,
+    link: &Link,
     options: &RedisOptions,
-) -> Result<(), RedisStartError> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(options.connect))
-        .set_response_timeout(Some(options.response));
-    let connected = client.get_multiplexed_async_connection_with_config(&config).await;
-    let mut connection = connected.map_err(|error| cause(url, &error))?;
-    let told = redis::cmd("INFO").query_async(&mut connection).await;
-    let info = Info(told.map_err(|error| cause(url, &error))?);
-    fit(url, &info)?;
+) -> Result<Reach, RedisStartError> {
+    let masters = link.masters().await.map_err(|error| cause(url, &error))?;
+    if masters.missing() > 0 {
+        return Err(RedisStartError::Incomplete {
+            url: url.clone(),
+            missing: masters.missing(),
+        });
+    }
+    let mut oldest = None;
+    for node in masters.all() {
+        let version = look(url, node).await.map_err(|error| cause(url, &error))??;
+        oldest = oldest.into_iter().chain([version]).min();
+    }
+    let reach = match url.kind() {
+        RedisKind::Cluster if oldest >= Some(SHARDED) => Reach::Shard,
+        RedisKind::Cluster | RedisKind::Single | RedisKind::Sentinel => Reach::All,
+    };
+    let shards = options.shards_of(url.kind());
+    let reach = layout(url, link, options, reach)
+        .await
+        .map_err(|error| cause(url, &error))??;
+    if url.kind() != RedisKind::Single {
+        let masters: Vec<&str> = masters.all().iter().map(|node| node.name()).collect();
+        tracing::info!(%url, ?masters, ?oldest, shards, ?reach, "what takes what is written");
+    }
+    Ok(reach)
+}
+
+/// Looks at one server; its version.
+async fn look(url: &RedisUrl, node: &Node) -> Result<Result<(u32, u32), RedisStartError>, RedisError> {
+    let mut connection = node.connect().await?;
+    let info = Info(
+        node.within(redis::cmd("INFO").query_async(&mut connection))
+            .await?,
+    );
+    let version = match fit(url, &info) {
+        Ok(version) => version,
+        Err(error) => return Ok(Err(error)),
+    };
     // Some that host a Redis refuse it; then nothing can be said of it.
-    let saves: Result<Vec<String>, _> = redis::cmd("CONFIG")
-        .arg("GET")
-        .arg("save")
-        .query_async(&mut connection)
-        .await;
+    let mut asked = redis::cmd("CONFIG");
+    asked.arg("GET").arg("save");
+    let saves: Result<Vec<String>, _> = node.within(asked.query_async(&mut connection)).await;
     let snapshots = saves.map_or(true, |told| told.get(1).is_none_or(|times| !times.is_empty()));
     if info.get("aof_enabled") == Some("0") {
         let what = if snapshots {
@@ -153,64 +207,82 @@ pub(super) async fn check(
         } else {
             "all jobs are lost with it"
         };
-        tracing::warn!(%url, "Redis keeps no append-only file: when it ends, {what}; `appendonly yes` keeps them");
+        let server = node.name();
+        tracing::warn!(%url, server, "Redis keeps no append-only file: when it ends, {what}; `appendonly yes` keeps them");
     }
-    layout(options, &mut connection)
-        .await
-        .map_err(|error| cause(url, &error))?
+    Ok(Ok(version))
 }
 
-/// Whether the engine can work there.
-fn fit(url: &RedisUrl, info: &Info) -> Result<(), RedisStartError> {
+/// Whether the engine can work there; the version.
+fn fit(url: &RedisUrl, info: &Info) -> Result<(u32, u32), RedisStartError> {
     let version = info.get("redis_version").unwrap_or("unknown");
     let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     let (major, minor) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
     if (major, minor) < OLDEST {
         return Err(RedisStartError::TooOld(url.clone(), version.to_owned()));
     }
-    if info.get("redis_mode") == Some("cluster") {
-        return Err(RedisStartError::Cluster(url.clone()));
+    match (info.get("redis_mode"), url.kind()) {
+        (Some("cluster"), RedisKind::Single | RedisKind::Sentinel) => {
+            return Err(RedisStartError::Cluster(url.clone()));
+        }
+        (Some("standalone"), RedisKind::Cluster) => return Err(RedisStartError::NoCluster(url.clone())),
+        (Some("sentinel"), _) => return Err(RedisStartError::Sentinel(url.clone(), "Sentinels")),
+        _ => {}
     }
     if info.get("role") == Some("slave") {
         return Err(RedisStartError::Replica(url.clone()));
     }
     match info.get("maxmemory_policy") {
-        None | Some("noeviction") => Ok(()),
+        None | Some("noeviction") => Ok((major, minor)),
         // Only what has ended bears a time to live.
         Some(policy) if policy.starts_with("volatile-") => {
             tracing::warn!(%url, policy, "Redis may throw ended jobs away early; `maxmemory-policy noeviction` keeps them");
-            Ok(())
+            Ok((major, minor))
         }
         Some(policy) => Err(RedisStartError::Evicts(url.clone(), policy.to_owned())),
     }
 }
 
-/// The layout is fixed with the first start.
+/// The layout is fixed with the first start, and over a Cluster how messages are published, too: nodes must agree.
 async fn layout(
+    url: &RedisUrl,
+    link: &Link,
     options: &RedisOptions,
-    connection: &mut redis::aio::MultiplexedConnection,
-) -> Result<Result<(), RedisStartError>, RedisError> {
+    reach: Reach,
+) -> Result<Result<Reach, RedisStartError>, RedisError> {
     let meta = Keys::meta(&options.prefix);
+    let shards = options.shards_of(url.kind());
     let mut asked = redis::pipe();
     asked.atomic();
-    asked.cmd("HSETNX").arg(&meta).arg("layout").arg(LAYOUT).ignore();
-    asked
-        .cmd("HSETNX")
-        .arg(&meta)
-        .arg("shards")
-        .arg(options.shards)
-        .ignore();
-    asked.cmd("HMGET").arg(&meta).arg(&["layout", "shards"]);
-    let ((layout, shards),): ((String, String),) = asked.query_async(connection).await?;
+    let mut fix = |field: &str, value: &str| {
+        asked.cmd("HSETNX").arg(&meta).arg(field).arg(value).ignore();
+    };
+    fix("layout", LAYOUT);
+    fix("shards", &shards.to_string());
+    if url.kind() == RedisKind::Cluster {
+        fix("reach", word(reach));
+    }
+    asked.cmd("HMGET").arg(&meta).arg(&["layout", "shards", "reach"]);
+    let ((layout, held, fixed),): ((String, String, Option<String>),) =
+        link.ask(slot_of(&meta), &asked).await?;
     let told = |layout: &str, shards: &str| format!("layout {layout} with {shards} shards");
-    if layout == LAYOUT && shards == options.shards.to_string() {
-        return Ok(Ok(()));
+    if layout == LAYOUT && held == shards.to_string() {
+        let is_fixed = |reach: &Reach| fixed.as_deref() == Some(word(*reach));
+        let fixed = [Reach::All, Reach::Shard].into_iter().find(is_fixed);
+        return Ok(Ok(fixed.unwrap_or(reach)));
     }
     Ok(Err(RedisStartError::Layout {
         prefix: options.prefix.clone(),
-        held: told(&layout, &shards),
-        wanted: told(LAYOUT, &options.shards.to_string()),
+        held: told(&layout, &held),
+        wanted: told(LAYOUT, &shards.to_string()),
     }))
+}
+
+const fn word(reach: Reach) -> &'static str {
+    match reach {
+        Reach::All => "all",
+        Reach::Shard => "shard",
+    }
 }
 
 /// An error in words that say the way out.
@@ -220,6 +292,10 @@ fn cause(url: &RedisUrl, error: &RedisError) -> RedisStartError {
     match (error.kind(), error.code()) {
         (ErrorKind::AuthenticationFailed, _) | (_, Some("NOAUTH" | "WRONGPASS")) => {
             RedisStartError::Password(url)
+        }
+        _ if lower.contains("cluster support disabled") => RedisStartError::NoCluster(url),
+        _ if lower.contains("unknown command") && lower.contains("sentinel") => {
+            RedisStartError::Sentinel(url, "no Sentinels")
         }
         (_, Some("NOPERM")) => RedisStartError::Forbidden { url, what },
         _ if url.is_tls()

@@ -42,7 +42,7 @@ impl Redis {
     pub(super) async fn made_of(&self, letter: JobId) -> Result<Option<JobId>, BackendError> {
         let mut asked = redis::pipe();
         asked.cmd("HGET").arg(self.keys.job(letter).job).arg("redriven");
-        let (job,): (Option<String>,) = self.link.ask(&asked).await?;
+        let (job,): (Option<String>,) = self.ask_of(letter, &asked).await?;
         job.map(|job| job.parse().map_err(unreadable)).transpose()
     }
 

@@ -9,6 +9,7 @@ use crate::job::JobId;
 pub(super) struct Keys {
     prefix: String,
     shards: Vec<Vec<String>>,
+    slots: Vec<u16>,
 }
 
 /// The keys of one job.
@@ -50,6 +51,8 @@ const NAMES: [&str; 22] = [
     "left:",
 ];
 const WAKE: &str = "wake";
+/// Slots of a Cluster.
+pub(super) const SLOTS: u16 = 16_384;
 
 impl Keys {
     pub(super) fn new(prefix: &str, shards: u32) -> Self {
@@ -57,9 +60,12 @@ impl Keys {
             let name = |name: &&str| format!("{{{prefix}:{shard}}}:{name}");
             NAMES.iter().map(name).collect()
         };
+        let shards: Vec<Vec<String>> = (0..shards.max(1)).map(names).collect();
+        let slot = |names: &Vec<String>| names.first().map_or(0, |name| slot_of(name));
         Self {
             prefix: prefix.to_owned(),
-            shards: (0..shards.max(1)).map(names).collect(),
+            slots: shards.iter().map(slot).collect(),
+            shards,
         }
     }
 
@@ -78,9 +84,15 @@ impl Keys {
         format!("{{{}:notices}}", self.prefix)
     }
 
-    /// Lists: a token for each job that came into line.
-    pub(super) fn wakes(&self) -> impl Iterator<Item = String> {
-        (0..self.shards.len()).map(|shard| format!("{{{}:{shard}}}:{WAKE}", self.prefix))
+    /// Lists, and their slots: a token for each job that came into line.
+    pub(super) fn wakes(&self) -> impl Iterator<Item = (u16, String)> {
+        let name = |shard| format!("{{{}:{shard}}}:{WAKE}", self.prefix);
+        (0..self.shards.len()).map(move |shard| (self.slots[shard], name(shard)))
+    }
+
+    /// The slot of a shard's keys.
+    pub(super) fn slot(&self, shard: usize) -> u16 {
+        self.slots[shard % self.slots.len()]
     }
 
     /// How many shards there are.
@@ -123,6 +135,26 @@ impl Keys {
     }
 }
 
+/// The slot of a key in a Cluster: CRC-16 (XMODEM) of what is within its first braces, else of all of it.
+pub(super) fn slot_of(key: &str) -> u16 {
+    let tag = key
+        .split_once('{')
+        .and_then(|(_, rest)| rest.split_once('}'))
+        .map(|(tag, _)| tag);
+    let bytes = tag.filter(|tag| !tag.is_empty()).unwrap_or(key).bytes();
+    let crc = bytes.fold(0_u16, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
+            let shifted = crc << 1;
+            if crc & 0x8000 == 0 {
+                shifted
+            } else {
+                shifted ^ 0x1021
+            }
+        })
+    });
+    crc % SLOTS
+}
+
 /// The job whose entries a channel carries.
 pub(super) fn job_of(channel: &str) -> Option<JobId> {
     let (_, job) = channel.split_once("}:live:")?;
@@ -143,9 +175,25 @@ mod tests {
         assert_eq!(job.raw, format!("{}{id}", names[15]));
         assert_eq!(job.log, format!("{}{id}", names[16]));
         assert_eq!(job.live, format!("{}{id}", names[19]));
-        assert_eq!(keys.wakes().nth(keys.shard_of(id)).as_ref(), Some(&names[9]));
+        let wake = keys.wakes().nth(keys.shard_of(id));
+        assert_eq!(wake, Some((keys.slot(keys.shard_of(id)), names[9].clone())));
+        assert_eq!(slot_of(&job.live), keys.slot(keys.shard_of(id)));
         assert_eq!(job_of(&job.live), Some(id));
         Ok(())
+    }
+
+    /// As the specification of Redis Cluster has them.
+    #[test]
+    fn slots_are_those_of_a_cluster() {
+        let known = [
+            ("123456789", 0x31c3),
+            ("{user1000}.following", 3443),
+            ("foo{}{bar}", 8363),
+            ("foo{{bar}}zap", 4015),
+        ];
+        for (key, slot) in known {
+            assert_eq!(slot_of(key), slot, "{key}");
+        }
     }
 
     #[test]

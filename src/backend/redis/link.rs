@@ -1,75 +1,67 @@
-//! The way to Redis: one connection that all steps share, one of the heartbeat's own, and a few for commands that wait.
+//! The way to whoever takes what is written: which server that is, and what its answers say of that.
 //!
-//! Nothing is sent again here: a step whose answer is lost is its caller's to repeat. Every command has a time limit. A
-//! connection is made anew where its peer has fallen silent, or takes no writes any more.
+//! A step is sent again here only where it was not taken for certain: it went to a server that said so. Any other whose
+//! answer is lost is its caller's to repeat.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use deadpool_redis::{Manager, Pool, PoolError, Runtime};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
-use redis::io::tcp::TcpSettings;
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo,
-    ProtocolVersion, PushInfo, RedisError, ScriptInvocation, ServerErrorKind, TlsCertificates,
-};
-use tokio::sync::Notify;
+use redis::{ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
-use super::options::{RedisOptions, RedisUrl};
+use super::error::{code, told, unavailable};
+use super::masters::{Finder, Masters};
+use super::node::{Asked, Node, On};
+use super::options::RedisOptions;
+use super::step::Step;
+use super::url::{RedisKind, RedisUrl};
 use crate::backend::BackendError;
 use crate::clock;
 
-/// Answers that are on their way at a time on one connection.
-const IN_FLIGHT: usize = 1_024;
-/// Attempts to connect before those who wait are told; each waits for a random part of the delay.
-const RECONNECTS: usize = 2;
-const RECONNECT_DELAY: Duration = Duration::from_millis(100);
+/// How often a step is sent on, or again, that was not taken.
+const TURNS_MAX: usize = 16;
+/// How long a slot that moves is let be before it is asked again.
+const MOVING: Duration = Duration::from_millis(50);
+/// The masters are found out this often at the most.
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// The way there.
+/// The way.
 pub(super) struct Link {
-    client: Client,
-    /// The same, by the version of the protocol in which messages come without having been asked for.
-    listener: Client,
-    config: ConnectionManagerConfig,
+    finder: Finder,
     limit: Duration,
-    connect: Duration,
-    response: Duration,
-    main: Line,
-    /// The heartbeat's own: what holds the others up does not hold it up.
-    heart: Line,
-    waiting: Pool,
-    /// The server takes no writes any more.
-    demoted: Notify,
+    known: Mutex<Known>,
+    /// One finds out for all.
+    turn: tokio::sync::Mutex<()>,
+    /// Rises whenever other servers are masters than before.
+    changes: watch::Sender<u64>,
+    waits: Vec<AtomicBool>,
+    woken: Notify,
 }
 
-/// A connection that is made anew where its peer is not to be spoken to any more, on the runtime that asks for it first.
-#[derive(Default)]
-pub(super) struct Line(Mutex<Option<Arc<Spoken>>>);
-
-/// A connection, and how often it has been answered on.
-struct Spoken {
-    connection: ConnectionManager,
-    answers: AtomicU64,
+/// The masters as they were found last.
+struct Known {
+    masters: Arc<Masters>,
+    found: Option<Instant>,
+    /// How often they were found.
+    version: u64,
+    /// An answer has shown that they may be others.
+    doubtful: bool,
 }
 
-impl Line {
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Spoken>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whoever asks next gets another connection.
-    fn leave(&self, spoken: &Arc<Spoken>) {
-        let mut now = self.lock();
-        if now.as_ref().is_some_and(|now| Arc::ptr_eq(now, spoken)) {
-            *now = None;
-        }
-    }
+/// What an error asks for.
+enum Turn {
+    Again,
+    /// Another server has it already, and not yet as its own.
+    Detour(Arc<Node>),
+    No,
 }
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Link")
+            .field("kind", &self.finder.kind())
             .field("limit", &self.limit)
             .finish_non_exhaustive()
     }
@@ -79,52 +71,25 @@ impl Link {
     /// A way that has not been gone yet.
     pub(super) fn new(
         url: &RedisUrl,
-        authority: Option<Vec<u8>>,
+        authority: Option<&[u8]>,
         options: &RedisOptions,
     ) -> Result<Self, RedisError> {
-        let unacknowledged = options.response.saturating_mul(2);
-        let settings = tcp(unacknowledged);
-        let info = url.reveal().into_connection_info()?.set_tcp_settings(settings);
-        let speaks = info.redis_settings().clone();
-        let listens = info
-            .clone()
-            .set_redis_settings(speaks.set_protocol(ProtocolVersion::RESP3));
-        let client = client_of(info, authority.clone())?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(options.connect))
-            .set_response_timeout(Some(options.response))
-            .set_number_of_retries(RECONNECTS)
-            .set_min_delay(RECONNECT_DELAY)
-            .set_pipeline_buffer_size(IN_FLIGHT);
-        let waits = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(options.connect))
-            .set_response_timeout(None);
-        let manager = Manager::new_with_config(client.get_connection_info().clone(), waits)?;
-        let waiting = Pool::builder(manager)
-            .max_size(options.waiting_max)
-            .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(options.connect))
-            .create_timeout(Some(options.connect))
-            .recycle_timeout(Some(options.response))
-            .build()
-            .map_err(|error| RedisError::from(std::io::Error::other(error.to_string())))?;
+        let known = Known {
+            masters: Arc::new(Masters::default()),
+            found: None,
+            version: 0,
+            doubtful: true,
+        };
+        let shards = options.shards_of(url.kind());
         Ok(Self {
-            // Connecting again is part of what is waited for.
-            limit: options.response + options.connect,
-            connect: options.connect,
-            response: options.response,
-            main: Line::default(),
-            heart: Line::default(),
-            listener: client_of(listens, authority)?,
-            client,
-            config,
-            waiting,
-            demoted: Notify::new(),
+            finder: Finder::new(url, authority, options)?,
+            limit: options.limit(),
+            known: Mutex::new(known),
+            turn: tokio::sync::Mutex::default(),
+            changes: watch::Sender::new(0),
+            waits: (0..shards).map(|_| AtomicBool::new(false)).collect(),
+            woken: Notify::new(),
         })
-    }
-
-    pub(super) const fn client(&self) -> &Client {
-        &self.client
     }
 
     /// How long anything may take.
@@ -132,271 +97,219 @@ impl Link {
         self.limit
     }
 
-    /// Once the server is found to take no writes any more.
-    pub(super) async fn demoted(&self) {
-        self.demoted.notified().await;
+    /// Whether keys are divided over several servers.
+    pub(super) fn is_divided(&self) -> bool {
+        self.finder.kind() == RedisKind::Cluster
     }
 
-    fn spoken(&self, line: &Line) -> Result<Arc<Spoken>, BackendError> {
-        let mut now = line.lock();
-        if let Some(spoken) = &*now {
-            return Ok(Arc::clone(spoken));
+    /// Tells when other servers are masters than before.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The masters; found out first where that is to be doubted.
+    pub(super) async fn masters(&self) -> Result<Arc<Masters>, RedisError> {
+        let version = {
+            let known = self.known();
+            let lately = known.found.is_some_and(|at| clock::now() < at + PAUSE);
+            if !known.masters.all().is_empty() && (!known.doubtful || lately) {
+                return Ok(Arc::clone(&known.masters));
+            }
+            known.version
+        };
+        let _turn = self.turn.lock().await;
+        let before = {
+            let known = self.known();
+            if known.version != version {
+                return Ok(Arc::clone(&known.masters));
+            }
+            Arc::clone(&known.masters)
+        };
+        match self.finder.find(before.all()).await {
+            Ok(found) => Ok(self.take(&before, found)),
+            Err(error) if before.all().is_empty() => Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "nobody says which servers are masters");
+                self.known().found = Some(clock::now());
+                Ok(before)
+            }
         }
-        let (client, config) = (self.client.clone(), self.config.clone());
-        let connection =
-            ConnectionManager::new_lazy_with_config(client, config).map_err(|error| unavailable(&error))?;
-        let spoken = Arc::new(Spoken {
-            connection,
-            answers: AtomicU64::new(0),
-        });
-        *now = Some(Arc::clone(&spoken));
-        Ok(spoken)
+    }
+
+    fn take(&self, before: &Masters, found: Masters) -> Arc<Masters> {
+        let names = |masters: &Masters| {
+            let mut names: Vec<String> = masters.all().iter().map(|node| node.name().to_owned()).collect();
+            names.sort();
+            names
+        };
+        let (was, is) = (names(before), names(&found));
+        let masters = Arc::new(found);
+        let mut known = self.known();
+        known.masters = Arc::clone(&masters);
+        known.found = Some(clock::now());
+        known.version += 1;
+        known.doubtful = false;
+        drop(known);
+        if was != is {
+            if !was.is_empty() {
+                tracing::warn!(?was, ?is, "other servers take what is written");
+            }
+            self.changes.send_modify(|times| *times += 1);
+        }
+        masters
+    }
+
+    /// The server that holds a slot.
+    pub(super) async fn master(&self, slot: u16) -> Result<Arc<Node>, RedisError> {
+        let masters = self.masters().await?;
+        let node = masters.at(slot).cloned();
+        node.ok_or_else(|| {
+            self.doubt();
+            told("CLUSTERDOWN a slot is held by nobody")
+        })
+    }
+
+    /// The masters may be others: whoever asks next finds out.
+    pub(super) fn doubt(&self) {
+        if self.finder.kind() != RedisKind::Single {
+            self.known().doubtful = true;
+        }
     }
 
     /// A step on the shared connection.
-    pub(super) async fn step<T: FromRedisValue>(
-        &self,
-        step: &ScriptInvocation<'_>,
-    ) -> Result<T, BackendError> {
-        self.step_on(&self.main, step).await
-    }
-
-    /// A step on the heartbeat's connection.
-    pub(super) async fn beat<T: FromRedisValue>(
-        &self,
-        step: &ScriptInvocation<'_>,
-    ) -> Result<T, BackendError> {
-        self.step_on(&self.heart, step).await
-    }
-
-    async fn step_on<T: FromRedisValue>(
-        &self,
-        line: &Line,
-        step: &ScriptInvocation<'_>,
-    ) -> Result<T, BackendError> {
-        let spoken = self.spoken(line)?;
-        let mut connection = spoken.connection.clone();
-        self.heard(line, &spoken, step.invoke_async(&mut connection))
-            .await
-    }
-
-    /// Several commands in one round trip.
-    pub(super) async fn ask<T: FromRedisValue>(&self, asked: &redis::Pipeline) -> Result<T, BackendError> {
-        let spoken = self.spoken(&self.main)?;
-        let mut connection = spoken.connection.clone();
-        self.heard(&self.main, &spoken, asked.query_async(&mut connection))
-            .await
-    }
-
-    /// Waits for an answer on a line, and leaves the connection where it is not to be spoken to any more.
-    async fn heard<T>(
-        &self,
-        line: &Line,
-        spoken: &Arc<Spoken>,
-        answer: impl Future<Output = Result<T, RedisError>>,
-    ) -> Result<T, BackendError> {
-        let before = spoken.answers.load(Ordering::Relaxed);
-        let answer = tokio::select! {
-            answer = answer => answer,
-            () = clock::sleep(self.limit) => Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))),
-        };
-        match &answer {
-            // Another one may have been answered meanwhile: then it is slow, and not silent.
-            Err(error) if error.is_timeout() => {
-                if spoken.answers.load(Ordering::Relaxed) == before {
-                    line.leave(spoken);
-                }
-            }
-            Err(error) if code(error) == Some("READONLY") => {
-                line.leave(spoken);
-                self.demoted.notify_one();
-            }
-            _ => {
-                spoken.answers.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+    pub(super) async fn step<T: FromRedisValue>(&self, step: &Step<'_>) -> Result<T, BackendError> {
+        let answer = self.send(step.slot(), On::Main, Asked::Step(step)).await;
         answer.map_err(|error| unavailable(&error))
     }
 
-    /// Waits for an answer as long as any may take.
-    pub(super) async fn within<T>(
-        &self,
-        answer: impl Future<Output = Result<T, RedisError>>,
-    ) -> Result<T, BackendError> {
-        tokio::select! {
-            answer = answer => answer.map_err(|error| unavailable(&error)),
-            () = clock::sleep(self.limit) => Err(silent()),
-        }
+    /// A step on the heartbeat's connection.
+    pub(super) async fn beat<T: FromRedisValue>(&self, step: &Step<'_>) -> Result<T, BackendError> {
+        let answer = self.send(step.slot(), On::Heart, Asked::Step(step)).await;
+        answer.map_err(|error| unavailable(&error))
     }
 
-    /// A connection for live messages, which go straight to `hear`.
-    pub(super) async fn listen(
-        &self,
-        hear: impl Fn(PushInfo) + Send + Sync + 'static,
-    ) -> Result<MultiplexedConnection, BackendError> {
-        let hear = move |push| {
-            hear(push);
-            Ok::<(), std::convert::Infallible>(())
-        };
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect))
-            .set_response_timeout(Some(self.response))
-            .set_push_sender(hear);
-        self.within(
-            self.listener
-                .get_multiplexed_async_connection_with_config(&config),
-        )
-        .await
+    /// Several commands on keys of one slot, in one round trip.
+    pub(super) async fn ask<T: FromRedisValue>(&self, slot: u16, asked: &Pipeline) -> Result<T, RedisError> {
+        self.send(slot, On::Main, Asked::Commands(asked)).await
     }
 
-    /// Takes an element of one of these lists as soon as there is one, within a time.
-    pub(super) async fn pop(&self, lists: Vec<String>, time: Duration) -> Result<(), BackendError> {
-        let connection = self.waiting.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => unavailable(&error),
-            other => BackendError::Unavailable(other.to_string()),
-        })?;
-        let mut borrowed = Borrowed(Some(connection));
-        let Some(connection) = &mut borrowed.0 else {
-            return Ok(());
-        };
-        let mut command = redis::cmd("BLPOP");
-        command.arg(lists).arg(time.as_secs_f64());
-        tokio::select! {
-            popped = command.query_async::<Option<(String, String)>>(connection) => {
-                popped.map_err(|error| unavailable(&error))?;
-                // It has answered all that it was asked, and may be asked again.
-                drop(borrowed.0.take());
-                Ok(())
+    async fn send<T: FromRedisValue>(&self, slot: u16, on: On, asked: Asked<'_>) -> Result<T, RedisError> {
+        let mut detour = None;
+        let mut last = None;
+        for _ in 0..TURNS_MAX {
+            let asking = detour.is_some();
+            let node = match detour.take() {
+                Some(node) => node,
+                None => self.master(slot).await?,
+            };
+            let error = match node.send(on, asked, asking).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            match self.learn(slot, &node, &error) {
+                Turn::Again => clock::sleep(clock::jitter(MOVING)).await,
+                Turn::Detour(node) => detour = Some(node),
+                Turn::No => return Err(error),
             }
-            () = clock::sleep(time + self.limit) => Err(silent()),
+            last = Some(error);
+        }
+        Err(last.unwrap_or_else(|| told("a slot moves for long")))
+    }
+
+    /// What an error says of who is to be asked.
+    fn learn(&self, slot: u16, asked: &Node, error: &RedisError) -> Turn {
+        match error.kind() {
+            ErrorKind::Server(kind @ (ServerErrorKind::Moved | ServerErrorKind::Ask)) => {
+                let known = Arc::clone(&self.known().masters);
+                let Some(node) = redirected(error, asked)
+                    .and_then(|(host, port)| self.finder.node(&host, port, known.all()).ok())
+                else {
+                    return Turn::No;
+                };
+                if kind == ServerErrorKind::Ask {
+                    return Turn::Detour(node);
+                }
+                let mut now = self.known();
+                now.masters = Arc::new(now.masters.with(slot, node));
+                now.doubtful = true;
+                Turn::Again
+            }
+            ErrorKind::Server(ServerErrorKind::TryAgain) => Turn::Again,
+            _ => {
+                let is_away = error.is_io_error() || error.is_timeout() || error.is_connection_dropped();
+                let is_other = matches!(
+                    code(error),
+                    Some("READONLY" | "CLUSTERDOWN" | "MASTERDOWN" | "LOADING" | "UNKILLABLE")
+                );
+                if is_away || is_other {
+                    self.doubt();
+                }
+                Turn::No
+            }
+        }
+    }
+
+    /// Until an element of one of these lists was taken, one list of each shard, or a time is over.
+    pub(super) async fn pop(
+        self: &Arc<Self>,
+        lists: Vec<(u16, String)>,
+        time: Duration,
+    ) -> Result<(), BackendError> {
+        if self.is_divided() {
+            self.pop_each(lists, time).await;
+            return Ok(());
+        }
+        let names: Vec<String> = lists.into_iter().map(|(_, name)| name).collect();
+        let popped = async { self.master(0).await?.pop(&names, time).await };
+        match popped.await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.doubt();
+                Err(unavailable(&error))
+            }
+        }
+    }
+
+    /// Lists of different slots are waited for one by one. Whoever stops waiting lets the others wait on: what they take
+    /// by then wakes who waits next.
+    async fn pop_each(self: &Arc<Self>, lists: Vec<(u16, String)>, time: Duration) {
+        let until = clock::now() + time;
+        for (shard, (slot, name)) in lists.into_iter().enumerate() {
+            let waits = move |link: &Self, set| {
+                link.waits
+                    .get(shard)
+                    .is_none_or(|waits| waits.swap(set, Ordering::AcqRel))
+            };
+            if waits(self, true) {
+                continue;
+            }
+            let link = Arc::clone(self);
+            tokio::spawn(async move {
+                let popped = async { link.master(slot).await?.pop(&[name], time).await };
+                match popped.await {
+                    Ok(true) => link.woken.notify_one(),
+                    Ok(false) => {}
+                    Err(_) => link.doubt(),
+                }
+                waits(&link, false);
+            });
+        }
+        tokio::select! {
+            () = self.woken.notified() => {}
+            () = clock::sleep_until(until) => {}
         }
     }
 }
 
-/// A connection on which something is waited for. Whoever stops waiting closes it: an answer that nobody hears would be
-/// taken for the next one's.
-struct Borrowed(Option<deadpool_redis::Connection>);
-
-impl Drop for Borrowed {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            drop(deadpool_redis::Connection::take(connection));
-        }
-    }
-}
-
-/// A client that trusts who the authority vouches for, or the roots of the web.
-fn client_of(info: ConnectionInfo, authority: Option<Vec<u8>>) -> Result<Client, RedisError> {
-    match authority {
-        None => Client::open(info),
-        Some(_) => Client::build_with_tls(
-            info,
-            TlsCertificates {
-                client_tls: None,
-                root_cert: authority,
-            },
-        ),
-    }
-}
-
-/// What is written goes out at once, and a peer that takes nothing of it any more is noticed.
-fn tcp(unacknowledged: Duration) -> TcpSettings {
-    let settings = TcpSettings::default().set_nodelay(true);
-    #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(unacknowledged);
-    #[cfg(not(target_os = "linux"))]
-    let _ = unacknowledged;
-    settings
-}
-
-fn silent() -> BackendError {
-    BackendError::Unavailable("Redis does not answer".to_owned())
-}
-
-/// An error of Redis as one of engines.
-pub(super) fn unavailable(error: &RedisError) -> BackendError {
-    if error.is_timeout() {
-        return silent();
-    }
-    let told = error.to_string();
-    match (error.kind(), code(error)) {
-        (_, Some("OOM")) => BackendError::NoRoom("Redis has reached its `maxmemory`".to_owned()),
-        (_, Some("MISCONF")) => BackendError::NoRoom("Redis cannot write to its disk".to_owned()),
-        (_, Some("READONLY" | "NOREPLICAS" | "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN")) => {
-            BackendError::Unavailable(told)
-        }
-        (ErrorKind::Parse | ErrorKind::UnexpectedReturnType, _) => BackendError::Corrupt(told),
-        (ErrorKind::Server(ServerErrorKind::ResponseError), _) => BackendError::Corrupt(told),
-        _ => BackendError::Unavailable(told),
-    }
-}
-
-/// What Redis said against a part of a script, in its own words.
-pub(super) fn refused(said: &str) -> BackendError {
-    let line = said.trim_start_matches('-').replace(['\r', '\n'], " ");
-    let error =
-        redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).and_then(redis::Value::extract_error);
-    match error {
-        Err(error) => unavailable(&error),
-        Ok(_) => BackendError::Corrupt(line),
-    }
-}
-
-/// The code of an error. Where a script has met it, Redis 6.2 tells it within a sentence, behind the place in the script.
-fn code(error: &RedisError) -> Option<&str> {
-    let told = error.code()?;
-    let met = error
-        .detail()
-        .and_then(|detail| detail.rsplit_once("user_script"));
-    let Some((_, met)) = met.filter(|_| told == "ERR") else {
-        return Some(told);
-    };
-    let mut words = met.split([' ', ':']).map(|word| word.trim_start_matches('-'));
-    let is_code = |word: &&str| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase());
-    words.find(is_code).or(Some(told))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What Redis says where a script's command is refused, before 7.0 and since.
-    #[test]
-    fn an_error_within_a_script_keeps_its_code() -> Result<(), Box<dyn std::error::Error>> {
-        let no_room = |told: &BackendError| matches!(told, BackendError::NoRoom(_));
-        let away = |told: &BackendError| matches!(told, BackendError::Unavailable(_));
-        let corrupt = |told: &BackendError| matches!(told, BackendError::Corrupt(_));
-        type Is<'a> = &'a dyn Fn(&BackendError) -> bool;
-        let cases: [(&str, Is<'_>); 7] = [
-            (
-                "ERR Error running script (call to f_3b): @user_script:140: @user_script: 140: -OOM command not allowed when used memory > 'maxmemory'.",
-                &no_room,
-            ),
-            (
-                "ERR Error running script (call to f_3b): @user_script:7: @user_script: 7: -MISCONF Redis is configured to save RDB snapshots",
-                &no_room,
-            ),
-            (
-                "ERR Error running script (call to f_3b): @user_script:7: @user_script: 7: -READONLY You can't write against a read only replica.",
-                &away,
-            ),
-            (
-                "OOM command not allowed when used memory > 'maxmemory'. script: 3b, on @user_script:9.",
-                &no_room,
-            ),
-            ("READONLY You can't write against a read only replica.", &away),
-            (
-                "ERR Error running script (call to f_3b): @user_script:7: WRONGTYPE Operation against a key holding the wrong kind of value",
-                &corrupt,
-            ),
-            (
-                "ERR user_script:3: attempt to compare nil with number script: 3b, on @user_script:3.",
-                &corrupt,
-            ),
-        ];
-        for (line, is) in cases {
-            assert!(is(&refused(line)), "{line}: {:?}", refused(line));
-        }
-        Ok(())
-    }
+/// Where an answer says that a slot is; without a host it is that of the server that was asked.
+fn redirected(error: &RedisError, asked: &Node) -> Option<(String, u16)> {
+    let (address, _) = error.redirect_node()?;
+    let (host, port) = address.rsplit_once(':')?;
+    let own = asked.name().rsplit_once(':')?.0;
+    let host = if host.is_empty() || host == "?" { own } else { host };
+    Some((host.to_owned(), port.parse().ok()?))
 }

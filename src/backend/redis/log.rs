@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::appends::Packed;
 use super::reply::{self, Parts};
+use super::step::Step;
 use super::{Redis, flag};
 use crate::backend::witness::witness;
 use crate::backend::{Append, Appended, BackendError, EventLog, Reading, Start, Write};
@@ -36,8 +37,7 @@ impl EventLog for Redis {
 
     async fn read(&self, job: JobId, held: Option<Position>) -> Result<Option<Reading>, BackendError> {
         let keys = self.keys.job(job);
-        let mut step = self.scripts.read.prepare_invoke();
-        step.key(&keys.job).key(&keys.log);
+        let mut step = Step::new(&self.scripts.read, &[&keys.job, &keys.log]);
         step.arg(held.map_or_else(String::new, |held| held.epoch.to_string()));
         step.arg(held.map_or(0, |held| held.seq));
         let answer: Value = self.link.step(&step).await?;

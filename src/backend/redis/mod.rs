@@ -7,37 +7,48 @@
 mod appends;
 mod check;
 mod dead;
+mod error;
 mod foreign;
 mod keys;
 mod link;
 mod live;
 mod log;
+mod masters;
+mod node;
 mod notices;
 mod options;
 mod outside;
 mod queue;
 mod reply;
 mod scripts;
+mod step;
 mod submit;
 mod tick;
 mod unanswered;
+mod url;
+mod wire;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use redis::FromRedisValue;
 
 use self::appends::Appends;
 pub use self::check::RedisStartError;
-use self::keys::Keys;
+use self::error::unavailable;
+use self::keys::{Keys, slot_of};
 use self::link::Link;
 use self::live::Live;
-pub use self::options::{BadRedisUrl, RedisOptions, RedisUrl};
+pub use self::options::RedisOptions;
 use self::scripts::Scripts;
 use self::unanswered::Unanswered;
+pub use self::url::{BadRedisUrl, RedisKind, RedisUrl};
 use super::BackendError;
 use super::embedded::EngineOptions;
 use crate::clock;
+use crate::job::JobId;
 
 /// The longest a worker sleeps before it looks again without having been woken.
 const POLL: Duration = Duration::from_secs(1);
@@ -67,26 +78,17 @@ impl Redis {
         engine: EngineOptions,
     ) -> Result<Self, RedisStartError> {
         let authority = check::authority(url, options)?;
-        let link = Link::new(url, authority, options).map_err(|error| RedisStartError::Other {
+        let link = Link::new(url, authority.as_deref(), options).map_err(|error| RedisStartError::Other {
             url: url.clone(),
             what: error.to_string(),
         })?;
-        check::check(url, link.client(), options).await?;
-        let (keys, link) = (
-            Arc::new(Keys::new(&options.prefix, options.shards)),
-            Arc::new(link),
-        );
-        let names = Arc::clone(&keys);
-        let channels = Box::new(move |job| names.job(job).live);
-        let scripts = Scripts::new();
+        let reach = check::check(url, &link, options).await?;
+        let keys = Arc::new(Keys::new(&options.prefix, options.shards_of(url.kind())));
+        let link = Arc::new(link);
+        let scripts = Scripts::new(reach);
         Ok(Self {
             appends: Appends::new(Arc::clone(&link), scripts.append.clone(), keys.count()),
-            live: Live::start(
-                Arc::clone(&link),
-                [keys.control(), keys.notices()],
-                channels,
-                options.probe,
-            ),
+            live: Live::start(Arc::clone(&link), Arc::clone(&keys), reach, options.probe),
             engine,
             keys,
             scripts,
@@ -95,18 +97,47 @@ impl Redis {
         })
     }
 
-    /// Any number of commands, in as many round trips as that takes.
+    /// Commands on the keys of one job, in one round trip.
+    async fn ask_of<T: FromRedisValue>(
+        &self,
+        job: JobId,
+        asked: &redis::Pipeline,
+    ) -> Result<T, BackendError> {
+        let slot = self.keys.slot(self.keys.shard_of(job));
+        let answer = self.link.ask(slot, asked).await;
+        answer.map_err(|error| unavailable(&error))
+    }
+
+    /// Any number of commands, each on a key, in as many round trips as that takes; the answers come in their order.
     async fn ask_all<T: FromRedisValue>(&self, asked: &redis::Pipeline) -> Result<Vec<T>, BackendError> {
-        let mut answers = Vec::new();
         let commands: Vec<&redis::Cmd> = asked.cmd_iter().collect();
-        for part in commands.chunks(COMMANDS_MAX) {
-            let mut some = redis::pipe();
-            for command in part {
-                some.add_command((*command).clone());
-            }
-            answers.extend(self.link.ask::<Vec<T>>(&some).await?);
+        let mut by_slot: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+        for (at, command) in commands.iter().enumerate() {
+            let slot = if self.link.is_divided() {
+                slot_of_command(command)
+            } else {
+                0
+            };
+            by_slot.entry(slot).or_default().push(at);
         }
-        Ok(answers)
+        let mut answers: Vec<Option<T>> = commands.iter().map(|_| None).collect();
+        let parts = by_slot
+            .iter()
+            .flat_map(|(slot, all)| all.chunks(COMMANDS_MAX).map(|some| (*slot, some)));
+        let asks = parts.map(|(slot, some)| {
+            let mut part = redis::pipe();
+            for at in some {
+                part.add_command((*commands[*at]).clone());
+            }
+            async move { (some, self.link.ask::<Vec<T>>(slot, &part).await) }
+        });
+        for (some, told) in join_all(asks).await {
+            for (at, answer) in some.iter().zip(told.map_err(|error| unavailable(&error))?) {
+                answers[*at] = Some(answer);
+            }
+        }
+        let all: Option<Vec<T>> = answers.into_iter().collect();
+        all.ok_or_else(|| reply::unreadable("fewer answers than commands"))
     }
 
     /// Until a job may have come into line: a token says so, and now and then nothing does.
@@ -116,6 +147,14 @@ impl Redis {
         if self.link.pop(self.keys.wakes().collect(), poll).await.is_err() {
             clock::sleep_until(until).await;
         }
+    }
+}
+
+/// The slot of the key of a command.
+fn slot_of_command(command: &redis::Cmd) -> u16 {
+    match command.args_iter().nth(1) {
+        Some(redis::Arg::Simple(key)) => slot_of(&String::from_utf8_lossy(key)),
+        _ => 0,
     }
 }
 

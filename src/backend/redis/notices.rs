@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::Redis;
+use super::step::Step;
 use crate::backend::BackendError;
 
 /// Words that hold at a time; of more, those go that would go first.
@@ -15,8 +16,7 @@ impl Redis {
     /// # Errors
     /// Redis cannot be asked.
     pub async fn notice(&self, word: &str, hold: Duration) -> Result<(), BackendError> {
-        let mut step = self.scripts.notice.prepare_invoke();
-        step.key(self.keys.notices());
+        let mut step = Step::new(&self.scripts.notice, &[self.keys.notices()]);
         step.arg(word)
             .arg(u64::try_from(hold.as_millis()).unwrap_or(u64::MAX));
         step.arg(NOTICES_MAX);
@@ -28,8 +28,8 @@ impl Redis {
     /// # Errors
     /// Redis cannot be asked.
     pub async fn notices(&self) -> Result<Vec<(String, Duration)>, BackendError> {
-        let mut step = self.scripts.notices.prepare_invoke();
-        step.key(self.keys.notices()).arg(NOTICES_MAX);
+        let mut step = Step::new(&self.scripts.notices, &[self.keys.notices()]);
+        step.arg(NOTICES_MAX);
         let told: Vec<(String, u64)> = self.link.step(&step).await?;
         let held = told
             .into_iter()

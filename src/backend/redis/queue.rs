@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::log::{Written, tell, text};
 use super::reply::{self, Parts, unreadable};
+use super::step::Step;
 use super::{Redis, flag};
 use crate::backend::own::{cancelled, status};
 use crate::backend::{
@@ -211,7 +212,7 @@ impl JobQueue for Redis {
             .cmd("HMGET")
             .arg(self.keys.job(job).job)
             .arg(&["tenant", "shape", "unv"]);
-        let (facts,): ((Option<String>, Option<String>, Option<u32>),) = self.link.ask(&asked).await?;
+        let (facts,): ((Option<String>, Option<String>, Option<u32>),) = self.ask_of(job, &asked).await?;
         let (Some(tenant), Some(shape), unviewed_ms) = facts else {
             return Ok(None);
         };
@@ -255,10 +256,8 @@ impl JobQueue for Redis {
 
 impl Redis {
     /// A step on a shard.
-    pub(super) fn on<'a>(&self, script: &'a redis::Script, shard: usize) -> ScriptInvocation<'a> {
-        let mut step = script.prepare_invoke();
-        step.key(self.keys.shard(shard));
-        step
+    pub(super) fn on<'a>(&self, script: &'a redis::Script, shard: usize) -> Step<'a> {
+        Step::new(script, self.keys.shard(shard))
     }
 
     /// A shard's part of a bound.
@@ -273,7 +272,7 @@ impl Redis {
         job: JobId,
         token: LeaseToken,
         write: &Write,
-    ) -> Result<ScriptInvocation<'a>, BackendError> {
+    ) -> Result<Step<'a>, BackendError> {
         let written = Written::of(write)?;
         let mut step = self.on(script, self.keys.shard_of(job));
         step.arg(job.to_string()).arg(token.to_string());

@@ -1,7 +1,9 @@
 //! The steps: one script each, with the fragments it needs put in front. They are called by their digest, and sent
-//! whole where the server does not know it.
+//! whole where the server does not know it. By which word entries are published is put before them.
 
 use redis::Script;
+
+use super::live::Reach;
 
 /// All steps.
 #[derive(Debug)]
@@ -31,33 +33,39 @@ pub(super) struct Scripts {
 
 /// A step of its own file behind fragments.
 macro_rules! step {
-    ($($file:literal)+) => { Script::new(concat!($(include_str!(concat!("lua/", $file, ".lua")), "\n"),+)) };
+    ($word:expr, $($file:literal)+) => {
+        Script::new(&format!("local PUBLISH = '{}'\n{}", $word, concat!($(include_str!(concat!("lua/", $file, ".lua")), "\n"),+)))
+    };
 }
 
 impl Scripts {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(reach: Reach) -> Self {
+        let word = match reach {
+            Reach::All => "PUBLISH",
+            Reach::Shard => "SPUBLISH",
+        };
         Self {
-            append: step!("log" "append"),
-            read: step!("read"),
-            submit: step!("log" "shard" "submit"),
-            claim: step!("log" "shard" "claim"),
-            extend: step!("log" "shard" "extend"),
-            defer: step!("log" "shard" "settle" "defer"),
-            fail: step!("log" "shard" "settle" "fail"),
-            finish: step!("log" "shard" "settle" "finish"),
-            cancel: step!("log" "shard" "settle" "cancel"),
-            overdue: step!("log" "shard" "overdue"),
-            reap: step!("log" "shard" "settle" "reap"),
-            promote: step!("log" "shard" "promote"),
-            stats: step!("log" "shard" "stats"),
-            look: step!("log" "shard" "look"),
-            rule: step!("log" "shard" "settle" "rule"),
-            viewed: step!("log" "shard" "viewed"),
-            unviewed: step!("log" "shard" "unviewed"),
-            aside: step!("log" "shard" "aside"),
-            dead: step!("log" "shard" "dead"),
-            notice: step!("notice"),
-            notices: step!("notices"),
+            append: step!(word, "log" "append"),
+            read: step!(word, "read"),
+            submit: step!(word, "log" "shard" "submit"),
+            claim: step!(word, "log" "shard" "claim"),
+            extend: step!(word, "log" "shard" "extend"),
+            defer: step!(word, "log" "shard" "settle" "defer"),
+            fail: step!(word, "log" "shard" "settle" "fail"),
+            finish: step!(word, "log" "shard" "settle" "finish"),
+            cancel: step!(word, "log" "shard" "settle" "cancel"),
+            overdue: step!(word, "log" "shard" "overdue"),
+            reap: step!(word, "log" "shard" "settle" "reap"),
+            promote: step!(word, "log" "shard" "promote"),
+            stats: step!(word, "log" "shard" "stats"),
+            look: step!(word, "log" "shard" "look"),
+            rule: step!(word, "log" "shard" "settle" "rule"),
+            viewed: step!(word, "log" "shard" "viewed"),
+            unviewed: step!(word, "log" "shard" "unviewed"),
+            aside: step!(word, "log" "shard" "aside"),
+            dead: step!(word, "log" "shard" "dead"),
+            notice: step!(word, "notice"),
+            notices: step!(word, "notices"),
         }
     }
 }

@@ -8,10 +8,9 @@
 -- Work: of each, one entry, and the trimming of those behind the stored snapshot.
 
 local KEYS_EACH, ARGS_EACH = 3, 11
-local has_written = false
 
 local function append(job, raw, log, channel, token, epoch, seq, opens, kind, payload, text, anew, record, snapshot)
-    local held = redis.call('HMGET', job, 'st', 'tok', 'epoch', 'seq', 'cancel', 'loss', 'snapseq', 'tail')
+    local held = redis.call('HMGET', job, 'st', 'tok', 'epoch', 'seq', 'cancel', 'loss', 'tail')
     if held[1] ~= 'running' or held[2] ~= token then return {'lost'} end
     seq = tonumber(seq)
     local last = tonumber(held[4])
@@ -20,10 +19,7 @@ local function append(job, raw, log, channel, token, epoch, seq, opens, kind, pa
     if place == 'back' then return {'rolled_back', held[3], last} end
     if held[5] then return {'cancel'} end
 
-    -- A step whose first command frees is let through where memory is full.
-    if not has_written then redis.call('XTRIM', log, 'MINID', (held[7] or 0) + 1) end
-    has_written = true
-    local fields = {'tail', snapshot == '' and tonumber(held[8] or 0) + #payload or 0}
+    local fields = {'tail', snapshot == '' and tonumber(held[7] or 0) + #payload or 0}
     -- Beginning an attempt is no progress: a job may kill its workers right behind that.
     if kind == 'patch' and held[6] and held[6] ~= '0' then
         fields[#fields + 1] = 'loss'
@@ -46,6 +42,9 @@ local function append(job, raw, log, channel, token, epoch, seq, opens, kind, pa
     return {'ok'}
 end
 
+-- Where memory is full, a script is let write whose first command that writes is one that needs none: this one changes
+-- nothing. What is wrong with the server itself, not with a job, is met here, and is the answer to all.
+redis.call('PERSIST', KEYS[1])
 local answers = {}
 for i = 0, #KEYS / KEYS_EACH - 1 do
     local keys, args = i * KEYS_EACH, i * ARGS_EACH

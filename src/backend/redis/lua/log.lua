@@ -3,7 +3,7 @@
 -- A log is a stream whose entries are named `<seq>-0` and hold: e epoch, o the epoch that was current before where the
 -- entry opens one ('-' for the first of a job, else ''), k kind, p payload (opaque). The job's hash holds where it
 -- ends (epoch, seq), its line of epochs (lin: `epoch,parent,base;` each, oldest first), and the stored snapshot with
--- its seq (snap, snapseq).
+-- its seq (snap, snapseq). `PUBLISH` is the word by which entries are published, and stands before this.
 
 -- As many openings as a line of epochs remembers.
 local LINE_MAX = 64
@@ -45,8 +45,8 @@ local function write(job, log, channel, epoch, new_epoch, seq, kind, payload, fi
     redis.call('HSET', job, unpack(fields))
     local place = new_epoch .. ' ' .. seq .. ' ' .. parent .. ' '
     if #payload > FRAME_MAX then
-        redis.call('PUBLISH', channel, place .. '\n')
+        redis.call(PUBLISH, channel, place .. '\n')
     else
-        redis.call('PUBLISH', channel, place .. kind .. '\n' .. payload)
+        redis.call(PUBLISH, channel, place .. kind .. '\n' .. payload)
     end
 end

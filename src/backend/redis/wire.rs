@@ -1,0 +1,349 @@
+//! One wire of live messages: a connection, and who reads what comes on it. What comes goes from the connection straight
+//! into the readers' bounded channels: nothing waits between the two.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue as _, PushInfo, PushKind, RedisError};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::error::told;
+use super::keys::{self, Keys};
+use super::link::Link;
+use super::live::{Hints, Reach, WISHES_MAX};
+use super::node::Node;
+use super::reply::{entry_of, unreadable};
+use crate::backend::BackendError;
+use crate::clock;
+use crate::event::Entry;
+use crate::job::JobId;
+
+/// Channels that are let go in one command.
+const LEFT_MAX: usize = 1_024;
+/// The longest pause before the connection is made again.
+const RECONNECT: Duration = Duration::from_secs(1);
+
+/// A subscription that somebody waits for.
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub(super) job: JobId,
+    pub(super) reader: mpsc::Sender<Arc<Entry>>,
+    pub(super) done: oneshot::Sender<()>,
+}
+
+/// Who reads which job.
+#[derive(Debug, Default)]
+struct Readers(Mutex<HashMap<JobId, Vec<mpsc::Sender<Arc<Entry>>>>>);
+
+impl Readers {
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Vec<mpsc::Sender<Arc<Entry>>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, job: JobId, reader: mpsc::Sender<Arc<Entry>>) {
+        self.lock().entry(job).or_default().push(reader);
+    }
+
+    fn has(&self, job: JobId) -> bool {
+        self.lock().contains_key(&job)
+    }
+
+    fn tell(&self, job: JobId, entry: &Arc<Entry>) {
+        if let Some(readers) = self.lock().get(&job) {
+            for reader in readers {
+                // A full channel loses this entry; the reader sees the gap.
+                let _ = reader.try_send(Arc::clone(entry));
+            }
+        }
+    }
+
+    /// The readers of a job read it anew.
+    fn end(&self, job: JobId) {
+        self.lock().remove(&job);
+    }
+
+    /// All do.
+    fn end_all(&self) {
+        self.lock().clear();
+    }
+
+    /// Of these jobs those that nobody reads any more.
+    fn unread(&self, heard: &HashSet<JobId>) -> Vec<JobId> {
+        let mut jobs = self.lock();
+        jobs.retain(|_, readers| {
+            readers.retain(|reader| !reader.is_closed());
+            !readers.is_empty()
+        });
+        heard
+            .iter()
+            .filter(|job| !jobs.contains_key(job))
+            .copied()
+            .collect()
+    }
+}
+
+/// What hears all that comes by itself.
+#[derive(Clone, Debug)]
+struct Ears {
+    lost: Arc<Notify>,
+    readers: Arc<Readers>,
+    hints: Arc<Hints>,
+    /// Channels for all nodes: hints of cancels, and of words that hold for all.
+    common: [String; 2],
+}
+
+impl Ears {
+    fn hear(&self, push: PushInfo) {
+        let mut parts = push.data.into_iter();
+        let channel = parts.next().and_then(|name| String::from_redis_value(name).ok());
+        match (push.kind, channel) {
+            (PushKind::Message | PushKind::SMessage, Some(channel)) => {
+                let message = parts
+                    .next()
+                    .and_then(|message| Vec::from_redis_value(message).ok());
+                if let Some(message) = message {
+                    self.message(&channel, &message);
+                }
+            }
+            // Without having been asked to: the job is another server's by now. The answer to the next question would be
+            // taken for this, so the connection is left.
+            (PushKind::SUnsubscribe, Some(channel))
+                if keys::job_of(&channel).is_some_and(|job| self.readers.has(job)) =>
+            {
+                self.lost.notify_one();
+            }
+            (PushKind::Disconnection, _) => self.lost.notify_one(),
+            _ => {}
+        }
+    }
+
+    /// What was published on a channel.
+    fn message(&self, channel: &str, message: &[u8]) {
+        let [control, notices] = &self.common;
+        if channel == notices {
+            self.hints.notice();
+            return;
+        }
+        if channel == control {
+            let job = std::str::from_utf8(message).map(str::parse);
+            if let Ok(Ok(job)) = job {
+                self.hints.cancel(job);
+            }
+            return;
+        }
+        let Some(job) = keys::job_of(channel) else {
+            return;
+        };
+        match entry(message) {
+            Ok(Some(entry)) => self.readers.tell(job, &Arc::new(entry)),
+            Ok(None) => self.readers.end(job),
+            Err(error) => {
+                tracing::error!(%job, %error, "a live message cannot be read");
+                self.readers.end(job);
+            }
+        }
+    }
+}
+
+/// A wire.
+pub(super) struct Wire {
+    link: Arc<Link>,
+    keys: Arc<Keys>,
+    /// Where it leads; `None`: to whoever is the master.
+    node: Option<Arc<Node>>,
+    reach: Reach,
+    probe: Duration,
+    readers: Arc<Readers>,
+    hints: Arc<Hints>,
+}
+
+/// A connection of a wire.
+struct Hearing {
+    node: Arc<Node>,
+    connection: MultiplexedConnection,
+    /// The jobs that are subscribed to.
+    heard: HashSet<JobId>,
+}
+
+impl Wire {
+    pub(super) fn new(
+        link: Arc<Link>,
+        keys: Arc<Keys>,
+        node: Option<Arc<Node>>,
+        reach: Reach,
+        probe: Duration,
+        hints: Arc<Hints>,
+    ) -> Self {
+        Self {
+            link,
+            keys,
+            node,
+            reach,
+            probe,
+            readers: Arc::default(),
+            hints,
+        }
+    }
+
+    /// Hears, over one connection after the other, until nobody can wish for anything any more.
+    pub(super) async fn run(self, mut asked: mpsc::Receiver<Wish>) {
+        loop {
+            let error = match self.listen(&mut asked).await {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+            tracing::warn!(%error, "live messages cannot be heard");
+            self.link.doubt();
+            self.readers.end_all();
+            // Who asks meanwhile is told at once, by the end of what it waits for.
+            let again = clock::now() + clock::jitter(RECONNECT);
+            loop {
+                tokio::select! {
+                    () = clock::sleep_until(again) => break,
+                    wish = asked.recv() => if wish.is_none() { return },
+                }
+            }
+        }
+    }
+
+    /// Hears until the connection is lost, or until the engine is gone.
+    async fn listen(&self, asked: &mut mpsc::Receiver<Wish>) -> Result<(), RedisError> {
+        let lost = Arc::new(Notify::new());
+        let mut changes = self.link.changes();
+        let mut hearing = self.hearing(&lost).await?;
+        let node = Arc::clone(&hearing.node);
+        self.hints.notice();
+        let mut probe = clock::now() + self.probe;
+        loop {
+            tokio::select! {
+                () = lost.notified() => return Err(told("the connection was closed")),
+                () = node.demoted() => return Err(told("the server takes no writes any more")),
+                // An error means that the engine is gone, and this task with it.
+                _ = changes.changed() => if !self.is_master(&node).await {
+                    return Err(told("another server takes what is written"));
+                },
+                wish = asked.recv() => match wish {
+                    Some(wish) => self.grant(wish, asked, &mut hearing).await?,
+                    None => return Ok(()),
+                },
+                () = clock::sleep_until(probe) => {
+                    self.look_after(&mut hearing).await?;
+                    probe = clock::now() + self.probe;
+                }
+            }
+        }
+    }
+
+    async fn hearing(&self, lost: &Arc<Notify>) -> Result<Hearing, RedisError> {
+        let node = match &self.node {
+            Some(node) => Arc::clone(node),
+            None => self.link.master(0).await?,
+        };
+        let ears = Ears {
+            lost: Arc::clone(lost),
+            readers: Arc::clone(&self.readers),
+            hints: Arc::clone(&self.hints),
+            common: [self.keys.control(), self.keys.notices()],
+        };
+        let common = ears.common.clone();
+        let mut connection = node.listen(move |push| ears.hear(push)).await?;
+        node.within(connection.subscribe(&common)).await?;
+        Ok(Hearing {
+            node,
+            connection,
+            heard: HashSet::new(),
+        })
+    }
+
+    /// Whether a server is a master still, as far as is known.
+    async fn is_master(&self, node: &Arc<Node>) -> bool {
+        let masters = self.link.masters().await;
+        masters.map_or(true, |known| known.all().iter().any(|one| Arc::ptr_eq(one, node)))
+    }
+
+    /// Subscribes to what is wished for, and to all that waits behind it in the same go.
+    async fn grant(
+        &self,
+        first: Wish,
+        asked: &mut mpsc::Receiver<Wish>,
+        hearing: &mut Hearing,
+    ) -> Result<(), RedisError> {
+        let mut wishes = vec![first];
+        while wishes.len() < WISHES_MAX
+            && let Ok(wish) = asked.try_recv()
+        {
+            wishes.push(wish);
+        }
+        let mut channels = Vec::new();
+        let mut granted = Vec::with_capacity(wishes.len());
+        for Wish { job, reader, done } in wishes {
+            // Before it is subscribed to: nothing falls between the two.
+            self.readers.add(job, reader);
+            if hearing.heard.insert(job) {
+                channels.push(self.keys.job(job).live);
+            }
+            granted.push(done);
+        }
+        if !channels.is_empty() {
+            self.say(hearing, true, &channels).await?;
+        }
+        for done in granted {
+            // The one who asked may have gone.
+            let _ = done.send(());
+        }
+        Ok(())
+    }
+
+    /// Subscribes to channels (`on`), or lets them go. Those that are their server's own are named one by one, since they may
+    /// be of several slots.
+    async fn say(&self, hearing: &mut Hearing, on: bool, channels: &[String]) -> Result<(), RedisError> {
+        let Hearing { node, connection, .. } = hearing;
+        match (self.reach, on) {
+            (Reach::All, true) => node.within(connection.subscribe(channels)).await,
+            (Reach::All, false) => node.within(connection.unsubscribe(channels)).await,
+            (Reach::Shard, on) => {
+                let mut said = redis::pipe();
+                for channel in channels {
+                    said.cmd(if on { "SSUBSCRIBE" } else { "SUNSUBSCRIBE" })
+                        .arg(channel);
+                }
+                node.within(said.query_async(connection)).await
+            }
+        }
+    }
+
+    /// Lets go of what nobody reads, and asks whether the other side is still there.
+    async fn look_after(&self, hearing: &mut Hearing) -> Result<(), RedisError> {
+        let left = self.readers.unread(&hearing.heard);
+        for some in left.chunks(LEFT_MAX) {
+            let channels: Vec<String> = some.iter().map(|job| self.keys.job(*job).live).collect();
+            self.say(hearing, false, &channels).await?;
+        }
+        for job in left {
+            hearing.heard.remove(&job);
+        }
+        let ping = redis::cmd("PING");
+        let Hearing { node, connection, .. } = hearing;
+        node.within(ping.query_async::<redis::Value>(connection))
+            .await
+            .map(drop)
+    }
+}
+
+/// A published entry; `None` for one that is to be read.
+fn entry(message: &[u8]) -> Result<Option<Entry>, BackendError> {
+    let message = std::str::from_utf8(message).map_err(unreadable)?;
+    let (head, payload) = message
+        .split_once('\n')
+        .ok_or_else(|| unreadable("a message without a head"))?;
+    let head: Vec<&str> = head.split(' ').collect();
+    let [epoch, seq, parent, kind] = head.as_slice() else {
+        return Err(unreadable("the head of a message"));
+    };
+    if kind.is_empty() {
+        return Ok(None);
+    }
+    entry_of(epoch, seq.parse().map_err(unreadable)?, parent, kind, payload).map(Some)
+}
