@@ -28,6 +28,11 @@ enum Time {
     Ours,
     /// Its server's.
     Theirs(RedisServer),
+    /// Its master's, which has a replica.
+    Held(
+        RedisServer,
+        #[allow(dead_code, reason = "dropping it ends it")] RedisServer,
+    ),
     /// That of all nodes of its Cluster, which it has alone.
     Cluster(OwnedMutexGuard<RedisCluster>),
 }
@@ -52,7 +57,7 @@ impl Line {
     async fn pass(&self, time: Duration) {
         match &self.1 {
             Time::Ours => tokio::time::advance(time).await,
-            Time::Theirs(server) => server.pass(time),
+            Time::Theirs(server) | Time::Held(server, _) => server.pass(time),
             Time::Cluster(cluster) => cluster.pass(time),
         }
     }
@@ -340,6 +345,19 @@ macro_rules! contract {
             async fn $name() {
                 let (server, engine) = redis_as_user_of_the_page().await;
                 case::$name(&Line(Arc::new(engine), Time::Theirs(server))).await;
+            })*
+        }
+        /// What is promised is held by a replica first.
+        mod redis_held {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                let (master, replica) = (RedisServer::start(), RedisServer::start());
+                replica.follow_closely(&master).await;
+                let redis = RedisOptions { replicas: 1, ..RedisOptions::default() };
+                let url = master.url().parse().expect("a URL");
+                let engine = Redis::open(&url, &redis, options()).await.expect("it opens");
+                case::$name(&Line(Arc::new(engine), Time::Held(master, replica))).await;
             })*
         }
         /// Three masters and their replicas, sixteen parts; as the user that docs/redis.md names.

@@ -53,6 +53,7 @@ mod pipeline_modes;
 mod provider_policy;
 mod redis_appends;
 mod redis_cluster;
+mod redis_durability;
 mod redis_engine;
 mod redis_faults;
 mod redis_links;

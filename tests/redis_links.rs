@@ -51,6 +51,14 @@ impl Seen {
         }
     }
 
+    /// All that is told now.
+    pub(crate) fn now(&mut self) -> Vec<Json> {
+        let told = self.0.take(clock::now_ms(), 1 << 20);
+        told.iter()
+            .map(|told| serde_json::from_str(&told.text).unwrap())
+            .collect()
+    }
+
     async fn degraded(&mut self) -> bool {
         let all = self.until("degraded").await;
         all.last().unwrap()["active"].as_bool().unwrap()

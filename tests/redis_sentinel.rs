@@ -15,21 +15,16 @@ use crate::redis_links::Seen;
 use crate::redis_server::{RedisServer, say, until};
 
 /// A master, its replica, and who looks after them.
-struct Watch {
-    master: RedisServer,
-    replica: RedisServer,
+pub(crate) struct Watch {
+    pub(crate) master: RedisServer,
+    pub(crate) replica: RedisServer,
     sentinel: RedisServer,
 }
 
 impl Watch {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let (master, replica) = (RedisServer::start(), RedisServer::start());
-        replica.follow(Some(&master));
-        until("the replica is in step", || {
-            let told: String = say(&replica, "INFO replication");
-            told.contains("master_link_status:up").then_some(())
-        })
-        .await;
+        replica.follow_closely(&master).await;
         let sentinel = RedisServer::start_sentinel(&master);
         until("the Sentinel knows the replica", || {
             let told: String = say(&sentinel, "INFO sentinel");
@@ -43,11 +38,20 @@ impl Watch {
         }
     }
 
+    /// One of the Sentinels that are named is away.
+    pub(crate) fn url(&self) -> String {
+        format!("redis+sentinel://127.0.0.1:1,{}/main", self.sentinel.address())
+    }
+
     async fn engine(&self) -> Arc<Redis> {
-        // One of the Sentinels that are named is away.
-        let url = format!("redis+sentinel://127.0.0.1:1,{}/main", self.sentinel.address());
-        let opened = Redis::open(&url.parse().unwrap(), &hasty(), EngineOptions::default()).await;
+        let opened = Redis::open(&self.url().parse().unwrap(), &hasty(), EngineOptions::default()).await;
         Arc::new(opened.unwrap())
+    }
+
+    /// The replica hears nothing any more: it is cut off, and may not come back.
+    pub(crate) fn cut_replica(&self) {
+        let () = say(&self.replica, "CONFIG SET masterauth wrong");
+        let _: usize = say(&self.master, "CLIENT KILL TYPE replica");
     }
 
     /// Has the replica take the master's place.
@@ -61,7 +65,7 @@ impl Watch {
         .await;
     }
 
-    async fn until_replaced(&self) {
+    pub(crate) async fn until_replaced(&self) {
         until("the replica takes over", || {
             let told: String = say(&self.replica, "INFO replication");
             told.contains("role:master").then_some(())
@@ -114,16 +118,7 @@ async fn who_saw_more_than_is_left_gets_a_state_that_replaces() {
     let mut viewer = Seen::watch(&hub(&engine), held.id).await;
     viewer.until("job.snapshot").await;
     watch.master.settle(1);
-    // From here on the replica hears nothing: it is cut off, and may not come back.
-    let mut connection = watch.master.connection();
-    for words in ["CONFIG SET requirepass gone", "CLIENT KILL TYPE replica"] {
-        let mut words = words.split(' ');
-        let mut command = redis::cmd(words.next().unwrap());
-        let () = command
-            .arg(words.collect::<Vec<_>>())
-            .query(&mut connection)
-            .unwrap();
-    }
+    watch.cut_replica();
     let lost = patch(&held, 2, r#"["","lost",0]"#);
     engine.append(held.id, held.token(), &lost).await.unwrap();
     viewer.until("patch").await;

@@ -111,6 +111,7 @@ fn an_attach_overtaken_by_a_create_of_the_same_job_begins_anew() {
         position: position(9),
         ahead: 0,
         existing: true,
+        durable: true,
     };
     session.handle(
         Input::Submitted {

@@ -444,17 +444,34 @@ fn degraded() -> impl Strategy<Value = ServerMessage> {
         .prop_map(|(job_id, active)| ServerMessage::Degraded(JobDegraded { job_id, active }))
 }
 
-/// Answers to what a client asked.
-fn answer() -> impl Strategy<Value = ServerMessage> {
-    let welcome = (text(), text(), any::<u64>(), limits(), vec(text(), 0..3));
-    let accepted = (
+fn accepted() -> impl Strategy<Value = ServerMessage> {
+    let told = (
         of(text()),
         text(),
         of(text()),
         epoch(),
         any::<[u64; 2]>(),
-        any::<bool>(),
+        any::<[bool; 2]>(),
     );
+    told.prop_map(
+        |(reference, job_id, tag, epoch, [seq, ahead], [existing, durable])| {
+            ServerMessage::Accepted(JobAccepted {
+                reference,
+                job_id,
+                tag,
+                epoch,
+                seq,
+                ahead,
+                existing,
+                durable,
+            })
+        },
+    )
+}
+
+/// Answers to what a client asked.
+fn answer() -> impl Strategy<Value = ServerMessage> {
+    let welcome = (text(), text(), any::<u64>(), limits(), vec(text(), 0..3));
     let cancelling = (of(text()), text(), of(state()));
     let error = (
         of(text()),
@@ -474,17 +491,7 @@ fn answer() -> impl Strategy<Value = ServerMessage> {
                 models,
             }))
         }),
-        accepted.prop_map(|(reference, job_id, tag, epoch, [seq, ahead], existing)| {
-            ServerMessage::Accepted(JobAccepted {
-                reference,
-                job_id,
-                tag,
-                epoch,
-                seq,
-                ahead,
-                existing,
-            })
-        }),
+        accepted(),
         (of(text()), text(), of(text()), any::<bool>()).prop_map(|(reference, job_id, tag, resumed)| {
             ServerMessage::Attached(JobAttached {
                 reference,

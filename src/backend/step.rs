@@ -41,6 +41,8 @@ pub enum Submitted {
         position: Position,
         /// Jobs before it in line.
         ahead: u64,
+        /// Whether it is held as safely as is asked for.
+        durable: bool,
     },
     /// The key names this job; nothing was changed.
     Existing(JobId),

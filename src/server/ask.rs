@@ -146,6 +146,7 @@ pub(super) async fn accepted(node: &Node, kept: Kept) -> Result<Accepted, Refusa
         position,
         ahead: kept.ahead,
         existing,
+        durable: kept.durable,
     })
 }
 

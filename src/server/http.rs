@@ -32,6 +32,8 @@ struct Created {
     ahead: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     existing: bool,
+    #[serde(skip_serializing_if = "Clone::clone")]
+    durable: bool,
 }
 
 /// What a cancel answers.
@@ -147,6 +149,7 @@ pub(super) fn created(accepted: Accepted) -> HttpResponse {
         position,
         ahead,
         existing,
+        durable,
     } = accepted;
     let mut response = if existing {
         HttpResponse::Ok()
@@ -162,6 +165,7 @@ pub(super) fn created(accepted: Accepted) -> HttpResponse {
             seq: position.seq,
             ahead,
             existing,
+            durable,
         })
 }
 

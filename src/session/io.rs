@@ -103,6 +103,8 @@ pub struct Accepted {
     pub ahead: u64,
     /// Whether the idempotency key named it.
     pub existing: bool,
+    /// Whether it is held as safely as is asked for.
+    pub durable: bool,
 }
 
 /// A viewer that is ready.

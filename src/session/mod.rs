@@ -462,6 +462,7 @@ impl Session {
             position,
             ahead,
             existing,
+            durable,
         } = match answer {
             Ok(accepted) => accepted,
             Err(error) => return vec![send(ServerMessage::Error(error))],
@@ -476,6 +477,7 @@ impl Session {
             seq,
             ahead,
             existing,
+            durable,
         };
         // A new job's creator holds the empty state at this position; of an existing one it holds nothing, and the
         // empty state of one who wants unseen members as `null` has members.

@@ -45,6 +45,8 @@ pub struct Kept {
     pub position: Option<Position>,
     /// Jobs before it in line.
     pub ahead: u64,
+    /// Whether it is held as safely as is asked for.
+    pub durable: bool,
 }
 
 /// Why a request was not taken. `code` is a word of the protocol's table.
@@ -215,15 +217,21 @@ impl From<job::Wrap> for Wrap {
 
 fn kept(id: JobId, submitted: &Submitted) -> Result<Kept, Refused> {
     match *submitted {
-        Submitted::New { position, ahead } => Ok(Kept {
+        Submitted::New {
+            position,
+            ahead,
+            durable,
+        } => Ok(Kept {
             id,
             position: Some(position),
             ahead,
+            durable,
         }),
         Submitted::Existing(id) => Ok(Kept {
             id,
             position: None,
             ahead: 0,
+            durable: true,
         }),
         Submitted::Conflict(job) => Err(conflict(job)),
         Submitted::Full { retry_after_ms } => Err(full(retry_after_ms)),

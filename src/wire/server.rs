@@ -81,6 +81,9 @@ pub struct JobAccepted {
     /// Whether the idempotency key named a job that was there; its snapshot follows.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub existing: bool,
+    /// False where fewer replicas hold it than are asked for.
+    #[serde(default = "crate::event::durable", skip_serializing_if = "Clone::clone")]
+    pub durable: bool,
 }
 
 /// `job.attached`.

@@ -187,6 +187,21 @@ impl RedisServer {
         let () = command.query(&mut self.connection()).unwrap();
     }
 
+    /// Makes it a replica of another, and waits until it is in step.
+    pub(crate) async fn follow_closely(&self, master: &Self) {
+        // At once, and however the clocks are put ahead.
+        let () = say(master, "CONFIG SET repl-diskless-sync-delay 0");
+        for server in [master, self] {
+            let () = say(server, "CONFIG SET repl-timeout 1000000000");
+        }
+        self.follow(Some(master));
+        until("the replica is in step", || {
+            let told: String = say(self, "INFO replication");
+            told.contains("master_link_status:up").then_some(())
+        })
+        .await;
+    }
+
     /// Everything that it has been told is known to so many replicas, too.
     pub(crate) fn settle(&self, replicas: usize) {
         let mut connection = self.connection();

@@ -131,7 +131,11 @@ impl State {
             self.ready.push_back(id);
             written.push((id, entry));
         }
-        Submitted::New { position, ahead }
+        Submitted::New {
+            position,
+            ahead,
+            durable: true,
+        }
     }
 
     /// A submission that is already here: by its id (sent again) or by its key.
@@ -142,7 +146,11 @@ impl State {
                 epoch: submission.epoch,
                 seq: 1,
             };
-            return Some(Submitted::New { position, ahead: 0 });
+            return Some(Submitted::New {
+                position,
+                ahead: 0,
+                durable: true,
+            });
         }
         let given = submission.idempotency.as_ref()?;
         let key = self

@@ -167,7 +167,9 @@ pub(super) async fn check(
     }
     let mut oldest = None;
     for node in masters.all() {
-        let version = look(url, node).await.map_err(|error| cause(url, &error))??;
+        let version = look(url, node, options.replicas)
+            .await
+            .map_err(|error| cause(url, &error))??;
         oldest = oldest.into_iter().chain([version]).min();
     }
     let reach = match url.kind() {
@@ -186,7 +188,11 @@ pub(super) async fn check(
 }
 
 /// Looks at one server; its version.
-async fn look(url: &RedisUrl, node: &Node) -> Result<Result<(u32, u32), RedisStartError>, RedisError> {
+async fn look(
+    url: &RedisUrl,
+    node: &Node,
+    replicas: u32,
+) -> Result<Result<(u32, u32), RedisStartError>, RedisError> {
     let mut connection = node.connect().await?;
     let info = Info(
         node.within(redis::cmd("INFO").query_async(&mut connection))
@@ -209,6 +215,13 @@ async fn look(url: &RedisUrl, node: &Node) -> Result<Result<(u32, u32), RedisSta
         };
         let server = node.name();
         tracing::warn!(%url, server, "Redis keeps no append-only file: when it ends, {what}; `appendonly yes` keeps them");
+    }
+    let has = info
+        .get("connected_slaves")
+        .and_then(|count| count.parse::<u32>().ok());
+    if has.is_some_and(|has| has < replicas) {
+        let server = node.name();
+        tracing::warn!(%url, server, has, replicas, "fewer replicas than `durability.replicas` asks for: what is promised is told late, with `durable: false`");
     }
     Ok(Ok(version))
 }

@@ -104,7 +104,10 @@ impl Redis {
                 "viewed" => return Ok(None),
                 "requested" => return Ok(Some(Cancelled::Requested)),
                 "now" => {
-                    end.iter().for_each(|write| tell(job, write));
+                    if let Some(write) = &end {
+                        tell(job, write);
+                        self.tell_end(job, &write.event).await?;
+                    }
                     return Ok(Some(Cancelled::Now));
                 }
                 _ => {

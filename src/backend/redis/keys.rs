@@ -26,7 +26,7 @@ pub(super) struct JobKeys {
 }
 
 /// In the order in which the scripts take them apart (`lua/shard.lua`): keys of the shard, beginnings of others.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
     "ready",
     "ring",
     "pace",
@@ -49,6 +49,7 @@ const NAMES: [&str; 22] = [
     "live:",
     "view:",
     "left:",
+    "untold",
 ];
 const WAKE: &str = "wake";
 /// Slots of a Cluster.

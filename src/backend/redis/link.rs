@@ -192,6 +192,20 @@ impl Link {
         answer.map_err(|error| unavailable(&error))
     }
 
+    /// A step on a connection of its own, and how many replicas hold what it wrote, once they are enough or a time is over.
+    pub(super) async fn hold<T: FromRedisValue>(
+        &self,
+        step: &Step<'_>,
+        replicas: u32,
+        time: Duration,
+    ) -> Result<(T, u32), BackendError> {
+        let held = async { self.master(step.slot()).await?.hold(step, replicas, time).await };
+        held.await.map_err(|error| {
+            self.doubt();
+            unavailable(&error)
+        })
+    }
+
     /// Several commands on keys of one slot, in one round trip.
     pub(super) async fn ask<T: FromRedisValue>(&self, slot: u16, asked: &Pipeline) -> Result<T, RedisError> {
         self.send(slot, On::Main, Asked::Commands(asked)).await

@@ -78,11 +78,17 @@ impl Finder {
             let info = info.set_tcp_settings(tcp(options));
             trusting(info, authority)
         });
+        let servers = servers.collect::<Result<_, _>>()?;
+        let mut options = options.clone();
+        if url.kind() == RedisKind::Cluster {
+            // Each part is waited for by itself, and all may be on one server.
+            options.waiting_max += usize::try_from(options.shards_of(url.kind())).unwrap_or(0);
+        }
         Ok(Self {
             kind: url.kind(),
             master: url.master().to_owned(),
-            servers: servers.collect::<Result<_, _>>()?,
-            options: options.clone(),
+            servers,
+            options,
         })
     }
 

@@ -18,6 +18,7 @@ mod node;
 mod notices;
 mod options;
 mod outside;
+mod promise;
 mod queue;
 mod reply;
 mod scripts;
@@ -63,6 +64,8 @@ pub struct Redis {
     scripts: Scripts,
     link: Arc<Link>,
     appends: Appends,
+    replicas: u32,
+    replicas_wait: Duration,
     live: Live,
     unanswered: Unanswered,
 }
@@ -85,7 +88,7 @@ impl Redis {
         let reach = check::check(url, &link, options).await?;
         let keys = Arc::new(Keys::new(&options.prefix, options.shards_of(url.kind())));
         let link = Arc::new(link);
-        let scripts = Scripts::new(reach);
+        let scripts = Scripts::new(reach, options.replicas > 0);
         Ok(Self {
             appends: Appends::new(Arc::clone(&link), scripts.append.clone(), keys.count()),
             live: Live::start(Arc::clone(&link), Arc::clone(&keys), reach, options.probe),
@@ -93,6 +96,8 @@ impl Redis {
             keys,
             scripts,
             link,
+            replicas: options.replicas,
+            replicas_wait: options.replicas_wait,
             unanswered: Unanswered::default(),
         })
     }

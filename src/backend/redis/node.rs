@@ -247,22 +247,53 @@ impl Node {
 
     /// Takes an element of one of these lists as soon as there is one, within a time; whether there was one.
     pub(super) async fn pop(&self, lists: &[String], time: Duration) -> Result<bool, RedisError> {
+        let mut command = redis::cmd("BLPOP");
+        command.arg(lists).arg(time.as_secs_f64());
+        let waits = async |connection: &mut deadpool_redis::Connection| {
+            let popped: Option<(String, String)> = command.query_async(connection).await?;
+            Ok(popped.is_some())
+        };
+        self.wait(time, waits).await
+    }
+
+    /// Takes a step, and waits until so many replicas hold what it wrote, or a time is over; how many hold it.
+    pub(super) async fn hold<T: FromRedisValue>(
+        &self,
+        step: &ScriptInvocation<'_>,
+        replicas: u32,
+        time: Duration,
+    ) -> Result<(T, u32), RedisError> {
+        let mut command = redis::cmd("WAIT");
+        command
+            .arg(replicas)
+            .arg(u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1));
+        let waits = async |connection: &mut deadpool_redis::Connection| {
+            let taken = step.invoke_async(connection).await?;
+            Ok((taken, command.query_async(connection).await?))
+        };
+        self.wait(time + self.response, waits).await
+    }
+
+    /// Waits on a connection of its own for at most a time, and as long as any answer may take.
+    async fn wait<T>(
+        &self,
+        time: Duration,
+        waits: impl AsyncFnOnce(&mut deadpool_redis::Connection) -> Result<T, RedisError>,
+    ) -> Result<T, RedisError> {
         let connection = self.waiting.get().await.map_err(|error| match error {
             PoolError::Backend(error) => error,
             error => other(error),
         })?;
         let mut borrowed = Borrowed(Some(connection));
         let Some(connection) = &mut borrowed.0 else {
-            return Ok(false);
+            return Err(timed_out());
         };
-        let mut command = redis::cmd("BLPOP");
-        command.arg(lists).arg(time.as_secs_f64());
         tokio::select! {
-            popped = command.query_async::<Option<(String, String)>>(connection) => {
-                let popped = popped?;
+            told = waits(connection) => {
+                let told = told?;
                 // It has answered all that it was asked, and may be asked again.
                 drop(borrowed.0.take());
-                Ok(popped.is_some())
+                Ok(told)
             }
             () = clock::sleep(time + self.limit) => Err(timed_out()),
         }

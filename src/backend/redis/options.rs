@@ -24,6 +24,10 @@ pub struct RedisOptions {
     pub response: Duration,
     /// Connections for commands that wait; each worker that has nothing to do holds one.
     pub waiting_max: usize,
+    /// Replicas that hold what is promised before it is told: that a job was accepted, and that it has ended.
+    pub replicas: u32,
+    /// How long they are waited for; then it is told, and says that it is not durable.
+    pub replicas_wait: Duration,
     /// How long the wire of live messages may be silent before it is probed.
     pub probe: Duration,
 }
@@ -38,6 +42,8 @@ impl Default for RedisOptions {
             connect: Duration::from_secs(2),
             response: Duration::from_secs(2),
             waiting_max: 4,
+            replicas: 0,
+            replicas_wait: Duration::from_secs(1),
             probe: Duration::from_secs(5),
         }
     }

@@ -165,6 +165,9 @@ impl Redis {
         let taken = self.link.step::<u8>(&step).await? == 1;
         if taken {
             tell(job, &write);
+            if matches!(write.event, Event::End(_)) {
+                self.tell_end(job, &write.event).await?;
+            }
         }
         Ok(taken)
     }

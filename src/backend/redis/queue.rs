@@ -142,6 +142,7 @@ impl JobQueue for Redis {
         self.ending(&mut step, &end, self.engine.dead_ms)?;
         let (answer, ended) = reply::fenced(self.link.step(&step).await?)?;
         tell_taken(job, answer, if ended { &end } else { &failure.again });
+        self.tell_taken_end(job, answer, &end).await?;
         Ok(answer)
     }
 
@@ -158,6 +159,7 @@ impl JobQueue for Redis {
             let Some(unviewed_ms) = reply::unviewed(&answer)? else {
                 let (answer, _) = reply::fenced(answer)?;
                 tell_taken(job, answer, &write);
+                self.tell_taken_end(job, answer, &write).await?;
                 return Ok(answer);
             };
             // Its worker was told of the cancel, not of the reason.
@@ -227,11 +229,14 @@ impl JobQueue for Redis {
     async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<JobState>>, BackendError> {
         let mut asked = redis::pipe();
         for job in jobs {
-            asked.cmd("HGET").arg(self.keys.job(*job).job).arg("st");
+            asked
+                .cmd("HMGET")
+                .arg(self.keys.job(*job).job)
+                .arg(&["st", "told"]);
         }
-        let told: Vec<Option<String>> = self.ask_all(&asked).await?;
+        let told: Vec<(Option<String>, Option<String>)> = self.ask_all(&asked).await?;
         told.into_iter()
-            .map(|word| word.map(|word| state(&word)).transpose())
+            .map(|(is, told)| told.or(is).map(|word| state(&word)).transpose())
             .collect()
     }
 

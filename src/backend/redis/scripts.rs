@@ -1,5 +1,6 @@
 //! The steps: one script each, with the fragments it needs put in front. They are called by their digest, and sent
-//! whole where the server does not know it. By which word entries are published is put before them.
+//! whole where the server does not know it. By which word entries are published, and whether ends are
+//! withheld, is put before them.
 
 use redis::Script;
 
@@ -27,45 +28,53 @@ pub(super) struct Scripts {
     pub(super) unviewed: Script,
     pub(super) aside: Script,
     pub(super) dead: Script,
+    pub(super) mark: Script,
+    pub(super) tell: Script,
+    pub(super) untold: Script,
     pub(super) notice: Script,
     pub(super) notices: Script,
 }
 
 /// A step of its own file behind fragments.
 macro_rules! step {
-    ($word:expr, $($file:literal)+) => {
-        Script::new(&format!("local PUBLISH = '{}'\n{}", $word, concat!($(include_str!(concat!("lua/", $file, ".lua")), "\n"),+)))
+    ($head:expr, $($file:literal)+) => {
+        Script::new(&format!("{}\n{}", $head, concat!($(include_str!(concat!("lua/", $file, ".lua")), "\n"),+)))
     };
 }
 
 impl Scripts {
-    pub(super) fn new(reach: Reach) -> Self {
+    /// Steps of an engine whose entries are published so, and whose ends are withheld until they are held by others, or not.
+    pub(super) fn new(reach: Reach, withheld: bool) -> Self {
         let word = match reach {
             Reach::All => "PUBLISH",
             Reach::Shard => "SPUBLISH",
         };
+        let head = format!("local PUBLISH, WITHHELD = '{word}', {withheld}");
         Self {
-            append: step!(word, "log" "append"),
-            read: step!(word, "read"),
-            submit: step!(word, "log" "shard" "submit"),
-            claim: step!(word, "log" "shard" "claim"),
-            extend: step!(word, "log" "shard" "extend"),
-            defer: step!(word, "log" "shard" "settle" "defer"),
-            fail: step!(word, "log" "shard" "settle" "fail"),
-            finish: step!(word, "log" "shard" "settle" "finish"),
-            cancel: step!(word, "log" "shard" "settle" "cancel"),
-            overdue: step!(word, "log" "shard" "overdue"),
-            reap: step!(word, "log" "shard" "settle" "reap"),
-            promote: step!(word, "log" "shard" "promote"),
-            stats: step!(word, "log" "shard" "stats"),
-            look: step!(word, "log" "shard" "look"),
-            rule: step!(word, "log" "shard" "settle" "rule"),
-            viewed: step!(word, "log" "shard" "viewed"),
-            unviewed: step!(word, "log" "shard" "unviewed"),
-            aside: step!(word, "log" "shard" "aside"),
-            dead: step!(word, "log" "shard" "dead"),
-            notice: step!(word, "notice"),
-            notices: step!(word, "notices"),
+            append: step!(head, "log" "append"),
+            read: step!(head, "read"),
+            submit: step!(head, "log" "shard" "submit"),
+            claim: step!(head, "log" "shard" "claim"),
+            extend: step!(head, "log" "shard" "extend"),
+            defer: step!(head, "log" "shard" "settle" "defer"),
+            fail: step!(head, "log" "shard" "settle" "fail"),
+            finish: step!(head, "log" "shard" "settle" "finish"),
+            cancel: step!(head, "log" "shard" "settle" "cancel"),
+            overdue: step!(head, "log" "shard" "overdue"),
+            reap: step!(head, "log" "shard" "settle" "reap"),
+            promote: step!(head, "log" "shard" "promote"),
+            stats: step!(head, "log" "shard" "stats"),
+            look: step!(head, "log" "shard" "look"),
+            rule: step!(head, "log" "shard" "settle" "rule"),
+            viewed: step!(head, "log" "shard" "viewed"),
+            unviewed: step!(head, "log" "shard" "unviewed"),
+            aside: step!(head, "log" "shard" "aside"),
+            dead: step!(head, "log" "shard" "dead"),
+            mark: step!(head, "log" "shard" "mark"),
+            tell: step!(head, "log" "shard" "tell"),
+            untold: step!(head, "log" "shard" "untold"),
+            notice: step!(head, "notice"),
+            notices: step!(head, "notices"),
         }
     }
 }

@@ -67,7 +67,14 @@ impl Redis {
         step.arg(letter.map_or_else(String::new, |letter| letter.to_string()));
         self.kept(&mut step);
         let mut parts = Parts::of(self.link.step(&step).await?)?;
-        submitted(&mut parts, || tell(id, &first), first.position)
+        let mut told = submitted(&mut parts, || tell(id, &first), first.position)?;
+        match &mut told {
+            Some(Submitted::New { durable, .. }) => *durable = self.is_accepted(id).await?,
+            // It was promised before, and perhaps not told.
+            Some(Submitted::Existing(job)) => drop(self.is_accepted(*job).await?),
+            _ => {}
+        }
+        Ok(told)
     }
 }
 
@@ -82,10 +89,15 @@ fn submitted(
             Ok(Some(Submitted::New {
                 position,
                 ahead: parts.next()?,
+                durable: true,
             }))
         }
         // As it was answered: its submitter holds the empty state there, wherever the log stands by now.
-        "again" => Ok(Some(Submitted::New { position, ahead: 0 })),
+        "again" => Ok(Some(Submitted::New {
+            position,
+            ahead: 0,
+            durable: true,
+        })),
         "existing" => Ok(Some(Submitted::Existing(parts.parse()?))),
         "conflict" => Ok(Some(Submitted::Conflict(parts.parse()?))),
         "full" => Ok(Some(Submitted::Full {

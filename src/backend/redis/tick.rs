@@ -88,6 +88,7 @@ impl Redis {
         let mut promoted = 0;
         for shard in self.turn() {
             promoted += self.promote_shard(shard, limit - promoted, epoch).await?;
+            self.tell_left_behind(shard).await?;
         }
         Ok(promoted)
     }
@@ -139,14 +140,16 @@ impl Redis {
             return Ok(());
         }
         let taken: Vec<u8> = self.link.step(&step).await?;
+        let mut ends = Vec::new();
         for ((job, write), _) in sent.iter().zip(taken).filter(|(_, taken)| *taken == 1) {
             tell(*job, write);
             match write.event {
-                Event::End(_) => reaped.ended += 1,
+                Event::End(_) => ends.push((*job, write.event.clone())),
                 _ => reaped.recovering += 1,
             }
         }
-        Ok(())
+        reaped.ended += ends.len();
+        self.tell_ends(shard, &ends).await
     }
 
     /// Cancels what nobody has come back to in time.

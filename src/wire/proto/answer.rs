@@ -76,6 +76,7 @@ impl From<&JobAccepted> for generated::JobAccepted {
             seq: accepted.seq,
             ahead: accepted.ahead,
             existing: accepted.existing,
+            durable: (!accepted.durable).then_some(false),
         }
     }
 }
@@ -90,6 +91,7 @@ impl From<generated::JobAccepted> for JobAccepted {
             seq: accepted.seq,
             ahead: accepted.ahead,
             existing: accepted.existing,
+            durable: accepted.durable.unwrap_or(true),
         }
     }
 }

@@ -8,9 +8,9 @@ local found = {}
 local ids = ARGV[2] ~= '' and {ARGV[2]} or redis.call('ZREVRANGE', DEAD, 0, ARGV[1] - 1)
 for _, id in ipairs(ids) do
     local died = redis.call('ZSCORE', DEAD, id)
-    local held = redis.call('HMGET', JOB .. id, 'tenant', 'sub')
+    local held = redis.call('HMGET', JOB .. id, 'tenant', 'sub', 'fin')
     local last = redis.call('XREVRANGE', LOG .. id, '+', '-', 'COUNT', 1)[1]
-    if died and held[1] and last then
+    if died and held[1] and last and not held[3] then
         local one = {id, held[1], held[2], died, now(), last[2][8]}
         if ARGV[2] ~= '' then
             one[7] = redis.call('HGET', JOB .. id, 'spec')

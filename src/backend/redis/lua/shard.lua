@@ -16,6 +16,7 @@
 --      14 deadsizes hash  job → bytes that are kept of it; '' → of all
 --      15… beginnings of the keys of one job (job, raw, log), of a tenant's line, of idempotency keys, of channels, of the
 --          nodes that view a job, of the virtual time at which a tenant left the ring
+--       23 untold   zset  job → ms at which it ended: ends that are not told yet
 -- The keys of jobs that a step finds in these indexes are made of the beginnings: they cannot be declared beforehand.
 
 local READY, RING, PACE, LEASE, CANCEL = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -23,6 +24,7 @@ local WAIT, ENDED, SIZES, ASKED, WAKE = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS
 local UNVIEWED, GIVEN, DEAD, DEAD_SIZES = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
 local JOB, RAW, LOG, LINE = KEYS[15], KEYS[16], KEYS[17], KEYS[18]
 local NAME, LIVE, VIEW, LEFT = KEYS[19], KEYS[20], KEYS[21], KEYS[22]
+local UNTOLD = KEYS[23]
 
 -- Scores are band × 2^42 + ms: those whose worker was lost come before all others.
 local BAND = 4398046511104

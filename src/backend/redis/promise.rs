@@ -1,0 +1,132 @@
+//! What is promised is held by as many replicas as are asked for before it is told (rule E6): that a job was accepted, and
+//! that it has ended. An end is kept first and told by a step of its own, which may be taken again: by whoever wrote it, else
+//! by any worker. Where the replicas take too long it is told all the same, and says so (`durable`).
+//!
+//! Whether they hold it is asked on a connection for commands that wait: a mark is written on the jobs that are meant, on the
+//! server that has them, and what is waited for is all that this connection has written, so all before it.
+
+use super::Redis;
+use super::queue::text_of;
+use super::reply::unreadable;
+use crate::backend::{BackendError, Fenced, Write};
+use crate::event::{self, Epoch, Event, Position};
+use crate::job::JobId;
+
+/// Ends that are told in one step.
+const TOLD_MAX: usize = 100;
+
+impl Redis {
+    /// Whether enough replicas hold what was written of these jobs, all of one shard.
+    ///
+    /// # Errors
+    /// The server cannot be asked, or has lost one of them: it is another one by now.
+    async fn is_held(&self, shard: usize, jobs: &[JobId]) -> Result<bool, BackendError> {
+        let mut mark = self.on(&self.scripts.mark, shard);
+        for job in jobs {
+            mark.arg(job.to_string());
+        }
+        let (there, replicas) = self
+            .link
+            .hold::<Vec<u8>>(&mark, self.replicas, self.replicas_wait)
+            .await?;
+        if there.contains(&0) {
+            return Err(BackendError::Unavailable(
+                "a job was lost in a failover".to_owned(),
+            ));
+        }
+        Ok(replicas >= self.replicas)
+    }
+
+    /// Whether a job that was just kept is held by enough replicas.
+    pub(super) async fn is_accepted(&self, job: JobId) -> Result<bool, BackendError> {
+        if self.replicas == 0 {
+            return Ok(true);
+        }
+        self.is_held(self.keys.shard_of(job), &[job]).await
+    }
+
+    /// Tells the end of a job, once enough replicas hold it; nothing where it has not ended, or is told.
+    pub(super) async fn tell_end(&self, job: JobId, end: &Event) -> Result<(), BackendError> {
+        self.tell_ends(self.keys.shard_of(job), &[(job, end.clone())])
+            .await
+    }
+
+    /// The same behind a step that may have ended it.
+    pub(super) async fn tell_taken_end(
+        &self,
+        job: JobId,
+        answer: Fenced,
+        end: &Write,
+    ) -> Result<(), BackendError> {
+        match answer {
+            Fenced::Ok | Fenced::Dup => self.tell_end(job, &end.event).await,
+            Fenced::Lost | Fenced::Cancel | Fenced::RolledBack(_) => Ok(()),
+        }
+    }
+
+    /// The same of several of one shard.
+    pub(super) async fn tell_ends(&self, shard: usize, ends: &[(JobId, Event)]) -> Result<(), BackendError> {
+        if self.replicas == 0 {
+            return Ok(());
+        }
+        for some in ends.chunks(TOLD_MAX) {
+            let jobs: Vec<JobId> = some.iter().map(|(job, _)| *job).collect();
+            let held = self.is_held(shard, &jobs).await?;
+            let mut step = self.on(&self.scripts.tell, shard);
+            for (job, end) in some {
+                step.arg(job.to_string());
+                step.arg(if held {
+                    String::new()
+                } else {
+                    text_of(&not_durable(end))?
+                });
+            }
+            if !held {
+                tracing::warn!(
+                    shard,
+                    ends = some.len(),
+                    "ends are told that too few replicas hold"
+                );
+            }
+            self.link.step::<Vec<u8>>(&step).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the ends that whoever wrote them has not told in time.
+    pub(super) async fn tell_left_behind(&self, shard: usize) -> Result<(), BackendError> {
+        if self.replicas == 0 {
+            return Ok(());
+        }
+        let patience = self.replicas_wait + self.link.limit() * 2;
+        let mut step = self.on(&self.scripts.untold, shard);
+        step.arg(TOLD_MAX)
+            .arg(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
+        let mut ends = Vec::new();
+        for (job, payload) in self.link.step::<Vec<(String, String)>>(&step).await? {
+            let id = job.parse().map_err(unreadable)?;
+            ends.push((id, end(&payload)?));
+        }
+        self.tell_ends(shard, &ends).await
+    }
+}
+
+/// The same end, but that too few hold it.
+fn not_durable(end: &Event) -> Event {
+    let mut end = end.clone();
+    if let Event::End(end) = &mut end {
+        end.durable = false;
+    }
+    end
+}
+
+/// An end that was kept.
+fn end(payload: &str) -> Result<Event, BackendError> {
+    // Where it stands says nothing of it.
+    let position = Position {
+        epoch: Epoch::new(0),
+        seq: 0,
+    };
+    let entry = event::decode(position, None, "end", payload);
+    entry.map(|entry| entry.event).map_err(unreadable)
+}

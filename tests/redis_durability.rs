@@ -1,0 +1,159 @@
+//! What is promised is held by a replica before it is told (`durability.replicas`): no viewer ever sees two ends.
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use livedraft::backend::embedded::EngineOptions;
+use livedraft::backend::*;
+use livedraft::hub::{Hub, HubOptions};
+use livedraft::job::{JobId, JobState};
+use redis::Commands as _;
+use serde_json::Value as Json;
+
+use crate::redis_cluster::again;
+use crate::redis_engine::{behind, claim, end, patch, promote, submission, write};
+use crate::redis_faults::hasty;
+use crate::redis_links::Seen;
+use crate::redis_sentinel::Watch;
+use crate::redis_server::{RedisServer, until};
+
+fn options(wait: Duration) -> RedisOptions {
+    RedisOptions {
+        replicas: 1,
+        replicas_wait: wait,
+        ..hasty()
+    }
+}
+
+async fn engine_at(url: &str, wait: Duration) -> Arc<Redis> {
+    let (url, options) = (url.parse().unwrap(), options(wait));
+    let opened = Redis::open(&url, &options, EngineOptions::default()).await;
+    Arc::new(opened.unwrap())
+}
+
+fn hub(engine: &Arc<Redis>) -> Arc<Hub> {
+    let options = HubOptions {
+        poll: Duration::from_millis(100),
+        ..HubOptions::default()
+    };
+    Hub::new(Arc::clone(engine) as Arc<dyn Backend>, options)
+}
+
+/// Until an end is kept that is not told.
+async fn until_kept(server: &RedisServer, job: JobId) {
+    let mut connection = server.connection();
+    until("the end is kept", || {
+        let kept: bool = connection
+            .hexists(format!("{{livedraft:0}}:job:{job}"), "fin")
+            .unwrap();
+        kept.then_some(())
+    })
+    .await;
+}
+
+fn ends(told: &[Json]) -> Vec<&Json> {
+    told.iter()
+        .filter(|message| message["type"] == "job.completed")
+        .collect()
+}
+
+/// The master dies right behind a finish that its replica has not heard of: nobody has seen that end, and the next one is
+/// the only one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_viewer_sees_an_end_that_is_lost() {
+    let mut watch = Watch::start().await;
+    let engine = engine_at(&watch.url(), Duration::from_secs(2)).await;
+    engine.submit(submission(&engine, "one", None)).await.unwrap();
+    let held = claim(&engine).await;
+    let first = patch(&held, 1, r#"["","a",0]"#);
+    engine.append(held.id, held.token(), &first).await.unwrap();
+    let mut viewer = Seen::watch(&hub(&engine), held.id).await;
+    viewer.until("job.snapshot").await;
+    watch.master.settle(1);
+    watch.cut_replica();
+    let last = write(behind(held.position, 2), end());
+    let finishes = {
+        let (engine, last, held) = (Arc::clone(&engine), last.clone(), (held.id, held.token()));
+        tokio::spawn(async move { engine.finish(held.0, held.1, last).await })
+    };
+    until_kept(&watch.master, held.id).await;
+    let states = engine.states(&[held.id]).await.unwrap();
+    assert_eq!(states, [Some(JobState::Running)], "it is told to nobody");
+    assert!(ends(&viewer.now()).is_empty());
+    watch.master.kill();
+    assert!(finishes.await.unwrap().is_err());
+    watch.until_replaced().await;
+    let told = again(|| engine.finish(held.id, held.token(), last.clone())).await;
+    assert!(matches!(told, Fenced::Ok | Fenced::Dup), "{told:?}");
+    let told = viewer.until("job.completed").await;
+    let ends = ends(&told);
+    // There is no replica left to hold it.
+    assert_eq!((ends.len(), &ends[0]["durable"]), (1, &Json::Bool(false)));
+}
+
+/// The master dies right behind an end that was told: it stands where the replica is the master, and is the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_was_told_outlives_the_master() {
+    let mut watch = Watch::start().await;
+    let engine = engine_at(&watch.url(), Duration::from_secs(30)).await;
+    let one = submission(&engine, "one", None);
+    let kept = engine.submit(one).await.unwrap();
+    assert!(matches!(kept, Submitted::New { durable: true, .. }), "{kept:?}");
+    let held = claim(&engine).await;
+    let hub = hub(&engine);
+    let mut viewer = Seen::watch(&hub, held.id).await;
+    let last = write(behind(held.position, 1), end());
+    engine.finish(held.id, held.token(), last).await.unwrap();
+    watch.master.kill();
+    let told = viewer.until("job.completed").await;
+    assert!(told.last().unwrap()["durable"].is_null(), "{told:?}");
+    watch.until_replaced().await;
+    // One that kept it and had not told it yet tells it, by any worker.
+    again(|| async { engine.promote(100, &mut crate::redis_engine::epoch).await }).await;
+    watch.replica.pass(Duration::from_secs(120));
+    again(|| async { engine.promote(100, &mut crate::redis_engine::epoch).await }).await;
+    let reading = again(|| engine.read(held.id, None)).await.unwrap();
+    assert_eq!(reading.last, behind(held.position, 1));
+    assert!(matches!(
+        reading.tail.last().unwrap().event,
+        livedraft::event::Event::End(_)
+    ));
+}
+
+/// Whoever ended a job is gone before it could tell it: any worker does, later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_was_left_untold_is_told_by_others() {
+    let server = RedisServer::start();
+    let engine = engine_at(&server.url(), Duration::from_secs(2)).await;
+    let kept = engine.submit(submission(&engine, "one", None)).await.unwrap();
+    assert!(matches!(kept, Submitted::New { durable: false, .. }), "{kept:?}");
+    let held = claim(&engine).await;
+    let last = write(behind(held.position, 1), end());
+    let finishes = {
+        let (engine, held) = (Arc::clone(&engine), (held.id, held.token()));
+        tokio::spawn(async move { engine.finish(held.0, held.1, last).await })
+    };
+    until_kept(&server, held.id).await;
+    finishes.abort();
+    let _ = finishes.await;
+    promote(&engine).await;
+    assert_eq!(
+        engine.states(&[held.id]).await.unwrap(),
+        [Some(JobState::Running)]
+    );
+    server.pass(Duration::from_secs(60));
+    let mut viewer = Seen::watch(&hub(&engine), held.id).await;
+    promote(&engine).await;
+    let told = viewer.until("job.completed").await;
+    assert_eq!(told.last().unwrap()["durable"], false);
+    assert_eq!(
+        engine.states(&[held.id]).await.unwrap(),
+        [Some(JobState::Completed)]
+    );
+    // It is told once.
+    server.pass(Duration::from_secs(60));
+    promote(&engine).await;
+    let untold: Vec<String> = server.connection().zrange("{livedraft:0}:untold", 0, -1).unwrap();
+    assert!(untold.is_empty(), "{untold:?}");
+}
