@@ -52,6 +52,7 @@ mod pauses;
 mod pipeline;
 mod pipeline_modes;
 mod provider_policy;
+mod redis_appends;
 mod redis_cluster;
 mod redis_durability;
 mod redis_engine;
