@@ -184,6 +184,7 @@ async fn a_pause_survives_a_restart() {
     engine.pause(Some("one"), true).await.unwrap();
     engine.pause(Some("one"), false).await.unwrap();
     engine.close().await;
+    drop(engine);
     let engine = open().await;
     let paused = engine.paused().await.unwrap();
     assert!(
@@ -193,6 +194,7 @@ async fn a_pause_survives_a_restart() {
     assert!(engine.claim(clock::nonce(), epoch()).await.unwrap().is_none());
     engine.pause(None, false).await.unwrap();
     engine.close().await;
+    drop(engine);
     let engine = open().await;
     assert!(engine.claim(clock::nonce(), epoch()).await.unwrap().is_some());
     engine.close().await;
