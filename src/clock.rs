@@ -39,6 +39,23 @@ pub async fn sleep_until(deadline: Instant) {
     tokio::time::sleep_until(deadline).await;
 }
 
+/// The first instant at or behind `at` that lies on a beat of `every`, which is the same for the whole process; `at` itself
+/// where there is none.
+pub fn on_beat(at: Instant, every: Duration) -> Instant {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let start = *START.get_or_init(|| at);
+    let every = every.as_nanos();
+    if every == 0 {
+        return at;
+    }
+    let nanos = |rest: u128| Duration::from_nanos(u64::try_from(rest).unwrap_or(0));
+    match at.checked_duration_since(start) {
+        Some(since) => at + nanos((every - since.as_nanos() % every) % every),
+        // A paused clock may stand before the start of another.
+        None => at + nanos((start - at).as_nanos() % every),
+    }
+}
+
 thread_local! {
     static SEED: Cell<Option<u64>> = const { Cell::new(None) };
 }

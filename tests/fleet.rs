@@ -310,6 +310,57 @@ async fn one_process_over_redis_does_all_of_it() {
     same_end(&[viewer.end().await]);
 }
 
+/// A draft that no message carries whole, and no message of the live wire: who comes late, on another gateway, gets parts.
+#[tokio::test]
+async fn a_large_draft_comes_in_parts() {
+    let redis = RedisServer::start();
+    let (first, second) = (Node::api(&redis), Node::api(&redis));
+    let _worker = Node::worker(&redis);
+    let request = json!({"request": {"model": "scripted", "input": "x",
+        "schema": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+        "script": {"tokens_per_second": 0, "text_chars": 700_000}}});
+    let client = Client::new(format!("ws://{}", first.address()));
+    let connection = client.connect().await.unwrap();
+    let mut job = client
+        .create(connection, serde_json::from_value(request).unwrap())
+        .await
+        .unwrap();
+    while job.next().await.unwrap().is_some() {}
+    let id = job.follower().job_id().unwrap().to_owned();
+    let creator = job.close().await;
+
+    let other = Client::new(format!("ws://{}", second.address()));
+    let mut late = other.follow(&id, Deliver::default()).await.unwrap();
+    let mut parts = Vec::new();
+    while let Some(update) = late.next().await.unwrap() {
+        if let Update::Message(received, _) = update
+            && let ServerMessage::Snapshot(snapshot) = &received.message
+        {
+            parts.push((
+                snapshot.part,
+                snapshot.parts,
+                snapshot.text.as_ref().map_or(0, String::len),
+            ));
+        }
+    }
+    let count = u32::try_from(parts.len()).unwrap();
+    assert!(count > 4, "{parts:?}");
+    for (place, (part, of, bytes)) in parts.iter().enumerate() {
+        assert_eq!(
+            (part.map(|part| part as usize), *of),
+            (Some(place + 1), Some(count))
+        );
+        assert!(*bytes <= 128 * 1024, "{bytes} bytes in a part");
+    }
+    let late = late.close().await;
+    assert!(creator.value().unwrap().to_json().len() > 700_000);
+    assert_eq!(
+        late.value().map(Value::to_json),
+        creator.value().map(Value::to_json)
+    );
+    assert_eq!(late.end().unwrap().outcome, Outcome::Completed);
+}
+
 #[test]
 fn what_keeps_a_node_from_starting_is_said_plainly() {
     let said = |role: &str, redis: &[&str], more: &[&str]| match Node::try_start(role, redis, more) {

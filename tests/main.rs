@@ -51,6 +51,7 @@ mod partial_properties;
 mod pipeline;
 mod pipeline_modes;
 mod provider_policy;
+mod redis_appends;
 mod redis_cluster;
 mod redis_durability;
 mod redis_engine;

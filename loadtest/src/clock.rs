@@ -35,6 +35,14 @@ pub(crate) async fn sleep_until(at: u64) {
     sleep(Duration::from_micros(at.saturating_sub(micros()))).await;
 }
 
+/// Puts this thread to sleep; by how many microseconds it woke late.
+pub(crate) fn nap(time: Duration) -> u64 {
+    let begun = std::time::Instant::now();
+    std::thread::sleep(time);
+    let late = begun.elapsed().saturating_sub(time);
+    u64::try_from(late.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// Ticks every `every`, first after `phase`. A late tick is made up for at once: the rate holds as a mean, and what
 /// waits for a token that is late is not counted as the server's delay.
 pub(crate) fn ticks(phase: Duration, every: Duration) -> Interval {

@@ -19,6 +19,7 @@ mod submitter;
 mod system;
 mod usage;
 mod viewer;
+mod weather;
 
 use std::error::Error;
 use std::io::Write as _;

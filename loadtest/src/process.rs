@@ -61,6 +61,29 @@ pub(crate) fn load_average() -> f64 {
     first.parse().unwrap_or(f64::NAN)
 }
 
+/// What the CPUs have spent since the machine started, in ticks: in all, and of it what the host gave to others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CpuTicks {
+    pub(crate) all: u64,
+    pub(crate) stolen: u64,
+}
+
+/// The first line of `/proc/stat` (proc(5): user nice system idle iowait irq softirq steal; what guests had is in the first two).
+pub(crate) fn cpu_ticks() -> CpuTicks {
+    let stat = read_to_string("/proc/stat").unwrap_or_default();
+    let line = stat.lines().next().unwrap_or_default();
+    let ticks: Vec<u64> = line
+        .split_whitespace()
+        .skip(1)
+        .take(8)
+        .filter_map(|ticks| ticks.parse().ok())
+        .collect();
+    CpuTicks {
+        all: ticks.iter().sum(),
+        stolen: ticks.get(7).copied().unwrap_or(0),
+    }
+}
+
 /// What a reader needs to judge a figure.
 pub(crate) fn machine() -> Value {
     let cpu = read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -85,7 +108,7 @@ fn word_after<'a>(text: &'a str, label: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{cpu_seconds, open_files_max, resident_bytes, tcp_bytes, word_after};
+    use super::{cpu_seconds, cpu_ticks, open_files_max, resident_bytes, tcp_bytes, word_after};
 
     #[test]
     fn this_process_has_memory_files_and_spent_time() {
@@ -93,6 +116,7 @@ mod tests {
         assert!(resident_bytes(pid).unwrap() > 100_000);
         assert!(cpu_seconds(pid).unwrap() > 0.0);
         assert!(open_files_max().unwrap() > 10);
+        assert!(cpu_ticks().all > cpu_ticks().stolen);
         tcp_bytes().unwrap();
     }
 

@@ -336,6 +336,8 @@ keys! {
         "A single string of an answer.";
     "worker.beside_bytes_max", "bytes", number(KIB, 256 * MIB), [worker.beside_bytes_max],
         "Prose that a model may say beside the calls that carry its answer.";
+    "worker.flush_beat_ms", "ms", number(0, 1_000), [worker.flush_beat],
+        "On which the ends of all jobs' windows (`flush_ms`) fall, so that their writes leave together; at most a quarter of a window. 0: each when it is its time, and providers are read all the time.";
     "worker.note_bytes_max", "bytes", number(0, 16 * MIB), [worker.note_bytes_max],
         "Notes that are gathered in one window, prose beside calls, and text behind the value; more is dropped, not of the value.";
     "worker.refusal_bytes_max", "bytes", number(0, 16 * MIB), [worker.refusal_bytes_max],

@@ -393,4 +393,12 @@ impl Stream {
         }
         next
     }
+
+    /// The next piece, where one has been read already.
+    pub fn ready(&mut self) -> Option<Chunk<'_>> {
+        match &mut self.source {
+            Source::Remote(stream) => stream.ready(),
+            Source::Scripted(_) => None,
+        }
+    }
 }

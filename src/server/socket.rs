@@ -198,7 +198,12 @@ impl Socket {
             }
             Turn::Woken => {
                 self.watching.wake_all();
-                None
+                // What came is told in the same turn where there is room for it.
+                if self.outgoing.capacity() > 0 {
+                    self.write()
+                } else {
+                    None
+                }
             }
             Turn::Room => self.write(),
             Turn::Time => self.time(),

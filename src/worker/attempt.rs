@@ -15,10 +15,11 @@ use super::joint::{Joined, Joint};
 use super::journal::{Closed, InFlight, Journal};
 use super::lease::Signal;
 use super::notes::Notes;
+use super::pace::Pace;
 use crate::clock;
 use crate::event::{Hook, NoteKind};
 use crate::job::{AttemptError, Usage};
-use crate::llm::{Carrier, Chunk, Finish, LlmError, Stream};
+use crate::llm::{Carrier, Chunk, Finish, LlmError, LlmErrorKind, Stream};
 use crate::partial::{self, Draft, End, Turn, Value};
 use crate::schema::{Closing, Violation};
 
@@ -29,6 +30,8 @@ pub(super) struct Terms {
     pub(super) carrier: Carrier,
     /// In which changes are gathered.
     pub(super) window: Duration,
+    /// On which the ends of windows fall.
+    pub(super) beat: Duration,
     /// When the job's time is over.
     pub(super) deadline: Instant,
     /// When the attempt's is.
@@ -103,6 +106,21 @@ pub(super) struct Answer {
     pub(super) bytes: usize,
 }
 
+impl Terms {
+    fn ends_at(&self) -> Instant {
+        self.deadline.min(self.until)
+    }
+
+    /// Which of the two times it was.
+    fn ended(&self) -> Stopped {
+        if self.deadline <= self.until {
+            Stopped::Deadline
+        } else {
+            Stopped::Late
+        }
+    }
+}
+
 impl Answer {
     /// One that goes on from this text.
     fn new(draft: Draft, closing: Arc<Closing>, text: String) -> Self {
@@ -157,8 +175,7 @@ pub(super) struct Attempt<'a> {
     notes: Notes,
     /// That the first of the answer has come, until it is told.
     hook: Option<Hook>,
-    /// When the next flush may be.
-    flush_at: Instant,
+    pace: Pace,
     /// Whether anything waits to be flushed.
     dirty: bool,
     /// Whether the draft has read on since its last flush.
@@ -193,7 +210,7 @@ impl<'a> Attempt<'a> {
             answer,
             notes: Notes::default(),
             hook: None,
-            flush_at: clock::now(),
+            pace: Pace::new(terms.window, terms.beat),
             dirty: false,
             noted: false,
             in_flight: None,
@@ -237,6 +254,7 @@ impl<'a> Attempt<'a> {
     /// Waits for the next thing and does it. At most one append is in flight; the stream is read meanwhile.
     async fn turn(&mut self, stream: &mut Stream) -> Result<Option<Stopped>, Closed> {
         let free = self.in_flight.is_none();
+        let rests_until = self.pace.rests_until();
         tokio::select! {
             biased;
             changed = self.signal.changed() => return signalled(changed.is_ok(), *self.signal.borrow()),
@@ -245,22 +263,40 @@ impl<'a> Attempt<'a> {
                 let settled = self.journal.settle(append, answer, &mut Some(&mut self.answer.draft)).await;
                 return closed(settled);
             }
-            () = clock::sleep_until(self.flush_at), if self.dirty && free => self.flush(),
-            () = clock::sleep_until(self.terms.deadline) => return Ok(Some(Stopped::Deadline)),
-            () = clock::sleep_until(self.terms.until) => return Ok(Some(Stopped::Late)),
-            chunk = stream.next() => return Ok(match chunk {
-                Some(Ok(chunk)) => self.take(chunk),
-                Some(Err(error)) => self.met().or(Some(Stopped::Provider(error))),
-                None => self.met().or_else(|| Some(Stopped::Provider(LlmError::new(
-                    crate::llm::LlmErrorKind::Cut,
-                    "the stream ended without its finish",
-                )))),
-            }),
+            () = clock::sleep_until(self.pace.flush_at()), if self.dirty && free => self.flush(),
+            () = clock::sleep_until(self.terms.ends_at()) => return Ok(Some(self.terms.ended())),
+            () = clock::sleep_until(rests_until.unwrap_or_else(clock::now)), if rests_until.is_some() => {}
+            chunk = stream.next(), if rests_until.is_none() => {
+                let stopped = self.came(chunk);
+                return Ok(stopped.or_else(|| self.take_ready(stream)));
+            }
         }
         Ok(None)
     }
 
+    fn came(&mut self, chunk: Option<Result<Chunk<'_>, LlmError>>) -> Option<Stopped> {
+        match chunk {
+            Some(Ok(chunk)) => self.take(chunk),
+            Some(Err(error)) => self.met().or(Some(Stopped::Provider(error))),
+            None => self.met().or_else(|| {
+                let cut = LlmError::new(LlmErrorKind::Cut, "the stream ended without its finish");
+                Some(Stopped::Provider(cut))
+            }),
+        }
+    }
+
+    /// What came with the same read is heard without waiting for anything else.
+    fn take_ready(&mut self, stream: &mut Stream) -> Option<Stopped> {
+        while let Some(chunk) = stream.ready() {
+            if let Some(stopped) = self.take(chunk) {
+                return Some(stopped);
+            }
+        }
+        None
+    }
+
     fn take(&mut self, chunk: Chunk<'_>) -> Option<Stopped> {
+        self.pace.read();
         let is_first = self.answer.bytes == 0;
         let stopped = self.hear(chunk);
         if self.terms.hooks && is_first && self.answer.bytes > 0 {
@@ -454,7 +490,7 @@ impl<'a> Attempt<'a> {
         }
         // A flush that had nothing to tell opens no window: the first change goes at once.
         if std::mem::take(&mut self.noted) || self.in_flight.is_some() {
-            self.flush_at = clock::now() + self.terms.window;
+            self.pace.told();
         }
     }
 

@@ -18,6 +18,7 @@ mod lease;
 mod notes;
 mod open;
 mod outside;
+mod pace;
 mod policy;
 mod prepare;
 mod reaper;
@@ -84,6 +85,8 @@ pub struct WorkerOptions {
     pub string_bytes_max: usize,
     /// Bytes of prose beside the calls that carry an answer.
     pub beside_bytes_max: usize,
+    /// On which the ends of all jobs' windows fall, so that their writes leave together. None: each when it is its time.
+    pub flush_beat: Duration,
     /// Bytes of notes that are gathered in one window, of prose beside calls, and of text behind the value; more is
     /// dropped from the log, not from the draft.
     pub note_bytes_max: usize,
@@ -116,6 +119,7 @@ impl Default for WorkerOptions {
             repeat_bytes_max: 32 * 1024,
             string_bytes_max: 4 << 20,
             beside_bytes_max: 256 * 1024,
+            flush_beat: Duration::from_millis(5),
             note_bytes_max: 16 * 1024,
             refusal_bytes_max: 4 * 1024,
             draft: partial::Limits::default(),

@@ -376,6 +376,7 @@ impl Delivery {
         Terms {
             carrier: asking.request.carrier,
             window: Duration::from_millis(u64::from(self.spec.flush_ms)),
+            beat: options.flush_beat,
             deadline: self.deadline,
             until: clock::now() + Duration::from_secs(u64::from(options.attempt_seconds)),
             bounds: Bounds {

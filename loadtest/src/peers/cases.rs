@@ -13,6 +13,7 @@ use crate::report::{PROCESSES, Row, ms, rounded, row};
 use crate::scenario::{delays, request, total};
 use crate::usage::Usage;
 use crate::viewer::Seen;
+use crate::weather::Watch;
 use crate::{Outcome, clock};
 
 /// What a case of any system may take; a peer that is slower than that is told so.
@@ -60,6 +61,7 @@ impl Case {
 
     /// Its figures of one system; of one that is too slow or fails, that.
     pub(crate) async fn row(self, peer: Peer, installed: &Installed, seconds: u64) -> Row {
+        let watch = Watch::begin();
         let figures = tokio::time::timeout(PATIENCE, self.figures(peer, installed, seconds));
         let figures = match figures.await {
             Ok(Ok(figures)) => figures,
@@ -68,6 +70,7 @@ impl Case {
         };
         let mut all = row([("peer", json!(peer.name()))]);
         all.extend(figures);
+        all.extend(watch.end().cells());
         all
     }
 

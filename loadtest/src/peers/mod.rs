@@ -9,9 +9,10 @@ use serde_json::json;
 
 use self::cases::Case;
 use self::system::{Installed, PEERS};
+use crate::Outcome;
 use crate::cli::PeersArgs;
 use crate::report::{self, Row, Table, rounded};
-use crate::{Outcome, process};
+use crate::weather::Watch;
 
 /// The column of multiples.
 const RATIO: &str = "times livedraft";
@@ -31,22 +32,18 @@ pub(crate) async fn run(args: &PeersArgs) -> Outcome<bool> {
     let installed = Installed::install(&args.server)?;
     let mut tables = Vec::new();
     for case in CASES {
-        let load_before = process::load_average();
+        let watch = Watch::begin();
         let mut rows = Vec::new();
         for peer in PEERS {
             rows.push(case.row(peer, &installed, args.seconds).await);
         }
         put_ratios(&mut rows, case.measure());
-        tables.push(table(case.name(), rows, load_before));
+        tables.push(table(case.name(), rows, watch));
     }
-    let load_before = process::load_average();
+    let watch = Watch::begin();
     let mut rows = queue::rows(&installed).await?;
     put_ratios(&mut rows, "jobs/s");
-    tables.push(table(
-        "empty jobs, claimed and finished".to_owned(),
-        rows,
-        load_before,
-    ));
+    tables.push(table("empty jobs, claimed and finished".to_owned(), rows, watch));
     let about = json!({ "engines": ["fleet"], "seconds": args.seconds });
     report::tell(&tables, &about, &args.out)?;
     // A peer that could not be measured is a gap in the table, ours is a failure.
@@ -54,15 +51,14 @@ pub(crate) async fn run(args: &PeersArgs) -> Outcome<bool> {
     Ok(!tables.iter().any(ours_failed))
 }
 
-fn table(scenario: String, rows: Vec<Row>, load_before: f64) -> Table {
+fn table(scenario: String, rows: Vec<Row>, watch: Watch) -> Table {
     Table {
         scenario,
         about: "One gateway, one worker, one Redis that keeps nothing; CPU of all of them. The first row is livedraft's.",
         keys: &["peer"],
         budgets: &[],
         rows,
-        load_before,
-        load_after: process::load_average(),
+        weather: watch.end(),
     }
 }
 

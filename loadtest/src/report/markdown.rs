@@ -29,8 +29,7 @@ pub(crate) fn markdown(table: &Table) -> String {
         text += "\n";
         text += &lines.concat();
     }
-    let (before, after) = (table.load_before, table.load_after);
-    text + &format!("\nLoad average {before} before, {after} after.\n")
+    text + &format!("\n{}\n", table.weather.line())
 }
 
 /// Rows under the columns of the first that has each; what a row does not have is a dash.
@@ -81,6 +80,7 @@ mod tests {
 
     use super::markdown;
     use crate::report::{Budget, Table, ms, row};
+    use crate::weather::Weather;
 
     const BUDGETS: &[Budget] = &[Budget::most("p50 ms", 1.0, &[])];
 
@@ -97,8 +97,7 @@ mod tests {
                 ("p50 ms", ms(1_234)),
                 ("processes", processes),
             ])],
-            load_before: 0.5,
-            load_after: 1.0,
+            weather: Weather::default(),
         };
         let text = markdown(&table);
         for part in [

@@ -13,6 +13,7 @@ pub(crate) use budget::Budget;
 pub(crate) use compare::compare;
 pub(crate) use markdown::markdown;
 
+use crate::weather::Weather;
 use crate::{Outcome, clock, process};
 
 /// One line of a table: columns in order, units in their names. A cell `processes` is a table of its own.
@@ -31,8 +32,7 @@ pub(crate) struct Table {
     pub(crate) keys: &'static [&'static str],
     pub(crate) budgets: &'static [Budget],
     pub(crate) rows: Vec<Row>,
-    pub(crate) load_before: f64,
-    pub(crate) load_after: f64,
+    pub(crate) weather: Weather,
 }
 
 impl Table {
@@ -47,7 +47,7 @@ impl Table {
         let verdicts: Vec<Value> = verdicts.map(|verdict| verdict.json()).collect();
         json!({
             "scenario": self.scenario, "about": self.about, "keys": self.keys, "rows": self.rows,
-            "budgets": verdicts, "load_average": [self.load_before, self.load_after],
+            "budgets": verdicts, "weather": self.weather.json(),
         })
     }
 }

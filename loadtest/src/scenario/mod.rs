@@ -35,6 +35,7 @@ use crate::report::{Row, Table, rounded};
 use crate::system::{Engine, Setup, System};
 use crate::usage::Usage;
 use crate::viewer::{Seen, Viewer};
+use crate::weather::Watch;
 use crate::{Outcome, process};
 
 /// Handshakes under way at a time.
@@ -119,7 +120,7 @@ impl Scenario {
     /// Measures it on each engine that it makes sense for.
     pub(crate) async fn table(self, plan: &Plan, engines: &[Engine]) -> Outcome<Table> {
         let goal = goal::of(self);
-        let load_before = process::load_average();
+        let watch = Watch::begin();
         let mut rows: Vec<Row> = Vec::new();
         for &engine in engines {
             let plan = Plan {
@@ -141,8 +142,7 @@ impl Scenario {
             keys: goal.keys,
             budgets: goal.budgets,
             rows,
-            load_before,
-            load_after: process::load_average(),
+            weather: watch.end(),
         })
     }
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use redis::Value;
 use tokio::sync::mpsc;
 
+use super::appends::Packed;
 use super::reply::{self, Parts};
 use super::step::Step;
 use super::{Redis, flag};
@@ -17,18 +18,17 @@ use crate::job::{JobId, LeaseToken};
 #[async_trait]
 impl EventLog for Redis {
     async fn append(&self, job: JobId, token: LeaseToken, append: &Append) -> Result<Appended, BackendError> {
-        let keys = self.keys.job(job);
-        let written = Written::of(&append.write)?;
-        let record = append.record.as_ref().map_or(Ok(String::new()), text)?;
-        let snapshot = append.snapshot.as_deref().map_or(Ok(String::new()), text)?;
-        let mut step = Step::new(&self.scripts.append, &[&keys.job, &keys.raw, &keys.log]);
-        step.arg(&keys.live).arg(token.to_string());
-        step.arg(&written.epoch).arg(written.seq).arg(written.opens);
-        step.arg(append.write.event.kind()).arg(&written.payload);
-        step.arg(&append.raw)
-            .arg(flag(append.raw_anew || append.write.event.restarts()));
-        step.arg(record).arg(snapshot);
-        let answer = reply::appended(self.link.step(&step).await?)?;
+        let packed = Packed {
+            keys: self.keys.job(job),
+            token: token.to_string(),
+            written: Written::of(&append.write)?,
+            kind: append.write.event.kind(),
+            raw: append.raw.clone(),
+            raw_anew: flag(append.raw_anew || append.write.event.restarts()),
+            record: append.record.as_ref().map_or(Ok(String::new()), text)?,
+            snapshot: append.snapshot.as_deref().map_or(Ok(String::new()), text)?,
+        };
+        let answer = self.appends.send(self.keys.shard_of(job), packed).await?;
         if matches!(answer, Appended::Ok | Appended::Dup) {
             tell(job, &append.write);
         }
@@ -90,6 +90,7 @@ impl EventLog for Redis {
 }
 
 /// A write as scripts take it.
+#[derive(Debug)]
 pub(super) struct Written {
     pub(super) epoch: String,
     pub(super) seq: u64,

@@ -4,6 +4,7 @@
 //! opaque to scripts; time is Redis's. What a script needs of the keys' names it is given (`keys`). A step whose answer
 //! is lost is sent again by its caller, and knows itself.
 
+mod appends;
 mod check;
 mod dead;
 mod error;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use redis::FromRedisValue;
 
+use self::appends::Appends;
 pub use self::check::RedisStartError;
 use self::error::unavailable;
 use self::keys::{Keys, slot_of};
@@ -61,6 +63,7 @@ pub struct Redis {
     keys: Arc<Keys>,
     scripts: Scripts,
     link: Arc<Link>,
+    appends: Appends,
     replicas: u32,
     replicas_wait: Duration,
     live: Live,
@@ -85,11 +88,13 @@ impl Redis {
         let reach = check::check(url, &link, options).await?;
         let keys = Arc::new(Keys::new(&options.prefix, options.shards_of(url.kind())));
         let link = Arc::new(link);
+        let scripts = Scripts::new(reach, options.replicas > 0);
         Ok(Self {
+            appends: Appends::new(Arc::clone(&link), scripts.append.clone(), keys.count()),
             live: Live::start(Arc::clone(&link), Arc::clone(&keys), reach, options.probe),
             engine,
             keys,
-            scripts: Scripts::new(reach, options.replicas > 0),
+            scripts,
             link,
             replicas: options.replicas,
             replicas_wait: options.replicas_wait,

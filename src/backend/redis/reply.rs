@@ -121,14 +121,18 @@ pub(super) fn snapshot(stored: Option<&str>, lineage: &Lineage) -> Result<Fold, 
     Ok(Fold::submitted(Position { epoch, seq: 0 }))
 }
 
-/// What became of an append.
-pub(super) fn appended(answer: Value) -> Result<Appended, BackendError> {
+/// What became of an append; what Redis said against it is `refused`.
+pub(super) fn appended(
+    answer: Value,
+    refused: impl Fn(&str) -> BackendError,
+) -> Result<Appended, BackendError> {
     let mut parts = Parts::of(answer)?;
     match parts.next::<String>()?.as_str() {
         "ok" => Ok(Appended::Ok),
         "dup" => Ok(Appended::Dup),
         "rolled_back" => Ok(Appended::RolledBack(parts.position()?)),
         "lost" => Ok(Appended::Lost),
+        "error" => Err(refused(&parts.next::<String>()?)),
         "cancel" => Ok(Appended::Cancel),
         other => Err(unreadable(other)),
     }

@@ -98,6 +98,11 @@ impl RemoteStream {
         self.ready.take().map(Ok)
     }
 
+    /// The next chunk that needs no read.
+    pub(in crate::llm) fn ready(&mut self) -> Option<Chunk<'_>> {
+        self.ready.take()
+    }
+
     fn bytes(&mut self, bytes: &Bytes) {
         self.first_byte_seen = true;
         let (finished_before, told_before) = (self.reader.finished(), self.ready.len());

@@ -1,41 +1,57 @@
--- Writes an entry and its checkpoint: raw text, attempt record, snapshot. Fenced by the token and by (epoch, seq).
+-- Writes entries and their checkpoints (raw text, attempt record, snapshot) of any number of jobs of one shard. Each is
+-- fenced by the token and by (epoch, seq), and is a step of its own: what becomes of one is nothing to the others.
 --
--- KEYS  job, raw, log
--- ARGV  1 channel, 2 token, 3 epoch, 4 seq, 5 opens (1 or 0), 6 kind, 7 payload, 8 raw text, 9 raw text anew (1 or 0),
---       10 attempt record or '', 11 snapshot at this entry or ''
--- Returns {'ok'} · {'dup'} · {'rolled_back', epoch, seq} · {'lost'} · {'cancel'}
--- Work: one entry, and the trimming of those behind the stored snapshot.
+-- KEYS  of each: job, raw, log
+-- ARGV  of each: channel, token, epoch, seq, opens (1 or 0), kind, payload, raw text, raw text anew (1 or 0),
+--       attempt record or '', snapshot at this entry or ''
+-- Returns of each: {'ok'} · {'dup'} · {'rolled_back', epoch, seq} · {'lost'} · {'cancel'} · {'error', what Redis said}
+-- Work: of each, one entry, and the trimming of those behind the stored snapshot.
 
-local job, raw, log = KEYS[1], KEYS[2], KEYS[3]
-local seq = tonumber(ARGV[4])
-local held = redis.call('HMGET', job, 'st', 'tok', 'epoch', 'seq', 'cancel', 'loss', 'snapseq', 'tail')
-if held[1] ~= 'running' or held[2] ~= ARGV[2] then return {'lost'} end
-local last = tonumber(held[4])
-local place = fit(job, held[3], last, ARGV[3], seq, ARGV[5] == '1')
-if place == 'dup' then return {'dup'} end
-if place == 'back' then return {'rolled_back', held[3], last} end
-if held[5] then return {'cancel'} end
+local KEYS_EACH, ARGS_EACH = 3, 11
 
--- Trimming comes first: a step whose first command frees is let through where memory is full.
-redis.call('XTRIM', log, 'MINID', (held[7] or 0) + 1)
-local fields = {'tail', ARGV[11] == '' and tonumber(held[8] or 0) + #ARGV[7] or 0}
--- Beginning an attempt is no progress: a job may kill its workers right behind that.
-if ARGV[6] == 'patch' and held[6] and held[6] ~= '0' then
-    fields[#fields + 1] = 'loss'
-    fields[#fields + 1] = 0
+local function append(job, raw, log, channel, token, epoch, seq, opens, kind, payload, text, anew, record, snapshot)
+    local held = redis.call('HMGET', job, 'st', 'tok', 'epoch', 'seq', 'cancel', 'loss', 'tail')
+    if held[1] ~= 'running' or held[2] ~= token then return {'lost'} end
+    seq = tonumber(seq)
+    local last = tonumber(held[4])
+    local place = fit(job, held[3], last, epoch, seq, opens == '1')
+    if place == 'dup' then return {'dup'} end
+    if place == 'back' then return {'rolled_back', held[3], last} end
+    if held[5] then return {'cancel'} end
+
+    local fields = {'tail', snapshot == '' and tonumber(held[7] or 0) + #payload or 0}
+    -- Beginning an attempt is no progress: a job may kill its workers right behind that.
+    if kind == 'patch' and held[6] and held[6] ~= '0' then
+        fields[#fields + 1] = 'loss'
+        fields[#fields + 1] = 0
+    end
+    if record ~= '' then
+        fields[#fields + 1] = 'rec'
+        fields[#fields + 1] = record
+    end
+    if snapshot ~= '' then
+        fields[#fields + 1] = 'snap'
+        fields[#fields + 1] = snapshot
+        fields[#fields + 1] = 'snapseq'
+        fields[#fields + 1] = seq
+    end
+    write(job, log, channel, held[3], epoch, seq, kind, payload, fields)
+    if snapshot ~= '' then redis.call('XTRIM', log, 'MINID', seq + 1) end
+    if anew == '1' then redis.call('DEL', raw) end
+    if text ~= '' then redis.call('APPEND', raw, text) end
+    return {'ok'}
 end
-if ARGV[10] ~= '' then
-    fields[#fields + 1] = 'rec'
-    fields[#fields + 1] = ARGV[10]
+
+-- Where memory is full, a script is let write whose first command that writes is one that needs none: this one changes
+-- nothing. What is wrong with the server itself, not with a job, is met here, and is the answer to all.
+redis.call('PERSIST', KEYS[1])
+local answers = {}
+for i = 0, #KEYS / KEYS_EACH - 1 do
+    local keys, args = i * KEYS_EACH, i * ARGS_EACH
+    local done, answer = pcall(append, KEYS[keys + 1], KEYS[keys + 2], KEYS[keys + 3],
+        unpack(ARGV, args + 1, args + ARGS_EACH))
+    -- Errors are tables since Redis 7, texts before.
+    if not done then answer = {'error', type(answer) == 'table' and answer.err or tostring(answer)} end
+    answers[i + 1] = answer
 end
-if ARGV[11] ~= '' then
-    fields[#fields + 1] = 'snap'
-    fields[#fields + 1] = ARGV[11]
-    fields[#fields + 1] = 'snapseq'
-    fields[#fields + 1] = seq
-end
-write(job, log, ARGV[1], held[3], ARGV[3], seq, ARGV[6], ARGV[7], fields)
-if ARGV[11] ~= '' then redis.call('XTRIM', log, 'MINID', seq + 1) end
-if ARGV[9] == '1' then redis.call('DEL', raw) end
-if ARGV[8] ~= '' then redis.call('APPEND', raw, ARGV[8]) end
-return {'ok'}
+return answers
