@@ -351,7 +351,7 @@ macro_rules! contract {
                 case::$name(&Line(Arc::new(engine), Time::Theirs(server))).await;
             })*
         }
-        /// What is promised is held by a replica first.
+        /// What is promised is held by a replica first; as the user that docs/redis.md names.
         mod redis_held {
             use super::*;
             $(#[tokio::test]
@@ -359,7 +359,8 @@ macro_rules! contract {
                 let (master, replica) = (RedisServer::start(), RedisServer::start());
                 replica.follow_closely(&master).await;
                 let redis = RedisOptions { replicas: 1, ..RedisOptions::default() };
-                let url = master.url().parse().expect("a URL");
+                master.add_user_of_the_page();
+                let url = as_user_of_the_page(&master.url()).parse().expect("a URL");
                 let engine = Redis::open(&url, &redis, options()).await.expect("it opens");
                 case::$name(&Line(Arc::new(engine), Time::Held(master, replica))).await;
             })*

@@ -135,6 +135,11 @@ async fn an_end_that_was_left_untold_is_told_by_others() {
         tokio::spawn(async move { engine.finish(held.0, held.1, last).await })
     };
     until_kept(&server, held.id).await;
+    let lease = engine.extend(&[(held.id, held.token())]).await.unwrap();
+    assert!(
+        matches!(lease[0], Extended::Until(_)),
+        "whoever tells it is let be"
+    );
     finishes.abort();
     let _ = finishes.await;
     promote(&engine).await;

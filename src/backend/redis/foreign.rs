@@ -97,9 +97,9 @@ impl Redis {
             let mut parts = Parts::of(answer)?;
             match parts.next::<String>()?.as_str() {
                 "already" => {
-                    return Ok(Some(Cancelled::Already(super::queue::state(
-                        &parts.next::<String>()?,
-                    )?)));
+                    let state = super::queue::state(&parts.next::<String>()?)?;
+                    self.tell_kept_end(job).await?;
+                    return Ok(Some(Cancelled::Already(state)));
                 }
                 "viewed" => return Ok(None),
                 "requested" => return Ok(Some(Cancelled::Requested)),

@@ -257,7 +257,7 @@ impl Link {
                 let is_away = error.is_io_error() || error.is_timeout() || error.is_connection_dropped();
                 let is_other = matches!(
                     code(error),
-                    Some("READONLY" | "CLUSTERDOWN" | "MASTERDOWN" | "LOADING" | "UNKILLABLE")
+                    Some("READONLY" | "CLUSTERDOWN" | "MASTERDOWN" | "LOADING" | "NOREPLICAS")
                 );
                 if is_away || is_other {
                     self.doubt();

@@ -93,6 +93,17 @@ impl Redis {
         Ok(())
     }
 
+    /// Tells an end that somebody else has kept, where enough replicas hold it; where not, it is told later.
+    pub(super) async fn tell_kept_end(&self, job: JobId) -> Result<(), BackendError> {
+        let shard = self.keys.shard_of(job);
+        if self.replicas == 0 || !self.is_held(shard, &[job]).await? {
+            return Ok(());
+        }
+        let mut step = self.on(&self.scripts.tell, shard);
+        step.arg(job.to_string()).arg("");
+        self.link.step::<Vec<u8>>(&step).await.map(drop)
+    }
+
     /// Tells the ends that whoever wrote them has not told in time.
     pub(super) async fn tell_left_behind(&self, shard: usize) -> Result<(), BackendError> {
         if self.replicas == 0 {

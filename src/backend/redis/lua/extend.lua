@@ -9,8 +9,9 @@ local answers = {}
 local good_until = now() + tonumber(ARGV[1])
 for at = 2, #ARGV, 2 do
     local id = ARGV[at]
-    local held = redis.call('HMGET', JOB .. id, 'st', 'tok', 'cancel')
-    if held[1] ~= 'running' or held[2] ~= ARGV[at + 1] then
+    local held = redis.call('HMGET', JOB .. id, 'st', 'tok', 'cancel', 'fin')
+    -- Whoever has kept an end is let be until it has told it.
+    if (held[1] ~= 'running' and not held[4]) or held[2] ~= ARGV[at + 1] then
         answers[#answers + 1] = 'lost'
     else
         redis.call('ZADD', LEASE, 'XX', good_until, id)
