@@ -16,7 +16,7 @@ use crate::backend_contract::{
     Line, StandingTime, Time, again, behind, contract, durable, end, epoch, over_parts, patch_at,
     redis_as_user_of_the_page, submission, waiting, write,
 };
-use crate::redis_server::{RedisCluster, RedisServer};
+use crate::redis_server::{RedisCluster, RedisServer, as_user_of_the_page};
 
 fn options() -> EngineOptions {
     EngineOptions {
