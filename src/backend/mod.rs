@@ -86,7 +86,8 @@ pub trait JobQueue: Send + Sync {
 
     /// Gives the next job to a worker under a lease, writing `status: running`. `None` when nothing is ready. Jobs that
     /// lost their worker come before all others. Sent again by the same nonce while the delivery runs, because its answer
-    /// was lost, it gives the same delivery, whose lease is good from then on.
+    /// was lost, it gives the same delivery, whose lease is good from then on, and the epoch, which is another with every
+    /// send, is not opened: behind the end of that delivery, it is.
     async fn claim(&self, nonce: u64, epoch: Epoch) -> Result<Option<Claim>, BackendError>;
 
     /// Returns when there may be something to claim; a hint, so it also returns now and then without reason.
