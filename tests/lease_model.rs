@@ -3,7 +3,7 @@
 //! nothing breaks; without any one of them the checker finds how, and the shortest way it found is kept here.
 //!
 //! `LEASE_MODEL=whole cargo test --release --test it -- lease_model --nocapture` goes through the whole of it, with up
-//! to 2.8 million states, and looks for the ways anew.
+//! to 2.8 million states, and looks for the ways anew. `LEASE_WALKS=n` walks n seeds over each engine, `LEASE_WALK=n` the nth.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -16,17 +16,19 @@ mod store;
 mod world;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use livedraft::clock;
 use stateright::{Checker as _, Expectation, HasDiscoveries, Model as _};
 
-use self::replay::Real;
+use self::replay::{Engine, Real};
 use self::store::{At, Rules};
 use self::world::{State, Step, World};
+use crate::redis_server::RedisServer;
 
 /// Steps that the checker looks ahead by default: all of some ten thousand states.
 const DEPTH: usize = 8;
 const WALKS: u64 = 1_500;
+const REDIS_WALKS: u64 = 150;
 const STEPS: u32 = 40;
 
 fn world(rules: Rules) -> World {
@@ -184,20 +186,21 @@ fn every_rule_is_needed() {
 }
 
 /// Takes the steps that are picked, here and in the engine, and counts the answers.
-fn walk(
+async fn walk(
     world: &World,
+    engine: Engine,
     answers: &mut HashMap<&'static str, u32>,
     mut pick: impl FnMut(&[Step]) -> Option<Step>,
 ) {
     let mut state = world.init_states().remove(0);
-    let (mut real, mut way) = (Real::new(), Vec::new());
+    let (mut real, mut way) = (Real::new(engine).await, Vec::new());
     loop {
         let mut steps = Vec::new();
         world.actions(&state, &mut steps);
         let Some(step) = pick(&steps) else { return };
         way.push(step);
         let after = world.next_state(&state, step).unwrap_or_else(|| state.clone());
-        real.take(&state, step, &after, &way);
+        real.take(&state, step, &after, &way).await;
         if let Some(answer) = after.answer {
             *answers.entry(answer.name()).or_default() += 1;
         }
@@ -205,29 +208,61 @@ fn walk(
     }
 }
 
-/// Where nothing is stored an end is told at once, so this world's is, too.
-#[test]
-fn the_engine_and_a_replica_do_as_the_model_does() {
+/// The ways that broke what lacked a rule, and random ones by their seeds: an engine with all rules does on them as the model
+/// does, and a node's replica too. Where nothing is stored an end is told at once, so this world's is.
+async fn walks(seeds: std::ops::Range<u64>, engine: impl AsyncFn() -> Engine) {
     let world = world(Rules::EndToldAtOnce);
     let mut answers = HashMap::new();
     for (_, _, way) in broken() {
         let mut way = way.into_iter();
-        walk(&world, &mut answers, |steps| {
-            way.find(|step| steps.contains(step))
-        });
+        let pick = |steps: &[Step]| way.find(|step| steps.contains(step));
+        walk(&world, engine().await, &mut answers, pick).await;
     }
-    for seed in 0..WALKS {
-        clock::seed(Some(seed));
-        let mut left = STEPS;
-        walk(&world, &mut answers, |steps| {
+    for seed in seeds.clone() {
+        println!("walk {seed} (again: LEASE_WALK={seed})");
+        let (mut left, mut dice) = (STEPS, seed);
+        let pick = |steps: &[Step]| {
             left -= 1;
-            let any = usize::try_from(clock::nonce() % steps.len() as u64).unwrap();
+            let any = usize::try_from(throw(&mut dice) % steps.len() as u64).unwrap();
             (left > 0).then(|| steps[any])
-        });
+        };
+        walk(&world, engine().await, &mut answers, pick).await;
     }
-    clock::seed(None);
     println!("{answers:?}");
     for answer in ["ok", "dup", "rolled back", "lost"] {
-        assert!(answers.contains_key(answer), "{answer}: never in {WALKS} walks");
+        assert!(
+            seeds.end - seeds.start == 1 || answers.contains_key(answer),
+            "{answer}: never in {seeds:?}"
+        );
     }
+}
+
+/// A number that the seed decides, and nothing else that draws (SplitMix64; Steele, Lea and Flood 2014).
+const fn throw(dice: &mut u64) -> u64 {
+    *dice = dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*dice ^ (*dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// All of them, or the one that is asked for.
+fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let number = |name| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse().expect("a number"))
+    };
+    let only = number("LEASE_WALK").map(|seed: u64| seed..seed + 1);
+    only.unwrap_or(0..number("LEASE_WALKS").unwrap_or(usual))
+}
+
+#[tokio::test]
+async fn the_engine_and_a_replica_do_as_the_model_does() {
+    walks(seeds(WALKS), async || Engine::embedded()).await;
+}
+
+#[tokio::test]
+async fn the_scripts_and_a_replica_do_as_the_model_does() {
+    let server = Arc::new(RedisServer::start());
+    walks(seeds(REDIS_WALKS), async || Engine::over(&server).await).await;
 }

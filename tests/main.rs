@@ -28,6 +28,7 @@ mod fuzz_corpus;
 mod guards;
 mod harness;
 mod http_openapi;
+mod invariants;
 mod json_cases;
 mod key_rotation;
 mod keys;

@@ -1,11 +1,15 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Parser, Subcommand};
 
 use crate::scenario::Scenario;
 use crate::system::Engine;
+
+/// Seeds of one run, at most.
+const SEEDS_MAX: usize = 10_000;
 
 /// Measures livedraft on the loopback, and tries to break it.
 #[derive(Debug, Parser)]
@@ -57,6 +61,12 @@ pub(crate) struct ChaosArgs {
     /// Decides what is done and when; without it, one is drawn and told.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    /// Seeds in place of one, the last included: each with a fleet of its own, and one sum of them all.
+    #[arg(long, value_name = "A..B", conflicts_with = "seed")]
+    pub(crate) seeds: Option<Seeds>,
+    /// Of several seeds, how many at the same time.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_a_time)]
+    pub(crate) at_a_time: usize,
     /// How long deeds begin.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) seconds: u64,
@@ -69,6 +79,34 @@ pub(crate) struct ChaosArgs {
     /// Where what was found goes (and, beside it, in words); without it, to stdout alone.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// From one seed to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seeds {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
+impl FromStr for Seeds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not `A..B` with A at most B, and at most {SEEDS_MAX} seeds");
+        let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+        let from = from.parse().map_err(|_| wrong())?;
+        let to = to.parse().map_err(|_| wrong())?;
+        let many = (from..=to).take(SEEDS_MAX + 1).count();
+        (1..=SEEDS_MAX)
+            .contains(&many)
+            .then_some(Self { from, to })
+            .ok_or_else(wrong)
+    }
+}
+
+fn at_a_time(text: &str) -> Result<usize, String> {
+    let many = text.parse().ok().filter(|many| (1..=64).contains(many));
+    many.ok_or_else(|| format!("`{text}` is not 1 to 64"))
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -105,5 +143,19 @@ impl RunArgs {
         };
         let usual = || PathBuf::from(format!("loadtest/results/{name}.json"));
         self.out.clone().unwrap_or_else(usual)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Seeds;
+
+    #[test]
+    fn seeds_are_a_range_with_its_ends() {
+        assert_eq!("1..50".parse(), Ok(Seeds { from: 1, to: 50 }));
+        assert_eq!("7..7".parse(), Ok(Seeds { from: 7, to: 7 }));
+        for wrong in ["", "1", "5..4", "a..b", "0..99999999"] {
+            assert!(wrong.parse::<Seeds>().is_err(), "{wrong}");
+        }
     }
 }

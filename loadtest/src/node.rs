@@ -20,8 +20,19 @@ pub(crate) struct Node {
 impl Node {
     /// Starts the product's binary and waits for the line in which it says that it is there.
     pub(crate) fn start(name: &str, binary: &Path, arguments: &[String]) -> Outcome<Self> {
+        Self::start_with(name, binary, arguments, &[])
+    }
+
+    /// The same with variables of its own.
+    pub(crate) fn start_with(
+        name: &str,
+        binary: &Path,
+        arguments: &[String],
+        variables: &[(String, String)],
+    ) -> Outcome<Self> {
         let mut command = Command::new(binary);
         command.args(arguments).env("NO_COLOR", "1");
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         let mut child = spawn(&mut command, Stdio::null(), Stdio::piped())?;
         let lines = child.stderr.take().ok_or("the child has no stderr")?;
         Self::ready(name, child, lines)

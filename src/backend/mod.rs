@@ -100,9 +100,10 @@ pub trait JobQueue: Send + Sync {
 
     /// Gives the next job to a worker under a lease, writing `status: running`. `None` when nothing is ready. Of tenants
     /// with jobs in line the one is served that was served least, by what its jobs cost and by its weight; a tenant has never
-    /// more running than it may. Within a tenant jobs go by priority, then by when they came into line. Jobs that
-    /// lost their worker come before all others, as soon as their tenant may have another. Sent again by the same nonce while the delivery runs, because its answer
-    /// was lost, it gives the same delivery, whose lease is good from then on.
+    /// more running than it may. Within a tenant jobs go by priority, then by when they came into line. Jobs that lost
+    /// their worker come before all others, as soon as their tenant may have another. Sent again by the same nonce while
+    /// the delivery runs, because its answer was lost, it gives the same delivery, whose lease is good from then on, and
+    /// the epoch, which is another with every send, is not opened: behind the end of that delivery, it is.
     async fn claim(&self, nonce: u64, epoch: Epoch) -> Result<Option<Claim>, BackendError>;
 
     /// Returns when there may be something to claim; a hint, so it also returns now and then without reason.

@@ -468,13 +468,14 @@ pub(super) async fn give_up(backend: &dyn Backend, job: JobId, token: LeaseToken
     let Some(Some(last)) = positions.first().copied() else {
         return;
     };
+    // In a new epoch: what the task had in flight may have stood there once, and be lost by now.
     let position = Position {
+        epoch: Epoch::new(clock::nonce()),
         seq: last.seq + 1,
-        ..last
     };
     let again = Write {
         position,
-        opens: false,
+        opens: true,
         event: waiting("internal", clock::now_ms() + retry_ms),
     };
     if let Err(error) = backend
@@ -528,6 +529,19 @@ mod tests {
         ))
     }
 
+    fn end(outcome: Outcome) -> End {
+        End {
+            outcome,
+            error: None,
+            sha256: None,
+            best: None,
+            usage: Usage::default(),
+            attempts: Vec::new(),
+            timings: Timings::default(),
+            durable: true,
+        }
+    }
+
     /// A call may take the place of another of which nothing was shown.
     #[tokio::test]
     async fn text_that_begins_anew_is_written_from_its_beginning() -> Result<(), Box<dyn std::error::Error>> {
@@ -567,20 +581,26 @@ mod tests {
             journal.begin(Reason::First, Opening::default()).await,
             Err(Closed::Cancelled)
         );
-        let end = End {
-            outcome: Outcome::Cancelled,
-            error: None,
-            sha256: None,
-            best: None,
-            usage: Usage::default(),
-            attempts: Vec::new(),
-            timings: Timings::default(),
-            durable: true,
-        };
-        journal.finish(end).await?;
+        journal.finish(end(Outcome::Cancelled)).await?;
         let reading = engine.read(job, None).await?.ok_or("the job")?;
         let last = reading.tail.last().ok_or("an end")?;
         assert!(matches!(last.event, Event::End(_)));
+        assert_eq!(last.opens, Some(Some(claim.position.epoch)));
+        Ok(())
+    }
+    /// Its place may have been another's, which was seen and then lost.
+    #[tokio::test]
+    async fn a_delivery_that_died_is_given_up_in_a_new_epoch() -> Result<(), Box<dyn std::error::Error>> {
+        let engine = Arc::new(Embedded::new(EngineOptions::default()));
+        let job = JobId::new(clock::job_uuid());
+        let (mut journal, claim) = claimed(&engine, job).await?;
+        let replica = engine.state();
+        assert_eq!(journal.begin(Reason::First, Opening::default()).await, Ok(()));
+        engine.restore(replica);
+        give_up(&*engine, job, claim.token(), end(Outcome::Failed), 0).await;
+        let reading = engine.read(job, None).await?.ok_or("the job")?;
+        let last = reading.tail.last().ok_or("it waits")?;
+        assert_eq!(last.event.kind(), "status");
         assert_eq!(last.opens, Some(Some(claim.position.epoch)));
         Ok(())
     }

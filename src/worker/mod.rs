@@ -182,16 +182,17 @@ impl Worker {
         background.spawn(reaper::reap(Arc::clone(&self.backend), self.options.clone()));
         let slots = Arc::new(Semaphore::new(self.options.slots));
         let mut deliveries = JoinSet::new();
-        let mut asked = Asked::new();
+        let mut nonce = clock::nonce();
         // A claim that was sent is always awaited: dropped, it could hold a job that nobody works on.
         while let Some(slot) = self.free_slot(&slots, &mut drain).await {
-            let claimed = self.backend.claim(asked.nonce, asked.epoch).await;
+            // The epoch is another with every send (rule E4): what was claimed before may be taken back by now.
+            let claimed = self.backend.claim(nonce, Epoch::new(clock::nonce())).await;
             // One whose answer was lost is sent again: the job that it was given is not lost with it.
             if !matches!(
                 claimed,
                 Err(BackendError::Unavailable(_) | BackendError::NoRoom(_))
             ) {
-                asked = Asked::new();
+                nonce = clock::nonce();
             }
             match claimed {
                 Ok(Some(claim)) => {
@@ -255,21 +256,6 @@ impl Worker {
         }
         self.leases.tell_all(Signal::Drain);
         while deliveries.join_next().await.is_some() {}
-    }
-}
-
-/// What a claim is known by.
-struct Asked {
-    nonce: u64,
-    epoch: Epoch,
-}
-
-impl Asked {
-    fn new() -> Self {
-        Self {
-            nonce: clock::nonce(),
-            epoch: Epoch::new(clock::nonce()),
-        }
     }
 }
 

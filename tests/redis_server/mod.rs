@@ -20,11 +20,15 @@ pub(crate) use self::way::Way;
 /// How often a port that somebody else took meanwhile is passed over.
 const PORTS_MAX: usize = 20;
 
-/// What a replica that lagged has: every key as it was in one moment.
-pub(crate) struct Copy(Vec<(String, Vec<u8>)>);
+/// What a replica that lagged has: every key as it was in one moment, and when it goes, ms since 1970 (0: never).
+pub(crate) struct Copy(Vec<(String, u64, Vec<u8>)>);
 
-const COPY: &str = "local all = {} for _, key in ipairs(redis.call('KEYS', '*')) do \
-    all[#all + 1] = {key, redis.call('DUMP', key)} end return all";
+const COPY: &str = "local all, time = {}, redis.call('TIME') \
+    local now = time[1] * 1000 + math.floor(time[2] / 1000) \
+    for _, key in ipairs(redis.call('KEYS', '*')) do \
+        local left = redis.call('PTTL', key) \
+        all[#all + 1] = {key, left < 0 and 0 or now + left, redis.call('DUMP', key)} \
+    end return all";
 
 /// The server.
 pub(crate) struct RedisServer {
@@ -260,8 +264,8 @@ impl RedisServer {
         let copied = copy
             .0
             .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, dumped)| dumped);
+            .find(|(name, ..)| name == key)
+            .map(|(.., dumped)| dumped);
         held.as_ref() == copied && restore(&mut connection, copy)
     }
 
@@ -289,8 +293,9 @@ pub(crate) const fn tls_folder() -> &'static str {
 fn restore(connection: &mut redis::Connection, copy: &Copy) -> bool {
     let mut all = redis::pipe();
     all.atomic().cmd("FLUSHALL").ignore();
-    for (key, dumped) in &copy.0 {
-        all.cmd("RESTORE").arg(key).arg(0).arg(dumped).ignore();
+    for (key, goes, dumped) in &copy.0 {
+        all.cmd("RESTORE").arg(key).arg(goes).arg(dumped);
+        all.arg("ABSTTL").ignore();
     }
     // Nothing is answered where what was watched has changed.
     let done: Option<()> = all.query(connection).unwrap();

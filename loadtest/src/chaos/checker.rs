@@ -1,6 +1,6 @@
 //! What must hold of histories, whatever was done to the system. Pure: histories in, what is broken out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
@@ -44,8 +44,9 @@ impl fmt::Display for Broken {
     }
 }
 
-/// All that does not hold; `takeovers_max`: how often a worker may have been lost.
-pub(crate) fn check(jobs: &[JobHistory], takeovers_max: usize) -> Vec<Broken> {
+/// All that does not hold; `takeovers_max`: how often a worker may have been lost. Of a job that is `set_back`, since a
+/// failover has lost something of it, only what holds for ever is asked: the two functions, and that what comes fits.
+pub(crate) fn check(jobs: &[JobHistory], takeovers_max: usize, set_back: &BTreeSet<String>) -> Vec<Broken> {
     let mut all = Vec::new();
     for job in jobs {
         let mut judge = Judge {
@@ -53,8 +54,12 @@ pub(crate) fn check(jobs: &[JobHistory], takeovers_max: usize) -> Vec<Broken> {
             takeovers_max,
             broken: &mut all,
         };
-        judge.kept();
         judge.functions();
+        judge.fits();
+        if job.ids.iter().any(|id| set_back.contains(id)) {
+            continue;
+        }
+        judge.kept();
         judge.one_end();
         job.views.iter().for_each(|view| judge.order(view));
         judge.nothing_behind_a_cancel();
@@ -95,10 +100,21 @@ impl Judge<'_> {
                         self.tell(Rule::Lost, &format!("{} is told {why}", view.name));
                     }
                     Step::GivenUp => self.tell(Rule::Lost, &format!("no end came to {}", view.name)),
-                    Step::Misfit(why) | Step::WrongValue(why) => {
-                        self.tell(Rule::Fits, &format!("{}: {why}", view.name));
-                    }
-                    Step::Attached { .. } | Step::Event { .. } | Step::Snapshot { .. } => {}
+                    Step::Misfit(_)
+                    | Step::WrongValue(_)
+                    | Step::Attached { .. }
+                    | Step::Event { .. }
+                    | Step::Snapshot { .. } => {}
+                }
+            }
+        }
+    }
+
+    fn fits(&mut self) {
+        for view in &self.job.views {
+            for step in &view.steps {
+                if let Step::Misfit(why) | Step::WrongValue(why) = step {
+                    self.tell(Rule::Fits, &format!("{}: {why}", view.name));
                 }
             }
         }
@@ -256,6 +272,8 @@ impl Judge<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::{Rule, check};
     use crate::chaos::history::{JobHistory, Step, View};
 
@@ -311,7 +329,7 @@ mod tests {
     }
 
     fn rules(job: &JobHistory) -> Vec<Rule> {
-        let mut rules: Vec<Rule> = check(std::slice::from_ref(job), 1)
+        let mut rules: Vec<Rule> = check(std::slice::from_ref(job), 1, &BTreeSet::new())
             .iter()
             .map(|broken| broken.rule)
             .collect();
@@ -322,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_sound_history_is_sound() {
-        assert_eq!(check(&[sound()], 1), []);
+        assert_eq!(check(&[sound()], 1, &BTreeSet::new()), []);
     }
 
     #[test]
@@ -334,6 +352,21 @@ mod tests {
         job.views[1].steps.pop();
         job.views[1].steps.push(Step::Gone("not_found".to_owned()));
         assert_eq!(rules(&job), [Rule::Lost]);
+    }
+
+    #[test]
+    fn what_a_failover_has_lost_is_not_asked_of_a_job_but_what_holds_for_ever_is() {
+        let mut job = sound();
+        job.views[1].steps.pop();
+        job.views[1].steps.push(Step::Gone("not_found".to_owned()));
+        let set_back = BTreeSet::from(["id".to_owned()]);
+        assert_eq!(check(std::slice::from_ref(&job), 1, &set_back), []);
+        job.views[1].steps.insert(2, event("c", 6, "status", "running"));
+        let broken = check(&[job], 1, &set_back);
+        assert_eq!(
+            broken.iter().map(|one| one.rule).collect::<Vec<_>>(),
+            [Rule::Bytes]
+        );
     }
 
     #[test]

@@ -7,11 +7,12 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::task::JoinSet;
 
+use super::pair::Pair;
 use super::proxy::{Proxy, Way};
 use super::schedule::{Deed, GATEWAYS, Link, Planned, Target, WORKERS};
+use super::skew::Skew;
 use super::watcher::Gateways;
 use crate::node::Node;
-use crate::redis::Redis;
 use crate::system::Setup;
 use crate::{Outcome, clock};
 
@@ -26,6 +27,8 @@ const TIMES: [&str; 6] = [
 ];
 /// Jobs that one worker may have.
 const SLOTS: u32 = 16;
+/// How often a process is started before the fleet is given up that is not there yet.
+const TRIES: u32 = 10;
 /// Between two looks at what is due, and at who is there.
 const TICK: Duration = Duration::from_millis(25);
 
@@ -33,14 +36,19 @@ const TICK: Duration = Duration::from_millis(25);
 #[derive(Debug)]
 pub(crate) struct Fleet {
     binary: PathBuf,
-    redis: Redis,
+    redis: Pair,
+    skew: Skew,
     gateways: Vec<Member>,
     workers: Vec<Member>,
     starting: JoinSet<(Target, Outcome<Node>)>,
     /// What was noticed and nobody had planned.
     pub(crate) faults: Vec<String>,
+    /// Whether the replica lags, to take over.
+    lags: bool,
     /// Drains that had to be cut short.
     pub(crate) cut_short: usize,
+    /// Failovers that did not come about: the replica was not up to its master.
+    pub(crate) not_failed_over: usize,
 }
 
 /// A place of the fleet, with the process that fills it now.
@@ -50,23 +58,25 @@ struct Member {
     /// From clients; a worker has none.
     clients: Option<Proxy>,
     to_redis: Proxy,
-    /// It is gone because a deed wants it so, or being started.
-    vacant: bool,
     draining: bool,
+    /// Seconds that its wall clock is off.
+    off: i64,
 }
 
 impl Fleet {
     /// Starts all of it; Redis keeps every write.
     pub(crate) async fn start(binary: &Path) -> Outcome<Self> {
-        let redis = Redis::start(true).await?;
         let mut fleet = Self {
             binary: binary.to_owned(),
-            redis,
+            redis: Pair::start().await?,
+            skew: Skew::new()?,
             gateways: Vec::new(),
             workers: Vec::new(),
             starting: JoinSet::new(),
             faults: Vec::new(),
+            lags: false,
             cut_short: 0,
+            not_failed_over: 0,
         };
         for _ in 0..GATEWAYS {
             let mut member = fleet.member().await?;
@@ -79,21 +89,30 @@ impl Fleet {
         }
         for target in all() {
             fleet.begin(target);
-            let (target, started) = fleet.starting.join_next().await.ok_or("nothing starts")??;
-            fleet.fill(target, started?);
+            // On a machine without a core left the first try may be too slow for the process itself.
+            for left in (0..TRIES).rev() {
+                match fleet.starting.join_next().await.ok_or("nothing starts")?? {
+                    (target, Ok(node)) => {
+                        fleet.fill(target, node);
+                        break;
+                    }
+                    (target, Err(_)) if left > 0 => fleet.begin(target),
+                    (_, Err(error)) => return Err(error),
+                }
+            }
         }
         Ok(fleet)
     }
 
     async fn member(&self) -> Outcome<Member> {
-        let to_redis = Proxy::start().await?;
-        to_redis.lead_to(self.redis.address());
+        let to_redis = Proxy::start_to_redis().await?;
+        to_redis.lead_to(self.redis.master.address());
         Ok(Member {
             node: None,
             clients: None,
             to_redis,
-            vacant: true,
             draining: false,
+            off: 0,
         })
     }
 
@@ -103,8 +122,8 @@ impl Fleet {
         Arc::new(proxies.map(Proxy::address).collect())
     }
 
-    /// Redis itself, past all ways.
-    pub(crate) fn redis(&self) -> &Redis {
+    /// Redis itself and its replica, past all ways.
+    pub(crate) fn redis(&self) -> &Pair {
         &self.redis
     }
 
@@ -131,7 +150,7 @@ impl Fleet {
                 clock::sleep(TICK).await;
             }
             if begins {
-                self.begin_deed(deed)?;
+                self.begin_deed(deed).await?;
             } else {
                 self.end_deed(deed).await?;
             }
@@ -143,17 +162,17 @@ impl Fleet {
         Ok(())
     }
 
-    fn begin_deed(&mut self, deed: Deed) -> Outcome<()> {
+    async fn begin_deed(&mut self, deed: Deed) -> Outcome<()> {
         match deed {
-            Deed::Kill(Target::Redis) => self.redis.kill()?,
-            Deed::Stop(Target::Redis) => self.redis.signal(Signal::STOP)?,
-            // Redis is never drained: it has nobody to hand over to.
-            Deed::Drain(Target::Redis) => {}
-            Deed::Kill(target) => {
-                let member = self.of(target);
-                member.node = None;
-                member.vacant = true;
-            }
+            Deed::Kill(Target::Redis) => self.redis.master.kill()?,
+            Deed::Stop(Target::Redis) => self.redis.master.signal(Signal::STOP)?,
+            // Redis is never drained: it has nobody to hand over to. Its clock is nobody's business but its own.
+            Deed::Drain(Target::Redis) | Deed::Skew(Target::Redis, _) => {}
+            Deed::FailOver(_) => self.lags = self.redis.lag().await?,
+            Deed::Unsubscribe => drop(self.redis.master.ask("CLIENT KILL TYPE pubsub").await?),
+            Deed::Fill => drop(self.redis.master.ask("CONFIG SET maxmemory 1").await?),
+            Deed::Kill(target) => self.of(target).node = None,
+            Deed::Skew(target, off) => self.replace(target, off),
             Deed::Stop(target) => self.signal(target, Signal::STOP),
             Deed::Drain(target) => {
                 self.of(target).draining = true;
@@ -166,9 +185,19 @@ impl Fleet {
 
     async fn end_deed(&mut self, deed: Deed) -> Outcome<()> {
         match deed {
-            Deed::Kill(Target::Redis) => self.redis.start_again().await?,
-            Deed::Stop(Target::Redis) => self.redis.signal(Signal::CONT)?,
-            Deed::Drain(Target::Redis) => {}
+            Deed::Kill(Target::Redis) => self.redis.master.start_again().await?,
+            Deed::Stop(Target::Redis) => self.redis.master.signal(Signal::CONT)?,
+            Deed::Drain(Target::Redis) | Deed::Skew(Target::Redis, _) | Deed::Unsubscribe => {}
+            Deed::FailOver(old) => {
+                if std::mem::take(&mut self.lags) {
+                    let address = self.redis.fail_over(old).await?;
+                    self.members().for_each(|member| member.to_redis.lead_to(address));
+                } else {
+                    self.not_failed_over += 1;
+                }
+            }
+            Deed::Fill => drop(self.redis.master.ask("CONFIG SET maxmemory 0").await?),
+            Deed::Skew(target, _) => self.replace(target, 0),
             Deed::Kill(target) => self.begin(target),
             Deed::Stop(target) => self.signal(target, Signal::CONT),
             Deed::Drain(target) => {
@@ -235,13 +264,27 @@ impl Fleet {
             slots: SLOTS,
             ..setup
         };
-        let redis = self.of(target).to_redis.address();
+        let (redis, off) = (self.of(target).to_redis.address(), self.of(target).off);
+        let variables = if off == 0 {
+            Vec::new()
+        } else {
+            self.skew.variables(off)
+        };
         let (binary, arguments) = (self.binary.clone(), setup.quiet_arguments(role, redis));
         self.starting.spawn(async move {
             let name = target.to_string();
-            let started = tokio::task::spawn_blocking(move || Node::start(&name, &binary, &arguments)).await;
+            let started =
+                tokio::task::spawn_blocking(move || Node::start_with(&name, &binary, &arguments, &variables))
+                    .await;
             (target, started.unwrap_or_else(|error| Err(error.into())))
         });
+    }
+
+    /// Kills a process; one whose clock is so far off takes its place.
+    fn replace(&mut self, target: Target, off: i64) {
+        let member = self.of(target);
+        (member.node, member.off) = (None, off);
+        self.begin(target);
     }
 
     fn fill(&mut self, target: Target, node: Node) {
@@ -250,7 +293,6 @@ impl Fleet {
             proxy.lead_to(address);
         }
         member.node = Some(node);
-        member.vacant = false;
     }
 
     fn signal(&mut self, target: Target, signal: Signal) {

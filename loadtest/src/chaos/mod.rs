@@ -5,10 +5,13 @@ mod checker;
 mod dice;
 mod fleet;
 mod history;
+mod pair;
 mod plan;
 mod proxy;
+mod push;
 mod report;
 mod schedule;
+mod skew;
 mod watcher;
 
 use std::net::SocketAddr;
@@ -16,8 +19,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use self::checker::{Broken, Rule};
@@ -27,7 +31,7 @@ use self::history::{JobHistory, Step};
 use self::plan::PlannedJob;
 use self::schedule::{Deed, Planned};
 use self::watcher::{Gateways, Watcher};
-use crate::cli::ChaosArgs;
+use crate::cli::{ChaosArgs, Seeds};
 use crate::{Outcome, clock, redis};
 
 /// Behind the last deed: how long jobs may take to come to their ends, also on a machine without a core left.
@@ -41,16 +45,29 @@ const LATE: &str = "late reader";
 
 /// Runs it, tells what was done and what does not hold; whether all does.
 pub(crate) async fn run(args: &ChaosArgs) -> Outcome<bool> {
-    let seed = match args.seed {
-        Some(seed) => seed,
-        None => u64::from(getrandom::u32()?),
+    let seeds = match (args.seed, args.seeds) {
+        (_, Some(Seeds { from, to })) => (from..=to).collect(),
+        (Some(seed), None) => vec![seed],
+        (None, None) => vec![u64::from(getrandom::u32()?)],
     };
     let length = Duration::from_secs(args.seconds);
-    let planned = schedule::draw(seed, length);
-    report::announce(seed, &planned, args.seconds)?;
-    let played = play(&args.server, seed, &planned, length, args.jobs).await?;
-    report::tell(&played, &planned, args)?;
-    Ok(played.broken.is_empty() && played.faults.is_empty())
+    if let [seed] = seeds[..] {
+        report::announce(seed, &schedule::draw(seed, length), args.seconds)?;
+    }
+    let runs = futures_util::stream::iter(seeds.clone()).map(|seed| async move {
+        let planned = schedule::draw(seed, length);
+        let played = play(&args.server, seed, &planned, length, args.jobs).await;
+        (seed, played.map(|played| report::Told::of(&played, &planned)))
+    });
+    let mut runs = runs.buffer_unordered(args.at_a_time);
+    let mut all = report::Told::default();
+    while let Some((seed, told)) = runs.next().await {
+        let told = told.map_err(|error| format!("seed {seed}: {error}"))?;
+        report::pass_by(seed, &told, args, seeds.len())?;
+        all.add(told);
+    }
+    report::tell(&all, &seeds, args)?;
+    Ok(all.is_sound())
 }
 
 /// What a fleet's replacement did to its jobs.
@@ -103,14 +120,16 @@ pub(crate) async fn rolling(server: &Path, jobs: u32) -> Outcome<Rolled> {
 
 /// A run that is over.
 struct Played {
-    seed: u64,
     seconds: f64,
     jobs: Vec<JobHistory>,
     broken: Vec<Broken>,
     /// What was noticed of processes and nobody had planned.
     faults: Vec<String>,
     cut_short: usize,
+    not_failed_over: usize,
     swallowed: u64,
+    /// Jobs of which a failover has lost something.
+    set_back: usize,
 }
 
 /// Lets clients work with a fleet that suffers what is planned, and judges what they saw.
@@ -128,7 +147,7 @@ async fn play(
     let scene = Arc::new(Scene {
         seed,
         gateways: fleet.gateways(),
-        redis: fleet.redis().address(),
+        redis: fleet.redis().found_at(),
         submits_until: begun + micros(length),
         ends_by: begun + micros(length + PATIENCE),
     });
@@ -140,13 +159,18 @@ async fn play(
     let mut jobs: Vec<JobHistory> = clients.join_all().await.into_iter().flatten().collect();
     read_again(&scene, &mut jobs).await;
     let takeovers_max = 1 + planned.iter().filter(|one| touches_work(one)).count();
+    let set_back = &fleet.redis().set_back;
     Ok(Played {
-        seed,
         seconds: (clock::micros() - begun) as f64 / 1e6,
-        broken: checker::check(&jobs, takeovers_max),
+        broken: checker::check(&jobs, takeovers_max, set_back),
+        set_back: jobs
+            .iter()
+            .filter(|job| job.ids.iter().any(|id| set_back.contains(id)))
+            .count(),
         jobs,
         swallowed: fleet.swallowed(),
         cut_short: fleet.cut_short,
+        not_failed_over: fleet.not_failed_over,
         faults: std::mem::take(&mut fleet.faults),
     })
 }
@@ -155,7 +179,8 @@ async fn play(
 struct Scene {
     seed: u64,
     gateways: Gateways,
-    redis: SocketAddr,
+    /// Redis past all ways, where it is now.
+    redis: watch::Receiver<SocketAddr>,
     /// Microseconds by our clock.
     submits_until: u64,
     ends_by: u64,
@@ -237,7 +262,8 @@ impl Scene {
     /// The last seq of a job's log, from where it lies; nothing while Redis does not answer.
     async fn stands_at(&self, job: &str) -> Option<u64> {
         let question = format!("HGET {{livedraft:0}}:job:{job} seq");
-        let answer = tokio::time::timeout(LOOKS, redis::ask(self.redis, &question)).await;
+        let redis = *self.redis.borrow();
+        let answer = tokio::time::timeout(LOOKS, redis::ask(redis, &question)).await;
         answer.ok()?.ok()?.trim().parse().ok()
     }
 }
@@ -271,6 +297,9 @@ fn touches_work(planned: &Planned) -> bool {
             | Deed::Kill(schedule::Target::Gateway(_))
             | Deed::Stop(schedule::Target::Gateway(_))
             | Deed::Drain(schedule::Target::Gateway(_))
+            | Deed::Skew(schedule::Target::Gateway(_), _)
+            | Deed::Unsubscribe
+            | Deed::Fill
     )
 }
 

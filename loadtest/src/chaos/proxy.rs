@@ -10,6 +10,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::push::Frames;
 use crate::{Outcome, clock};
 
 /// What becomes of what is sent.
@@ -29,6 +30,8 @@ pub(crate) enum Way {
     Reset,
     /// The server hears that the client has nothing more to say; the client is heard no more.
     HalfClosed,
+    /// Of what a Redis sends, live messages are swallowed; all else arrives.
+    Deaf,
 }
 
 /// A listening address before a target that may move.
@@ -44,6 +47,15 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Listens on a free port; what comes before there is a target is closed.
     pub(crate) async fn start() -> Outcome<Self> {
+        Self::before(false).await
+    }
+
+    /// The same before a Redis, whose live messages may be swallowed.
+    pub(crate) async fn start_to_redis() -> Outcome<Self> {
+        Self::before(true).await
+    }
+
+    async fn before(redis: bool) -> Outcome<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let proxy = Self {
             address: listener.local_addr()?,
@@ -59,7 +71,8 @@ impl Proxy {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Some(target) = *target.borrow() else { continue };
-                tokio::spawn(carry(client, target, way.clone(), Arc::clone(&swallowed)));
+                let frames = redis.then(Frames::default);
+                tokio::spawn(carry(client, target, way.clone(), Arc::clone(&swallowed), frames));
             }
         });
         Ok(proxy)
@@ -92,6 +105,7 @@ async fn carry(
     target: SocketAddr,
     mut way: watch::Receiver<Way>,
     swallowed: Arc<AtomicU64>,
+    frames: Option<Frames>,
 ) {
     // Nobody is answered behind a black hole, nor while the way is frozen.
     let open = way.wait_for(|way| !matches!(way, Way::BlackHole | Way::Frozen));
@@ -109,8 +123,8 @@ async fn carry(
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     // Either end closes both; what is dropped unread or after a loss is reset.
     let end = tokio::select! {
-        end = pump(from_client, to_server, Side::Client, way.clone(), &swallowed) => end,
-        end = pump(from_server, to_client, Side::Server, way.clone(), &swallowed) => end,
+        end = pump(from_client, to_server, Side::Client, way.clone(), &swallowed, None) => end,
+        end = pump(from_server, to_client, Side::Server, way.clone(), &swallowed, frames) => end,
     };
     if let (End::Reset, Some(halves)) = end {
         let _ = halves.0.as_ref().set_zero_linger();
@@ -139,6 +153,7 @@ async fn pump(
     side: Side,
     mut way: watch::Receiver<Way>,
     swallowed: &AtomicU64,
+    mut frames: Option<Frames>,
 ) -> (End, Option<Halves>) {
     let (mut bytes, mut lost) = (vec![0; 16 << 10], false);
     let mut silenced = false;
@@ -173,7 +188,15 @@ async fn pump(
         if let Way::Slow(time) = now {
             clock::sleep(time).await;
         }
-        if to.write_all(&bytes[..read]).await.is_err() {
+        let written = match &mut frames {
+            None => to.write_all(&bytes[..read]).await,
+            Some(frames) => {
+                let (passed, eaten) = frames.pass(&bytes[..read], now == Way::Deaf);
+                swallowed.fetch_add(eaten, Ordering::Relaxed);
+                to.write_all(&passed).await
+            }
+        };
+        if written.is_err() {
             return (End::Closed, None);
         }
     }

@@ -29,43 +29,126 @@ pub(super) fn announce(seed: u64, planned: &[Planned], seconds: u64) -> Outcome<
     Ok(out.flush()?)
 }
 
-/// Writes it to stdout, and to the file.
-pub(super) fn tell(told: &Played, planned: &[Planned], args: &ChaosArgs) -> Outcome<()> {
-    let (done, seen, broken) = (done(told, planned), seen(&told.jobs), &told.broken);
-    let of = |rule: Rule| broken.iter().filter(|one| one.rule == rule).count();
-    let (lost, duplicated) = (of(Rule::Lost), of(Rule::Duplicated));
-    let mut text = format!(
-        "\nseed {}, {:.0} s: {} jobs accepted\n",
-        told.seed,
+/// What is told of one run, or of all.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    seconds: f64,
+    jobs: usize,
+    set_back: usize,
+    done: BTreeMap<String, u64>,
+    seen: BTreeMap<String, u64>,
+    faults: Vec<String>,
+    /// The first of them in words.
+    broken: Vec<String>,
+    lost: usize,
+    duplicated: usize,
+    others: usize,
+    schedule: Vec<String>,
+}
+
+impl Told {
+    pub(super) fn of(played: &Played, planned: &[Planned]) -> Self {
+        let of = |rule: Rule| played.broken.iter().filter(|one| one.rule == rule).count();
+        let (lost, duplicated) = (of(Rule::Lost), of(Rule::Duplicated));
+        let words = |one: &Broken| one.to_string().chars().take(WORDS).collect();
+        Self {
+            seconds: played.seconds,
+            jobs: played.jobs.len(),
+            set_back: played.set_back,
+            done: done(played, planned),
+            seen: seen(&played.jobs),
+            faults: played.faults.clone(),
+            broken: played.broken.iter().take(WRITTEN_OUT).map(words).collect(),
+            lost,
+            duplicated,
+            others: played.broken.len() - lost - duplicated,
+            schedule: planned.iter().map(Planned::to_string).collect(),
+        }
+    }
+
+    pub(super) fn is_sound(&self) -> bool {
+        self.lost + self.duplicated + self.others + self.faults.len() == 0
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.seconds += other.seconds;
+        self.jobs += other.jobs;
+        self.set_back += other.set_back;
+        for (mine, theirs) in [(&mut self.done, other.done), (&mut self.seen, other.seen)] {
+            for (what, count) in theirs {
+                *mine.entry(what).or_default() += count;
+            }
+        }
+        self.faults.extend(other.faults);
+        let room = WRITTEN_OUT.saturating_sub(self.broken.len());
+        self.broken.extend(other.broken.into_iter().take(room));
+        self.lost += other.lost;
+        self.duplicated += other.duplicated;
+        self.others += other.others;
+        self.schedule.extend(other.schedule);
+    }
+
+    fn verdict(&self) -> String {
+        format!(
+            "{} lost, {} duplicated, {} other rules broken",
+            self.lost, self.duplicated, self.others
+        )
+    }
+
+    fn wrong(&self) -> String {
+        let faults = self.faults.iter().map(|fault| format!("FAULT {fault}\n"));
+        let broken = self.broken.iter().map(|words| format!("BROKEN {words}\n"));
+        faults.chain(broken).collect()
+    }
+}
+
+/// Of several seeds, one that is over: a line, and all that is wrong with it.
+pub(super) fn pass_by(seed: u64, told: &Told, args: &ChaosArgs, seeds: usize) -> Outcome<()> {
+    if seeds == 1 {
+        return Ok(());
+    }
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "seed {seed}, {:.0} s: {} jobs, {}",
         told.seconds,
-        told.jobs.len()
+        told.jobs,
+        told.verdict()
+    )?;
+    if !told.is_sound() {
+        let again = format!(
+            "again: --seed {seed} --seconds {} --jobs {}",
+            args.seconds, args.jobs
+        );
+        writeln!(out, "{again}\n{}\n{}", told.schedule.join("\n"), told.wrong())?;
+    }
+    Ok(out.flush()?)
+}
+
+/// Writes it to stdout, and to the file.
+pub(super) fn tell(told: &Told, seeds: &[u64], args: &ChaosArgs) -> Outcome<()> {
+    let which = match seeds {
+        [seed] => format!("seed {seed}"),
+        _ => format!("{} seeds", seeds.len()),
+    };
+    let mut text = format!(
+        "\n{which}, {:.0} s: {} jobs accepted, {} of them set back by a failover\n",
+        told.seconds, told.jobs, told.set_back
     );
-    for (title, counts) in [("done to it", &done), ("seen of it", &seen)] {
+    for (title, counts) in [("done to it", &told.done), ("seen of it", &told.seen)] {
         let lines: Vec<String> = counts
             .iter()
             .map(|(what, count)| format!("{count} {what}"))
             .collect();
         writeln!(text, "{title}: {}", lines.join(", "))?;
     }
-    for fault in &told.faults {
-        writeln!(text, "FAULT {fault}")?;
-    }
-    for one in broken.iter().take(WRITTEN_OUT) {
-        let words: String = one.to_string().chars().take(WORDS).collect();
-        writeln!(text, "BROKEN {words}")?;
-    }
-    let others = broken.len() - lost - duplicated;
-    writeln!(
-        text,
-        "{lost} lost, {duplicated} duplicated, {others} other rules broken"
-    )?;
+    writeln!(text, "{}{}", told.wrong(), told.verdict())?;
     write!(std::io::stdout().lock(), "{text}")?;
     let whole = json!({
-        "unix_seconds": clock::unix_seconds(), "machine": process::machine(), "seed": told.seed,
-        "seconds": rounded(told.seconds, 1), "jobs": told.jobs.len(), "done": done, "seen": seen,
-        "lost": lost, "duplicated": duplicated, "faults": told.faults,
-        "broken": broken.iter().take(WRITTEN_OUT).map(Broken::to_string).collect::<Vec<_>>(),
-        "schedule": planned.iter().map(Planned::to_string).collect::<Vec<_>>(),
+        "unix_seconds": clock::unix_seconds(), "machine": process::machine(), "seeds": seeds,
+        "seconds": rounded(told.seconds, 1), "jobs": told.jobs, "set_back": told.set_back, "done": told.done, "seen": told.seen,
+        "lost": told.lost, "duplicated": told.duplicated, "others": told.others, "faults": told.faults,
+        "broken": told.broken, "schedule": told.schedule,
     });
     let Some(file) = &args.out else { return Ok(()) };
     if let Some(folder) = file.parent() {
@@ -81,6 +164,10 @@ fn done(told: &Played, planned: &[Planned]) -> BTreeMap<String, u64> {
         *counts.entry(one.deed.kind().to_owned()).or_default() += 1;
     }
     counts.insert("drains cut short".to_owned(), told.cut_short as u64);
+    counts.insert(
+        "failovers to a replica that was not up, left out".to_owned(),
+        told.not_failed_over as u64,
+    );
     counts.insert("bytes swallowed".to_owned(), told.swallowed);
     counts
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::dice::Dice;
+use super::pair::Old;
 use super::proxy::Way;
 
 /// Gateways, and workers, of the fleet.
@@ -46,6 +47,14 @@ pub(crate) enum Deed {
     Drain(Target),
     /// A way is made bad; at the end good again.
     Spoil(Link, Way),
+    /// Its replica hears nothing more of Redis, and takes over at the end.
+    FailOver(Old),
+    /// Another process is started in its place whose wall clock is so many seconds off; at the end, one whose clock is right.
+    Skew(Target, i64),
+    /// Redis closes all connections that hear live messages.
+    Unsubscribe,
+    /// Redis has no memory left; at the end it has.
+    Fill,
 }
 
 /// A deed and its time.
@@ -126,20 +135,31 @@ fn one(dice: &mut Dice) -> (Deed, Duration) {
         Link::WorkerToRedis(worker),
     ]);
     let slow = Way::Slow(Duration::from_millis(dice.within(5, 150)));
-    let way = dice.one_of(&[
+    let ways = [
         slow,
         Way::Frozen,
         Way::BlackHole,
         Way::Cut,
         Way::Reset,
         Way::HalfClosed,
-    ]);
+        Way::Deaf,
+        Way::Deaf,
+    ];
+    // Live messages go no other way than those from a Redis.
+    let many = ways.len() - if matches!(link, Link::Clients(_)) { 2 } else { 0 };
+    let way = dice.one_of(&ways[..many]);
+    let old = dice.one_of(&[Old::Killed, Old::Demoted]);
+    let off = dice.one_of(&[-3_600, 3_600]);
     let (deed, lasts) = match dice.within(1, 100) {
-        1..=25 => (Deed::Kill(target), (100, 2_000)),
-        26..=40 => (Deed::Stop(target), (200, 6_000)),
-        41..=48 => (Deed::Kill(Target::Redis), (50, 1_500)),
-        49..=54 => (Deed::Stop(Target::Redis), (100, 2_500)),
-        55..=64 => (Deed::Drain(target), (1_500, 3_000)),
+        1..=20 => (Deed::Kill(target), (100, 2_000)),
+        21..=32 => (Deed::Stop(target), (200, 6_000)),
+        33..=39 => (Deed::Kill(Target::Redis), (50, 1_500)),
+        40..=44 => (Deed::Stop(Target::Redis), (100, 2_500)),
+        45..=52 => (Deed::Drain(target), (1_500, 3_000)),
+        53..=59 => (Deed::FailOver(old), (50, 1_000)),
+        60..=65 => (Deed::Skew(target, off), (1_500, 4_000)),
+        66..=70 => (Deed::Unsubscribe, (10, 20)),
+        71..=75 => (Deed::Fill, (100, 2_500)),
         _ => (Deed::Spoil(link, way), (100, 5_000)),
     };
     (deed, Duration::from_millis(dice.within(lasts.0, lasts.1)))
@@ -149,7 +169,10 @@ fn one(dice: &mut Dice) -> (Deed, Duration) {
 fn touches(one: &Deed, other: &Deed) -> bool {
     fn target(deed: &Deed) -> Option<Target> {
         match deed {
-            Deed::Kill(target) | Deed::Stop(target) | Deed::Drain(target) => Some(*target),
+            Deed::Kill(target) | Deed::Stop(target) | Deed::Drain(target) | Deed::Skew(target, _) => {
+                Some(*target)
+            }
+            Deed::FailOver(_) | Deed::Unsubscribe | Deed::Fill => Some(Target::Redis),
             Deed::Spoil(..) => None,
         }
     }
@@ -167,6 +190,12 @@ impl Deed {
             Self::Kill(_) => "processes killed",
             Self::Stop(_) => "processes stopped for a while",
             Self::Drain(_) => "processes drained and replaced",
+            Self::FailOver(Old::Killed) => "failovers from a Redis that was killed",
+            Self::FailOver(Old::Demoted) => "failovers from a Redis that was demoted",
+            Self::Skew(..) => "processes replaced by ones with a clock an hour off",
+            Self::Unsubscribe => "subscriptions closed by Redis",
+            Self::Fill => "times Redis was full",
+            Self::Spoil(_, Way::Deaf) => "ways without live messages",
             Self::Spoil(_, Way::Slow(_)) => "ways slowed",
             Self::Spoil(_, Way::Frozen) => "ways frozen",
             Self::Spoil(_, Way::BlackHole) => "ways into a black hole",
@@ -196,6 +225,10 @@ impl fmt::Display for Planned {
             Deed::Stop(target) => write!(out, "SIGSTOP {target}"),
             Deed::Drain(target) => write!(out, "SIGTERM {target}"),
             Deed::Spoil(link, way) => write!(out, "{way:?} {link:?}"),
+            Deed::FailOver(old) => write!(out, "failover, the old Redis {old:?}"),
+            Deed::Skew(target, off) => write!(out, "{target} with its clock {off} s off"),
+            Deed::Unsubscribe => write!(out, "CLIENT KILL TYPE pubsub"),
+            Deed::Fill => write!(out, "maxmemory 1"),
         }
     }
 }
@@ -237,6 +270,6 @@ mod tests {
             .flat_map(|seed| draw(seed, LENGTH))
             .map(|planned| planned.deed.kind())
             .collect();
-        assert_eq!(kinds.len(), 10, "{kinds:?}");
+        assert_eq!(kinds.len(), 16, "{kinds:?}");
     }
 }

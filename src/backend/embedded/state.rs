@@ -213,8 +213,10 @@ impl State {
             row.dead = true;
             return self.settle(now, id, end, written);
         }
-        // Whatever was kept of its value: it is worked on again, and judged anew.
-        row.record.awaited = None;
+        // It is worked on again, and judged anew. A value that was asked for again stays with what was said to it.
+        if row.record.waits_for_verdict() {
+            row.record.awaited = None;
+        }
         self.wait(id, failure.again, now + failure.retry_ms, written)
     }
 

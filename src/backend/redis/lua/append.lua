@@ -43,8 +43,9 @@ local function append(job, raw, log, channel, token, epoch, seq, opens, kind, pa
 end
 
 -- Where memory is full, a script is let write whose first command that writes is one that needs none: this one changes
--- nothing. What is wrong with the server itself, not with a job, is met here, and is the answer to all.
-redis.call('PERSIST', KEYS[1])
+-- nothing, since a raw text never expires by itself (a job that has ended does). What is wrong with the server itself, not
+-- with a job, is met here, and is the answer to all.
+redis.call('PERSIST', KEYS[2])
 local answers = {}
 for i = 0, #KEYS / KEYS_EACH - 1 do
     local keys, args = i * KEYS_EACH, i * ARGS_EACH

@@ -82,5 +82,8 @@ if letter ~= '' then
     redis.call('HDEL', JOB .. letter, 'spec')
     redis.call('HSET', JOB .. letter, 'redriven', id)
     keep(letter, ENDED, SIZES, at, keep_no_more(letter, DEAD, DEAD_SIZES), ARGV[15] + ARGV[16])
+    -- Its key names it no longer than it is there.
+    local named = redis.call('HGET', JOB .. letter, 'name')
+    if named then redis.call('PEXPIRE', named, ARGV[15] + ARGV[16]) end
 end
 return {'new', ahead}
