@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use livedraft::backend::{Appended, Cancelled, Extended, Fenced, Ruled, Submitted};
+use livedraft::backend::{Appended, Cancelled, Extended, Fenced, Full, Ruled, Submitted};
 use livedraft::event::{Epoch, Position};
 use livedraft::job::{AttemptRecord, JobId, JobState, LeaseToken, Outcome, RuledOn};
 
@@ -215,7 +215,10 @@ impl Store {
         }
         let [ready, _, waiting, ..] = self.counts();
         if ready + waiting >= QUEUED_MAX {
-            return Submitted::Full { retry_after_ms: 0 };
+            return Submitted::Full {
+                retry_after_ms: 0,
+                of: Full::Jobs,
+            };
         }
         if let Some((key, request)) = key {
             self.keys.insert((tenant, key), (id, request));

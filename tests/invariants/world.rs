@@ -286,7 +286,10 @@ impl World {
                     ahead: 0,
                     durable: true,
                 },
-                Submitted::Full { .. } => Submitted::Full { retry_after_ms: 0 },
+                Submitted::Full { of, .. } => Submitted::Full {
+                    retry_after_ms: 0,
+                    of,
+                },
                 other => other,
             })
         });
