@@ -290,14 +290,15 @@ contract! {
 
     /// Where jobs leave the line too slowly for another one, it is refused, and told when to come again.
     async fn a_line_that_is_too_slow_takes_no_more(line: &Line) {
-        for _ in 0..40 {
+        for _ in 0..90 {
             line.come("one").await;
         }
-        for _ in 0..5 {
+        // Longer than what is counted, wherever its windows begin.
+        for _ in 0..12 {
             line.serve(1).await;
-            line.pass(Duration::from_secs(2)).await;
+            line.pass(Duration::from_secs(1)).await;
         }
-        // About one job in two seconds: thirty wait a minute.
+        // About one job in a second: who comes behind seventy-eight waits longer than a minute.
         let told = line.submit(&of("one", 5)).await;
         let Submitted::Full { of: Full::Wait, retry_after_ms } = told else { panic!("{told:?}") };
         assert!((10_000..=60_000).contains(&retry_after_ms), "{retry_after_ms}");

@@ -11,6 +11,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::RedisServer;
 
+/// How often a node may close a connection before it has answered.
+const CLOSED_MAX: usize = 20;
+
 const MASTERS: usize = 3;
 const SLOTS: usize = 16_384;
 /// Looks within which something must have come about that takes the nodes a while.
@@ -202,5 +205,12 @@ pub(crate) fn say<T: redis::FromRedisValue>(node: &RedisServer, command: &str) -
     words.for_each(|word| {
         said.arg(word);
     });
-    said.query(&mut node.connection()).unwrap()
+    // A node whose part changes closes the connections it has.
+    for _ in 0..CLOSED_MAX {
+        match said.query(&mut node.connection()) {
+            Err(error) if error.is_io_error() => {}
+            told => return told.unwrap(),
+        }
+    }
+    panic!("{command}: the connection was closed {CLOSED_MAX} times");
 }
