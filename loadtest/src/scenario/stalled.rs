@@ -20,6 +20,8 @@ const TOKENS_PER_SECOND: u32 = 100;
 const PADDING: usize = 1_000;
 /// A third of what is usual: the rule is the same, and the run is shorter.
 const SEND_TIMEOUT: &str = "server.send_timeout_ms=10000";
+/// All of the text is one string, of some 5 MB.
+const STRING: &str = "worker.string_bytes_max=16777216";
 /// From the first token: standing still, the close after 10 s, the end of the connection after as long again.
 const WATCHED: Duration = Duration::from_secs(50);
 const SAMPLE: Duration = Duration::from_secs(5);
@@ -40,7 +42,7 @@ async fn case(plan: &Plan, readers: usize) -> Outcome<Vec<Row>> {
         every,
         padding: PADDING,
     };
-    let setup = Setup::default().with(SEND_TIMEOUT);
+    let setup = Setup::default().with(SEND_TIMEOUT).with(STRING);
     let (model, system) = start_with(plan, answer.clone(), setup).await?;
     let mut good = Viewer::connect(source(0), system.address()).await?;
     let (job, mut seen) = good.create(request(&answer, 0)).await?;
