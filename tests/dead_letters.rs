@@ -240,7 +240,10 @@ async fn dead_letters_survive_a_restart() {
     drop(engine);
     let engine = open().await;
     assert!(engine.dead_letters(10).await.unwrap().is_empty());
-    assert_eq!(engine.redriven(letter).await.unwrap(), Some(new.id));
+    assert_eq!(
+        engine.redriven(letter).await.unwrap(),
+        Some(Submitted::existing(new.id))
+    );
     let claim = engine.claim(clock::nonce(), epoch()).await.unwrap().unwrap();
     assert_eq!((claim.id, &claim.spec), (new.id, &new.spec));
     engine.close().await;

@@ -130,6 +130,42 @@ pub(crate) async fn claimed(engine: &Embedded) -> Claim {
     engine.claim(clock::nonce(), epoch()).await.unwrap().unwrap()
 }
 
+/// Where tenants stand in line is not kept: what a job has cost is charged whole then.
+#[tokio::test]
+async fn nobody_is_given_back_what_was_charged_before_a_restart() {
+    let folder = Folder::new("charged");
+    let engine = folder.engine().await;
+    let dear = submission(None);
+    engine.submit(dear.clone()).await.unwrap();
+    claimed(&engine).await;
+    engine.close().await;
+    drop(engine);
+
+    let engine = folder.engine().await;
+    let claim = claimed(&engine).await;
+    assert_eq!(claim.id, dear.id);
+    let mut write = end(next(claim.position));
+    if let Event::End(end) = &mut write.event {
+        end.usage.output_tokens = 5_000;
+    }
+    let told = engine.finish(claim.id, claim.token(), write).await;
+    assert_eq!(told, Ok(Fenced::Ok));
+    let (first, all) = (submission(None), |_| Submission {
+        tenant: "two".into(),
+        ..submission(None)
+    });
+    for job in [first.clone()].into_iter().chain((0..8).map(all)) {
+        engine.submit(job).await.unwrap();
+    }
+    let mut others = 0;
+    while claimed(&engine).await.id != first.id {
+        others += 1;
+    }
+    // Each is thought to cost a little more than a thousand.
+    assert_eq!(others, 5);
+    engine.close().await;
+}
+
 #[tokio::test]
 async fn a_restart_takes_up_what_was_there() {
     let folder = Folder::new("restart");
@@ -180,7 +216,7 @@ async fn a_restart_takes_up_what_was_there() {
         id: JobId::new(clock::job_uuid()),
         ..ended.clone()
     };
-    assert_eq!(engine.submit(again).await, Ok(Submitted::Existing(ended.id)));
+    assert_eq!(engine.submit(again).await, Ok(Submitted::existing(ended.id)));
     // A viewer goes on from what was stored by its tail: the claim opens its epoch there.
     let reading = engine.read(running.id, Some(held)).await.unwrap().unwrap();
     assert!(matches!(reading.start, Start::Tail));

@@ -132,7 +132,7 @@ async fn whole(engine: &Embedded, accepted: &[Accepted], case: &str) -> usize {
         };
         assert_eq!(
             engine.submit(again).await,
-            Ok(Submitted::Existing(job.id)),
+            Ok(Submitted::existing(job.id)),
             "{case}: job {number}"
         );
     }

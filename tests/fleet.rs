@@ -28,15 +28,15 @@ const TIMES: [&str; 5] = [
 ];
 
 /// One process of the fleet; it ends by force where it is left.
-struct Node {
+pub(crate) struct Node {
     process: Child,
     /// What it says that it does.
     said: String,
 }
 
 impl Node {
-    fn start(role: &str, redis: &RedisServer, more: &[&str]) -> Self {
-        let started = Self::try_start(role, &["--redis", &redis.url()], more);
+    fn start(role: &str, redis: &str, more: &[&str]) -> Self {
+        let started = Self::try_start(role, &["--redis", redis], more);
         started.unwrap_or_else(|said| panic!("{role}: {said}"))
     }
 
@@ -66,21 +66,23 @@ impl Node {
         Err(said)
     }
 
-    fn worker(redis: &RedisServer) -> Self {
-        Self::start("worker", redis, &["--slots", "8"])
+    /// A worker over what is behind a URL.
+    pub(crate) fn worker(redis: &str, more: &[&str]) -> Self {
+        Self::start("worker", redis, &[&["--slots", "8"], more].concat())
     }
 
-    fn api(redis: &RedisServer) -> Self {
-        Self::start("api", redis, &["--bind", "127.0.0.1:0"])
+    /// A gateway over what is behind a URL.
+    pub(crate) fn api(redis: &str, more: &[&str]) -> Self {
+        Self::start("api", redis, &[&["--bind", "127.0.0.1:0"], more].concat())
     }
 
-    fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         let (_, address) = self.said.split_once("http://").unwrap();
         address.split(' ').next().unwrap().parse().unwrap()
     }
 
     /// Ends it in the way that nobody can prepare for.
-    fn kill(self) {}
+    pub(crate) fn kill(self) {}
 }
 
 impl Drop for Node {
@@ -116,33 +118,38 @@ impl Balancer {
     }
 
     fn client(&self) -> Client {
-        Client::new(format!("ws://{}", self.0)).patience(Patience {
-            tries_max: 20,
-            first: Duration::from_millis(50),
-            longest: Duration::from_secs(1),
-        })
+        client_of(self.0)
     }
+}
+
+/// One that comes back soon, and often.
+pub(crate) fn client_of(gateway: SocketAddr) -> Client {
+    Client::new(format!("ws://{gateway}")).patience(Patience {
+        tries_max: 20,
+        first: Duration::from_millis(50),
+        longest: Duration::from_secs(1),
+    })
 }
 
 /// What a viewer has been told beside its draft.
 #[derive(Default)]
-struct Heard {
-    statuses: Vec<JobState>,
+pub(crate) struct Heard {
+    pub(crate) statuses: Vec<JobState>,
     /// Reopened sockets that went on behind what was held.
     resumed: usize,
-    changes: usize,
+    pub(crate) changes: usize,
     attempts: usize,
 }
 
 /// A viewer that follows a job to its end, and what can be seen of it meanwhile.
-struct Viewer {
+pub(crate) struct Viewer {
     heard: Arc<Mutex<Heard>>,
     news: tokio::sync::watch::Receiver<usize>,
     task: tokio::task::JoinHandle<Follower>,
 }
 
 impl Viewer {
-    fn of(mut following: Following) -> Self {
+    pub(crate) fn of(mut following: Following) -> Self {
         let heard = Arc::new(Mutex::new(Heard::default()));
         let (tell, news) = tokio::sync::watch::channel(0);
         let seen = Arc::clone(&heard);
@@ -167,7 +174,7 @@ impl Viewer {
     }
 
     /// Waits until what was heard is so.
-    async fn until(&mut self, what: &str, holds: impl Fn(&Heard) -> bool) {
+    pub(crate) async fn until(&mut self, what: &str, holds: impl Fn(&Heard) -> bool) {
         loop {
             if holds(&self.heard.lock().unwrap()) {
                 return;
@@ -180,7 +187,7 @@ impl Viewer {
         self.heard.lock().unwrap().changes
     }
 
-    async fn end(self) -> (Follower, Heard) {
+    pub(crate) async fn end(self) -> (Follower, Heard) {
         let follower = self.task.await.unwrap();
         let heard = std::mem::take(&mut *self.heard.lock().unwrap());
         (follower, heard)
@@ -195,7 +202,7 @@ fn create() -> JobCreate {
 }
 
 /// A job's creator, and its id.
-async fn submit(client: &Client) -> (Viewer, String) {
+pub(crate) async fn submit(client: &Client) -> (Viewer, String) {
     let connection = client.connect().await.unwrap();
     let mut job = client.create(connection, create()).await.unwrap();
     while job.follower().job_id().is_none() {
@@ -219,9 +226,9 @@ fn same_end(ends: &[(Follower, Heard)]) {
 #[tokio::test]
 async fn a_job_survives_its_worker_and_a_gateway() {
     let redis = RedisServer::start();
-    let (first, second) = (Node::api(&redis), Node::api(&redis));
+    let (first, second) = (Node::api(&redis.url(), &[]), Node::api(&redis.url(), &[]));
     let balancer = Balancer::start(vec![first.address(), second.address()]).await;
-    let lost = Node::worker(&redis);
+    let lost = Node::worker(&redis.url(), &[]);
     let client = balancer.client();
     let (mut creator, job) = submit(&client).await;
     // The balancer takes turns: these two are on both gateways.
@@ -230,7 +237,7 @@ async fn a_job_survives_its_worker_and_a_gateway() {
         viewers.push(Viewer::of(client.follow(&job, Deliver::default()).await.unwrap()));
     }
     creator.until("a draft", |heard| heard.changes > 3).await;
-    let _other = Node::worker(&redis);
+    let _other = Node::worker(&redis.url(), &[]);
     lost.kill();
     creator
         .until("recovering", |heard| {
@@ -267,8 +274,8 @@ async fn a_job_survives_its_worker_and_a_gateway() {
 #[tokio::test]
 async fn nothing_is_lost_with_a_redis_that_comes_back() {
     let mut redis = RedisServer::start_with(&["--save", "", "--appendonly", "yes"]);
-    let gateway = Node::api(&redis);
-    let _worker = Node::worker(&redis);
+    let gateway = Node::api(&redis.url(), &[]);
+    let _worker = Node::worker(&redis.url(), &[]);
     let balancer = Balancer::start(vec![gateway.address()]).await;
     let client = balancer.client();
     let (mut creator, job) = submit(&client).await;
@@ -304,7 +311,7 @@ async fn refusal(gateway: SocketAddr) -> (u16, String) {
 #[tokio::test]
 async fn one_process_over_redis_does_all_of_it() {
     let redis = RedisServer::start();
-    let node = Node::start("serve", &redis, &["--bind", "127.0.0.1:0"]);
+    let node = Node::start("serve", &redis.url(), &["--bind", "127.0.0.1:0"]);
     let client = Client::new(format!("ws://{}", node.address()));
     let (viewer, _) = submit(&client).await;
     same_end(&[viewer.end().await]);
@@ -314,8 +321,8 @@ async fn one_process_over_redis_does_all_of_it() {
 #[tokio::test]
 async fn a_large_draft_comes_in_parts() {
     let redis = RedisServer::start();
-    let (first, second) = (Node::api(&redis), Node::api(&redis));
-    let _worker = Node::worker(&redis);
+    let (first, second) = (Node::api(&redis.url(), &[]), Node::api(&redis.url(), &[]));
+    let _worker = Node::worker(&redis.url(), &[]);
     let request = json!({"request": {"model": "scripted", "input": "x",
         "schema": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
         "script": {"tokens_per_second": 0, "text_chars": 700_000}}});
@@ -407,7 +414,7 @@ fn what_keeps_a_node_from_starting_is_said_plainly() {
     );
     assert!(told.contains("by TLS"), "{told}");
 
-    let first = Node::worker(&plain);
+    let first = Node::worker(&plain.url(), &[]);
     let told = said("worker", &["--redis", &plain.url()], &["--set", "redis.shards=4"]);
     assert!(
         told.contains("layout 3 with 1 shards") && told.contains("with 4 shards"),

@@ -9,7 +9,7 @@ use livedraft::access::{NewKey, Scope, Token};
 use livedraft::clock;
 use livedraft::hub::HubOptions;
 use livedraft::server::ServerOptions;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::harness::{Client, create, house_with, options};
 use crate::serving::Serving;
@@ -86,6 +86,23 @@ impl Drop for File {
     }
 }
 
+/// What a configuration may say of tenants.
+const ONE_WAITS: &str = "[tenants]\nqueued_max = 1\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_tenants_may_have_is_read_again_where_there_are_no_keys() {
+    let path = std::env::temp_dir().join(format!("livedraft-tenants-{}.toml", std::process::id()));
+    let file = File(path);
+    file.write(&[], "");
+    let serving = Serving::start(&["--config", file.0.to_str().unwrap()], &[]);
+    file.write(&[], ONE_WAITS);
+    serving.signal("HUP");
+    let told = serving.line("what tenants may have");
+    assert!(told.contains("were read again"), "{told}");
+    serving.signal("TERM");
+    assert_eq!(serving.ended().0, Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_are_read_again_while_the_server_runs() {
     let (old, stays, new) = (made("old"), made("stays"), made("new"));
@@ -119,20 +136,31 @@ async fn keys_are_read_again_while_the_server_runs() {
     file.write(&[&new], "[keys.bad]\nsha256 = \"x\"\n[server]\nnonsense = 1\n");
     serving.signal("HUP");
     assert!(serving.line("nonsense").contains("is no key"));
-    serving.line("the keys stay as they were");
-    file.write(&[], "");
+    serving.line("stay as they were");
+    file.write(&[], ONE_WAITS);
     serving.signal("HUP");
-    assert!(
-        serving
-            .line("the keys stay as they were")
-            .contains("no key is left")
-    );
+    assert!(serving.line("stay as they were").contains("no key is left"));
     assert_eq!(known(all).await, [true, true, false]);
+    // Neither what else the file said.
+    let ask = async |path: &str, body: Json| {
+        let post = Serving::http().post(serving.url(path)).json(&body);
+        let answer = post.bearer_auth(stays.token.reveal()).send().await.unwrap();
+        answer.status().as_u16()
+    };
+    let job = || json!({"model": "scripted", "input": "x", "schema": {"type": "number"}});
+    assert_eq!(ask("/v1/queue/pause", json!({})).await, 200);
+    for _ in 0..2 {
+        assert_eq!(ask("/v1/jobs", job()).await, 201);
+    }
 
+    file.write(&[&stays, &new], ONE_WAITS);
+    serving.signal("HUP");
+    serving.line("were read again");
+    assert_eq!(known(all).await, [false, true, true]);
+    assert_eq!(ask("/v1/jobs", job()).await, 503, "two wait");
     file.write(&[&stays, &new], "");
     serving.signal("HUP");
-    serving.line("the keys were read again");
-    assert_eq!(known(all).await, [false, true, true]);
+    serving.line("were read again");
     of_stays.send(create("c")).await;
     of_stays.expect("job.accepted").await;
     of_old.send(create("c")).await;

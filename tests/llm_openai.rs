@@ -10,6 +10,8 @@ use livedraft::llm::{
     RemoteOptions, Secret,
 };
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use self::server::{Act, KEY, STREAM_HEAD, Server, answer, options, provider, request, rest, stream_of};
 
@@ -122,6 +124,44 @@ async fn ends_with_and_without_the_finish_frame() {
         assert_eq!(chunks(&body).await, [text("hi"), end], "{body}");
     }
     assert_eq!(chunks("").await, [cut]);
+}
+
+/// Who reads only now and then knows by it that it is time to read.
+#[tokio::test]
+async fn a_finish_is_known_before_what_follows_it() {
+    let body = delta(&json!({"content": "hi"})) + &finish("stop");
+    let server = Server::start(vec![Act {
+        pieces: vec![STREAM_HEAD.into(), body.into()],
+        hold: true,
+    }])
+    .await;
+    let mut stream = provider(options(&server.base)).open(&request()).await.unwrap();
+    assert!(!stream.is_ending());
+    assert_eq!(stream.next().await.unwrap().unwrap(), Chunk::Text("hi".into()));
+    assert!(stream.is_ending());
+}
+
+#[tokio::test]
+async fn comments_that_never_end_do_not_keep_an_answer_open() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/v1/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        assert!(socket.read(&mut [0; 8_192]).await.unwrap() > 0);
+        let answer = STREAM_HEAD.to_owned() + &delta(&json!({"content": "hi"})) + &finish("stop");
+        socket.write_all(answer.as_bytes()).await.unwrap();
+        while socket.write_all(b": still here\n\n").await.is_ok() {}
+    });
+    let options = RemoteOptions {
+        after_finish_ms: 20,
+        ..options(&base)
+    };
+    let mut stream = provider(options).open(&request()).await.unwrap();
+    let told: Result<Vec<_>, _> = rest(&mut stream).await.into_iter().collect();
+    assert_eq!(
+        told.unwrap(),
+        [Chunk::Text("hi".into()), Chunk::Finish(Finish::Stop)]
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The main job inside one process: admission, engine, worker, scripted model, hub; no sockets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use livedraft::backend::embedded::{Embedded, EngineOptions};
 use livedraft::backend::{Backend, EventLog, JobQueue};
@@ -273,6 +274,26 @@ fn user() -> Json {
 
 fn request(script: &Json) -> Json {
     json!({"model":"scripted","input":"Ada, 36","schema":user(),"flush_ms":0,"script":script})
+}
+
+/// A long window is about what viewers are told, and not about when an answer is over.
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_over_when_it_is_also_in_a_long_window() {
+    let node = Node::start();
+    let mut slow = request(&json!({"tokens_per_second": 2, "token_chars": 1}));
+    slow["flush_ms"] = json!(0);
+    let begun = clock::now();
+    node.follow(slow.clone()).await.watched_out().await;
+    let lasts = begun.elapsed();
+    slow["flush_ms"] = json!(10_000);
+    let begun = clock::now();
+    node.follow(slow).await.watched_out().await;
+    let (lasted, most) = (begun.elapsed(), lasts + Duration::from_millis(100));
+    assert!(
+        lasts > Duration::from_secs(10),
+        "{lasts:?}: no window has ended before"
+    );
+    assert!(lasted < most, "{lasted:?}, not {lasts:?}");
 }
 
 #[tokio::test(start_paused = true)]

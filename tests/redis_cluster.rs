@@ -1,20 +1,22 @@
 //! A fleet over a Redis Cluster: masters that die, slots that move, and what is refused at the start.
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use livedraft::backend::embedded::EngineOptions;
 use livedraft::backend::*;
 use livedraft::clock;
-use livedraft::event::Event;
+use livedraft::event::{Event, Position};
 use livedraft::hub::{Hub, HubOptions};
-use livedraft::job::JobId;
+use livedraft::job::{JobId, JobState};
 
+use crate::backend_contract::heard_behind;
 use crate::redis_engine::{behind, claim, end, epoch, patch, submission, write};
 use crate::redis_faults::hasty;
 use crate::redis_links::Seen;
-use crate::redis_server::{RedisCluster, RedisServer};
+use crate::redis_server::{RedisCluster, RedisServer, say};
 
 /// Tries within which a step must be taken while a replica takes over.
 const TRIES_MAX: usize = 2_000;
@@ -42,9 +44,7 @@ fn places(cluster: &RedisCluster) -> Vec<usize> {
 }
 
 /// A master is killed: its replica takes over, and all jobs go on to their ends, in the sight of who views them.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_master_that_dies_costs_no_job() {
-    let mut cluster = RedisCluster::start("1000").await;
+async fn lose_a_master(mut cluster: RedisCluster, dies: usize) {
     let options = RedisOptions {
         shards: 16,
         ..hasty()
@@ -68,8 +68,6 @@ async fn a_master_that_dies_costs_no_job() {
             .unwrap();
         running.push((held, viewer));
     }
-    let dies = (0..3).max_by_key(|place| places(&cluster).iter().filter(|one| *one == place).count());
-    let dies = dies.unwrap();
     cluster.settle(dies);
     cluster.nodes[dies].kill();
     for (held, viewer) in &mut running {
@@ -94,6 +92,133 @@ async fn a_master_that_dies_costs_no_job() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_dies_costs_no_job() {
+    let cluster = RedisCluster::start("1000").await;
+    let dies = (0..3).max_by_key(|place| places(&cluster).iter().filter(|one| *one == place).count());
+    lose_a_master(cluster, dies.unwrap()).await;
+}
+
+/// The one that tells all nodes what is written, where no other one does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_speaks_for_all_and_dies_costs_no_job() {
+    let cluster = RedisCluster::start("1000").await;
+    cluster.publish_to_all();
+    lose_a_master(cluster, 0).await;
+}
+
+/// A slot goes to another master, and all nodes go on hearing what is written there: their channels need not end.
+#[tokio::test]
+async fn what_is_published_to_all_is_heard_from_wherever_it_is() {
+    let cluster = RedisCluster::shared().await;
+    cluster.publish_to_all();
+    let engine = cluster.engine(&hasty(), EngineOptions::default()).await;
+    let one = submission(&engine, "one", None);
+    engine.submit(one.clone()).await.unwrap();
+    let (from, slot) = cluster.place_of_job(one.id);
+    let to = (from + 1) % 3;
+    let mut live = engine.subscribe(one.id).await.unwrap();
+    cluster.begin_move(slot, from, to);
+    for key in cluster.keys_at(slot, from) {
+        cluster.move_key(&key, from, to);
+    }
+    cluster.move_slot(slot, to);
+    let (nonce, opens) = (clock::nonce(), epoch());
+    let held = again(|| engine.claim(nonce, opens)).await.unwrap();
+    let before = Position {
+        epoch: one.epoch,
+        seq: 1,
+    };
+    assert_eq!(heard_behind(&mut live, before).await.position, held.position);
+    cluster.clear();
+    cluster.move_slot(slot, from);
+    again(|| engine.stats()).await;
+}
+
+/// Until the reaper has taken all of these back; whatever it says of the others.
+async fn until_recovering(engine: &Redis, jobs: &[JobId]) {
+    for _ in 0..8 {
+        let _ = engine.reap(100, &mut epoch).await;
+        let states = engine.states(jobs).await.unwrap();
+        if states.iter().all(|is| *is == Some(JobState::Recovering)) {
+            return;
+        }
+    }
+    panic!("jobs on masters that answer are not taken back");
+}
+
+/// A master answers nobody, and no replica takes its place: what is on the others goes on. What was asked of it is found again
+/// once it answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_is_silent_holds_no_other_up() {
+    let cluster = RedisCluster::start("1000000000").await;
+    let options = RedisOptions {
+        shards: 16,
+        ..hasty()
+    };
+    let engine = cluster.engine(&options, EngineOptions::default()).await;
+    let mut queued = Vec::new();
+    let mut place = HashMap::new();
+    for _ in 0..48 {
+        let one = submission(&engine, "one", None);
+        engine.submit(one.clone()).await.unwrap();
+        queued.push(one.id);
+        place.insert(one.id, cluster.place_of_job(one.id).0);
+    }
+    let mut held = Vec::new();
+    for _ in 0..24 {
+        let claim = claim(&engine).await;
+        queued.retain(|job| *job != claim.id);
+        held.push((claim.id, claim.token()));
+    }
+    let places: Vec<usize> = held.iter().map(|(job, _)| place[job]).collect();
+    let silent = places[0];
+    let (mut there, mut elsewhere): (Vec<_>, Vec<_>) =
+        queued.into_iter().partition(|job| place[job] == silent);
+    cluster.nodes[silent].freeze();
+
+    let extended = engine.extend(&held).await.unwrap();
+    for (at, told) in places.iter().zip(extended) {
+        assert_eq!(told == Extended::Unknown, *at == silent, "{told:?}");
+    }
+    // What comes in goes where somebody answers.
+    for _ in 0..12 {
+        let one = submission(&engine, "one", None);
+        engine.submit(one.clone()).await.unwrap();
+        elsewhere.push(one.id);
+    }
+    let mut failed = 0;
+    while !elsewhere.is_empty() {
+        match engine.claim(clock::nonce(), epoch()).await {
+            Ok(Some(claim)) => elsewhere.retain(|job| *job != claim.id),
+            Ok(None) => panic!("{} jobs are not found", elsewhere.len()),
+            Err(_) => failed += 1,
+        }
+        assert!(failed < 4, "it is left alone once it has not answered");
+    }
+    cluster.pass(Duration::from_secs(16));
+    let lost: Vec<JobId> = held
+        .iter()
+        .map(|(job, _)| *job)
+        .filter(|job| place[job] != silent)
+        .collect();
+    until_recovering(&engine, &lost).await;
+
+    // Claims that it was asked and that nobody heard the answers of are not lost.
+    cluster.nodes[silent].thaw();
+    for _ in 0..TRIES_MAX {
+        // As a heartbeat does: whoever is answered notices that it is back.
+        let _ = engine.extend(&held).await;
+        if let Ok(Some(claim)) = engine.claim(clock::nonce(), epoch()).await {
+            there.retain(|job| *job != claim.id);
+        }
+        if there.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(there, []);
+}
+
 /// A slot goes to another master: steps follow it, and who hears of a job there is told to subscribe anew.
 #[tokio::test]
 async fn a_slot_that_moves_is_followed() {
@@ -106,7 +231,7 @@ async fn a_slot_that_moves_is_followed() {
             let channels: Vec<String> = cluster
                 .nodes
                 .iter()
-                .flat_map(|node| crate::redis_server::say::<Vec<String>>(node, "PUBSUB SHARDCHANNELS"))
+                .flat_map(|node| say::<Vec<String>>(node, "PUBSUB SHARDCHANNELS"))
                 .collect();
             channels.contains(&key_of(one.id, *shard).replace(":job:", ":live:"))
         })
@@ -136,6 +261,18 @@ async fn who_waits_is_woken_by_every_part() {
         let (waits, _) = tokio::join!(engine.ready(), engine.submit(submission(&engine, "one", None)));
         let () = waits;
         claim(&engine).await;
+    }
+}
+
+/// A named node that has left the Cluster knows of no slots: the others are believed.
+#[tokio::test]
+async fn a_node_without_slots_is_not_believed() {
+    let cluster = RedisCluster::shared().await;
+    let alone = RedisServer::start_with(&["--cluster-enabled", "yes", "--save", ""]);
+    let url = cluster.url().replace("//", &format!("//{},", alone.address()));
+    for _ in 0..8 {
+        let opened = Redis::open(&url.parse().unwrap(), &hasty(), EngineOptions::default()).await;
+        opened.unwrap().stats().await.unwrap();
     }
 }
 

@@ -162,3 +162,85 @@ async fn an_end_that_was_left_untold_is_told_by_others() {
     let untold: Vec<String> = server.connection().zrange("{livedraft:0}:untold", 0, -1).unwrap();
     assert!(untold.is_empty(), "{untold:?}");
 }
+
+/// A key that is sent again says of its job what holds now: too few have it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_sent_again_promises_no_more_than_holds() {
+    let server = RedisServer::start();
+    let engine = engine_at(&server.url(), Duration::from_millis(50)).await;
+    let one = submission(&engine, "one", Some("key"));
+    let kept = engine.submit(one.clone()).await.unwrap();
+    assert!(matches!(kept, Submitted::New { durable: false, .. }), "{kept:?}");
+    let again = engine
+        .submit(submission(&engine, "one", Some("key")))
+        .await
+        .unwrap();
+    let expected = Submitted::Existing {
+        job: one.id,
+        durable: false,
+    };
+    assert_eq!(again, expected);
+}
+
+/// An end that is kept and not told, as by a worker that is gone.
+async fn kept_and_not_told(server: &RedisServer, engine: &Arc<Redis>) -> JobId {
+    engine.submit(submission(engine, "one", None)).await.unwrap();
+    let held = claim(engine).await;
+    let last = write(behind(held.position, 1), end());
+    let finishes = {
+        let (engine, held) = (Arc::clone(engine), (held.id, held.token()));
+        tokio::spawn(async move { engine.finish(held.0, held.1, last).await })
+    };
+    until_kept(server, held.id).await;
+    finishes.abort();
+    let _ = finishes.await;
+    held.id
+}
+
+/// Whoever asks for the end of a job that has one sees it told: what is answered is what readers are told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_tells_the_end_that_it_finds() {
+    let server = RedisServer::start();
+    let engine = engine_at(&server.url(), Duration::from_secs(2)).await;
+    let job = kept_and_not_told(&server, &engine).await;
+    let mut viewer = Seen::watch(&hub(&engine), job).await;
+    let told = engine.cancel(job, crate::redis_engine::epoch()).await.unwrap();
+    assert_eq!(told, Some(Cancelled::Already(JobState::Completed)));
+    let told = viewer.until("job.completed").await;
+    assert_eq!(told.last().unwrap()["durable"], false);
+}
+
+/// Replicas are no longer asked for: what was kept for them is told, and one end that cannot be read holds no other up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ends_of_a_time_with_replicas_are_told_without() {
+    let server = RedisServer::start();
+    let engine = engine_at(&server.url(), Duration::from_secs(2)).await;
+    let unreadable = kept_and_not_told(&server, &engine).await;
+    let job = kept_and_not_told(&server, &engine).await;
+    let key = format!("{{livedraft:0}}:job:{unreadable}");
+    let () = server.connection().hset(key, "fin", "{").unwrap();
+    drop(engine);
+    let engine = Arc::new(crate::redis_faults::engine_at(&server.url(), &hasty()).await);
+    server.pass(Duration::from_secs(60));
+    promote(&engine).await;
+    let states = engine.states(&[unreadable, job]).await.unwrap();
+    assert_eq!(states, [Some(JobState::Running), Some(JobState::Completed)]);
+    let mut viewer = Seen::watch(&hub(&engine), job).await;
+    let told = viewer.until("job.completed").await;
+    assert_eq!(ends(&told).len(), 1);
+}
+
+/// Replicas stay away, and many come at once: each is told that it is accepted, and none is refused for want of a connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_promises_are_waited_for_together() {
+    let server = RedisServer::start();
+    let engine = engine_at(&server.url(), Duration::from_millis(200)).await;
+    let all: Vec<Submission> = (0..40).map(|_| submission(&engine, "one", None)).collect();
+    let kept = futures_util::future::join_all(all.iter().map(|one| engine.submit(one.clone()))).await;
+    for told in kept {
+        assert!(
+            matches!(told, Ok(Submitted::New { durable: false, .. })),
+            "{told:?}"
+        );
+    }
+}

@@ -306,7 +306,7 @@ async fn shards_are_one_engine() {
             .submit(submission(&engine, "one", Some(&key)))
             .await
             .unwrap();
-        assert_eq!(again, Submitted::Existing(first.id));
+        assert_eq!(again, Submitted::existing(first.id));
         submitted.push(first.id);
     }
     assert_eq!(engine.stats().await.unwrap().queued, 40);
@@ -439,4 +439,23 @@ async fn an_authority_of_ones_own_is_trusted_where_it_is_named() {
         assert!(refused.contains(told), "{refused}");
         assert!(!refused.contains("PASSWORD"), "{refused}");
     }
+}
+
+/// As many tenants may be named as one likes: more than a command takes words from a script at once.
+#[tokio::test]
+async fn thousands_of_tenants_have_shares_of_their_own() {
+    let server = RedisServer::start();
+    let engine = server.engine(1, EngineOptions::default()).await;
+    let own = (0..9_000).map(|number| (format!("tenant-{number}").into(), Share::default()));
+    let shares = Shares {
+        own: own.collect(),
+        ..Shares::default()
+    };
+    engine.govern(&shares).await.unwrap();
+    let mut connection = server.connection();
+    let known: usize = redis::cmd("HLEN")
+        .arg("{livedraft:0}:shares")
+        .query(&mut connection)
+        .unwrap();
+    assert_eq!(known, 9_001);
 }

@@ -136,6 +136,25 @@ contract! {
         assert_eq!(served.get(&dear), None, "{served:?}");
     }
 
+    /// A figure that is out of all reason is a provider's, and no end of fairness.
+    async fn an_absurd_figure_is_not_believed(line: &Line) {
+        line.come("one").await;
+        let (claim, _) = line.next().await.expect("in line");
+        line.end_by(&claim, u64::MAX).await;
+        for _ in 0..6 {
+            line.come("one").await;
+            line.come("two").await;
+        }
+        assert_eq!(line.serve(6).await.get("one"), None, "it has had much");
+        // As soon as it is served, and the line is where it is, both are served in turn.
+        line.serve(1).await;
+        for _ in 0..6 {
+            line.come("two").await;
+        }
+        let served = line.serve(6).await;
+        assert!(served.values().all(|count| (2..=4).contains(count)), "{served:?}");
+    }
+
     /// Within a tenant the higher priority goes first, and of the same who came first; another tenant sees nothing of it.
     async fn priorities_hold_within_a_tenant(line: &Line) {
         let all = [of("one", 1), of("one", 5), of("one", 9)];
@@ -306,8 +325,35 @@ contract! {
         line.submit(&of("one", 9)).await;
         assert_eq!(line.claim().await.map(|claim| claim.spec.priority), Some(Priority::FIRST));
         line.come("two").await;
-        line.pass(Duration::from_secs(60)).await;
+        // How fast jobs leave is not known for ever.
+        line.pass(Duration::from_secs(3_700)).await;
         line.come("one").await;
+    }
+
+    /// Nor is one of a line that hardly moves, where that is known.
+    async fn a_line_that_hardly_moves_takes_few(line: &Line) {
+        for _ in 0..12 {
+            line.come("one").await;
+        }
+        for _ in 0..7 {
+            line.serve(1).await;
+            line.pass(Duration::from_secs(30)).await;
+        }
+        // One in half a minute, and five are before it.
+        let told = line.submit(&of("one", 5)).await;
+        assert!(matches!(told, Submitted::Full { of: Full::Wait, retry_after_ms: 60_000 }), "{told:?}");
+    }
+
+    /// Hours in which nobody waited make no line slow.
+    async fn time_without_jobs_is_not_slow(line: &Line) {
+        for _ in 0..8 {
+            line.come("one").await;
+            line.serve(1).await;
+            line.pass(Duration::from_secs(600)).await;
+        }
+        for _ in 0..12 {
+            line.come("one").await;
+        }
     }
 
     /// While a tenant is paused what it has in line waits, lost jobs too; what runs goes on, and others are served.

@@ -47,6 +47,9 @@ pub(crate) struct RunArgs {
     /// Jobs, instead of the scenario's numbers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) jobs: Option<u32>,
+    /// Tokens a second of each job (`saturation`).
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rate: u32,
     /// The system's binary.
     #[arg(long, value_name = "PATH", default_value = "target/release/livedraft")]
     pub(crate) server: PathBuf,

@@ -83,6 +83,7 @@ async fn measure(args: &RunArgs) -> Outcome<bool> {
         seconds: args.seconds,
         sockets: count(args.sockets)?,
         jobs: count(args.jobs)?,
+        rate: args.rate,
     };
     let scenarios = args.scenario.each();
     let mut tables = Vec::new();

@@ -4,10 +4,15 @@ use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Outcome;
+
+/// How long a process may take until it says that it is there, also on a machine without a core left.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running process; it is killed when dropped.
 #[derive(Debug)]
@@ -47,15 +52,32 @@ impl Node {
 
     fn ready(name: &str, mut child: Child, lines: impl Read + Send + 'static) -> Outcome<Self> {
         let mut said = String::new();
-        match first_line(BufReader::new(lines), &mut said) {
-            Some(address) => Ok(Self {
+        // One that neither says anything nor leaves is killed, which ends its lines.
+        let pid = Pid::from_child(&child);
+        let (over, waits) = mpsc::channel::<()>();
+        let guard = std::thread::spawn(move || {
+            let is_late = waits.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout);
+            is_late && kill_process(pid, Signal::KILL).is_ok()
+        });
+        let address = first_line(BufReader::new(lines), &mut said);
+        drop(over);
+        // It is gone before anybody waits for the process: its pid is still that one's.
+        let was_late = guard.join().unwrap_or(false);
+        match address {
+            Some(address) if !was_late => Ok(Self {
                 name: name.to_owned(),
                 child,
                 address,
             }),
-            None => {
+            _ => {
                 let _ = child.kill();
-                Err(format!("{name} left with {} and said: {}", child.wait()?, said.trim()).into())
+                let status = child.wait()?;
+                let late = if was_late {
+                    ", since it was not ready in time,"
+                } else {
+                    ""
+                };
+                Err(format!("{name} left with {status}{late} and said: {}", said.trim()).into())
             }
         }
     }

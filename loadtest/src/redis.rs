@@ -44,7 +44,7 @@ impl Redis {
             let folder = Folder::new()?;
             let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
             let mut redis = Self {
-                child: spawn(port, folder.path(), keeps)?,
+                child: spawn(port, folder.path(), keeps, None)?,
                 port,
                 folder,
                 keeps,
@@ -66,7 +66,13 @@ impl Redis {
 
     /// Starts it again where it was, on what it kept.
     pub(crate) async fn start_again(&mut self) -> Outcome<()> {
-        self.child = spawn(self.port, self.folder.path(), self.keeps)?;
+        self.child = spawn(self.port, self.folder.path(), self.keeps, None)?;
+        self.ready().await
+    }
+
+    /// The same, as a replica from its first moment: it takes no write of a client that has not heard of the new master.
+    pub(crate) async fn start_again_behind(&mut self, master: SocketAddr) -> Outcome<()> {
+        self.child = spawn(self.port, self.folder.path(), self.keeps, Some(master))?;
         self.ready().await
     }
 
@@ -116,7 +122,7 @@ impl Redis {
         Ok(Monitor { counts, task })
     }
 
-    /// Sends one command of plain words, and returns what is answered: a line, or a text.
+    /// Sends one command of plain words, and returns what is answered: a line, or a text. An answer that is an error is one.
     pub(crate) async fn ask(&self, command: &str) -> Outcome<String> {
         tokio::time::timeout(PATIENCE, ask(self.address(), command)).await?
     }
@@ -159,12 +165,16 @@ impl Drop for Monitor {
     }
 }
 
-fn spawn(port: u16, folder: &Path, keeps: bool) -> Outcome<Child> {
+fn spawn(port: u16, folder: &Path, keeps: bool, master: Option<SocketAddr>) -> Outcome<Child> {
     let (file, sync) = if keeps { ("yes", "always") } else { ("no", "no") };
+    let of = master.map(|master| [master.ip().to_string(), master.port().to_string()]);
+    let behind = of.iter().flat_map(|[ip, port]| ["--replicaof", ip, port]);
     let child = Command::new("redis-server")
         .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
         .args(["--save", "", "--appendonly", file, "--appendfsync", sync])
         .args(["--loglevel", "warning", "--daemonize", "no"])
+        .args(["--repl-diskless-sync-delay", "0"])
+        .args(behind)
         .arg("--dir")
         .arg(folder)
         .stdin(Stdio::null())
@@ -175,7 +185,7 @@ fn spawn(port: u16, folder: &Path, keeps: bool) -> Outcome<Child> {
     Ok(child)
 }
 
-/// Asks the Redis there, without a limit of time.
+/// Asks the Redis there, without a limit of time; see [`Redis::ask`].
 pub(crate) async fn ask(redis: SocketAddr, command: &str) -> Outcome<String> {
     let mut stream = BufReader::new(TcpStream::connect(redis).await?);
     stream
@@ -184,6 +194,9 @@ pub(crate) async fn ask(redis: SocketAddr, command: &str) -> Outcome<String> {
         .await?;
     let mut line = String::new();
     stream.read_line(&mut line).await?;
+    if let Some(error) = line.strip_prefix('-') {
+        return Err(format!("{command}: {}", error.trim_end()).into());
+    }
     let Some(length) = line.strip_prefix('$') else {
         return Ok(line);
     };

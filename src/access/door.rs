@@ -124,14 +124,27 @@ impl Access {
         })))
     }
 
+    /// Whether these keys can be [put in the place](Self::replace) of those there are.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn could_replace(&self, keys: &[ApiKey]) -> Result<(), Unchanged> {
+        if keys.is_empty() && self.anyone().is_none() {
+            return Err(Unchanged::NoKey);
+        }
+        known(keys, &HashMap::new())?;
+        Ok(())
+    }
+
     /// Puts these keys in the place of those there are. Who came by an entry that is the same as before stays who it
     /// was; who came by any other [is held](Self::holds) no longer.
     ///
     /// # Errors
-    /// An entry that cannot be, or none at all: then nothing has changed.
+    /// An entry that cannot be, or none at all where there are keys: then nothing has changed.
     pub fn replace(&self, keys: &[ApiKey]) -> Result<(), Unchanged> {
+        self.could_replace(keys)?;
         if keys.is_empty() {
-            return Err(Unchanged::NoKey);
+            return Ok(());
         }
         let mut doors = self.0.write().unwrap_or_else(PoisonError::into_inner);
         doors.keys = known(keys, &doors.keys)?;
@@ -291,7 +304,8 @@ mod tests {
         // Who came in when everyone might has shown no key.
         let open = Access::new(&[], "t").unwrap();
         let anyone = open.anyone().unwrap();
-        assert!(open.holds(&anyone, 0));
+        open.replace(&[]).unwrap();
+        assert!(open.holds(&anyone, 0), "there was no key before");
         open.replace(std::slice::from_ref(&new.entry)).unwrap();
         assert!(open.anyone().is_none() && !open.holds(&anyone, 0));
     }

@@ -19,8 +19,8 @@ const PREFIX: &str = "ld_";
 pub const TOKEN_BYTES_MAX: usize = 512;
 /// Bytes of a key's id.
 const ID_BYTES_MAX: usize = 64;
-/// Bytes of a tenant's name.
-const TENANT_BYTES_MAX: usize = 128;
+/// Bytes of a tenant's name, wherever it is said.
+pub const TENANT_BYTES_MAX: usize = 128;
 
 /// A key as it is configured: all but its secret.
 #[derive(Clone, PartialEq, Eq, Debug)]

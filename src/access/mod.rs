@@ -12,6 +12,6 @@ mod scope;
 pub use self::address::{BadNetwork, Network, client, group};
 pub use self::door::{Access, Identity, KeyFault, Unchanged, Unknown};
 pub use self::expiry::{BadExpiry, Expiry};
-pub use self::key::{ApiKey, BadHash, KeyHash, NewKey, TOKEN_BYTES_MAX, Token};
+pub use self::key::{ApiKey, BadHash, KeyHash, NewKey, TENANT_BYTES_MAX, TOKEN_BYTES_MAX, Token};
 pub use self::pace::{Counts, Pace, Paces};
 pub use self::scope::{BadScope, Scope, Scopes};

@@ -83,6 +83,17 @@ pub enum StartError {
     Heartbeat(#[from] std::io::Error),
 }
 
+/// Why a configuration was not taken while it runs.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTaken {
+    /// Its keys cannot be.
+    #[error(transparent)]
+    Keys(#[from] Unchanged),
+    /// The engine could not be told what tenants may have; some of its shards may have been.
+    #[error("the engine cannot be told what tenants may have: {0}; ask again")]
+    Tenants(#[from] BackendError),
+}
+
 /// A node with a server, running.
 #[derive(Debug)]
 pub struct App {
@@ -167,20 +178,14 @@ impl App {
         self.server.addr()
     }
 
-    /// Puts these API keys in the place of those there are.
+    /// Takes what a configuration says of API keys and of tenants, both or neither.
     ///
     /// # Errors
-    /// An entry that cannot be, or none at all: then nothing has changed.
-    pub fn rekey(&self, keys: &[ApiKey]) -> Result<(), Unchanged> {
-        self.server.rekey(keys)
-    }
-
-    /// Says what tenants may have from now on.
-    ///
-    /// # Errors
-    /// The engine cannot be asked: then it may have been told a part of it.
-    pub async fn govern(&self, tenants: &TenantsOptions) -> Result<(), BackendError> {
-        self.engine.backend().govern(&tenants.shares()).await
+    /// Keys that cannot be, or an engine that cannot be asked.
+    pub async fn take(&self, keys: &[ApiKey], tenants: &TenantsOptions) -> Result<(), NotTaken> {
+        self.server.could_rekey(keys)?;
+        self.engine.backend().govern(&tenants.shares()).await?;
+        Ok(self.server.rekey(keys)?)
     }
 
     /// The models that may be named.

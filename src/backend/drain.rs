@@ -1,63 +1,67 @@
 //! How fast jobs leave the line, and what follows from it for those who come.
+//!
+//! Of each job that leaves counts the time since the one before it left, or since it came itself where that was later: time in
+//! which nobody waited says nothing. It is summed up in two periods, the running one and the one before, each of which goes on
+//! until enough have left in it: so also a line is known out of which a job goes now and then, and an older pace gives way to
+//! a new one within two periods.
 
-/// Jobs that leave are counted in windows of this length, ms; the last whole one and the running one are known.
-pub(super) const WINDOW_MS: u64 = 10_000;
-/// So many must have left before their number says how fast they do.
+/// A period goes on for so much of that time, ms, and until so many have left in it; as many must have left before their
+/// number says how fast they do.
+pub(super) const PERIOD_MS: u64 = 10_000;
 pub(super) const LEFT_MIN: u64 = 5;
+/// What is known is forgotten where none has left for so long, ms.
+pub(super) const KNOWN_MS: u64 = 3_600_000;
 /// When to come again at the earliest, and where nothing is known; and at the latest, ms.
 const RETRY_MS: (u64, u64) = (1_000, 60_000);
 
 /// Jobs that left the line lately.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Drain {
-    window: u64,
-    left: u64,
-    left_before: u64,
+    /// When the last one did, ms since 1970.
+    last: Option<u64>,
+    running: Pace,
+    before: Pace,
 }
 
 /// So many jobs left the line in so many ms.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
     pub(super) jobs: u64,
     pub(super) ms: u64,
 }
 
 impl Drain {
-    /// A job leaves.
-    pub(super) fn one(&mut self, now: u64) {
-        *self = self.at(now);
-        self.left += 1;
+    /// A job leaves that came into line at `came`.
+    pub(super) fn one(&mut self, now: u64, came: u64) {
+        let Some(last) = self.last.filter(|_| self.is_known(now)) else {
+            // How long the one before took is not known.
+            *self = Self {
+                last: Some(now),
+                ..Self::default()
+            };
+            return;
+        };
+        if self.running.jobs >= LEFT_MIN && self.running.ms >= PERIOD_MS {
+            self.before = std::mem::take(&mut self.running);
+        }
+        self.running.jobs += 1;
+        self.running.ms += now.saturating_sub(last.max(came));
+        self.last = Some(last.max(now));
     }
 
     /// How fast they have left lately.
     pub(super) fn pace(self, now: u64) -> Pace {
-        let Self {
-            window,
-            left,
-            left_before,
-        } = self.at(now);
-        let before_ms = if left_before > 0 { WINDOW_MS } else { 0 };
+        if !self.is_known(now) {
+            return Pace::default();
+        }
         Pace {
-            jobs: left + left_before,
-            ms: before_ms + now.saturating_sub(window * WINDOW_MS),
+            jobs: self.running.jobs + self.before.jobs,
+            ms: self.running.ms + self.before.ms,
         }
     }
 
-    /// What is known in the window of this time.
-    const fn at(self, now: u64) -> Self {
-        let window = now / WINDOW_MS;
-        if window <= self.window {
-            return Self {
-                window: self.window,
-                ..self
-            };
-        }
-        let next_to = window == self.window + 1;
-        Self {
-            window,
-            left: 0,
-            left_before: if next_to { self.left } else { 0 },
-        }
+    fn is_known(self, now: u64) -> bool {
+        self.last.is_some_and(|last| now.saturating_sub(last) <= KNOWN_MS)
     }
 }
 
@@ -78,30 +82,61 @@ impl Pace {
 mod tests {
     use super::*;
 
+    const BEGIN: u64 = 1_000_000_000;
+
+    /// So many that have waited from the begin on leave, one each time so many ms have passed; when the last one did.
+    fn leave(drain: &mut Drain, from: u64, count: u64, each_ms: u64) -> u64 {
+        for number in 1..=count {
+            drain.one(from + number * each_ms, BEGIN);
+        }
+        from + count * each_ms
+    }
+
     #[test]
     fn what_left_lately_says_how_long_the_rest_takes() {
         let mut drain = Drain::default();
-        let begin = 1_000 * WINDOW_MS;
-        assert_eq!(drain.pace(begin).ms_of(10), None, "nothing is known");
-        for at in 0..10 {
-            drain.one(begin + at * 1_000);
+        assert_eq!(drain.pace(BEGIN).ms_of(10), None, "nothing is known");
+        let now = leave(&mut drain, BEGIN, 11, 1_000);
+        // Ten in ten seconds.
+        assert_eq!(drain.pace(now).ms_of(10), Some(10_000));
+        assert_eq!(drain.pace(now).retry_after_ms(1_000_000), 60_000);
+        assert_eq!(drain.pace(now).retry_after_ms(0), 1_000);
+        // Also for a while in which none leaves, and not for ever.
+        assert_eq!(drain.pace(now + KNOWN_MS).ms_of(10), Some(10_000));
+        assert_eq!(drain.pace(now + KNOWN_MS + 1).ms_of(10), None);
+        assert_eq!(drain.pace(now + KNOWN_MS + 1).retry_after_ms(10), 1_000);
+    }
+
+    #[test]
+    fn a_line_that_hardly_moves_is_known_too() {
+        let mut drain = Drain::default();
+        let now = leave(&mut drain, BEGIN, 5, 100_000);
+        assert_eq!(drain.pace(now).ms_of(1), None, "four, and their first");
+        let now = leave(&mut drain, now, 1, 100_000);
+        assert_eq!(drain.pace(now).ms_of(1), Some(100_000));
+        assert_eq!(drain.pace(now).retry_after_ms(10), 60_000);
+        // Once it moves again that is known, too, before long.
+        let now = leave(&mut drain, now, 300, 100);
+        assert_eq!(drain.pace(now).ms_of(10), Some(1_000));
+    }
+
+    #[test]
+    fn time_in_which_nobody_waited_does_not_count() {
+        let mut drain = Drain::default();
+        for number in 1..=10 {
+            let came = BEGIN + number * 1_000_000;
+            drain.one(came + 20, came);
         }
-        // Ten in nine seconds.
-        assert_eq!(drain.pace(begin + 9_000).ms_of(10), Some(9_000));
-        assert_eq!(drain.pace(begin + 9_000).retry_after_ms(1_000_000), 60_000);
-        assert_eq!(drain.pace(begin + 9_000).retry_after_ms(0), 1_000);
-        // The window before counts.
-        assert_eq!(drain.pace(begin + 15_000).ms_of(10), Some(15_000));
-        // What is long ago does not.
-        assert_eq!(drain.pace(begin + 25_000).ms_of(10), None);
-        assert_eq!(drain.pace(begin + 25_000).retry_after_ms(10), 1_000);
+        assert_eq!(drain.pace(BEGIN + 10_000_020).ms_of(100), Some(2_000));
     }
 
     #[test]
     fn a_clock_that_goes_back_counts_on() {
         let mut drain = Drain::default();
-        drain.one(50 * WINDOW_MS);
-        drain.one(49 * WINDOW_MS);
-        assert_eq!(drain.pace(50 * WINDOW_MS).jobs, 2);
+        for at in [50_000, 49_000, 48_000] {
+            drain.one(BEGIN + at, BEGIN);
+        }
+        let pace = drain.pace(BEGIN);
+        assert_eq!((pace.jobs, pace.ms), (2, 0));
     }
 }

@@ -139,7 +139,7 @@ impl JobQueue for Faulty {
         self.step(self.inner.redrive(letter, submission)).await
     }
 
-    async fn redriven(&self, letter: JobId) -> Result<Option<JobId>, BackendError> {
+    async fn redriven(&self, letter: JobId) -> Result<Option<Submitted>, BackendError> {
         self.step(self.inner.redriven(letter)).await
     }
 

@@ -77,8 +77,8 @@ pub trait JobQueue: Send + Sync {
     async fn redrive(&self, letter: JobId, submission: Submission)
     -> Result<Option<Submitted>, BackendError>;
 
-    /// The job that was made of a dead letter, where one was.
-    async fn redriven(&self, letter: JobId) -> Result<Option<JobId>, BackendError>;
+    /// The job that was made of a dead letter, where one was: as [`redrive`](Self::redrive) answers it.
+    async fn redriven(&self, letter: JobId) -> Result<Option<Submitted>, BackendError>;
 
     /// The newest dead letters, at most so many: jobs that lost worker after worker, or whose deliveries failed again and
     /// again. They are kept with what they ask for, longer than others that have ended.
@@ -110,7 +110,8 @@ pub trait JobQueue: Send + Sync {
     async fn ready(&self);
 
     /// Extends leases; the answers come in the order of the leases. A cancel that was asked for is told here too,
-    /// so it works when its hint is lost.
+    /// so it works when its hint is lost. Where leases are kept in several places, one that does not answer leaves those of
+    /// the others as good as they are; it is an error where none answers.
     async fn extend(&self, leases: &[(JobId, LeaseToken)]) -> Result<Vec<Extended>, BackendError>;
 
     /// Puts a running job back without fault: the delivery does not count. A job whose record says that its value waits
@@ -194,7 +195,8 @@ pub trait EventLog: Send + Sync {
     /// The last positions, for readers that poll against silent loss (rule E2).
     async fn positions(&self, jobs: &[JobId]) -> Result<Vec<Option<Position>>, BackendError>;
 
-    /// Entries from now on, as they are published. Lossy and bounded: a reader that is too slow misses some.
+    /// Entries from now on, as they are published. Lossy and bounded: a reader that is too slow misses some. What was written a
+    /// moment before may come, too, where one server passes it on to another.
     async fn subscribe(&self, job: JobId) -> Result<mpsc::Receiver<Arc<Entry>>, BackendError>;
 }
 

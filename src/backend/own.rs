@@ -14,6 +14,16 @@ pub(super) const fn estimate(asked_bytes: usize) -> u64 {
     (ANSWER_TOKENS + asked_bytes / TOKEN_BYTES) as u64
 }
 
+/// What a job is charged at most, tokens. The figure is a provider's, who may say anything, and one that is out of all
+/// reason would keep the tenant from being served for as long as it is remembered; this is more than models read and write
+/// over all attempts of a job.
+const COST_MAX: u64 = 10_000_000;
+
+/// What a job has cost that ends so, tokens, as its tenant is charged for it.
+pub(super) fn cost(end: &End) -> u64 {
+    end.usage.tokens().min(COST_MAX)
+}
+
 /// A job stands elsewhere.
 pub(super) fn status(status: JobState, reason: Option<&str>, until_ms: Option<u64>) -> Event {
     Event::Status(StatusChange {

@@ -46,7 +46,12 @@ pub enum Submitted {
         durable: bool,
     },
     /// The key names this job; nothing was changed.
-    Existing(JobId),
+    Existing {
+        /// The job.
+        job: JobId,
+        /// Whether it is held as safely as is asked for.
+        durable: bool,
+    },
     /// The key was used with another request, for this job.
     Conflict(JobId),
     /// There is no room for it now.
@@ -56,6 +61,14 @@ pub enum Submitted {
         /// Where there is none.
         of: Full,
     },
+}
+
+impl Submitted {
+    /// A job that is there already, and held as safely as is asked for.
+    #[must_use]
+    pub const fn existing(job: JobId) -> Self {
+        Self::Existing { job, durable: true }
+    }
 }
 
 /// What there is no more room for.
@@ -110,6 +123,8 @@ pub enum Extended {
     Cancel,
     /// It is gone: stop.
     Lost,
+    /// Whoever keeps it does not answer now: it is good as long as was said last.
+    Unknown,
 }
 
 /// An event that a lease holder writes. Nothing in it is made by the engine, so sending it again is equal bytes

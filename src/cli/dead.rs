@@ -4,10 +4,9 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::failure::Failure;
-use super::paint::{Row, Tone};
-use super::screen::{Screen, Stream};
-use super::{ServerUrl, result};
-use crate::client::ClientError;
+use super::paint::Tone;
+use super::screen::say;
+use super::{ServerUrl, read, result};
 
 /// Lists the jobs that were given up, the newest first, or shows one with what it asks for.
 #[derive(Args, Debug)]
@@ -78,7 +77,7 @@ pub(super) async fn dead(args: DeadArgs) -> Result<u8, Failure> {
         result::line(&line(letter))?;
     }
     if letters.dead_letters.is_empty() {
-        say("no job was given up");
+        say(Tone::Dim, "no job was given up");
     }
     Ok(0)
 }
@@ -93,7 +92,10 @@ pub(super) async fn redrive(args: RedriveArgs) -> Result<u8, Failure> {
     }
     let created: Created = read(&answer)?;
     result::line(&created.job_id)?;
-    say(&format!("to see it: livedraft watch {}", created.job_id));
+    say(
+        Tone::Dim,
+        &format!("to see it: livedraft watch {}", created.job_id),
+    );
     Ok(0)
 }
 
@@ -123,13 +125,4 @@ fn segment(job: &str) -> Result<&str, Failure> {
         true => Ok(job),
         false => Err(Failure::Usage(format!("{job:?} is no job's id"))),
     }
-}
-
-fn read<'a, T: Deserialize<'a>>(answer: &'a str) -> Result<T, Failure> {
-    let read = serde_json::from_str(answer);
-    read.map_err(|error| ClientError::Protocol(error.to_string()).into())
-}
-
-fn say(text: &str) {
-    Screen::new(Stream::Err).line(&Row::of(Tone::Dim, text));
 }

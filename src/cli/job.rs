@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::extract::UnseenArg;
 use super::failure::{self, Failure};
-use super::paint::{Row, Tone};
-use super::screen::{Screen, Stream};
+use super::paint::Tone;
+use super::screen::say;
 use super::show::{self, Manner};
 use super::{ServerUrl, result};
 use crate::client::Received;
@@ -73,10 +73,11 @@ pub(super) async fn cancel(args: JobArgs) -> Result<u8, Failure> {
     if args.json {
         result::line(&received.text)?;
     } else if let ServerMessage::Cancelling(answer) = &received.message {
-        say(&match answer.already {
+        let told = match answer.already {
             Some(end) => format!("the job had ended already: {end}"),
             None => "cancelling".to_owned(),
-        });
+        };
+        say(Tone::Dim, &told);
     }
     Ok(0)
 }
@@ -92,15 +93,18 @@ pub(super) async fn get(args: JobArgs) -> Result<u8, Failure> {
         return Ok(0);
     }
     let reason = state.reason.as_ref().map(|reason| format!(": {reason}"));
-    say(&format!(
-        "{}{} · attempt {} · seq {}",
-        state.status,
-        reason.unwrap_or_default(),
-        state.attempt,
-        state.seq
-    ));
+    say(
+        Tone::Dim,
+        &format!(
+            "{}{} · attempt {} · seq {}",
+            state.status,
+            reason.unwrap_or_default(),
+            state.attempt,
+            state.seq
+        ),
+    );
     if let Some(error) = &state.error {
-        say(&format!("{}: {}", error.code, error.message));
+        say(Tone::Dim, &format!("{}: {}", error.code, error.message));
     }
     if let Some(value) = state
         .value
@@ -110,10 +114,6 @@ pub(super) async fn get(args: JobArgs) -> Result<u8, Failure> {
         result::value(&value)?;
     }
     Ok(0)
-}
-
-fn say(text: &str) {
-    Screen::new(Stream::Err).line(&Row::of(Tone::Dim, text));
 }
 
 async fn ask(args: &JobArgs, message: impl FnOnce(Named) -> ClientMessage) -> Result<Received, Failure> {

@@ -31,6 +31,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use serde::Deserialize;
 
 use self::completions::CompletionsArgs;
 use self::config::ConfigCommand;
@@ -48,7 +49,7 @@ use self::screen::Stream;
 use self::serve::{ApiArgs, ServeArgs};
 use self::verdict::{AcceptArgs, ReaskArgs};
 use self::worker::WorkerArgs;
-use crate::client::Client;
+use crate::client::{Client, ClientError};
 
 /// Structured LLM output, live from the first token.
 #[derive(Parser, Debug)]
@@ -120,6 +121,12 @@ impl ServerUrl {
     fn client(&self) -> Result<Client, Failure> {
         Ok(Client::new(&self.url).key(keys::shown()?))
     }
+}
+
+/// What is meant of a server's answer over HTTP.
+fn read<'a, T: Deserialize<'a>>(answer: &'a str) -> Result<T, Failure> {
+    let read = serde_json::from_str(answer);
+    read.map_err(|error| ClientError::Protocol(error.to_string()).into())
 }
 
 /// Runs the command to its exit code.

@@ -6,10 +6,9 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::failure::Failure;
-use super::paint::{Row, Tone};
-use super::screen::{Screen, Stream};
-use super::{ServerUrl, result};
-use crate::client::ClientError;
+use super::paint::Tone;
+use super::screen::say;
+use super::{ServerUrl, read, result};
 
 /// Shows how many jobs there are in which state, and what is paused.
 #[derive(Args, Debug)]
@@ -72,8 +71,7 @@ async fn ask(method: &str, path: &str, shown: Shown) -> Result<u8, Failure> {
         result::line(&answer)?;
         return Ok(0);
     }
-    let queue: Queue =
-        serde_json::from_str(&answer).map_err(|error| ClientError::Protocol(error.to_string()))?;
+    let queue: Queue = read(&answer)?;
     for (state, count) in [
         ("queued", queue.queued),
         ("running", queue.running),
@@ -87,7 +85,10 @@ async fn ask(method: &str, path: &str, shown: Shown) -> Result<u8, Failure> {
         result::line(&format!("paused\t{tenant}"))?;
     }
     if queue.paused {
-        say("the whole queue is paused: `livedraft resume` lets it go on");
+        say(
+            Tone::Warn,
+            "the whole queue is paused: `livedraft resume` lets it go on",
+        );
     }
     Ok(0)
 }
@@ -111,8 +112,4 @@ fn encoded(text: &str) -> String {
         }
     }
     query
-}
-
-fn say(text: &str) {
-    Screen::new(Stream::Err).line(&Row::of(Tone::Warn, text));
 }

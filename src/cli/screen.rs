@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
-use super::paint::Row;
+use super::paint::{Row, Tone};
 
 /// The width that everything is laid out for.
 pub(super) const WIDTH: usize = 80;
@@ -16,6 +16,11 @@ pub(super) enum Stream {
     Out,
     /// Talk.
     Err,
+}
+
+/// Says one thing to whoever looks.
+pub(super) fn say(tone: Tone, text: &str) {
+    Screen::new(Stream::Err).line(&Row::of(tone, text));
 }
 
 /// A stream and the live region at its end.

@@ -69,34 +69,35 @@ async fn serve(
     loop {
         tokio::select! {
             () = signals.next() => break,
-            () = hang_ups.next() => read_keys_again(node, &flags, &app).await,
+            () = hang_ups.next() => read_again(node, &flags, &app).await,
         }
     }
     go_down(&mut screen, &mut signals, app.stop()).await
 }
 
-/// Reads the configuration again and takes its API keys, and what tenants may have: all of it must be sound, or they stay as
+/// Reads the configuration again and takes its API keys, and what tenants may have: all of it must be sound, or both stay as
 /// they are.
-async fn read_keys_again(node: &NodeArgs, flags: &[Flag], app: &App) {
+async fn read_again(node: &NodeArgs, flags: &[Flag], app: &App) {
+    const STAY: &str = "the keys, and what tenants may have, stay as they were";
     let (node, flags) = (node.clone(), flags.to_vec());
     let loaded = tokio::task::spawn_blocking(move || node.load(flags)).await;
     let Ok(loaded) = loaded else {
-        return tracing::error!("the configuration could not be read again; the keys stay as they were");
+        return tracing::error!("the configuration could not be read again: {STAY}");
     };
     for fault in &loaded.faults {
         tracing::error!(%fault, "the configuration is not sound");
     }
     if !loaded.faults.is_empty() {
-        return tracing::error!("the keys stay as they were");
+        return tracing::error!("{STAY}");
     }
-    let keys = &loaded.config.parts.server.keys;
-    match app.rekey(keys) {
-        Ok(()) => tracing::info!(keys = keys.len(), "the keys were read again"),
-        Err(error) => tracing::error!(%error, "the keys stay as they were"),
-    }
-    match app.govern(&loaded.config.parts.tenants).await {
-        Ok(()) => tracing::info!("what tenants may have was read again"),
-        Err(error) => tracing::error!(%error, "the engine was not told what tenants may have: ask again"),
+    let parts = &loaded.config.parts;
+    let keys = &parts.server.keys;
+    match app.take(keys, &parts.tenants).await {
+        Ok(()) => tracing::info!(
+            keys = keys.len(),
+            "the keys, and what tenants may have, were read again"
+        ),
+        Err(error) => tracing::error!(%error, "{STAY}"),
     }
 }
 

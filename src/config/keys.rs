@@ -328,14 +328,14 @@ keys! {
     "redis.response_ms", "ms", number(10, 60_000), [redis.response],
         "How long a command may take before Redis counts as unreachable; less than `lease.extend_ms`.";
     "redis.waiting_max", "connections", number(1, 1_024), [redis.waiting_max],
-        "Connections to a server for commands that wait; each worker that has nothing to do holds one, over a Cluster one more for each shard.";
+        "Connections to a server for commands that wait; each worker that has nothing to do holds one, over a Cluster, and where replicas are waited for, one more for each shard.";
     "redis.probe_ms", "ms", number(100, HOUR), [redis.probe],
         "How often the connection of live messages is asked whether it is still there.";
 
     "durability.replicas", "replicas", number(0, 10), [redis.replicas],
         "Replicas of the Redis that hold a job before it is told to be accepted, and its end before that is told. All nodes of a fleet have the same.";
     "durability.wait_ms", "ms", number(1, 60_000), [redis.replicas_wait],
-        "How long they are waited for; then it is told all the same, with `durable: false`.";
+        "How long they are waited for; then it is told all the same, with `durable: false`. Who comes while others wait begins behind them: twice as long at most.";
 
     "worker.slots", "jobs", number(1, 100_000), [worker.slots],
         "Jobs worked on at a time.";

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::attempt::AttemptError;
-use super::spec::{SpecError, SpecLimits};
+use super::check::{SpecError, SpecLimits};
 
 /// When an answer that has turned out to be invalid is heard no further.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]

@@ -394,6 +394,14 @@ impl Stream {
         next
     }
 
+    /// Whether the model has finished: what is still to come, its usage and the end, is not waited for long.
+    pub fn is_ending(&self) -> bool {
+        match &self.source {
+            Source::Remote(stream) => stream.is_ending(),
+            Source::Scripted(_) => false,
+        }
+    }
+
     /// The next piece, where one has been read already.
     pub fn ready(&mut self) -> Option<Chunk<'_>> {
         match &mut self.source {

@@ -57,7 +57,7 @@ impl Reader {
     }
 
     /// Whether the finish was seen; usage may still follow.
-    pub fn finished(&self) -> bool {
+    pub const fn finished(&self) -> bool {
         self.finished
     }
 

@@ -396,10 +396,18 @@ impl Running {
         self.node.go_on(Phase::Serving);
     }
 
+    /// Whether these keys can be put in the place of those there are.
+    ///
+    /// # Errors
+    /// As [`Running::rekey`].
+    pub fn could_rekey(&self, keys: &[ApiKey]) -> Result<(), Unchanged> {
+        self.node.access.could_replace(keys)
+    }
+
     /// Puts these keys in the place of those there are; sockets and streams of keys that are gone end.
     ///
     /// # Errors
-    /// An entry that cannot be, or none at all: then nothing has changed.
+    /// An entry that cannot be, or none at all where there are keys: then nothing has changed.
     pub fn rekey(&self, keys: &[ApiKey]) -> Result<(), Unchanged> {
         self.node.access.replace(keys)
     }

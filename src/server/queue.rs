@@ -10,12 +10,9 @@ use super::ask::{self, Refusal, refusal};
 use super::http::on_engine;
 use super::node::Node;
 use super::{admit, problem};
-use crate::access::Scope;
+use crate::access::{Scope, TENANT_BYTES_MAX};
 use crate::backend::Paused;
 use crate::wire::Code;
-
-/// Bytes of a tenant's name, as of those that keys have.
-const TENANT_BYTES_MAX: usize = 128;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -135,7 +135,7 @@ impl Admission {
         let Some((dead, request)) = found.map_err(|error| unavailable(&error))? else {
             let before = self.backend.redriven(letter).await;
             let before = before.map_err(|error| unavailable(&error))?;
-            return before.map(|job| kept(job, &Submitted::Existing(job))).transpose();
+            return before.map(|before| kept(letter, &before)).transpose();
         };
         let mut spec = (*request.spec).clone();
         spec.metadata.insert(REDRIVE_OF.to_owned(), letter.to_string());
@@ -227,11 +227,11 @@ fn kept(id: JobId, submitted: &Submitted) -> Result<Kept, Refused> {
             ahead,
             durable,
         }),
-        Submitted::Existing(id) => Ok(Kept {
-            id,
+        Submitted::Existing { job, durable } => Ok(Kept {
+            id: job,
             position: None,
             ahead: 0,
-            durable: true,
+            durable,
         }),
         Submitted::Conflict(job) => Err(conflict(job)),
         Submitted::Full { retry_after_ms, of } => Err(full(of, retry_after_ms)),

@@ -254,7 +254,7 @@ impl<'a> Attempt<'a> {
     /// Waits for the next thing and does it. At most one append is in flight; the stream is read meanwhile.
     async fn turn(&mut self, stream: &mut Stream) -> Result<Option<Stopped>, Closed> {
         let free = self.in_flight.is_none();
-        let rests_until = self.pace.rests_until();
+        let rests_until = self.pace.rests_until().filter(|_| !stream.is_ending());
         tokio::select! {
             biased;
             changed = self.signal.changed() => return signalled(changed.is_ok(), *self.signal.borrow()),

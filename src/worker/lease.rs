@@ -129,6 +129,8 @@ impl Leases {
             Extended::Until(until_ms) => held.until_ms = until_ms,
             Extended::Cancel => held.tell(Signal::Cancel),
             Extended::Lost => held.tell(Signal::Lost),
+            // Until it has run out: see `stop_overdue`.
+            Extended::Unknown => {}
         }
     }
 

@@ -3,6 +3,7 @@
 mod attempt;
 mod budget;
 mod call;
+mod claims;
 mod conversation;
 mod cost;
 mod course;
@@ -33,11 +34,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 pub use self::budget::BudgetOptions;
+use self::claims::Claims;
 use self::lease::{Holding, Leases, Signal};
-use crate::backend::{Backend, BackendError, Claim};
+use crate::backend::{Backend, Claim};
 use crate::clock;
 use crate::compiler::Compiler;
-use crate::event::{End, EndError, Epoch, Timings};
+use crate::event::{End, EndError, Timings};
 use crate::job::{LeaseTimes, Outcome, Usage, backoff_ms};
 use crate::llm::Providers;
 use crate::partial;
@@ -182,37 +184,25 @@ impl Worker {
         background.spawn(reaper::reap(Arc::clone(&self.backend), self.options.clone()));
         let slots = Arc::new(Semaphore::new(self.options.slots));
         let mut deliveries = JoinSet::new();
-        let mut nonce = clock::nonce();
-        // A claim that was sent is always awaited: dropped, it could hold a job that nobody works on.
-        while let Some(slot) = self.free_slot(&slots, &mut drain).await {
-            // The epoch is another with every send (rule E4): what was claimed before may be taken back by now.
-            let claimed = self.backend.claim(nonce, Epoch::new(clock::nonce())).await;
-            // One whose answer was lost is sent again: the job that it was given is not lost with it.
-            if !matches!(
-                claimed,
-                Err(BackendError::Unavailable(_) | BackendError::NoRoom(_))
-            ) {
-                nonce = clock::nonce();
+        let mut claims = Claims::new();
+        while let Some(free) = self.free_slots(&slots, claims.wanted(), &mut drain).await {
+            let found = claims.send(&*self.backend, free.len()).await;
+            let nothing = found.claims.is_empty();
+            for (claim, slot) in found.claims.into_iter().zip(free) {
+                let worker = Arc::clone(&self);
+                let held = self.leases.hold(claim.id, claim.token(), claim.lease.until_ms);
+                deliveries.spawn(async move {
+                    worker.guarded(claim, held).await;
+                    drop(slot);
+                });
             }
-            match claimed {
-                Ok(Some(claim)) => {
-                    let worker = Arc::clone(&self);
-                    let (job, token, until_ms) = (claim.id, claim.token(), claim.lease.until_ms);
-                    let held = self.leases.hold(job, token, until_ms);
-                    deliveries.spawn(async move {
-                        worker.guarded(claim, held).await;
-                        drop(slot);
-                    });
-                }
-                Ok(None) => {
-                    tokio::select! {
-                        _ = drain.wait_for(|drain| *drain) => break,
-                        () = self.backend.ready() => {}
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "jobs cannot be claimed");
-                    clock::sleep(clock::jitter(Duration::from_secs(1))).await;
+            if let Some(error) = found.error {
+                tracing::warn!(%error, "jobs cannot be claimed");
+                clock::sleep(clock::jitter(Duration::from_secs(1))).await;
+            } else if nothing {
+                tokio::select! {
+                    _ = drain.wait_for(|drain| *drain) => break,
+                    () = self.backend.ready() => {}
                 }
             }
             while deliveries.try_join_next().is_some() {}
@@ -220,17 +210,20 @@ impl Worker {
         self.wind_down(deliveries).await;
     }
 
-    /// A slot, once one is free; `None` once the worker goes down.
-    async fn free_slot(
+    /// Slots, once one is free: as many as that, up to so many; `None` once the worker goes down.
+    async fn free_slots(
         &self,
         slots: &Arc<Semaphore>,
+        count: usize,
         drain: &mut watch::Receiver<bool>,
-    ) -> Option<OwnedSemaphorePermit> {
-        tokio::select! {
+    ) -> Option<Vec<OwnedSemaphorePermit>> {
+        let first = tokio::select! {
             biased;
             _ = drain.wait_for(|drain| *drain) => None,
             slot = Arc::clone(slots).acquire_owned() => slot.ok(),
-        }
+        };
+        let more = (1..count).map_while(|_| Arc::clone(slots).try_acquire_owned().ok());
+        Some(std::iter::once(first?).chain(more).collect())
     }
 
     /// Works on a claim in a task of its own, so that a panic costs the delivery and not the worker.

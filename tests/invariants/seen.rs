@@ -102,6 +102,11 @@ pub(super) fn must_hold(store: &Store, look: &Look, seen: &mut Seen) {
         is_bounded(*id, job);
     }
     let stats = &look.stats;
+    let tenants = store.paused.iter().flatten().count();
+    assert_eq!(
+        (stats.paused, stats.paused_tenants),
+        (store.paused.contains(&None), tenants)
+    );
     let counts = [
         stats.queued,
         stats.running,

@@ -25,6 +25,13 @@ pub(super) enum Step {
     SubmitAgain,
     Claim(Line),
     ClaimAgain,
+    /// How many of its jobs a tenant may have running; 0: any number.
+    Govern(u32),
+    /// Of one tenant, or of all.
+    Pause {
+        tenant: Option<u8>,
+        paused: bool,
+    },
     Extend(u8),
     Begin {
         who: u8,
@@ -131,6 +138,9 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::SubmitAgain),
         10 => line().prop_map(Step::Claim),
         3 => Just(Step::ClaimAgain),
+        2 => (0..3_u32).prop_map(Step::Govern),
+        2 => (proptest::option::weighted(0.8, 0..3_u8), any::<bool>())
+            .prop_map(|(tenant, paused)| Step::Pause { tenant, paused }),
         4 => who().prop_map(Step::Extend),
         5 => (who(), line()).prop_map(|(who, line)| Step::Begin { who, line }),
         16 => (who(), 0..3_u8, proptest::bool::weighted(0.2), line())

@@ -1,7 +1,7 @@
 //! What an engine must answer: jobs, leases and logs as plain rules, without an engine. Which job is given to a worker, and
 //! how the engine calls its own epochs, is the engine's: it is told that, and says whether it may be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use livedraft::backend::{Appended, Cancelled, Extended, Fenced, Full, Ruled, Submitted};
 use livedraft::event::{Epoch, Position};
@@ -66,6 +66,10 @@ pub(super) struct Store {
     keys: BTreeMap<(u8, u8), (JobId, u8)>,
     /// The running deliveries by the nonces of their claims.
     pub(super) given: BTreeMap<u64, JobId>,
+    /// How many of its jobs a tenant may have running; 0: any number.
+    pub(super) running_max: u32,
+    /// Tenants that are paused; `None` stands for all.
+    pub(super) paused: BTreeSet<Option<u8>>,
 }
 
 enum Fit {
@@ -208,7 +212,7 @@ impl Store {
         if let Some(((job, named), request)) = known {
             let same = named == request;
             return if same {
-                Submitted::Existing(job)
+                Submitted::existing(job)
             } else {
                 Submitted::Conflict(job)
             };
@@ -238,7 +242,7 @@ impl Store {
         let (tenant, before) = (job.tenant, job.redriven);
         match before {
             Some(before) if before == id => return Some(self.submit(id, position, tenant, None)),
-            Some(before) => return Some(Submitted::Existing(before)),
+            Some(before) => return Some(Submitted::existing(before)),
             None if !job.dead => return None,
             None => {}
         }
@@ -249,10 +253,22 @@ impl Store {
         Some(told)
     }
 
-    /// The jobs of which one must be given to the next claim: those that lost their worker come before all others.
+    /// Whether a tenant may be given a worker: it is not paused, and has fewer running than it may (I6).
+    fn may(&self, tenant: u8) -> bool {
+        let runs = |job: &&Job| job.tenant == tenant && job.state == JobState::Running;
+        let running = self.jobs.values().filter(runs).count();
+        let has_slot = self.running_max == 0 || running < self.running_max as usize;
+        has_slot && !self.paused.contains(&None) && !self.paused.contains(&Some(tenant))
+    }
+
+    /// The jobs of which one must be given to the next claim: of tenants that may have one, those that lost their worker come
+    /// before all others.
     pub(super) fn next(&self) -> Vec<JobId> {
         let of = |state| {
-            let jobs = self.jobs.iter().filter(move |(_, job)| job.state == state);
+            let jobs = self
+                .jobs
+                .iter()
+                .filter(move |(_, job)| job.state == state && self.may(job.tenant));
             jobs.map(|(id, _)| *id).collect::<Vec<_>>()
         };
         let lost = of(JobState::Recovering);

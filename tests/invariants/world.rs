@@ -118,6 +118,8 @@ impl World {
                 self.claim(line).await;
             }
             Step::ClaimAgain => self.claim(Line::Good).await,
+            Step::Govern(running_max) => self.govern(running_max).await,
+            Step::Pause { tenant, paused } => self.pause(tenant, paused).await,
             Step::Extend(who) => self.extend(who).await,
             Step::Begin { who, line } => self.write(who, line, Worker::begin).await,
             Step::Say {
@@ -295,7 +297,7 @@ impl World {
         });
         same(told, &expected);
         self.counts.full += u64::from(matches!(expected, Some(Submitted::Full { .. })));
-        self.counts.existing += u64::from(matches!(expected, Some(Submitted::Existing(_))));
+        self.counts.existing += u64::from(matches!(expected, Some(Submitted::Existing { .. })));
         self.counts.redriven +=
             u64::from(letter.is_some() && matches!(expected, Some(Submitted::New { .. })));
     }
@@ -330,6 +332,34 @@ impl World {
         self.counts.claims_again += u64::from(before.is_some());
         let Some(Some(claim)) = told else { return };
         self.worker(&claim);
+    }
+
+    async fn govern(&mut self, running_max: u32) {
+        let each = Share {
+            running_max,
+            ..Share::default()
+        };
+        let shares = Shares {
+            each,
+            ..Shares::default()
+        };
+        self.engine
+            .backend()
+            .govern(&shares)
+            .await
+            .expect("an engine that answers");
+        self.store.running_max = running_max;
+    }
+
+    async fn pause(&mut self, tenant: Option<u8>, paused: bool) {
+        let name = tenant.map(tenant_name);
+        let told = self.engine.backend().pause(name.as_deref(), paused).await;
+        assert_eq!(told, Ok(true));
+        if paused {
+            self.store.paused.insert(tenant);
+        } else {
+            self.store.paused.remove(&tenant);
+        }
     }
 
     /// A worker that was given a job: what it begins with is what the job has come to (I4).
@@ -660,6 +690,14 @@ impl World {
 
     /// Lets everything come to its end (I7), and be forgotten without a trace (I13).
     pub(super) async fn end(mut self) -> Counts {
+        self.take(Step::Govern(0)).await;
+        for tenant in self.store.paused.clone() {
+            self.take(Step::Pause {
+                tenant,
+                paused: false,
+            })
+            .await;
+        }
         for round in 0.. {
             assert!(round < ROUNDS_MAX, "jobs never end: {:?}", self.store.counts());
             if self.store.jobs.values().all(|job| job.state.is_end()) {

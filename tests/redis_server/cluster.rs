@@ -7,6 +7,7 @@ use std::time::Duration;
 use livedraft::backend::embedded::EngineOptions;
 use livedraft::backend::{Redis, RedisOptions};
 use livedraft::clock;
+use livedraft::job::JobId;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::RedisServer;
@@ -123,6 +124,12 @@ impl RedisCluster {
         Redis::open(&url, options, engine).await.unwrap()
     }
 
+    /// What is written is published to all nodes from the first start on, as it is where one is older than 7.0.
+    pub(crate) fn publish_to_all(&self) {
+        let (place, _) = self.place_of("livedraft:meta");
+        let _: u8 = say(&self.nodes[place], "HSET livedraft:meta reach all");
+    }
+
     /// Lets time pass for all nodes.
     pub(crate) fn pass(&self, time: Duration) {
         self.nodes.iter().for_each(|node| node.pass(time));
@@ -143,6 +150,44 @@ impl RedisCluster {
         for place in order {
             let () = say(&self.nodes[place], &format!("CLUSTER SETSLOT {slot} NODE {id}"));
         }
+    }
+
+    /// A slot begins to go from one master to another, and its keys stay for now.
+    pub(crate) fn begin_move(&self, slot: u16, from: usize, to: usize) {
+        let [from_id, to_id] = [from, to].map(|place| say::<String>(&self.nodes[place], "CLUSTER MYID"));
+        let () = say(
+            &self.nodes[to],
+            &format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}"),
+        );
+        let () = say(
+            &self.nodes[from],
+            &format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"),
+        );
+    }
+
+    /// A key goes to another master.
+    pub(crate) fn move_key(&self, key: &str, from: usize, to: usize) {
+        let port = self.nodes[to].port;
+        let told: String = say(
+            &self.nodes[from],
+            &format!("MIGRATE 127.0.0.1 {port} {key} 0 30000"),
+        );
+        assert_eq!(told, "OK", "{key}");
+    }
+
+    /// The keys of a slot that a master has.
+    pub(crate) fn keys_at(&self, slot: u16, place: usize) -> Vec<String> {
+        let mut keys: Vec<String> = say(&self.nodes[place], &format!("CLUSTER GETKEYSINSLOT {slot} 10000"));
+        keys.sort();
+        keys
+    }
+
+    /// The place of the master that has a job, and its slot.
+    pub(crate) fn place_of_job(&self, job: JobId) -> (usize, u16) {
+        let mut found = self.nodes[..MASTERS]
+            .iter()
+            .flat_map(|node| say::<Vec<String>>(node, &format!("KEYS *:job:{job}")));
+        self.place_of(&found.next().expect("a job that is there"))
     }
 
     /// The place of the master that holds the slot of a key, and the slot.
@@ -207,7 +252,10 @@ pub(crate) fn say<T: redis::FromRedisValue>(node: &RedisServer, command: &str) -
     });
     // A node whose part changes closes the connections it has.
     for _ in 0..CLOSED_MAX {
-        match said.query(&mut node.connection()) {
+        let answer = node
+            .connect()
+            .and_then(|mut connection| said.query(&mut connection));
+        match answer {
             Err(error) if error.is_io_error() => {}
             told => return told.unwrap(),
         }

@@ -1,6 +1,6 @@
 //! A Redis of a test's own: a process on a free port, with a clock that can be put ahead, ended with the test.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use livedraft::backend::embedded::EngineOptions;
 use livedraft::backend::{Redis, RedisOptions, RedisUrl};
+use rustix::process::{Pid, Signal};
 
+mod clock;
 mod cluster;
 mod way;
 
+use self::clock::ClockFile;
 pub(crate) use self::cluster::{RedisCluster, say, until};
 pub(crate) use self::way::Way;
 
@@ -37,6 +40,7 @@ pub(crate) struct RedisServer {
     folder: PathBuf,
     file: Option<PathBuf>,
     extra: Vec<String>,
+    clock: ClockFile,
     ahead_s: AtomicI64,
 }
 
@@ -67,10 +71,10 @@ impl RedisServer {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("livedraft-redis-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("ahead"), 0_i64.to_ne_bytes()).unwrap();
         let mut server = Self {
             process: None,
             port: 0,
+            clock: ClockFile::new(folder.join("clock")).unwrap(),
             folder,
             file: None,
             extra: settings.iter().map(|&word| word.to_owned()).collect(),
@@ -133,8 +137,7 @@ impl RedisServer {
                 "no",
             ])
             .args(&self.extra)
-            .env("LD_PRELOAD", shim())
-            .env("CLOCK_AHEAD", self.folder.join("ahead"))
+            .envs(self.clock.variables(shim()))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -147,6 +150,10 @@ impl RedisServer {
         std::thread::spawn(move || lines.for_each(drop));
         if ready {
             self.process = Some(process);
+            assert!(
+                self.clock.looks().unwrap() > 0,
+                "the server has a clock of its own"
+            );
         } else {
             let _ = process.wait();
         }
@@ -159,6 +166,21 @@ impl RedisServer {
             let _ = process.kill();
             let _ = process.wait();
         }
+    }
+
+    /// Lets it answer nobody, while all connections stay.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// It goes on, with what it was asked meanwhile first.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let process = self.process.as_ref().unwrap();
+        rustix::process::kill_process(Pid::from_child(process), signal).unwrap();
     }
 
     /// Starts it again where it was, with what it had kept.
@@ -234,11 +256,7 @@ impl RedisServer {
     pub(crate) fn pass(&self, time: Duration) {
         let seconds = i64::try_from(time.as_secs()).unwrap();
         let ahead = self.ahead_s.fetch_add(seconds, Ordering::Relaxed) + seconds;
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .open(self.folder.join("ahead"))
-            .unwrap();
-        file.write_all(&ahead.to_ne_bytes()).unwrap();
+        self.clock.set(ahead).unwrap();
     }
 
     /// An engine over it.
@@ -276,7 +294,11 @@ impl RedisServer {
 
     /// A connection of the test's own.
     pub(crate) fn connection(&self) -> redis::Connection {
-        redis::Client::open(self.url()).unwrap().get_connection().unwrap()
+        self.connect().unwrap()
+    }
+
+    fn connect(&self) -> redis::RedisResult<redis::Connection> {
+        redis::Client::open(self.url())?.get_connection()
     }
 }
 
@@ -313,18 +335,8 @@ impl Drop for RedisServer {
 fn shim() -> &'static Path {
     static SHIM: OnceLock<PathBuf> = OnceLock::new();
     SHIM.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/redis_server/clock.c");
         let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("clock-{}.so", std::process::id()));
-        let compiled = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .arg(&made)
-            .arg(source)
-            .status()
-            .expect("a C compiler is installed");
-        assert!(
-            compiled.success(),
-            "the clock of the test's Redis could not be compiled"
-        );
+        clock::compile(&made).unwrap();
         made
     })
 }

@@ -1,11 +1,11 @@
 //! What must hold of histories, whatever was done to the system. Pure: histories in, what is broken out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::Value;
 
-use super::history::{JobHistory, Position, Step, View, is_end};
+use super::history::{JobHistory, Position, Step, Toll, View, is_end};
 
 /// Continuations that a job may have of itself, and one restart behind them.
 const CONTINUATIONS_MAX: usize = 4;
@@ -44,9 +44,10 @@ impl fmt::Display for Broken {
     }
 }
 
-/// All that does not hold; `takeovers_max`: how often a worker may have been lost. Of a job that is `set_back`, since a
-/// failover has lost something of it, only what holds for ever is asked: the two functions, and that what comes fits.
-pub(crate) fn check(jobs: &[JobHistory], takeovers_max: usize, set_back: &BTreeSet<String>) -> Vec<Broken> {
+/// All that does not hold; `takeovers_max`: how often a worker may have been lost. Of a job that a failover has lost only
+/// what holds for ever is asked: the two functions, and that what comes fits. One that it has set back comes to its end
+/// besides, as every job does; what its viewers saw before may be undone.
+pub(crate) fn check(jobs: &[JobHistory], takeovers_max: usize, toll: &Toll) -> Vec<Broken> {
     let mut all = Vec::new();
     for job in jobs {
         let mut judge = Judge {
@@ -56,10 +57,13 @@ pub(crate) fn check(jobs: &[JobHistory], takeovers_max: usize, set_back: &BTreeS
         };
         judge.functions();
         judge.fits();
-        if job.ids.iter().any(|id| set_back.contains(id)) {
+        if job.is_among(&toll.lost) {
             continue;
         }
         judge.kept();
+        if job.is_among(&toll.set_back) {
+            continue;
+        }
         judge.one_end();
         job.views.iter().for_each(|view| judge.order(view));
         judge.nothing_behind_a_cancel();
@@ -272,10 +276,10 @@ impl Judge<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::BTreeMap;
 
     use super::{Rule, check};
-    use crate::chaos::history::{JobHistory, Step, View};
+    use crate::chaos::history::{JobHistory, Step, Toll, View};
 
     fn position(epoch: &str, seq: u64) -> (String, u64) {
         (epoch.to_owned(), seq)
@@ -295,7 +299,7 @@ mod tests {
         View {
             name: name.to_owned(),
             steps,
-            silence: 0,
+            ..View::default()
         }
     }
 
@@ -328,8 +332,24 @@ mod tests {
         }
     }
 
+    /// Where the job of [`sound`] stands.
+    fn stands(at: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([("id".to_owned(), at.to_owned())])
+    }
+
     fn rules(job: &JobHistory) -> Vec<Rule> {
-        let mut rules: Vec<Rule> = check(std::slice::from_ref(job), 1, &BTreeSet::new())
+        behind(job, &BTreeMap::new(), &BTreeMap::new())
+    }
+
+    /// What is broken of a job behind a failover from what one had to what the other has kept.
+    fn behind(
+        job: &JobHistory,
+        had: &BTreeMap<String, String>,
+        kept: &BTreeMap<String, String>,
+    ) -> Vec<Rule> {
+        let mut toll = Toll::default();
+        toll.take(had, kept);
+        let mut rules: Vec<Rule> = check(std::slice::from_ref(job), 1, &toll)
             .iter()
             .map(|broken| broken.rule)
             .collect();
@@ -340,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_sound_history_is_sound() {
-        assert_eq!(check(&[sound()], 1, &BTreeSet::new()), []);
+        assert_eq!(check(&[sound()], 1, &Toll::default()), []);
     }
 
     #[test]
@@ -359,14 +379,29 @@ mod tests {
         let mut job = sound();
         job.views[1].steps.pop();
         job.views[1].steps.push(Step::Gone("not_found".to_owned()));
-        let set_back = BTreeSet::from(["id".to_owned()]);
-        assert_eq!(check(std::slice::from_ref(&job), 1, &set_back), []);
+        let (had, kept) = (stands("7"), BTreeMap::new());
+        assert_eq!(behind(&job, &had, &kept), []);
         job.views[1].steps.insert(2, event("c", 6, "status", "running"));
-        let broken = check(&[job], 1, &set_back);
-        assert_eq!(
-            broken.iter().map(|one| one.rule).collect::<Vec<_>>(),
-            [Rule::Bytes]
-        );
+        assert_eq!(behind(&job, &had, &kept), [Rule::Bytes]);
+    }
+
+    #[test]
+    fn a_job_that_a_failover_has_set_back_still_comes_to_an_end() {
+        let (had, kept) = (stands("7"), stands("5"));
+        let mut job = sound();
+        job.views[1].steps.pop();
+        job.views[1].steps.push(event("d", 7, "completed", "another"));
+        assert_eq!(behind(&job, &had, &kept), []);
+        for wrong in [Step::GivenUp, Step::Gone("not_found".to_owned())] {
+            job.views[1].steps.pop();
+            job.views[1].steps.push(wrong);
+            assert_eq!(behind(&job, &had, &kept), [Rule::Lost]);
+        }
+        // A second failover may lose it.
+        let mut toll = Toll::default();
+        toll.take(&had, &kept);
+        toll.take(&kept, &BTreeMap::new());
+        assert_eq!(check(&[job], 1, &toll), []);
     }
 
     #[test]

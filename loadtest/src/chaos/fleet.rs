@@ -1,5 +1,6 @@
 //! Real processes with a way of its own between any two that speak, and what a nemesis does to them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,20 +11,21 @@ use tokio::task::JoinSet;
 use super::pair::Pair;
 use super::proxy::{Proxy, Way};
 use super::schedule::{Deed, GATEWAYS, Link, Planned, Target, WORKERS};
-use super::skew::Skew;
+use super::skew::{Clocks, Skew};
 use super::watcher::Gateways;
 use crate::node::Node;
 use crate::system::Setup;
 use crate::{Outcome, clock};
 
 /// Short, so that a lost worker is noticed soon; the rest is as it is by default.
-const TIMES: [&str; 6] = [
+const TIMES: [&str; 7] = [
     "lease.lease_ms=3000",
     "lease.extend_ms=1000",
     "redis.response_ms=900",
     "worker.reap_tick_ms=200",
     "worker.drain_ms=1000",
     "server.heartbeat_ms=1000",
+    "hub.degraded_ms=1000",
 ];
 /// Jobs that one worker may have.
 const SLOTS: u32 = 16;
@@ -37,18 +39,16 @@ const TICK: Duration = Duration::from_millis(25);
 pub(crate) struct Fleet {
     binary: PathBuf,
     redis: Pair,
-    skew: Skew,
+    clocks: Arc<Clocks>,
     gateways: Vec<Member>,
     workers: Vec<Member>,
-    starting: JoinSet<(Target, Outcome<Node>)>,
+    starting: JoinSet<Started>,
     /// What was noticed and nobody had planned.
     pub(crate) faults: Vec<String>,
     /// Whether the replica lags, to take over.
     lags: bool,
-    /// Drains that had to be cut short.
-    pub(crate) cut_short: usize,
-    /// Failovers that did not come about: the replica was not up to its master.
-    pub(crate) not_failed_over: usize,
+    /// What was done to it, and how often: what was planned and found nobody to be done to is not among it.
+    pub(crate) done: BTreeMap<String, u64>,
 }
 
 /// A place of the fleet, with the process that fills it now.
@@ -59,24 +59,37 @@ struct Member {
     clients: Option<Proxy>,
     to_redis: Proxy,
     draining: bool,
+    /// Of its last start, or of what ended it behind that: a process of an earlier start does not fill it.
+    number: u64,
     /// Seconds that its wall clock is off.
     off: i64,
+    /// That clock.
+    skew: Option<Skew>,
+    /// Why the last start came to nothing.
+    failed: Option<String>,
+}
+
+/// A start that is over.
+#[derive(Debug)]
+struct Started {
+    target: Target,
+    number: u64,
+    node: Outcome<Node>,
 }
 
 impl Fleet {
     /// Starts all of it; Redis keeps every write.
-    pub(crate) async fn start(binary: &Path) -> Outcome<Self> {
+    pub(crate) async fn start(binary: &Path, clocks: Arc<Clocks>) -> Outcome<Self> {
         let mut fleet = Self {
             binary: binary.to_owned(),
             redis: Pair::start().await?,
-            skew: Skew::new()?,
+            clocks,
             gateways: Vec::new(),
             workers: Vec::new(),
             starting: JoinSet::new(),
             faults: Vec::new(),
             lags: false,
-            cut_short: 0,
-            not_failed_over: 0,
+            done: BTreeMap::new(),
         };
         for _ in 0..GATEWAYS {
             let mut member = fleet.member().await?;
@@ -88,16 +101,16 @@ impl Fleet {
             fleet.workers.push(member);
         }
         for target in all() {
-            fleet.begin(target);
+            fleet.begin(target)?;
             // On a machine without a core left the first try may be too slow for the process itself.
             for left in (0..TRIES).rev() {
-                match fleet.starting.join_next().await.ok_or("nothing starts")?? {
-                    (target, Ok(node)) => {
+                match fleet.starting.join_next().await.ok_or("nothing starts")??.node {
+                    Ok(node) => {
                         fleet.fill(target, node);
                         break;
                     }
-                    (target, Err(_)) if left > 0 => fleet.begin(target),
-                    (_, Err(error)) => return Err(error),
+                    Err(_) if left > 0 => fleet.begin(target)?,
+                    Err(error) => return Err(error),
                 }
             }
         }
@@ -112,7 +125,10 @@ impl Fleet {
             clients: None,
             to_redis,
             draining: false,
+            number: 0,
             off: 0,
+            skew: None,
+            failed: None,
         })
     }
 
@@ -134,8 +150,9 @@ impl Fleet {
         proxies.map(Proxy::swallowed).sum()
     }
 
-    /// Does all that is planned at its time, and then makes everything good again.
-    pub(crate) async fn suffer(&mut self, planned: &[Planned]) -> Outcome<()> {
+    /// Does all that is planned at its time, and then makes everything good again; a place that is empty for as long as
+    /// `patience` behind that is a fault.
+    pub(crate) async fn suffer(&mut self, planned: &[Planned], patience: Duration) -> Outcome<()> {
         let mut due: Vec<(Duration, bool, Deed)> = Vec::new();
         for one in planned {
             due.push((one.begins, true, one.deed));
@@ -155,30 +172,67 @@ impl Fleet {
                 self.end_deed(deed).await?;
             }
         }
+        let over = clock::micros();
         while self.members().any(|member| member.node.is_none()) {
+            if u128::from(clock::micros() - over) > patience.as_micros() {
+                self.tell_empty();
+                break;
+            }
             self.tend()?;
             clock::sleep(TICK).await;
         }
         Ok(())
     }
 
+    fn tell_empty(&mut self) {
+        for target in all() {
+            let member = self.of(target);
+            if member.node.is_none() {
+                let why = member.failed.take();
+                let why = why.unwrap_or_else(|| "it is still starting".to_owned());
+                self.faults.push(format!("{target} does not start again: {why}"));
+            }
+        }
+    }
+
+    fn did(&mut self, what: &str, times: u64) {
+        *self.done.entry(what.to_owned()).or_default() += times;
+    }
+
     async fn begin_deed(&mut self, deed: Deed) -> Outcome<()> {
-        match deed {
-            Deed::Kill(Target::Redis) => self.redis.master.kill()?,
-            Deed::Stop(Target::Redis) => self.redis.master.signal(Signal::STOP)?,
+        let times = match deed {
+            Deed::Kill(Target::Redis) => self.redis.master.kill().map(|()| 1)?,
+            Deed::Stop(Target::Redis) => self.redis.master.signal(Signal::STOP).map(|()| 1)?,
             // Redis is never drained: it has nobody to hand over to. Its clock is nobody's business but its own.
-            Deed::Drain(Target::Redis) | Deed::Skew(Target::Redis, _) => {}
-            Deed::FailOver(_) => self.lags = self.redis.lag().await?,
-            Deed::Unsubscribe => drop(self.redis.master.ask("CLIENT KILL TYPE pubsub").await?),
-            Deed::Fill => drop(self.redis.master.ask("CONFIG SET maxmemory 1").await?),
-            Deed::Kill(target) => self.of(target).node = None,
-            Deed::Skew(target, off) => self.replace(target, off),
-            Deed::Stop(target) => self.signal(target, Signal::STOP),
+            Deed::Drain(Target::Redis) | Deed::Skew(Target::Redis, _) => 0,
+            // It is done at its end, where the replica is up to its master now.
+            Deed::FailOver(_) => {
+                self.lags = self.redis.lag().await?;
+                0
+            }
+            Deed::Unsubscribe => closed(&self.redis.master.ask("CLIENT KILL TYPE pubsub").await?)?,
+            Deed::Fill => {
+                self.redis.master.ask("CONFIG SET maxmemory 1").await?;
+                1
+            }
+            Deed::Kill(target) => u64::from(self.empty(target)),
+            // It is done once the process has asked what time it is.
+            Deed::Skew(target, off) => {
+                self.replace(target, off)?;
+                0
+            }
+            Deed::Stop(target) => u64::from(self.signal(target, Signal::STOP)),
             Deed::Drain(target) => {
                 self.of(target).draining = true;
-                self.signal(target, Signal::TERM);
+                u64::from(self.signal(target, Signal::TERM))
             }
-            Deed::Spoil(link, way) => self.way(link, way),
+            Deed::Spoil(link, way) => {
+                self.way(link, way);
+                1
+            }
+        };
+        if times > 0 {
+            self.did(deed.kind(), times);
         }
         Ok(())
     }
@@ -192,33 +246,55 @@ impl Fleet {
                 if std::mem::take(&mut self.lags) {
                     let address = self.redis.fail_over(old).await?;
                     self.members().for_each(|member| member.to_redis.lead_to(address));
+                    self.did(deed.kind(), 1);
                 } else {
-                    self.not_failed_over += 1;
+                    self.did("failovers to a replica that was not up, left out", 1);
                 }
             }
             Deed::Fill => drop(self.redis.master.ask("CONFIG SET maxmemory 0").await?),
-            Deed::Skew(target, _) => self.replace(target, 0),
-            Deed::Kill(target) => self.begin(target),
-            Deed::Stop(target) => self.signal(target, Signal::CONT),
-            Deed::Drain(target) => {
-                let member = self.of(target);
-                let left = match &mut member.node {
-                    Some(node) => node.ended()?,
-                    None => None,
-                };
-                member.node = None;
-                member.draining = false;
-                match left {
-                    Some(status) if !status.success() => {
-                        self.faults
-                            .push(format!("{target} was drained and left with {status}"));
-                    }
-                    Some(_) => {}
-                    None => self.cut_short += 1,
-                }
-                self.begin(target);
+            Deed::Skew(target, _) => {
+                self.judge_clock(target, deed.kind())?;
+                self.replace(target, 0)?;
             }
+            Deed::Kill(target) => self.begin(target)?,
+            Deed::Stop(target) => drop(self.signal(target, Signal::CONT)),
+            Deed::Drain(target) => self.end_drain(target)?,
             Deed::Spoil(link, _) => self.way(link, Way::Good),
+        }
+        Ok(())
+    }
+
+    fn end_drain(&mut self, target: Target) -> Outcome<()> {
+        let member = self.of(target);
+        member.draining = false;
+        let left = match &mut member.node {
+            Some(node) => node.ended()?,
+            None => None,
+        };
+        let was_there = self.empty(target);
+        match left {
+            Some(status) if !status.success() => {
+                let fault = format!("{target} was drained and left with {status}");
+                self.faults.push(fault);
+            }
+            Some(_) => {}
+            None if was_there => self.did("drains cut short", 1),
+            None => {}
+        }
+        self.begin(target)
+    }
+
+    /// A process with a clock that is off was there: whether it went by that.
+    fn judge_clock(&mut self, target: Target, kind: &str) -> Outcome<()> {
+        let member = self.of(target);
+        let Some(skew) = member.skew.as_ref().filter(|_| member.node.is_some()) else {
+            return Ok(());
+        };
+        if skew.took_hold()? {
+            self.did(kind, 1);
+        } else {
+            let fault = format!("{target} has never asked the clock that was put in front of it");
+            self.faults.push(fault);
         }
         Ok(())
     }
@@ -238,21 +314,29 @@ impl Fleet {
                 self.faults
                     .push(format!("{target} left by itself, with {status}"));
                 self.of(target).node = None;
-                self.begin(target);
+                self.begin(target)?;
             }
         }
         while let Some(started) = self.starting.try_join_next() {
-            match started? {
-                (target, Ok(node)) => self.fill(target, node),
+            let Started { target, number, node } = started?;
+            // What was started before the last deed there ends here.
+            if number != self.of(target).number {
+                continue;
+            }
+            match node {
+                Ok(node) => self.fill(target, node),
                 // It looks for Redis when it starts, and that may be away just now.
-                (target, Err(_)) => self.begin(target),
+                Err(error) => {
+                    self.of(target).failed = Some(error.to_string());
+                    self.begin(target)?;
+                }
             }
         }
         Ok(())
     }
 
     /// Begins to start a process for a place.
-    fn begin(&mut self, target: Target) {
+    fn begin(&mut self, target: Target) -> Outcome<()> {
         let role = match target {
             Target::Gateway(_) => "api",
             Target::Worker(_) | Target::Redis => "worker",
@@ -264,27 +348,40 @@ impl Fleet {
             slots: SLOTS,
             ..setup
         };
-        let (redis, off) = (self.of(target).to_redis.address(), self.of(target).off);
-        let variables = if off == 0 {
-            Vec::new()
-        } else {
-            self.skew.variables(off)
-        };
+        let off = self.of(target).off;
+        let skew = (off != 0).then(|| self.clocks.off_by(off)).transpose()?;
+        let variables = skew.iter().flat_map(Skew::variables).collect::<Vec<_>>();
+        let member = self.of(target);
+        member.skew = skew;
+        member.number += 1;
+        let (number, redis) = (member.number, member.to_redis.address());
         let (binary, arguments) = (self.binary.clone(), setup.quiet_arguments(role, redis));
         self.starting.spawn(async move {
             let name = target.to_string();
             let started =
                 tokio::task::spawn_blocking(move || Node::start_with(&name, &binary, &arguments, &variables))
                     .await;
-            (target, started.unwrap_or_else(|error| Err(error.into())))
+            Started {
+                target,
+                number,
+                node: started.unwrap_or_else(|error| Err(error.into())),
+            }
         });
+        Ok(())
+    }
+
+    /// Kills the process of a place, or lets the one that is starting end when it is there; whether there was one.
+    fn empty(&mut self, target: Target) -> bool {
+        let member = self.of(target);
+        member.number += 1;
+        member.node.take().is_some()
     }
 
     /// Kills a process; one whose clock is so far off takes its place.
-    fn replace(&mut self, target: Target, off: i64) {
-        let member = self.of(target);
-        (member.node, member.off) = (None, off);
-        self.begin(target);
+    fn replace(&mut self, target: Target, off: i64) -> Outcome<()> {
+        self.empty(target);
+        self.of(target).off = off;
+        self.begin(target)
     }
 
     fn fill(&mut self, target: Target, node: Node) {
@@ -295,11 +392,11 @@ impl Fleet {
         member.node = Some(node);
     }
 
-    fn signal(&mut self, target: Target, signal: Signal) {
-        // A place that is empty just now has nobody to be told; one that left meanwhile is noticed otherwise.
-        if let Some(node) = &self.of(target).node {
-            let _ = node.signal(signal);
-        }
+    /// Whether there is a process that was told: a place may be empty just now, and one that left meanwhile is noticed
+    /// otherwise.
+    fn signal(&mut self, target: Target, signal: Signal) -> bool {
+        let node = self.of(target).node.as_ref();
+        node.is_some_and(|node| node.signal(signal).is_ok())
     }
 
     fn way(&mut self, link: Link, way: Way) {
@@ -331,4 +428,107 @@ impl Fleet {
 fn all() -> impl Iterator<Item = Target> {
     let gateways = (0..GATEWAYS).map(Target::Gateway);
     gateways.chain((0..WORKERS).map(Target::Worker))
+}
+
+/// How many connections Redis says that it has closed.
+fn closed(answer: &str) -> Outcome<u64> {
+    Ok(answer.trim_start_matches(':').trim().parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::{Clocks, Fleet, TICK};
+    use crate::chaos::schedule::{Deed, Planned, Target};
+    use crate::clock;
+    use crate::folder::Folder;
+
+    const WORKER: Target = Target::Worker(0);
+
+    fn program(at: &Path, text: &str) {
+        // In another's place, for nobody starts a file that is being written.
+        let new = at.with_extension("new");
+        fs::write(&new, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(new, at).unwrap();
+    }
+
+    /// A fleet of processes that do nothing; one whose clock is off is ready once `go` is there.
+    async fn of_stand_ins(folder: &Folder) -> (Fleet, PathBuf) {
+        let (binary, go) = (folder.path().join("stand-in"), folder.path().join("go"));
+        let waits = format!("while [ -n \"$CLOCK_FILE\" ] && [ ! -e {} ]", go.display());
+        program(
+            &binary,
+            &format!("{waits}; do sleep 0.01; done; echo 'livedraft works' >&2; exec sleep 1000"),
+        );
+        let clocks = Arc::new(Clocks::compile().await.unwrap());
+        (Fleet::start(&binary, clocks).await.unwrap(), go)
+    }
+
+    async fn until(fleet: &mut Fleet, is: impl Fn(&mut Fleet) -> bool) {
+        while !is(fleet) {
+            fleet.tend().unwrap();
+            clock::sleep(TICK).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_started_for_a_place_before_its_last_deed_does_not_fill_it() {
+        let folder = Folder::new().unwrap();
+        let (mut fleet, go) = of_stand_ins(&folder).await;
+        fleet.replace(WORKER, 3_600).unwrap();
+        fleet.replace(WORKER, 0).unwrap();
+        until(&mut fleet, |fleet| fleet.of(WORKER).node.is_some()).await;
+        fs::write(&go, "").unwrap();
+        until(&mut fleet, |fleet| fleet.starting.is_empty()).await;
+        let pid = fleet.of(WORKER).node.as_ref().unwrap().pid();
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
+        assert!(!String::from_utf8_lossy(&environment).contains("CLOCK_FILE"));
+        // One that is killed before it is there is not there.
+        fleet.replace(WORKER, 3_600).unwrap();
+        fleet.begin_deed(Deed::Kill(WORKER)).await.unwrap();
+        until(&mut fleet, |fleet| fleet.starting.is_empty()).await;
+        assert!(fleet.of(WORKER).node.is_none());
+        assert_eq!(fleet.done.get(Deed::Kill(WORKER).kind()), None);
+    }
+
+    #[tokio::test]
+    async fn a_place_that_stays_empty_is_a_fault_that_says_why() {
+        let folder = Folder::new().unwrap();
+        let (mut fleet, _) = of_stand_ins(&folder).await;
+        program(&fleet.binary.clone(), "echo 'no disk left' >&2; exit 1");
+        let kill = Planned {
+            deed: Deed::Kill(WORKER),
+            begins: Duration::ZERO,
+            lasts: Duration::ZERO,
+        };
+        fleet.suffer(&[kill], Duration::from_millis(200)).await.unwrap();
+        let [fault] = &fleet.faults[..] else {
+            panic!("{:?}", fleet.faults);
+        };
+        assert!(fault.starts_with("worker 1 does not start again: "), "{fault}");
+        assert_eq!(fleet.done.get(kill.deed.kind()), Some(&1));
+    }
+
+    #[tokio::test]
+    async fn subscriptions_are_counted_that_redis_says_it_has_closed() {
+        let folder = Folder::new().unwrap();
+        let (mut fleet, _) = of_stand_ins(&folder).await;
+        fleet.begin_deed(Deed::Unsubscribe).await.unwrap();
+        assert_eq!(fleet.done.get(Deed::Unsubscribe.kind()), None);
+        let redis = fleet.redis().master.address();
+        let mut subscriber = TcpStream::connect(redis).await.unwrap();
+        subscriber.write_all(b"SUBSCRIBE one\r\n").await.unwrap();
+        subscriber.read_u8().await.unwrap();
+        fleet.begin_deed(Deed::Unsubscribe).await.unwrap();
+        assert_eq!(fleet.done.get(Deed::Unsubscribe.kind()), Some(&1));
+    }
 }

@@ -1,6 +1,11 @@
 //! What clients saw, kept as they saw it, to be judged when all is over.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
+
+/// What the reader is called that comes to each job when all is over.
+pub(crate) const LATE: &str = "late reader";
 
 /// One job from outside.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +30,8 @@ pub(crate) struct View {
     pub(crate) steps: Vec<Step>,
     /// The longest time between two things that it saw of the job, microseconds.
     pub(crate) silence: u64,
+    /// How often it was told that what it sees may be late.
+    pub(crate) degraded: u64,
 }
 
 /// One thing that a viewer saw.
@@ -55,6 +62,35 @@ pub(crate) enum Step {
 
 /// Epoch and seq.
 pub(crate) type Position = (String, u64);
+
+/// What failovers have taken, by the ids of jobs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Toll {
+    /// Jobs that the new master does not know.
+    pub(crate) lost: BTreeSet<String>,
+    /// Jobs that it knows, and that stand elsewhere there.
+    pub(crate) set_back: BTreeSet<String>,
+}
+
+impl Toll {
+    /// A master is left that `had` these jobs, for a replica that has `kept` those, each where it stands.
+    pub(crate) fn take(&mut self, had: &BTreeMap<String, String>, kept: &BTreeMap<String, String>) {
+        for (job, at) in had {
+            match kept.get(job) {
+                None => self.lost.insert(job.clone()),
+                Some(kept) if kept != at => self.set_back.insert(job.clone()),
+                Some(_) => false,
+            };
+        }
+    }
+}
+
+impl JobHistory {
+    /// Whether one of its ids is among these.
+    pub(crate) fn is_among(&self, jobs: &BTreeSet<String>) -> bool {
+        self.ids.iter().any(|id| jobs.contains(id))
+    }
+}
 
 impl View {
     /// The end it saw, if it saw one: where, what, and the message.

@@ -14,6 +14,7 @@ mod schedule;
 mod skew;
 mod watcher;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,9 +28,10 @@ use tokio::task::JoinSet;
 use self::checker::{Broken, Rule};
 use self::dice::Dice;
 use self::fleet::Fleet;
-use self::history::{JobHistory, Step};
+use self::history::{JobHistory, LATE, Step};
 use self::plan::PlannedJob;
-use self::schedule::{Deed, Planned};
+use self::schedule::{Deed, Planned, Target};
+use self::skew::Clocks;
 use self::watcher::{Gateways, Watcher};
 use crate::cli::{ChaosArgs, Seeds};
 use crate::{Outcome, clock, redis};
@@ -40,8 +42,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const LOOKS: Duration = Duration::from_secs(2);
 /// Readers, at the same time, that come when all is over.
 const LATE_READERS: usize = 16;
-/// What they are called.
-const LATE: &str = "late reader";
 
 /// Runs it, tells what was done and what does not hold; whether all does.
 pub(crate) async fn run(args: &ChaosArgs) -> Outcome<bool> {
@@ -54,17 +54,24 @@ pub(crate) async fn run(args: &ChaosArgs) -> Outcome<bool> {
     if let [seed] = seeds[..] {
         report::announce(seed, &schedule::draw(seed, length), args.seconds)?;
     }
+    let (many, clocks) = (seeds.len() > 1, &Arc::new(Clocks::compile().await?));
     let runs = futures_util::stream::iter(seeds.clone()).map(|seed| async move {
         let planned = schedule::draw(seed, length);
-        let played = play(&args.server, seed, &planned, length, args.jobs).await;
-        (seed, played.map(|played| report::Told::of(&played, &planned)))
+        if many {
+            report::begins(seed)?;
+        }
+        let played = play(&args.server, clocks, seed, &planned, length, args.jobs).await;
+        // What befalls one seed is no reason to know nothing of the others.
+        Outcome::Ok((seed, report::Told::of(played, &planned)))
     });
     let mut runs = runs.buffer_unordered(args.at_a_time);
     let mut all = report::Told::default();
-    while let Some((seed, told)) = runs.next().await {
-        let told = told.map_err(|error| format!("seed {seed}: {error}"))?;
-        report::pass_by(seed, &told, args, seeds.len())?;
-        all.add(told);
+    while let Some(over) = runs.next().await {
+        let (seed, told) = over?;
+        if many {
+            report::pass_by(seed, &told, args)?;
+        }
+        all.add(seed, told, many);
     }
     report::tell(&all, &seeds, args)?;
     Ok(all.is_sound())
@@ -88,7 +95,8 @@ pub(crate) struct Rolled {
 pub(crate) async fn rolling(server: &Path, jobs: u32) -> Outcome<Rolled> {
     let planned = schedule::replacement();
     let length = planned.iter().map(Planned::ends).max().unwrap_or_default();
-    let played = play(server, 1, &planned, length, jobs).await?;
+    let clocks = Arc::new(Clocks::compile().await?);
+    let played = play(server, &clocks, 1, &planned, length, jobs).await?;
     let views = || {
         played
             .jobs
@@ -125,22 +133,25 @@ struct Played {
     broken: Vec<Broken>,
     /// What was noticed of processes and nobody had planned.
     faults: Vec<String>,
-    cut_short: usize,
-    not_failed_over: usize,
+    /// What was done to the fleet, and how often.
+    done: BTreeMap<String, u64>,
     swallowed: u64,
-    /// Jobs of which a failover has lost something.
+    /// Jobs that a failover has lost.
+    gone: usize,
+    /// Further ones that it has set back.
     set_back: usize,
 }
 
 /// Lets clients work with a fleet that suffers what is planned, and judges what they saw.
 async fn play(
     server: &Path,
+    clocks: &Arc<Clocks>,
     seed: u64,
     planned: &[Planned],
     length: Duration,
     lines: u32,
 ) -> Outcome<Played> {
-    let mut fleet = Fleet::start(server).await?;
+    let mut fleet = Fleet::start(server, Arc::clone(clocks)).await?;
     let last = planned.iter().map(Planned::ends).max().unwrap_or_default();
     let length = length.max(last);
     let begun = clock::micros();
@@ -155,22 +166,22 @@ async fn play(
     for line in 0..lines {
         clients.spawn(Arc::clone(&scene).line(u64::from(line)));
     }
-    fleet.suffer(planned).await?;
+    fleet.suffer(planned, PATIENCE).await?;
     let mut jobs: Vec<JobHistory> = clients.join_all().await.into_iter().flatten().collect();
     read_again(&scene, &mut jobs).await;
-    let takeovers_max = 1 + planned.iter().filter(|one| touches_work(one)).count();
-    let set_back = &fleet.redis().set_back;
+    let takeovers_max = 1 + planned.iter().map(|one| workers_lost(&one.deed)).sum::<usize>();
+    let toll = &fleet.redis().toll;
+    let gone = jobs.iter().filter(|job| job.is_among(&toll.lost));
+    let set_back = jobs.iter().filter(|job| job.is_among(&toll.set_back));
+    let set_back = set_back.filter(|job| !job.is_among(&toll.lost));
     Ok(Played {
         seconds: (clock::micros() - begun) as f64 / 1e6,
-        broken: checker::check(&jobs, takeovers_max, set_back),
-        set_back: jobs
-            .iter()
-            .filter(|job| job.ids.iter().any(|id| set_back.contains(id)))
-            .count(),
+        broken: checker::check(&jobs, takeovers_max, toll),
+        gone: gone.count(),
+        set_back: set_back.count(),
         jobs,
         swallowed: fleet.swallowed(),
-        cut_short: fleet.cut_short,
-        not_failed_over: fleet.not_failed_over,
+        done: std::mem::take(&mut fleet.done),
         faults: std::mem::take(&mut fleet.faults),
     })
 }
@@ -289,20 +300,70 @@ async fn read_again(scene: &Arc<Scene>, jobs: &mut [JobHistory]) {
     }
 }
 
-/// Whether a deed may cost a job its worker.
-fn touches_work(planned: &Planned) -> bool {
-    !matches!(
-        planned.deed,
+/// How often a deed may cost a job its worker.
+fn workers_lost(deed: &Deed) -> usize {
+    match deed {
+        // Its worker leaves for one whose clock is off, and that one leaves again.
+        Deed::Skew(Target::Worker(_), _) => 2,
         Deed::Spoil(schedule::Link::Clients(_) | schedule::Link::GatewayToRedis(_), _)
-            | Deed::Kill(schedule::Target::Gateway(_))
-            | Deed::Stop(schedule::Target::Gateway(_))
-            | Deed::Drain(schedule::Target::Gateway(_))
-            | Deed::Skew(schedule::Target::Gateway(_), _)
-            | Deed::Unsubscribe
-            | Deed::Fill
-    )
+        | Deed::Kill(Target::Gateway(_))
+        | Deed::Stop(Target::Gateway(_))
+        | Deed::Drain(Target::Gateway(_))
+        | Deed::Skew(Target::Gateway(_) | Target::Redis, _)
+        | Deed::Unsubscribe
+        | Deed::Fill => 0,
+        Deed::Spoil(schedule::Link::WorkerToRedis(_), _)
+        | Deed::Kill(Target::Worker(_) | Target::Redis)
+        | Deed::Stop(Target::Worker(_) | Target::Redis)
+        | Deed::Drain(Target::Worker(_) | Target::Redis)
+        | Deed::FailOver(_) => 1,
+    }
 }
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use serde_json::Value;
+
+    use super::{Deed, Target, run, workers_lost};
+    use crate::cli::{ChaosArgs, Seeds};
+    use crate::folder::Folder;
+
+    #[tokio::test]
+    async fn a_seed_that_cannot_be_gone_on_with_is_a_fault_of_its_own() {
+        let folder = Folder::new().unwrap();
+        let out = folder.path().join("told.json");
+        let args = ChaosArgs {
+            seed: None,
+            seeds: Some(Seeds { from: 1, to: 2 }),
+            at_a_time: 1,
+            seconds: 1,
+            jobs: 1,
+            server: PathBuf::from("/nowhere/livedraft"),
+            out: Some(out.clone()),
+        };
+        assert!(!run(&args).await.unwrap());
+        let told: Value = serde_json::from_slice(&std::fs::read(out).unwrap()).unwrap();
+        let faults = told["faults"].as_array().unwrap();
+        let of = |seed: &str| {
+            faults
+                .iter()
+                .any(|fault| fault.as_str().unwrap().starts_with(seed))
+        };
+        assert!(
+            faults.len() == 2 && of("seed 1: ") && of("seed 2: "),
+            "{faults:?}"
+        );
+    }
+
+    #[test]
+    fn a_worker_with_a_clock_that_is_off_is_lost_twice() {
+        assert_eq!(workers_lost(&Deed::Skew(Target::Worker(0), 3_600)), 2);
+        assert_eq!(workers_lost(&Deed::Skew(Target::Gateway(0), 3_600)), 0);
+    }
 }

@@ -34,6 +34,7 @@ pub(super) fn announce(seed: u64, planned: &[Planned], seconds: u64) -> Outcome<
 pub(super) struct Told {
     seconds: f64,
     jobs: usize,
+    gone: usize,
     set_back: usize,
     done: BTreeMap<String, u64>,
     seen: BTreeMap<String, u64>,
@@ -47,22 +48,37 @@ pub(super) struct Told {
 }
 
 impl Told {
-    pub(super) fn of(played: &Played, planned: &[Planned]) -> Self {
+    /// Of a run that is over, or that could not be gone on with, which is a fault of it.
+    pub(super) fn of(played: Outcome<Played>, planned: &[Planned]) -> Self {
+        let schedule = planned.iter().map(Planned::to_string).collect();
+        let played = match played {
+            Ok(played) => played,
+            Err(error) => {
+                return Self {
+                    faults: vec![error.to_string()],
+                    schedule,
+                    ..Self::default()
+                };
+            }
+        };
         let of = |rule: Rule| played.broken.iter().filter(|one| one.rule == rule).count();
         let (lost, duplicated) = (of(Rule::Lost), of(Rule::Duplicated));
         let words = |one: &Broken| one.to_string().chars().take(WORDS).collect();
+        let mut done = played.done;
+        done.insert("bytes swallowed".to_owned(), played.swallowed);
         Self {
             seconds: played.seconds,
             jobs: played.jobs.len(),
+            gone: played.gone,
             set_back: played.set_back,
-            done: done(played, planned),
+            done,
             seen: seen(&played.jobs),
-            faults: played.faults.clone(),
+            faults: played.faults,
             broken: played.broken.iter().take(WRITTEN_OUT).map(words).collect(),
             lost,
             duplicated,
             others: played.broken.len() - lost - duplicated,
-            schedule: planned.iter().map(Planned::to_string).collect(),
+            schedule,
         }
     }
 
@@ -70,18 +86,24 @@ impl Told {
         self.lost + self.duplicated + self.others + self.faults.len() == 0
     }
 
-    pub(super) fn add(&mut self, other: Self) {
+    /// Adds another seed's; where there are many, its faults and what it broke are told with it.
+    pub(super) fn add(&mut self, seed: u64, other: Self, many: bool) {
+        let named = |words: String| match many {
+            true => format!("seed {seed}: {words}"),
+            false => words,
+        };
         self.seconds += other.seconds;
         self.jobs += other.jobs;
+        self.gone += other.gone;
         self.set_back += other.set_back;
         for (mine, theirs) in [(&mut self.done, other.done), (&mut self.seen, other.seen)] {
             for (what, count) in theirs {
                 *mine.entry(what).or_default() += count;
             }
         }
-        self.faults.extend(other.faults);
+        self.faults.extend(other.faults.into_iter().map(named));
         let room = WRITTEN_OUT.saturating_sub(self.broken.len());
-        self.broken.extend(other.broken.into_iter().take(room));
+        self.broken.extend(other.broken.into_iter().take(room).map(named));
         self.lost += other.lost;
         self.duplicated += other.duplicated;
         self.others += other.others;
@@ -102,11 +124,15 @@ impl Told {
     }
 }
 
+/// Of several seeds, one that begins: one that never ends is known by that.
+pub(super) fn begins(seed: u64) -> Outcome<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "seed {seed} begins")?;
+    Ok(out.flush()?)
+}
+
 /// Of several seeds, one that is over: a line, and all that is wrong with it.
-pub(super) fn pass_by(seed: u64, told: &Told, args: &ChaosArgs, seeds: usize) -> Outcome<()> {
-    if seeds == 1 {
-        return Ok(());
-    }
+pub(super) fn pass_by(seed: u64, told: &Told, args: &ChaosArgs) -> Outcome<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
@@ -132,8 +158,8 @@ pub(super) fn tell(told: &Told, seeds: &[u64], args: &ChaosArgs) -> Outcome<()> 
         _ => format!("{} seeds", seeds.len()),
     };
     let mut text = format!(
-        "\n{which}, {:.0} s: {} jobs accepted, {} of them set back by a failover\n",
-        told.seconds, told.jobs, told.set_back
+        "\n{which}, {:.0} s: {} jobs accepted, {} of them lost and {} set back by a failover\n",
+        told.seconds, told.jobs, told.gone, told.set_back
     );
     for (title, counts) in [("done to it", &told.done), ("seen of it", &told.seen)] {
         let lines: Vec<String> = counts
@@ -146,7 +172,7 @@ pub(super) fn tell(told: &Told, seeds: &[u64], args: &ChaosArgs) -> Outcome<()> 
     write!(std::io::stdout().lock(), "{text}")?;
     let whole = json!({
         "unix_seconds": clock::unix_seconds(), "machine": process::machine(), "seeds": seeds,
-        "seconds": rounded(told.seconds, 1), "jobs": told.jobs, "set_back": told.set_back, "done": told.done, "seen": told.seen,
+        "seconds": rounded(told.seconds, 1), "jobs": told.jobs, "gone": told.gone, "set_back": told.set_back, "done": told.done, "seen": told.seen,
         "lost": told.lost, "duplicated": told.duplicated, "others": told.others, "faults": told.faults,
         "broken": told.broken, "schedule": told.schedule,
     });
@@ -156,20 +182,6 @@ pub(super) fn tell(told: &Told, seeds: &[u64], args: &ChaosArgs) -> Outcome<()> 
     }
     std::fs::write(file, format!("{whole:#}\n"))?;
     Ok(std::fs::write(file.with_extension("md"), text.trim_start())?)
-}
-
-fn done(told: &Played, planned: &[Planned]) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
-    for one in planned {
-        *counts.entry(one.deed.kind().to_owned()).or_default() += 1;
-    }
-    counts.insert("drains cut short".to_owned(), told.cut_short as u64);
-    counts.insert(
-        "failovers to a replica that was not up, left out".to_owned(),
-        told.not_failed_over as u64,
-    );
-    counts.insert("bytes swallowed".to_owned(), told.swallowed);
-    counts
 }
 
 /// What came of it, by what it was; a rare one that is not among them did not happen.
@@ -191,6 +203,8 @@ fn seen(jobs: &[JobHistory]) -> BTreeMap<String, u64> {
             count(format!("jobs {kind} {code}").trim_end(), 1);
         }
         count("viewers", job.views.len() as u64);
+        let late = job.views.iter().map(|view| view.degraded).sum();
+        count("times a viewer was told that what it sees may be late", late);
         for step in job.views.iter().flat_map(|view| &view.steps) {
             match step {
                 Step::Attached { resumed: true } => count("sockets that went on", 1),

@@ -56,8 +56,7 @@ impl Watcher {
             fold: Fold::default(),
             view: View {
                 name: name.to_owned(),
-                steps: Vec::new(),
-                silence: 0,
+                ..View::default()
             },
             heard: None,
         }
@@ -227,6 +226,8 @@ impl Watcher {
                 true
             }
             Ok(false) => {
+                let is_late = kind == "degraded" && message["active"] == true;
+                self.view.degraded += u64::from(is_late);
                 self.fold = fold;
                 true
             }

@@ -96,6 +96,8 @@ pub(crate) struct Plan {
     pub(crate) seconds: u64,
     pub(crate) sockets: Option<usize>,
     pub(crate) jobs: Option<usize>,
+    /// Tokens a second of a job.
+    pub(crate) rate: u32,
 }
 
 impl Scenario {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{CONNECTING, PATIENCE, Plan, histogram, mib, request, source, start_with};
 use crate::answer::Answer;
@@ -26,16 +26,17 @@ const STRING: &str = "worker.string_bytes_max=16777216";
 const WATCHED: Duration = Duration::from_secs(50);
 const SAMPLE: Duration = Duration::from_secs(5);
 
-/// One job with a reader that keeps up: alone, and beside many that never read again.
+/// One job with a reader that keeps up: alone, and beside many that never read again. What the document itself takes is the
+/// same in both.
 pub(crate) async fn run(plan: &Plan) -> Outcome<Vec<Row>> {
-    let mut rows = Vec::new();
-    for readers in [0, plan.sockets.unwrap_or(READERS)] {
-        rows.extend(case(plan, readers).await?);
-    }
+    let (mut rows, alone) = case(plan, 0, &[]).await?;
+    let (beside, _) = case(plan, plan.sockets.unwrap_or(READERS), &alone).await?;
+    rows.extend(beside);
     Ok(rows)
 }
 
-async fn case(plan: &Plan, readers: usize) -> Outcome<Vec<Row>> {
+/// The rows, and by how many bytes the system had grown in each; `alone`: by how many it had without those who stop.
+async fn case(plan: &Plan, readers: usize, alone: &[u64]) -> Outcome<(Vec<Row>, Vec<u64>)> {
     let every = Duration::from_secs(1) / TOKENS_PER_SECOND;
     let answer = Answer::Stamped {
         tokens: WATCHED.as_secs() as usize * TOKENS_PER_SECOND as usize,
@@ -54,13 +55,15 @@ async fn case(plan: &Plan, readers: usize) -> Outcome<Vec<Row>> {
         readers,
     };
     model.open();
-    let (mut rows, begun) = (Vec::new(), clock::micros());
+    let (mut rows, mut grown, begun) = (Vec::new(), Vec::new(), clock::micros());
     while !follow_for(SAMPLE, &mut good, &mut seen).await? {
         let seconds = (clock::micros() - begun) as f64 / 1e6;
-        rows.push(base.sample(seconds, &system, &mut seen).await?);
+        grown.push(system.resident_bytes()?.saturating_sub(base.resident));
+        let document = alone.get(rows.len()).or(alone.last()).copied();
+        rows.push(base.sample(seconds, document, &system, &mut seen).await?);
     }
     drop(stalled);
-    Ok(rows)
+    Ok((rows, grown))
 }
 
 /// Watches the job from sockets that are not read from then on.
@@ -94,29 +97,33 @@ struct Base {
 }
 
 impl Base {
-    async fn sample(&self, seconds: f64, system: &System, seen: &mut Seen) -> Outcome<Row> {
+    async fn sample(
+        &self,
+        seconds: f64,
+        document: Option<u64>,
+        system: &System,
+        seen: &mut Seen,
+    ) -> Outcome<Row> {
         let delays = histogram(std::mem::take(&mut seen.delays).iter())?;
         let resident = system.resident_bytes()?;
         let sockets = http::metric(system.address(), "livedraft_connections{kind=\"socket\"}").await?;
-        let each = |bytes: u64, before: u64| -> Value {
-            let growth = bytes.saturating_sub(before) as f64 / 1_024.0;
-            if self.readers == 0 {
-                json!("–")
-            } else {
-                rounded(growth / self.readers as f64, 1)
-            }
+        let grown = resident.saturating_sub(self.resident);
+        let each = |bytes: u64| match self.readers {
+            0 => json!(0),
+            readers => rounded(bytes as f64 / 1_024.0 / readers as f64, 1),
         };
+        let kernel = process::tcp_bytes()?.saturating_sub(self.kernel);
         Ok(row([
             ("stalled readers", json!(self.readers)),
             ("after s", rounded(seconds, 0)),
             ("sockets", json!(sockets)),
             ("RSS MiB", mib(resident)),
-            ("RSS grown MiB", mib(resident.saturating_sub(self.resident))),
-            ("KiB per reader", each(resident, self.resident)),
+            ("RSS grown MiB", mib(grown)),
             (
-                "kernel's TCP KiB per reader",
-                each(process::tcp_bytes()?, self.kernel),
+                "KiB per reader",
+                each(grown.saturating_sub(document.unwrap_or(0))),
             ),
+            ("kernel's TCP KiB per reader", each(kernel)),
             ("good viewer p50 ms", ms(delays.value_at_quantile(0.5))),
             ("p99 ms", ms(delays.value_at_quantile(0.99))),
             ("conflated", json!(seen.conflated)),

@@ -55,7 +55,7 @@ impl State {
             self.arriving += 1;
             self.touch_now(id);
         } else {
-            self.enter_line(id, false);
+            self.enter_line(now, id, false);
             written.push((id, entry));
         }
         Submitted::New {
@@ -85,7 +85,7 @@ impl State {
             .get(&(Arc::clone(&submission.tenant), Arc::clone(&given.key)))?;
         let same = key.request == given.request;
         Some(if same {
-            Submitted::Existing(key.job)
+            Submitted::existing(key.job)
         } else {
             Submitted::Conflict(key.job)
         })
@@ -122,8 +122,11 @@ impl State {
     }
 
     /// Puts a job in line; one that lost its worker before all others.
-    pub(super) fn enter_line(&mut self, id: JobId, recovered: bool) {
-        let Some(row) = self.jobs.get(&id) else { return };
+    pub(super) fn enter_line(&mut self, now: u64, id: JobId, recovered: bool) {
+        let Some(row) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        row.in_line_ms = now;
         let cost = match row.claims {
             0 => estimate(row.asked_bytes),
             _ => 0,

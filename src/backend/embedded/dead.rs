@@ -48,7 +48,7 @@ impl State {
         match row.redriven {
             // Sent again.
             Some(job) if job == id => return Some(self.submit(now, submission, written)),
-            Some(job) => return Some(Submitted::Existing(job)),
+            Some(job) => return Some(Submitted::existing(job)),
             None if !row.dead => return None,
             None => {}
         }

@@ -155,8 +155,8 @@ impl Line {
     }
 
     /// Gives the next job to a worker, and charges its tenant: one that lost its worker before all others, else of the
-    /// tenant that was served least.
-    pub(super) fn next(&mut self) -> Option<JobId> {
+    /// tenant that was served least; and what was charged, tokens.
+    pub(super) fn next(&mut self) -> Option<(JobId, u64)> {
         if self.paused.all {
             return None;
         }
@@ -168,7 +168,7 @@ impl Line {
         let (band, job, cost) = own.take()?;
         own.running.insert(job);
         let at = own.at;
-        own.at += cost.saturating_mul(UNIT) / weight;
+        own.at = own.at.saturating_add(cost.saturating_mul(UNIT) / weight);
         if let Some(spot) = self.spots.remove(&job) {
             self.places.remove(&spot.came);
         }
@@ -176,7 +176,7 @@ impl Line {
             self.go_on(at);
         }
         self.stand(&tenant);
-        Some(job)
+        Some((job, cost))
     }
 
     /// A delivery is over: its slot is free.
@@ -380,7 +380,7 @@ mod tests {
         }
 
         fn serve(&mut self) -> Option<JobId> {
-            let job = self.line.next()?;
+            let (job, _) = self.line.next()?;
             let own = &self.jobs[&job];
             *self.served.entry(Arc::clone(&own.tenant)).or_default() += own.cost;
             self.running.push(job);

@@ -314,7 +314,7 @@ impl JobQueue for Embedded {
                 id,
                 |state, now, written| state.submit(now, submission, written),
                 |submitted| match submitted {
-                    Submitted::Existing(other) | Submitted::Conflict(other) => Some(*other),
+                    Submitted::Existing { job, .. } | Submitted::Conflict(job) => Some(*job),
                     Submitted::New { .. } | Submitted::Full { .. } => None,
                 },
             )
@@ -334,7 +334,7 @@ impl JobQueue for Embedded {
                 id,
                 |state, now, written| state.redrive(now, letter, submission, written),
                 |submitted| match submitted {
-                    Some(Submitted::Existing(other)) => Some(*other),
+                    Some(Submitted::Existing { job, .. }) => Some(*job),
                     _ => None,
                 },
             )
@@ -343,8 +343,8 @@ impl JobQueue for Embedded {
         Ok(submitted)
     }
 
-    async fn redriven(&self, letter: JobId) -> Result<Option<JobId>, BackendError> {
-        Ok(self.lock().state.redriven(letter))
+    async fn redriven(&self, letter: JobId) -> Result<Option<Submitted>, BackendError> {
+        Ok(self.lock().state.redriven(letter).map(Submitted::existing))
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BackendError> {

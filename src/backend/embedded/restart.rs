@@ -47,10 +47,10 @@ impl State {
             state.interrupted(now, id, epoch());
         }
         for id in recovering {
-            state.enter_line(id, true);
+            state.enter_line(now, id, true);
         }
         for id in queued {
-            state.enter_line(id, false);
+            state.enter_line(now, id, false);
         }
         state
     }
@@ -95,7 +95,7 @@ impl State {
         };
         row.state = state;
         row.log.open(epoch, status(state, Some("restart"), None));
-        self.enter_line(id, true);
+        self.enter_line(now, id, true);
         self.touch(id, 0);
     }
 }

@@ -22,6 +22,10 @@ pub(super) struct JobRow {
     pub(super) request: [u8; 32],
     /// About how many bytes its request takes, until it has ended.
     pub(super) asked_bytes: usize,
+    /// When it came into line last, ms since 1970; 0 where it never did.
+    pub(super) in_line_ms: u64,
+    /// What its tenant was charged for it, tokens; not kept over a restart, since tenants' virtual times are not.
+    pub(super) charged: u64,
     pub(super) state: JobState,
     /// The token of the running delivery, or of the last one.
     pub(super) token: Option<LeaseToken>,
@@ -73,6 +77,8 @@ impl JobRow {
             key,
             request: [0; 32],
             asked_bytes: 0,
+            in_line_ms: 0,
+            charged: 0,
             state: JobState::Queued,
             token: None,
             until_ms: 0,

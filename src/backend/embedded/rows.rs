@@ -169,6 +169,8 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
             key: fixed.key.map(|(key, _)| (tenant, key.into())),
             request,
             asked_bytes: 0,
+            in_line_ms: 0,
+            charged: 0,
             state,
             token: None,
             until_ms: count(run.until_ms),
@@ -189,20 +191,25 @@ fn read_job(job: StoredJob) -> Result<(JobId, JobRow), Unreadable> {
             ended_ms: run.ended_ms.map(count),
             snapshot_bytes: snapshot.len(),
             record: serde_json::from_str(&run.record)?,
-            stored: Stored {
-                fixed: true,
-                seq: log.last().seq,
-                snapshot: Some(log.snapshot().position),
-                raw_len: raw.len(),
-                raw_parts: i64::try_from(raw_parts)?,
-                raw_restarts: false,
-                end: run.ended_ms.is_some(),
-                behind_bytes: 0,
-            },
+            stored: stored(&log, (raw.len(), raw_parts), run.ended_ms.is_some())?,
             log,
             raw,
         },
     ))
+}
+
+/// All that was read: so much raw text in so many parts, and whether there is an end.
+fn stored(log: &JobLog, raw: (usize, usize), end: bool) -> Result<Stored, Unreadable> {
+    Ok(Stored {
+        fixed: true,
+        seq: log.last().seq,
+        snapshot: Some(log.snapshot().position),
+        raw_len: raw.0,
+        raw_parts: i64::try_from(raw.1)?,
+        raw_restarts: false,
+        end,
+        behind_bytes: 0,
+    })
 }
 
 /// What is asked for; gone once the job has ended.

@@ -276,7 +276,8 @@ impl State {
         written.extend(entries.map(|entry| (id, Arc::clone(entry))));
         // A cancel may have come first.
         if row.state == JobState::Queued {
-            self.enter_line(id, false);
+            let came = row.submitted_ms;
+            self.enter_line(came, id, false);
         }
     }
 

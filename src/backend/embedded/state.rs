@@ -11,7 +11,7 @@ use super::retention::Retained;
 use super::row::{JobRow, refuse};
 use super::saving::Touched;
 use crate::backend::drain::Drain;
-use crate::backend::own::{estimate, poison, status};
+use crate::backend::own::{cost, poison, status};
 use crate::backend::{
     Append, Appended, Cancelled, Claim, Deferral, Extended, Failure, Fenced, JobFacts, Reaped, Stats, Write,
 };
@@ -99,9 +99,10 @@ impl State {
             row.until_ms = now + self.options.lease.lease_ms;
             return row.claim(id);
         }
-        let id = self.line.next()?;
-        self.drain.one(now);
+        let (id, cost) = self.line.next()?;
         let row = self.jobs.get_mut(&id)?;
+        self.drain.one(now, row.in_line_ms);
+        row.charged += cost;
         row.state = next(row.state, Transition::Claim).ok()?;
         row.claims += 1;
         row.deliveries += 1;
@@ -300,7 +301,8 @@ impl State {
         let asked_bytes = std::mem::take(&mut row.asked_bytes);
         self.asked_bytes -= asked_bytes;
         let (tenant, claimed) = (Arc::clone(&row.facts.tenant), row.claims > 0);
-        let cost = end.usage.tokens();
+        let charged = row.charged;
+        let cost = cost(end);
         let end = row.log.write(write);
         let bytes = row.put_to_rest();
         let dead = row.dead;
@@ -316,7 +318,7 @@ impl State {
         self.touch_now(id);
         self.let_go(id);
         if claimed {
-            self.line.correct(&tenant, estimate(asked_bytes), cost);
+            self.line.correct(&tenant, charged, cost);
         }
         self.line.gone(&tenant);
         self.no_longer_unviewed(id);
@@ -410,7 +412,7 @@ impl State {
         };
         row.state = state;
         written.push((id, row.log.open(epoch, status(state, Some("lease_lost"), None))));
-        self.enter_line(id, true);
+        self.enter_line(now, id, true);
         self.touch(id, 0);
         false
     }
@@ -473,7 +475,7 @@ impl State {
             };
             row.state = state;
             written.push((*id, row.log.open(epoch(), status(state, None, None))));
-            self.enter_line(*id, false);
+            self.enter_line(now, *id, false);
             self.touch(*id, 0);
         }
         Promoted {

@@ -104,7 +104,7 @@ impl State {
         let until_ms = row.until_ms;
         written.push((id, row.log.open(epoch, status(state, Some("reask"), None))));
         self.waiting.remove(&(until_ms, id));
-        self.enter_line(id, false);
+        self.enter_line(now, id, false);
         self.touch_now(id);
     }
 }

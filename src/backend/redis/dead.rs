@@ -6,10 +6,8 @@ use redis::Value;
 
 use super::Redis;
 use super::queue::Clock;
-use super::reply::{Parts, unreadable};
-use crate::backend::{BackendError, DeadLetter, Request};
-use crate::event::Epoch;
-use crate::event::{self, Event, Position};
+use super::reply::{self, Parts, unreadable};
+use crate::backend::{BackendError, DeadLetter, Request, Submitted};
 use crate::job::JobId;
 use crate::metrics;
 
@@ -39,11 +37,14 @@ impl Redis {
     }
 
     /// The job that was made of one.
-    pub(super) async fn made_of(&self, letter: JobId) -> Result<Option<JobId>, BackendError> {
+    pub(super) async fn made_of(&self, letter: JobId) -> Result<Option<Submitted>, BackendError> {
         let mut asked = redis::pipe();
         asked.cmd("HGET").arg(self.keys.job(letter).job).arg("redriven");
         let (job,): (Option<String>,) = self.ask_of(letter, &asked).await?;
-        job.map(|job| job.parse().map_err(unreadable)).transpose()
+        let Some(job) = job else { return Ok(None) };
+        let job = job.parse().map_err(unreadable)?;
+        let durable = self.is_accepted(job).await?;
+        Ok(Some(Submitted::Existing { job, durable }))
     }
 
     /// One of them, with what it asks for.
@@ -70,16 +71,7 @@ fn letter(parts: &mut Parts) -> Result<DeadLetter, BackendError> {
     let tenant: String = parts.next()?;
     let (submitted, died): (u64, u64) = (parts.next()?, parts.next()?);
     let times = Clock::read(parts.next()?);
-    let payload: String = parts.next()?;
-    // Where it stands in the log says nothing of it.
-    let position = Position {
-        epoch: Epoch::new(0),
-        seq: 0,
-    };
-    let entry = event::decode(position, None, "end", &payload).map_err(unreadable)?;
-    let Event::End(end) = entry.event else {
-        return Err(unreadable("a dead letter without its end"));
-    };
+    let end = reply::end(&parts.next::<String>()?)?;
     Ok(DeadLetter {
         id,
         tenant: tenant.into(),

@@ -33,6 +33,9 @@ pub(super) fn unavailable(error: &RedisError) -> BackendError {
 /// What Redis said against a part of a script, in its own words.
 pub(super) fn refused(said: &str) -> BackendError {
     let line = said.trim_start_matches('-').replace(['\r', '\n'], " ");
+    // What a script has caught by itself begins with its place there, where Redis 6.2 or Lua say it.
+    let is_placed = line.trim_start_matches('@').starts_with("user_script");
+    let line = if is_placed { format!("ERR {line}") } else { line };
     let error =
         redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).and_then(redis::Value::extract_error);
     match error {
@@ -41,17 +44,19 @@ pub(super) fn refused(said: &str) -> BackendError {
     }
 }
 
-/// The code of an error. Where a script has met it, Redis 6.2 tells it within a sentence, behind the place in the script.
+/// The code of an error. Where a script has met it, Redis 6.2 tells it within a sentence, behind the place in the script;
+/// where a script passes on what it has met, it stands behind `ERR`.
 pub(super) fn code(error: &RedisError) -> Option<&str> {
     let told = error.code()?;
-    let met = error
-        .detail()
-        .and_then(|detail| detail.rsplit_once("user_script"));
-    let Some((_, met)) = met.filter(|_| told == "ERR") else {
+    let Some(detail) = error.detail().filter(|_| told == "ERR") else {
         return Some(told);
     };
-    let mut words = met.split([' ', ':']).map(|word| word.trim_start_matches('-'));
     let is_code = |word: &&str| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase());
+    if let Some(passed_on) = detail.split(' ').next().filter(is_code) {
+        return Some(passed_on);
+    }
+    let met = detail.rsplit_once("user_script").map_or("", |(_, met)| met);
+    let mut words = met.split([' ', ':']).map(|word| word.trim_start_matches('-'));
     words.find(is_code).or(Some(told))
 }
 
@@ -66,7 +71,19 @@ mod tests {
         let away = |told: &BackendError| matches!(told, BackendError::Unavailable(_));
         let corrupt = |told: &BackendError| matches!(told, BackendError::Corrupt(_));
         type Is<'a> = &'a dyn Fn(&BackendError) -> bool;
-        let cases: [(&str, Is<'_>); 8] = [
+        let cases: [(&str, Is<'_>); 11] = [
+            (
+                "@user_script: 17: -OOM command not allowed when used memory > 'maxmemory'.",
+                &no_room,
+            ),
+            (
+                "user_script:312: attempt to perform arithmetic on a nil value",
+                &corrupt,
+            ),
+            (
+                "ERR READONLY You can't write against a read only replica. script: 68, on @user_script:39.",
+                &away,
+            ),
             (
                 "ERR Error running script (call to f_3b): @user_script:140: @user_script: 140: -OOM command not allowed when used memory > 'maxmemory'.",
                 &no_room,

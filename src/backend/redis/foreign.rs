@@ -4,10 +4,10 @@
 use redis::Value;
 
 use super::log::tell;
-use super::queue::{Clock, cost, opening, text_of};
+use super::queue::{Clock, opening, text_of};
 use super::reply::{Parts, unreadable};
 use super::{Redis, flag};
-use crate::backend::own::{Times, cancelled, end};
+use crate::backend::own::{Times, cancelled, cost, end};
 use crate::backend::{BackendError, Cancelled, Write};
 use crate::event::{EndError, Epoch, Event, Position};
 use crate::job::{AttemptRecord, JobId, Outcome};

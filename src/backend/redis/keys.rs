@@ -121,6 +121,11 @@ impl Keys {
         self.shards.len()
     }
 
+    /// A shard's part of a bound.
+    pub(super) fn share(&self, all: usize) -> usize {
+        all.div_ceil(self.count())
+    }
+
     /// What the scripts of a shard are given.
     pub(super) fn shard(&self, shard: usize) -> &[String] {
         &self.shards[shard % self.shards.len()]

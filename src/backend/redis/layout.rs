@@ -6,7 +6,7 @@
 //! be taken again; where older nodes are still there it takes the mark back and refuses. They are known by the channel of
 //! hints, which has another name in each layout and which every node hears as long as it lives.
 
-use redis::{RedisError, Script};
+use redis::{RedisError, Script, Value};
 
 use super::check::{RedisStartError, cause};
 use super::keys::{Keys, slot_of};
@@ -73,10 +73,10 @@ pub(super) async fn agree(
 
 async fn held(url: &RedisUrl, link: &Link, options: &RedisOptions, reach: Reach) -> Result<Held, RedisError> {
     let meta = Keys::meta(&options.prefix);
+    // Of each field the first word holds, whoever says the others.
     let mut asked = redis::pipe();
-    asked.atomic();
     let mut fix = |field: &str, value: &str| {
-        asked.cmd("HSETNX").arg(&meta).arg(field).arg(value).ignore();
+        asked.cmd("HSETNX").arg(&meta).arg(field).arg(value);
     };
     fix("layout", &LAYOUT.to_string());
     fix("shards", &options.shards_of(url.kind()).to_string());
@@ -87,7 +87,8 @@ async fn held(url: &RedisUrl, link: &Link, options: &RedisOptions, reach: Reach)
         .cmd("HMGET")
         .arg(&meta)
         .arg(&["layout", "shards", "reach", "from"]);
-    let ((layout, shards, reach, from),) = link.ask(slot_of(&meta), &asked).await?;
+    let mut told: Vec<Value> = link.ask(slot_of(&meta), &asked).await?;
+    let (layout, shards, reach, from) = redis::from_redis_value(told.pop().unwrap_or(Value::Nil))?;
     Ok(Held {
         layout,
         shards,

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::{ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind};
+use redis::{ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::error::{code, told, unavailable};
 use super::masters::{Finder, Masters};
-use super::node::{Asked, Node, On};
+use super::node::{Asked, Node, On, is_away};
 use super::options::RedisOptions;
 use super::step::Step;
 use super::url::{RedisKind, RedisUrl};
@@ -44,7 +44,7 @@ pub(super) struct Link {
 struct Known {
     masters: Arc<Masters>,
     found: Option<Instant>,
-    /// How often they were found.
+    /// How often they were looked for.
     version: u64,
     /// An answer has shown that they may be others.
     doubtful: bool,
@@ -124,17 +124,26 @@ impl Link {
         let _turn = self.turn.lock().await;
         let before = {
             let known = self.known();
+            // Somebody else has asked meanwhile: that nobody answers holds for all who wait.
+            if known.version != version && known.masters.all().is_empty() {
+                return Err(told("nobody says which servers are masters"));
+            }
             if known.version != version {
                 return Ok(Arc::clone(&known.masters));
             }
             Arc::clone(&known.masters)
         };
-        match self.finder.find(before.all()).await {
+        let found = self.finder.find(before.all()).await;
+        if found.is_err() {
+            let mut known = self.known();
+            known.found = Some(clock::now());
+            known.version += 1;
+        }
+        match found {
             Ok(found) => Ok(self.take(&before, found)),
             Err(error) if before.all().is_empty() => Err(error),
             Err(error) => {
                 tracing::debug!(%error, "nobody says which servers are masters");
-                self.known().found = Some(clock::now());
                 Ok(before)
             }
         }
@@ -173,6 +182,11 @@ impl Link {
         })
     }
 
+    /// Whether the server that holds a slot has not answered what it was asked last.
+    pub(super) fn is_silent(&self, slot: u16) -> bool {
+        self.known().masters.at(slot).is_some_and(|node| node.is_silent())
+    }
+
     /// The masters may be others: whoever asks next finds out.
     pub(super) fn doubt(&self) {
         if self.finder.kind() != RedisKind::Single {
@@ -206,9 +220,22 @@ impl Link {
         })
     }
 
-    /// Several commands on keys of one slot, in one round trip.
+    /// Several commands on keys of one slot, in one round trip. While the slot moves some keys have gone already, and a server
+    /// says that of its own alone: then each command is sent by itself.
     pub(super) async fn ask<T: FromRedisValue>(&self, slot: u16, asked: &Pipeline) -> Result<T, RedisError> {
-        self.send(slot, On::Main, Asked::Commands(asked)).await
+        let told = self.send(slot, On::Main, Asked::Commands(asked)).await;
+        match told {
+            Err(error) if asked.len() > 1 && error.kind() == ErrorKind::Server(ServerErrorKind::Ask) => {}
+            told => return told,
+        }
+        let mut all = Vec::with_capacity(asked.len());
+        for command in asked.cmd_iter() {
+            let mut one = redis::pipe();
+            one.add_command(command.clone());
+            let (told,): (Value,) = self.send(slot, On::Main, Asked::Commands(&one)).await?;
+            all.push(told);
+        }
+        Ok(redis::from_redis_value(Value::Array(all))?)
     }
 
     async fn send<T: FromRedisValue>(&self, slot: u16, on: On, asked: Asked<'_>) -> Result<T, RedisError> {
@@ -226,8 +253,8 @@ impl Link {
             };
             match self.learn(slot, &node, &error) {
                 Turn::Again => clock::sleep(clock::jitter(MOVING)).await,
-                Turn::Detour(node) => detour = Some(node),
-                Turn::No => return Err(error),
+                Turn::Detour(node) if asked.is_one() => detour = Some(node),
+                Turn::Detour(_) | Turn::No => return Err(error),
             }
             last = Some(error);
         }
@@ -254,12 +281,11 @@ impl Link {
             }
             ErrorKind::Server(ServerErrorKind::TryAgain) => Turn::Again,
             _ => {
-                let is_away = error.is_io_error() || error.is_timeout() || error.is_connection_dropped();
                 let is_other = matches!(
                     code(error),
                     Some("READONLY" | "CLUSTERDOWN" | "MASTERDOWN" | "LOADING" | "NOREPLICAS")
                 );
-                if is_away || is_other {
+                if is_away(error) || is_other {
                     self.doubt();
                 }
                 Turn::No
@@ -326,4 +352,42 @@ fn redirected(error: &RedisError, asked: &Node) -> Option<(String, u16)> {
     let own = asked.name().rsplit_once(':')?.0;
     let host = if host.is_empty() || host == "?" { own } else { host };
     Some((host.to_owned(), port.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use futures_util::future::join_all;
+    use tokio::net::TcpListener;
+
+    use super::{Link, RedisOptions};
+
+    /// One looks for the masters, and all who wait take what it has found: also that nobody answers.
+    #[tokio::test]
+    async fn who_waits_for_a_search_in_vain_begins_none_of_its_own() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis+sentinel://{}/main", silent.local_addr().unwrap());
+        let options = RedisOptions {
+            connect: Duration::from_millis(100),
+            response: Duration::from_millis(100),
+            ..RedisOptions::default()
+        };
+        let link = Arc::new(Link::new(&url.parse().unwrap(), None, &options).unwrap());
+        let all = join_all((0..20).map(|_| link.masters()));
+        let mut asked = 0;
+        let mut heard = Vec::new();
+        let count = async {
+            loop {
+                heard.push(silent.accept().await.unwrap());
+                asked += 1;
+            }
+        };
+        tokio::select! {
+            told = all => assert!(told.iter().all(Result::is_err)),
+            () = count => {}
+        }
+        assert_eq!(asked, 1);
+    }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use redis::Value;
 use tokio::sync::mpsc;
 
-use super::appends::Packed;
+use super::gather::Item;
 use super::reply::{self, Parts};
 use super::step::Step;
 use super::{Redis, flag};
@@ -18,17 +18,17 @@ use crate::job::{JobId, LeaseToken};
 #[async_trait]
 impl EventLog for Redis {
     async fn append(&self, job: JobId, token: LeaseToken, append: &Append) -> Result<Appended, BackendError> {
-        let packed = Packed {
-            keys: self.keys.job(job),
-            token: token.to_string(),
-            written: Written::of(&append.write)?,
-            kind: append.write.event.kind(),
-            raw: append.raw.clone(),
-            raw_anew: flag(append.raw_anew || append.write.event.restarts()),
-            record: append.record.as_ref().map_or(Ok(String::new()), text)?,
-            snapshot: append.snapshot.as_deref().map_or(Ok(String::new()), text)?,
-        };
-        let answer = self.appends.send(self.keys.shard_of(job), packed).await?;
+        let (keys, written) = (self.keys.job(job), Written::of(&append.write)?);
+        let mut item = Item::on([keys.job, keys.raw, keys.log]);
+        item.arg(keys.live).arg(token.to_string());
+        item.arg(&written.epoch).arg(written.seq).arg(written.opens);
+        item.arg(append.write.event.kind()).arg(&written.payload);
+        item.arg(&append.raw)
+            .arg(flag(append.raw_anew || append.write.event.restarts()));
+        item.arg(append.record.as_ref().map_or(Ok(String::new()), text)?)
+            .arg(append.snapshot.as_deref().map_or(Ok(String::new()), text)?);
+        let answer = self.gathers.appends.send(self.keys.shard_of(job), item).await?;
+        let answer = reply::appended(answer)?;
         if matches!(answer, Appended::Ok | Appended::Dup) {
             tell(job, &append.write);
         }
@@ -54,7 +54,12 @@ impl EventLog for Redis {
         } else {
             Start::Tail
         };
-        let tail = parts.entries()?.into_iter().map(Arc::new).collect();
+        let tail = parts
+            .entries()?
+            .unwrap_or_default()
+            .into_iter()
+            .map(Arc::new)
+            .collect();
         Ok(Some(Reading {
             lineage,
             last,

@@ -80,10 +80,9 @@ impl Finder {
         });
         let servers = servers.collect::<Result<_, _>>()?;
         let mut options = options.clone();
-        if url.kind() == RedisKind::Cluster {
-            // Each part is waited for by itself, and all may be on one server.
-            options.waiting_max += usize::try_from(options.shards_of(url.kind())).unwrap_or(0);
-        }
+        // What is waited for by each part by itself, and all may be on one server: work over a Cluster, and replicas.
+        let waits = usize::from(url.kind() == RedisKind::Cluster) + usize::from(options.replicas > 0);
+        options.waiting_max += waits * usize::try_from(options.shards_of(url.kind())).unwrap_or(0);
         Ok(Self {
             kind: url.kind(),
             master: url.master().to_owned(),
@@ -154,7 +153,7 @@ impl Finder {
         })
     }
 
-    /// What the first of the nodes says: those that are known to be masters are asked too, since the named ones may have
+    /// What the first of the nodes says that knows who holds each slot: those that are known to be masters are asked too, since the named ones may have
     /// gone by now.
     async fn of_cluster(&self, known: &[Arc<Node>]) -> Result<Masters, RedisError> {
         let mut all = Vec::new();
@@ -167,10 +166,9 @@ impl Finder {
         let asks = all.iter().map(|node| async {
             let mut connection = node.connect().await?;
             let told: Value = node.within(slots.query_async(&mut connection)).await?;
-            Ok((Arc::clone(node), told))
+            self.divided(node, told, known)
         });
-        let (asked, told) = first(asks).await?;
-        self.divided(&asked, told, known)
+        best(asks).await
     }
 
     /// The answer to `CLUSTER SLOTS`: first and last slot of a range, its master, its replicas.
@@ -199,6 +197,9 @@ impl Finder {
                 slots[usize::from(slot)] = u16::try_from(place).ok();
             }
         }
+        if nodes.is_empty() {
+            return Err(told("a node that is in no Cluster, or holds no slot yet"));
+        }
         Ok(Masters { nodes, slots })
     }
 }
@@ -214,7 +215,7 @@ async fn ask_anyhow(
         let mut connection = node.connect().await?;
         node.within(command.query_async(&mut connection)).await
     };
-    let told = ask(with_db(server, None)).await;
+    let told = ask(without_db(server)).await;
     let is_known = server.redis_settings().password().is_some();
     match told {
         Err(error) if is_known && !error.is_io_error() && !error.is_timeout() => {
@@ -228,8 +229,8 @@ async fn ask_anyhow(
 }
 
 /// A server without its number of a database: Sentinels have none.
-fn with_db(server: &ConnectionInfo, db: Option<i64>) -> ConnectionInfo {
-    let settings = server.redis_settings().clone().set_db(db.unwrap_or(0));
+fn without_db(server: &ConnectionInfo) -> ConnectionInfo {
+    let settings = server.redis_settings().clone().set_db(0);
     server.clone().set_redis_settings(settings)
 }
 
@@ -246,6 +247,24 @@ async fn first<T, F: Future<Output = Result<T, RedisError>>>(
         }
     }
     Err(last)
+}
+
+/// The first answer in which no slot is missing; where there is none, that in which the fewest are: one that has left the
+/// Cluster, or is cut off from it, knows less than the others.
+async fn best(
+    asks: impl Iterator<Item = impl Future<Output = Result<Masters, RedisError>>>,
+) -> Result<Masters, RedisError> {
+    let mut asks: FuturesUnordered<_> = asks.collect();
+    let mut best: Result<Masters, RedisError> = Err(told("no server is named"));
+    while let Some(answer) = asks.next().await {
+        match (answer, &best) {
+            (Ok(one), _) if one.missing() == 0 => return Ok(one),
+            (Ok(one), Ok(before)) if before.missing() <= one.missing() => {}
+            (Err(_), Ok(_)) => {}
+            (answer, _) => best = answer,
+        }
+    }
+    best
 }
 
 /// A server that is trusted where the authority vouches for it, or the roots of the web.

@@ -4,11 +4,12 @@
 //! opaque to scripts; time is Redis's. What a script needs of the keys' names it is given (`keys`). A step whose answer
 //! is lost is sent again by its caller, and knows itself.
 
-mod appends;
 mod check;
 mod dead;
 mod error;
 mod foreign;
+mod gather;
+mod gathers;
 mod keys;
 mod layout;
 mod link;
@@ -38,9 +39,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use redis::FromRedisValue;
 
-use self::appends::Appends;
 pub use self::check::RedisStartError;
 use self::error::unavailable;
+use self::gather::Held;
+use self::gathers::Gathers;
 use self::keys::{Keys, slot_of};
 use self::link::Link;
 use self::live::Live;
@@ -65,7 +67,7 @@ pub struct Redis {
     keys: Arc<Keys>,
     scripts: Scripts,
     link: Arc<Link>,
-    appends: Appends,
+    gathers: Gathers,
     replicas: u32,
     replicas_wait: Duration,
     live: Live,
@@ -91,8 +93,18 @@ impl Redis {
         let keys = Arc::new(Keys::new(&options.prefix, options.shards_of(url.kind())));
         let link = Arc::new(link);
         let scripts = Scripts::new(reach, options.replicas > 0);
+        let held = Held {
+            replicas: options.replicas,
+            time: options.replicas_wait,
+        };
+        let gathers =
+            Gathers::new(&link, &keys, &scripts, &engine, held).map_err(|error| RedisStartError::Other {
+                url: url.clone(),
+                what: error.to_string(),
+            })?;
         Ok(Self {
-            appends: Appends::new(Arc::clone(&link), scripts.append.clone(), keys.count()),
+            gathers,
+            unanswered: Unanswered::new(keys.count()),
             live: Live::start(Arc::clone(&link), Arc::clone(&keys), reach, options.probe),
             engine,
             keys,
@@ -100,8 +112,18 @@ impl Redis {
             link,
             replicas: options.replicas,
             replicas_wait: options.replicas_wait,
-            unanswered: Unanswered::default(),
         })
+    }
+
+    /// All shards, each once, from one of them on.
+    fn shards_from(&self, from: usize) -> Vec<usize> {
+        let count = self.keys.count();
+        (from..from + count).map(|shard| shard % count).collect()
+    }
+
+    /// Whether the server of a shard has not answered what it was asked last.
+    fn is_silent(&self, shard: usize) -> bool {
+        self.link.is_silent(self.keys.slot(shard))
     }
 
     /// Commands on the keys of one job, in one round trip.

@@ -24,6 +24,8 @@ use crate::clock;
 const IN_FLIGHT: usize = 1_024;
 /// Attempts to connect before those who wait are told; each waits for a random part of the delay.
 const RECONNECTS: usize = 2;
+/// For how long a server counts as silent that has not answered: then whoever wants something of it tries, ms.
+const SILENT_MS: u64 = 10_000;
 const RECONNECT_DELAY: Duration = Duration::from_millis(100);
 
 /// What is asked of a server.
@@ -31,6 +33,16 @@ const RECONNECT_DELAY: Duration = Duration::from_millis(100);
 pub(super) enum Asked<'a> {
     Step(&'a ScriptInvocation<'a>),
     Commands(&'a Pipeline),
+}
+
+impl Asked<'_> {
+    /// Whether all of it goes to one server, or is taken by none.
+    pub(super) fn is_one(&self) -> bool {
+        match self {
+            Self::Step(_) => true,
+            Self::Commands(commands) => commands.len() <= 1,
+        }
+    }
 }
 
 /// On which of a server's lines.
@@ -54,6 +66,8 @@ pub(super) struct Node {
     main: Line,
     heart: Line,
     waiting: Pool,
+    /// Until when it counts as silent, ms since 1970; 0 where it has answered what it was asked last.
+    silent_until_ms: AtomicU64,
     /// The server takes no writes any more.
     demoted: Notify,
 }
@@ -127,6 +141,7 @@ impl Node {
             client,
             config,
             waiting,
+            silent_until_ms: AtomicU64::new(0),
             demoted: Notify::new(),
         })
     }
@@ -134,6 +149,11 @@ impl Node {
     /// Its `host:port`.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it has not answered what it was asked last, and lately.
+    pub(super) fn is_silent(&self) -> bool {
+        clock::now_ms() < self.silent_until_ms.load(Ordering::Relaxed)
     }
 
     /// Once the server is found to take no writes any more.
@@ -176,13 +196,24 @@ impl Node {
         let answer = async {
             match asked {
                 Asked::Step(step) => step.invoke_async(&mut connection).await,
-                Asked::Commands(commands) => commands.query_async(&mut connection).await,
+                Asked::Commands(commands) => {
+                    let told = connection
+                        .req_packed_commands(commands, 0, commands.len())
+                        .await?;
+                    // By itself an error says more than among those of all commands: where else to ask.
+                    Ok(redis::from_redis_value(Value::Array(told).extract_error()?)?)
+                }
             }
         };
         let answer = tokio::select! {
             answer = answer => answer,
             () = clock::sleep(self.limit) => Err(timed_out()),
         };
+        let until = match &answer {
+            Err(error) if is_away(error) => clock::now_ms() + SILENT_MS,
+            _ => 0,
+        };
+        self.silent_until_ms.store(until, Ordering::Relaxed);
         match &answer {
             // Another one may have been answered meanwhile: then it is slow, and not silent.
             Err(error) if error.is_timeout() => {
@@ -342,16 +373,21 @@ impl ConnectionLike for Spoke {
         }
         Box::pin(async move {
             let mut answers = Vec::with_capacity(count);
-            for command in commands.cmd_iter() {
+            for command in commands.cmd_iter().skip(offset) {
                 answers.push(self.req_packed_command(command).await?);
             }
-            Ok(answers.split_off(offset.min(answers.len())))
+            Ok(answers)
         })
     }
 
     fn get_db(&self) -> i64 {
         self.connection.get_db()
     }
+}
+
+/// Whether nobody has answered.
+pub(super) fn is_away(error: &RedisError) -> bool {
+    error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
 }
 
 /// The `host:port` of a server.

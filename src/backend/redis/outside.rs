@@ -7,7 +7,7 @@ use super::foreign::Standing;
 use super::log::{tell, text};
 use super::queue::{opening, state, text_of};
 use super::reply::{Parts, unreadable};
-use crate::backend::own::{end, rejected, status};
+use crate::backend::own::{cost, end, rejected, status};
 use crate::backend::{BackendError, Ruled, Write};
 use crate::event::{Epoch, Event, Position};
 use crate::job::{AttemptError, JobId, JobSpec, JobState, Outcome, RuledOn, Ruling};
@@ -21,6 +21,8 @@ pub(super) const NODE_GONE_MS: u64 = 60_000;
 /// A job as it was looked at.
 struct Look {
     state: JobState,
+    /// What readers are told that it is: an end is told later than it is kept, where replicas are waited for.
+    told: JobState,
     before: Option<RuledOn>,
     spec: Option<JobSpec>,
     /// Whether it was put back so that its value is judged.
@@ -82,12 +84,13 @@ impl Redis {
             if let Some(ruled) = look.before {
                 let named = attempt.map_or(!waits, |attempt| attempt == ruled.attempt);
                 if named && ruled.accepted == accepted {
+                    self.tell_kept_end(job).await?;
                     return Ok(Some(Ruled::Taken(ruled.attempt)));
                 }
             }
             let awaited = look.standing.record.awaited.as_ref().filter(|_| waits);
             let Some(due) = awaited.map(|awaited| awaited.attempt) else {
-                return Ok(Some(Ruled::NotDue(look.state)));
+                return Ok(Some(Ruled::NotDue(look.told)));
             };
             if attempt.is_some_and(|attempt| attempt != due) {
                 return Ok(Some(Ruled::Other(due)));
@@ -129,12 +132,14 @@ impl Redis {
             return Ok(None);
         }
         let mut parts = Parts::of(answer)?;
-        let state = state(&parts.next::<String>()?)?;
+        let is = state(&parts.next::<String>()?)?;
+        let told = state(&parts.next::<String>()?)?;
         let seq: u64 = parts.next()?;
         let (before, spec) = (parts.json()?, parts.json()?);
         let awaits: Option<u8> = parts.next()?;
         Ok(Some(Look {
-            state,
+            state: is,
+            told,
             before,
             spec,
             awaits: awaits == Some(1),
@@ -150,7 +155,7 @@ impl Redis {
         ruled: Option<RuledOn>,
     ) -> Result<bool, BackendError> {
         let (leads_to, cost) = match &write.event {
-            Event::End(end) => (JobState::from(end.outcome), end.usage.tokens()),
+            Event::End(end) => (JobState::from(end.outcome), cost(end)),
             _ => (JobState::Queued, 0),
         };
         let mut step = self.on(&self.scripts.rule, self.keys.shard_of(job));

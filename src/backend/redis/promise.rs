@@ -3,13 +3,17 @@
 //! by any worker. Where the replicas take too long it is told all the same, and says so (`durable`).
 //!
 //! Whether they hold it is asked on a connection for commands that wait: a mark is written on the jobs that are meant, on the
-//! server that has them, and what is waited for is all that this connection has written, so all before it.
+//! server that has them, and what is waited for is all that this connection has written, so all before it. Of a shard one such
+//! wait is on its way at a time, for all that came before it: where replicas stay away, what comes meanwhile waits twice at most.
+
+use futures_util::future::join_all;
 
 use super::Redis;
+use super::gather::Item;
 use super::queue::text_of;
-use super::reply::unreadable;
+use super::reply::{self, unreadable};
 use crate::backend::{BackendError, Fenced, Write};
-use crate::event::{self, Epoch, Event, Position};
+use crate::event::Event;
 use crate::job::JobId;
 
 /// Ends that are told in one step.
@@ -21,27 +25,29 @@ impl Redis {
     /// # Errors
     /// The server cannot be asked, or has lost one of them: it is another one by now.
     async fn is_held(&self, shard: usize, jobs: &[JobId]) -> Result<bool, BackendError> {
-        let mut mark = self.on(&self.scripts.mark, shard);
-        for job in jobs {
-            mark.arg(job.to_string());
+        if self.replicas == 0 {
+            return Ok(true);
         }
-        let (there, replicas) = self
-            .link
-            .hold::<Vec<u8>>(&mark, self.replicas, self.replicas_wait)
-            .await?;
-        if there.contains(&0) {
-            return Err(BackendError::Unavailable(
-                "a job was lost in a failover".to_owned(),
-            ));
+        let asks = jobs.iter().map(|job| {
+            let mut item = Item::new();
+            item.arg(job.to_string());
+            self.gathers.promises.send(shard, item)
+        });
+        let mut held = true;
+        for told in join_all(asks).await {
+            let (there, replicas): (u8, u32) = redis::from_redis_value(told?).map_err(unreadable)?;
+            if there == 0 {
+                return Err(BackendError::Unavailable(
+                    "a job was lost in a failover".to_owned(),
+                ));
+            }
+            held &= replicas >= self.replicas;
         }
-        Ok(replicas >= self.replicas)
+        Ok(held)
     }
 
     /// Whether a job that was just kept is held by enough replicas.
     pub(super) async fn is_accepted(&self, job: JobId) -> Result<bool, BackendError> {
-        if self.replicas == 0 {
-            return Ok(true);
-        }
         self.is_held(self.keys.shard_of(job), &[job]).await
     }
 
@@ -66,9 +72,14 @@ impl Redis {
 
     /// The same of several of one shard.
     pub(super) async fn tell_ends(&self, shard: usize, ends: &[(JobId, Event)]) -> Result<(), BackendError> {
+        // Without replicas to wait for, an end is told where it is kept.
         if self.replicas == 0 {
             return Ok(());
         }
+        self.tell_withheld(shard, ends).await
+    }
+
+    async fn tell_withheld(&self, shard: usize, ends: &[(JobId, Event)]) -> Result<(), BackendError> {
         for some in ends.chunks(TOLD_MAX) {
             let jobs: Vec<JobId> = some.iter().map(|(job, _)| *job).collect();
             let held = self.is_held(shard, &jobs).await?;
@@ -93,32 +104,35 @@ impl Redis {
         Ok(())
     }
 
-    /// Tells an end that somebody else has kept, where enough replicas hold it; where not, it is told later.
+    /// Tells the end of a job that somebody else has ended, if it is not told yet.
     pub(super) async fn tell_kept_end(&self, job: JobId) -> Result<(), BackendError> {
-        let shard = self.keys.shard_of(job);
-        if self.replicas == 0 || !self.is_held(shard, &[job]).await? {
-            return Ok(());
+        let mut asked = redis::pipe();
+        asked.cmd("HGET").arg(self.keys.job(job).job).arg("fin");
+        match self.ask_of(job, &asked).await? {
+            (Some::<String>(kept),) => {
+                let end = reply::end(&kept)?;
+                self.tell_withheld(self.keys.shard_of(job), &[(job, Event::End(end))])
+                    .await
+            }
+            (None,) => Ok(()),
         }
-        let mut step = self.on(&self.scripts.tell, shard);
-        step.arg(job.to_string()).arg("");
-        self.link.step::<Vec<u8>>(&step).await.map(drop)
     }
 
-    /// Tells the ends that whoever wrote them has not told in time.
+    /// Tells the ends that whoever wrote them has not told in time, also those of a time when replicas were asked for.
     pub(super) async fn tell_left_behind(&self, shard: usize) -> Result<(), BackendError> {
-        if self.replicas == 0 {
-            return Ok(());
-        }
         let patience = self.replicas_wait + self.link.limit() * 2;
         let mut step = self.on(&self.scripts.untold, shard);
         step.arg(TOLD_MAX)
             .arg(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
         let mut ends = Vec::new();
         for (job, payload) in self.link.step::<Vec<(String, String)>>(&step).await? {
-            let id = job.parse().map_err(unreadable)?;
-            ends.push((id, end(&payload)?));
+            let read = job.parse().map_err(unreadable);
+            match read.and_then(|id| Ok((id, Event::End(reply::end(&payload)?)))) {
+                Ok(end) => ends.push(end),
+                Err(error) => self.set_aside(shard, &job, &error).await?,
+            }
         }
-        self.tell_ends(shard, &ends).await
+        self.tell_withheld(shard, &ends).await
     }
 }
 
@@ -129,15 +143,4 @@ fn not_durable(end: &Event) -> Event {
         end.durable = false;
     }
     end
-}
-
-/// An end that was kept.
-fn end(payload: &str) -> Result<Event, BackendError> {
-    // Where it stands says nothing of it.
-    let position = Position {
-        epoch: Epoch::new(0),
-        seq: 0,
-    };
-    let entry = event::decode(position, None, "end", payload);
-    entry.map(|entry| entry.event).map_err(unreadable)
 }

@@ -3,29 +3,32 @@
 //! Times that leave the engine are by the clock of the process that asks: Redis's own and that of a worker need not
 //! agree. Times that enter it go as spans.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use redis::{ScriptInvocation, Value};
 use tokio::sync::mpsc;
 
+use super::gather::Item;
 use super::log::{Written, tell, text};
 use super::reply::{self, Parts, unreadable};
 use super::step::Step;
 use super::{Redis, flag};
-use crate::backend::own::{cancelled, status};
+use crate::backend::own::{cancelled, cost, status};
 use crate::backend::{
     BackendError, Cancelled, Checkpoint, Claim, DeadLetter, Deferral, Extended, Failure, Fenced, Idempotency,
     JobFacts, JobQueue, Paused, Reaped, Request, Ruled, Shares, Stats, Submission, Submitted, Write,
 };
 use crate::clock;
-use crate::event::{End, Entry, Epoch, Event, Position};
+use crate::event::{Entry, Epoch, Event, Position};
 use crate::job::{JobId, JobState, Lease, LeaseToken, Ruling};
 
 /// Items of one call: a script's work is bounded.
 pub(super) const ITEMS_MAX: usize = 500;
 /// Ended jobs whose promoter does not come are kept this much longer, ms.
-const GRACE_MS: u64 = 60_000;
+pub(super) const GRACE_MS: u64 = 60_000;
 
 #[async_trait]
 impl JobQueue for Redis {
@@ -50,7 +53,7 @@ impl JobQueue for Redis {
         self.keep(submission, Some(letter)).await
     }
 
-    async fn redriven(&self, letter: JobId) -> Result<Option<JobId>, BackendError> {
+    async fn redriven(&self, letter: JobId) -> Result<Option<Submitted>, BackendError> {
         self.made_of(letter).await
     }
 
@@ -75,31 +78,30 @@ impl JobQueue for Redis {
     }
 
     async fn claim(&self, nonce: u64, epoch: Epoch) -> Result<Option<Claim>, BackendError> {
-        let event = status(JobState::Running, None, None);
-        let count = self.keys.count();
-        // Workers begin at different shards, so that none is served last for ever; but where the answer was lost before,
-        // the delivery may be.
-        let from = self.unanswered.of(nonce);
-        let from = from.unwrap_or_else(|| usize::try_from(nonce % count as u64).unwrap_or(0));
-        for shard in from..from + count {
-            let sent = clock::now_ms();
-            let mut step = self.on(&self.scripts.claim, shard);
-            step.arg(format!("{nonce:016x}")).arg(epoch.to_string());
-            step.arg(self.engine.lease.lease_ms).arg(text_of(&event)?);
-            let answer: Value = match self.link.step(&step).await {
-                Ok(answer) => answer,
+        // Workers begin at different shards, so that none is served last for ever; but where an answer was lost before, a
+        // delivery may be.
+        let any = || usize::try_from(nonce % self.keys.count() as u64).unwrap_or(0);
+        let from = self.unanswered.anywhere().unwrap_or_else(any);
+        // A server that has fallen silent is left alone until it has answered somebody else, unless all have.
+        let mut shards = self.shards_from(from);
+        if shards.iter().any(|shard| !self.is_silent(*shard)) {
+            shards.retain(|shard| !self.is_silent(*shard));
+        }
+        let mut failed = None;
+        for shard in shards {
+            if failed.is_some() && self.is_silent(shard) {
+                continue;
+            }
+            match self.claim_in(shard, nonce, epoch).await {
+                Ok(Some(claim)) => return Ok(Some(claim)),
+                Ok(None) => {}
                 Err(error) => {
-                    self.unanswered.note(nonce, shard);
-                    return Err(error);
+                    tracing::debug!(shard, %error, "nothing can be claimed");
+                    failed.get_or_insert(error);
                 }
-            };
-            if answer != Value::Nil {
-                let claim = self.claimed(Parts::of(answer)?, sent)?;
-                tell(claim.id, &opening(claim.position, event));
-                return Ok(Some(claim));
             }
         }
-        Ok(None)
+        failed.map_or(Ok(None), Err)
     }
 
     async fn ready(&self) {
@@ -107,29 +109,34 @@ impl JobQueue for Redis {
     }
 
     async fn extend(&self, leases: &[(JobId, LeaseToken)]) -> Result<Vec<Extended>, BackendError> {
-        let mut answers = vec![Extended::Lost; leases.len()];
-        for shard in 0..self.keys.count() {
-            let own = |at: &usize| self.keys.shard_of(leases[*at].0) == shard;
-            let all: Vec<usize> = (0..leases.len()).filter(own).collect();
-            for part in all.chunks(ITEMS_MAX) {
-                // By the time of the question: the lease is good at least as long.
-                let until_ms = clock::now_ms() + self.engine.lease.lease_ms;
-                let mut step = self.on(&self.scripts.extend, shard);
-                step.arg(self.engine.lease.lease_ms);
-                for at in part {
-                    step.arg(leases[*at].0.to_string()).arg(leases[*at].1.to_string());
-                }
-                let told: Vec<String> = self.link.beat(&step).await?;
-                for (at, word) in part.iter().zip(told) {
-                    answers[*at] = match word.as_str() {
-                        "until" => Extended::Until(until_ms),
-                        "cancel" => Extended::Cancel,
-                        _ => Extended::Lost,
-                    };
-                }
+        let mut answers = vec![Extended::Unknown; leases.len()];
+        let mut by_shard: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (at, (job, _)) in leases.iter().enumerate() {
+            by_shard.entry(self.keys.shard_of(*job)).or_default().push(at);
+        }
+        let parts = by_shard
+            .iter()
+            .flat_map(|(shard, all)| all.chunks(ITEMS_MAX).map(|some| (*shard, some)));
+        // All at once: one that is silent holds no other up.
+        let asks = parts.map(async |(shard, some)| (some, self.extend_in(shard, leases, some).await));
+        let mut failed = None;
+        for (some, told) in join_all(asks).await {
+            match told {
+                Ok(told) => some
+                    .iter()
+                    .zip(told)
+                    .for_each(|(at, answer)| answers[*at] = answer),
+                Err(error) => drop(failed.get_or_insert(error)),
             }
         }
-        Ok(answers)
+        match failed {
+            Some(error) if answers.iter().all(|answer| *answer == Extended::Unknown) => Err(error),
+            Some(error) => {
+                tracing::warn!(%error, "some leases cannot be extended");
+                Ok(answers)
+            }
+            None => Ok(answers),
+        }
     }
 
     async fn defer(&self, job: JobId, token: LeaseToken, deferral: Deferral) -> Result<Fenced, BackendError> {
@@ -154,20 +161,26 @@ impl JobQueue for Redis {
         self.ending(&mut step, &end, self.engine.dead_ms)?;
         let (answer, ended) = reply::fenced(self.link.step(&step).await?)?;
         tell_taken(job, answer, if ended { &end } else { &failure.again });
-        self.tell_taken_end(job, answer, &end).await?;
+        if ended || answer == Fenced::Dup {
+            self.tell_taken_end(job, answer, &end).await?;
+        }
         Ok(answer)
     }
 
     async fn finish(&self, job: JobId, token: LeaseToken, mut write: Write) -> Result<Fenced, BackendError> {
-        if !matches!(write.event, Event::End(_)) {
-            return Ok(Fenced::Lost);
-        }
         let mut says_why = false;
         loop {
-            let mut step = self.delivered(&self.scripts.finish, job, token, &write)?;
-            self.ending(&mut step, &write, self.engine.retention_ms)?;
-            step.arg(flag(says_why));
-            let answer: Value = self.link.step(&step).await?;
+            let Event::End(end) = &write.event else {
+                return Ok(Fenced::Lost);
+            };
+            let written = Written::of(&write)?;
+            let mut item = Item::new();
+            item.arg(job.to_string()).arg(token.to_string());
+            item.arg(&written.epoch).arg(written.seq).arg(written.opens);
+            item.arg(&written.payload)
+                .arg(JobState::from(end.outcome).as_str());
+            item.arg(cost(end)).arg(flag(says_why));
+            let answer = self.gathers.finishes.send(self.keys.shard_of(job), item).await?;
             let Some(unviewed_ms) = reply::unviewed(&answer)? else {
                 let (answer, _) = reply::fenced(answer)?;
                 tell_taken(job, answer, &write);
@@ -279,11 +292,6 @@ impl Redis {
         Step::new(script, self.keys.shard(shard))
     }
 
-    /// A shard's part of a bound.
-    pub(super) fn share(&self, all: usize) -> usize {
-        all.div_ceil(self.keys.count())
-    }
-
     /// A step that ends a delivery by a write.
     fn delivered<'a>(
         &self,
@@ -321,7 +329,57 @@ impl Redis {
         step.arg(self.engine.retention_ms).arg(GRACE_MS);
     }
 
+    /// The next job of a shard. A claim of before whose answer was lost goes in the place of this one: the job that it was
+    /// given is not lost with it.
+    async fn claim_in(&self, shard: usize, nonce: u64, epoch: Epoch) -> Result<Option<Claim>, BackendError> {
+        let nonce = self.unanswered.take(shard).unwrap_or(nonce);
+        let sent = clock::now_ms();
+        let mut item = Item::new();
+        item.arg(format!("{nonce:016x}")).arg(epoch.to_string());
+        let answer = match self.gathers.claims.send(shard, item).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.unanswered.note(shard, nonce);
+                return Err(error);
+            }
+        };
+        if answer == Value::Nil {
+            return Ok(None);
+        }
+        let claim = self.claimed(Parts::of(answer)?, sent)?;
+        let event = status(JobState::Running, None, None);
+        tell(claim.id, &opening(claim.position, event));
+        Ok(Some(claim))
+    }
+
+    /// What became of some leases of a shard, these by their places.
+    async fn extend_in(
+        &self,
+        shard: usize,
+        leases: &[(JobId, LeaseToken)],
+        some: &[usize],
+    ) -> Result<Vec<Extended>, BackendError> {
+        // By the time of the question: the lease is good at least as long.
+        let until_ms = clock::now_ms() + self.engine.lease.lease_ms;
+        let mut step = self.on(&self.scripts.extend, shard);
+        step.arg(self.engine.lease.lease_ms);
+        for at in some {
+            step.arg(leases[*at].0.to_string()).arg(leases[*at].1.to_string());
+        }
+        let told: Vec<String> = self.link.beat(&step).await?;
+        let answers = told.iter().map(|word| match word.as_str() {
+            "until" => Extended::Until(until_ms),
+            "cancel" => Extended::Cancel,
+            _ => Extended::Lost,
+        });
+        Ok(answers.collect())
+    }
+
     fn claimed(&self, mut parts: Parts, sent_ms: u64) -> Result<Claim, BackendError> {
+        let word: String = parts.next()?;
+        if word != "given" {
+            return Err(unreadable(word));
+        }
         let id: JobId = parts.parse()?;
         let token = token(&parts.next::<String>()?)?;
         let spec = parts
@@ -333,7 +391,10 @@ impl Redis {
         let position = parts.position()?;
         let stored: Option<String> = parts.next()?;
         let mut fold = reply::snapshot(stored.as_deref(), &lineage)?;
-        let entries = parts.entries()?;
+        let entries = match parts.entries()? {
+            Some(entries) => entries,
+            None => reply::first_entries(&lineage, position)?,
+        };
         if fold_in(&mut fold, &entries).is_err() {
             // The worker then starts over.
             fold = crate::event::Fold::submitted(position);
@@ -399,11 +460,6 @@ fn tell_taken(job: JobId, answer: Fenced, write: &Write) {
     if matches!(answer, Fenced::Ok | Fenced::Dup) {
         tell(job, write);
     }
-}
-
-/// What a job has cost, tokens.
-pub(super) const fn cost(end: &End) -> u64 {
-    end.usage.tokens()
 }
 
 pub(super) fn state(word: &str) -> Result<JobState, BackendError> {

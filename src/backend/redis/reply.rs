@@ -2,8 +2,10 @@
 
 use redis::{FromRedisValue, Value, from_redis_value};
 
+use crate::backend::own::status;
 use crate::backend::{Appended, BackendError, Fenced};
-use crate::event::{self, Entry, Epoch, Fold, Lineage, Opening, Position};
+use crate::event::{self, End, Entry, Epoch, Event, Fold, Lineage, Opening, Position};
+use crate::job::JobState;
 
 /// The parts of an answer, one behind the other.
 #[derive(Debug)]
@@ -50,10 +52,13 @@ impl Parts {
         })
     }
 
-    /// The next part, which is entries of a stream.
-    pub(super) fn entries(&mut self) -> Result<Vec<Entry>, BackendError> {
+    /// The next part, which is entries of a stream, where they are told.
+    pub(super) fn entries(&mut self) -> Result<Option<Vec<Entry>>, BackendError> {
+        let Some(told) = self.next::<Option<Vec<Value>>>()? else {
+            return Ok(None);
+        };
         let mut entries = Vec::new();
-        for entry in self.next::<Vec<Value>>()? {
+        for entry in told {
             let mut parts = Self::of(entry)?;
             let id: String = parts.next()?;
             let (seq, _) = id
@@ -66,7 +71,7 @@ impl Parts {
             };
             entries.push(entry_of(epoch, seq, parent, kind, payload)?);
         }
-        Ok(entries)
+        Ok(Some(entries))
     }
 }
 
@@ -83,6 +88,21 @@ pub(super) fn entry_of(
         seq,
     };
     event::decode(position, opens(parent)?, kind, payload).map_err(unreadable)
+}
+
+/// An end that is kept beside its log: where it stands there says nothing of it.
+pub(super) fn end(payload: &str) -> Result<Box<End>, BackendError> {
+    let nowhere = Position {
+        epoch: Epoch::new(0),
+        seq: 0,
+    };
+    match event::decode(nowhere, None, "end", payload)
+        .map_err(unreadable)?
+        .event
+    {
+        Event::End(end) => Ok(end),
+        _ => Err(unreadable("an end that is none")),
+    }
 }
 
 fn opens(parent: &str) -> Result<Option<Option<Epoch>>, BackendError> {
@@ -121,18 +141,31 @@ pub(super) fn snapshot(stored: Option<&str>, lineage: &Lineage) -> Result<Fold, 
     Ok(Fold::submitted(Position { epoch, seq: 0 }))
 }
 
-/// What became of an append; what Redis said against it is `refused`.
-pub(super) fn appended(
-    answer: Value,
-    refused: impl Fn(&str) -> BackendError,
-) -> Result<Appended, BackendError> {
+/// The entries of a log that holds no more than that its job was queued, and runs since the end of it.
+pub(super) fn first_entries(lineage: &Lineage, last: Position) -> Result<Vec<Entry>, BackendError> {
+    let first = lineage
+        .first()
+        .ok_or_else(|| unreadable("a log without an epoch"))?;
+    let queued = Position { epoch: first, seq: 1 };
+    let entry = |position, opens, state| Entry {
+        position,
+        opens: Some(opens),
+        event: status(state, None, None),
+    };
+    Ok(vec![
+        entry(queued, None, JobState::Queued),
+        entry(last, Some(first), JobState::Running),
+    ])
+}
+
+/// What became of an append.
+pub(super) fn appended(answer: Value) -> Result<Appended, BackendError> {
     let mut parts = Parts::of(answer)?;
     match parts.next::<String>()?.as_str() {
         "ok" => Ok(Appended::Ok),
         "dup" => Ok(Appended::Dup),
         "rolled_back" => Ok(Appended::RolledBack(parts.position()?)),
         "lost" => Ok(Appended::Lost),
-        "error" => Err(refused(&parts.next::<String>()?)),
         "cancel" => Ok(Appended::Cancel),
         other => Err(unreadable(other)),
     }

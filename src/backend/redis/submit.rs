@@ -1,9 +1,10 @@
 //! How a job comes in: of a client's request, or of a dead letter's.
 
 use super::Redis;
-use super::log::{Written, tell, text};
+use super::gather::Item;
+use super::log::{tell, text};
 use super::reply::{Parts, unreadable};
-use crate::backend::drain::{LEFT_MIN, Pace};
+use crate::backend::drain::Pace;
 use crate::backend::own::{estimate, status};
 use crate::backend::{BackendError, Full, Submission, Submitted, Write};
 use crate::clock;
@@ -12,11 +13,16 @@ use crate::hex;
 use crate::job::{JobId, JobState, Priority};
 
 impl Redis {
-    /// An id of a job in this shard, or in any.
+    /// An id of a job in this shard, or in any whose server answers.
     pub(super) fn draw_in(&self, shard: Option<usize>) -> JobId {
+        let answering = |shard: &usize| !self.is_silent(*shard);
+        let of: Vec<usize> = match shard {
+            Some(shard) => vec![shard],
+            None => (0..self.keys.count()).filter(answering).collect(),
+        };
         loop {
             let id = JobId::new(clock::job_uuid());
-            if shard.is_none_or(|shard| shard == self.keys.shard_of(id)) {
+            if of.is_empty() || of.contains(&self.keys.shard_of(id)) {
                 return id;
             }
         }
@@ -46,28 +52,22 @@ impl Redis {
             event: status(JobState::Queued, None, None),
         };
         let asked = submission.spec.bytes();
-        let mut step = self.on(&self.scripts.submit, shard);
-        step.arg(id.to_string()).arg(submission.epoch.to_string());
-        step.arg(&*submission.tenant)
+        let mut item = Item::new();
+        item.arg(id.to_string()).arg(submission.epoch.to_string());
+        item.arg(&*submission.tenant)
             .arg(text(&*submission.spec)?)
             .arg(text(&*submission.shape)?);
-        step.arg(key).arg(request);
-        step.arg(asked).arg(estimate(asked));
-        step.arg(self.share(self.engine.queued_max))
-            .arg(self.share(self.engine.asked_bytes_max));
-        step.arg(Written::of(&first)?.payload);
+        item.arg(key).arg(request);
+        item.arg(asked).arg(estimate(asked));
         let unviewed_ms = submission.spec.on_last_viewer_gone.cancel_after_ms();
-        step.arg(unviewed_ms.map_or_else(String::new, |ms| ms.to_string()));
-        step.arg(letter.map_or_else(String::new, |letter| letter.to_string()));
-        self.kept(&mut step);
-        step.arg(band(submission.spec.priority));
-        step.arg(self.engine.line_wait_max_ms).arg(LEFT_MIN);
-        let mut parts = Parts::of(self.link.step(&step).await?)?;
+        item.arg(unviewed_ms.map_or_else(String::new, |ms| ms.to_string()));
+        item.arg(letter.map_or_else(String::new, |letter| letter.to_string()));
+        item.arg(band(submission.spec.priority));
+        let mut parts = Parts::of(self.gathers.submissions.send(shard, item).await?)?;
         let mut told = submitted(&mut parts, || tell(id, &first), first.position)?;
         match &mut told {
             Some(Submitted::New { durable, .. }) => *durable = self.is_accepted(id).await?,
-            // It was promised before, and perhaps not told.
-            Some(Submitted::Existing(job)) => drop(self.is_accepted(*job).await?),
+            Some(Submitted::Existing { job, durable }) => *durable = self.is_accepted(*job).await?,
             _ => {}
         }
         Ok(told)
@@ -94,7 +94,10 @@ fn submitted(
             ahead: 0,
             durable: true,
         })),
-        "existing" => Ok(Some(Submitted::Existing(parts.parse()?))),
+        "existing" => Ok(Some(Submitted::Existing {
+            job: parts.parse()?,
+            durable: true,
+        })),
         "conflict" => Ok(Some(Submitted::Conflict(parts.parse()?))),
         "full" => {
             let of = full(&parts.next::<String>()?)?;
@@ -131,14 +134,14 @@ fn full(word: &str) -> Result<Full, BackendError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::drain::WINDOW_MS;
+    use crate::backend::drain::{KNOWN_MS, LEFT_MIN, PERIOD_MS};
 
     #[test]
     fn scripts_and_callers_have_the_same_numbers() {
         let line = include_str!("lua/line.lua");
         for told in [
             format!("local NORMAL = {}\n", band(Priority::default())),
-            format!("local WINDOW_MS = {WINDOW_MS}\n"),
+            format!("local PERIOD_MS, LEFT_MIN, KNOWN_MS = {PERIOD_MS}, {LEFT_MIN}, {KNOWN_MS}\n"),
         ] {
             assert!(line.contains(&told), "{told}");
         }

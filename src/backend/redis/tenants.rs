@@ -36,7 +36,7 @@ impl Redis {
     }
 
     fn share_text(&self, share: Share) -> String {
-        let part = |all: u32| self.share(all as usize);
+        let part = |all: u32| self.keys.share(all as usize);
         format!(
             "{} {} {}",
             share.weight.max(1),

@@ -40,6 +40,18 @@ struct Overdue {
     standing: Standing,
 }
 
+/// What a step of the promoter did.
+struct Promoted {
+    /// Jobs that it was the time of and that were taken.
+    taken: usize,
+    /// Jobs that it was the time of.
+    found: usize,
+    /// Whether more are to be forgotten.
+    more: bool,
+    /// Whether there are ends that are not told yet.
+    untold: bool,
+}
+
 impl Overdue {
     fn read(job: &str, parts: &mut Parts) -> Result<Self, BackendError> {
         let job = job.parse().map_err(unreadable)?;
@@ -75,29 +87,43 @@ impl Overdue {
 impl Redis {
     pub(super) async fn reap_all(&self, limit: usize, epoch: Draw<'_>) -> Result<Reaped, BackendError> {
         let mut reaped = Reaped::default();
+        let mut failed = None;
         for shard in self.turn() {
-            let left = limit.saturating_sub(reaped.recovering + reaped.ended);
-            self.reap_shard(shard, left, epoch, &mut reaped).await?;
-            let left = limit.saturating_sub(reaped.unviewed);
-            self.give_up_unviewed(shard, left, epoch, &mut reaped).await?;
+            if failed.is_some() && self.is_silent(shard) {
+                continue;
+            }
+            let done = async {
+                let left = limit.saturating_sub(reaped.recovering + reaped.ended);
+                self.reap_shard(shard, left, epoch, &mut reaped).await?;
+                let left = limit.saturating_sub(reaped.unviewed);
+                self.give_up_unviewed(shard, left, epoch, &mut reaped).await
+            };
+            if let Err(error) = done.await {
+                failed.get_or_insert(error);
+            }
         }
-        Ok(reaped)
+        failed.map_or(Ok(reaped), Err)
     }
 
     pub(super) async fn promote_all(&self, limit: usize, epoch: Draw<'_>) -> Result<usize, BackendError> {
         let mut promoted = 0;
+        let mut failed = None;
         for shard in self.turn() {
-            promoted += self.promote_shard(shard, limit - promoted, epoch).await?;
-            self.tell_left_behind(shard).await?;
+            if failed.is_some() && self.is_silent(shard) {
+                continue;
+            }
+            match self.promote_shard(shard, limit - promoted, epoch).await {
+                Ok(count) => promoted += count,
+                Err(error) => drop(failed.get_or_insert(error)),
+            }
         }
-        Ok(promoted)
+        failed.map_or(Ok(promoted), Err)
     }
 
-    /// All shards, beginning at any: where there is much to do, none is always the last.
-    fn turn(&self) -> impl Iterator<Item = usize> + use<> {
-        let count = self.keys.count();
-        let from = usize::try_from(clock::nonce() % count as u64).unwrap_or(0);
-        (from..from + count).map(move |shard| shard % count)
+    /// All shards, beginning at any: where there is much to do, none is always the last. One that fails holds no other up;
+    /// of servers that do not answer, one is asked in a turn.
+    fn turn(&self) -> Vec<usize> {
+        self.shards_from(usize::try_from(clock::nonce() % self.keys.count() as u64).unwrap_or(0))
     }
 
     async fn reap_shard(
@@ -182,39 +208,46 @@ impl Redis {
         epoch: Draw<'_>,
     ) -> Result<usize, BackendError> {
         let mut promoted = 0;
+        let mut untold = false;
         for _ in 0..STEPS_MAX {
             let room = PROMOTED_MAX.min(limit - promoted);
-            let (taken, found, more) = self.promote_some(shard, room, epoch).await?;
-            promoted += taken;
-            let all = found < room || room == 0;
-            if all && !more {
+            let some = self.promote_some(shard, room, epoch).await?;
+            promoted += some.taken;
+            untold = some.untold;
+            let all = some.found < room || room == 0;
+            if all && !some.more {
                 break;
             }
+        }
+        if untold {
+            self.tell_left_behind(shard).await?;
         }
         Ok(promoted)
     }
 
-    /// One step: how many it was the time of and were taken, how many were found, and whether more are to be forgotten.
+    /// One step.
     async fn promote_some(
         &self,
         shard: usize,
         room: usize,
         epoch: Draw<'_>,
-    ) -> Result<(usize, usize, bool), BackendError> {
+    ) -> Result<Promoted, BackendError> {
         let event = status(JobState::Queued, None, None);
         let mut step = self.on(&self.scripts.promote, shard);
         step.arg(self.engine.retention_ms);
-        step.arg(self.share(self.engine.retained_max))
-            .arg(self.share(self.engine.retained_bytes_max));
+        step.arg(self.keys.share(self.engine.retained_max))
+            .arg(self.keys.share(self.engine.retained_bytes_max));
         step.arg(self.engine.dead_ms);
-        step.arg(self.share(self.engine.dead_max))
-            .arg(self.share(self.engine.dead_bytes_max));
+        step.arg(self.keys.share(self.engine.dead_max))
+            .arg(self.keys.share(self.engine.dead_bytes_max));
         step.arg(text_of(&event)?);
         for _ in 0..room {
             step.arg(epoch().to_string());
         }
-        let (again, silent, more): (Vec<(String, u64, String)>, Vec<String>, u8) =
-            self.link.step(&step).await?;
+        let mut parts = Parts::of(self.link.step(&step).await?)?;
+        let again: Vec<(String, u64, String)> = parts.next()?;
+        let silent: Vec<String> = parts.next()?;
+        let (more, untold): (u8, u8) = (parts.next()?, parts.next()?);
         let (mut taken, found) = (again.len(), again.len() + silent.len());
         for (job, seq, epoch) in again {
             // It is in line, whether or not it can be told.
@@ -232,11 +265,21 @@ impl Redis {
                 Err(error) => self.set_aside(shard, &id, &error).await?,
             }
         }
-        Ok((taken, found, more == 1))
+        Ok(Promoted {
+            taken,
+            found,
+            more: more == 1,
+            untold: untold == 1,
+        })
     }
 
     /// Goes on without a job that cannot be read; any other error is given back.
-    async fn set_aside(&self, shard: usize, id: &str, error: &BackendError) -> Result<(), BackendError> {
+    pub(super) async fn set_aside(
+        &self,
+        shard: usize,
+        id: &str,
+        error: &BackendError,
+    ) -> Result<(), BackendError> {
         if !matches!(error, BackendError::Corrupt(_)) {
             return Err(error.clone());
         }

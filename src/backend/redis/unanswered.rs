@@ -1,31 +1,42 @@
-//! Claims whose answers were lost: in which shard the job may be that they were given.
+//! Claims whose answers were lost, by the shard that was asked: there each may have been given a job.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::recent::Recent;
+/// Claims of a shard that are remembered; each worker sends one at a time. The job of a forgotten one comes back when its
+/// lease has run out.
+const CLAIMS_MAX: usize = 64;
 
-/// Claims that are remembered; each worker repeats one at a time.
-const CLAIMS_MAX: usize = 1_024;
-
-/// Where to begin when a claim is sent again.
+/// Their nonces.
 #[derive(Debug)]
-pub(super) struct Unanswered(Mutex<Recent<u64, usize>>);
-
-impl Default for Unanswered {
-    fn default() -> Self {
-        Self(Mutex::new(Recent::new(CLAIMS_MAX, usize::MAX)))
-    }
-}
+pub(super) struct Unanswered(Vec<Mutex<VecDeque<u64>>>);
 
 impl Unanswered {
-    /// The shard that has not answered the claim of this nonce.
-    pub(super) fn of(&self, nonce: u64) -> Option<usize> {
-        let mut shards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shards.get(&nonce).copied()
+    pub(super) fn new(shards: usize) -> Self {
+        Self((0..shards).map(|_| Mutex::default()).collect())
     }
 
-    pub(super) fn note(&self, nonce: u64, shard: usize) {
-        let mut shards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shards.insert(nonce, shard, size_of::<usize>());
+    /// A shard that has not answered a claim.
+    pub(super) fn anywhere(&self) -> Option<usize> {
+        (0..self.0.len()).find(|shard| !self.of(*shard).is_empty())
+    }
+
+    /// The nonce of the claim that goes there again: it is nobody else's from now on.
+    pub(super) fn take(&self, shard: usize) -> Option<u64> {
+        self.of(shard).pop_front()
+    }
+
+    pub(super) fn note(&self, shard: usize, nonce: u64) {
+        let mut nonces = self.of(shard);
+        if nonces.len() == CLAIMS_MAX {
+            nonces.pop_front();
+        }
+        nonces.push_back(nonce);
+    }
+
+    fn of(&self, shard: usize) -> MutexGuard<'_, VecDeque<u64>> {
+        self.0[shard % self.0.len()]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -72,9 +72,9 @@ impl RemoteStream {
                 return Some(Err(error));
             }
             let response = self.response.as_mut()?;
+            // What has come is read first, however late that is.
             let read = tokio::select! {
                 biased;
-                () = clock::sleep_until(self.deadline), if self.reader.finished() => None,
                 read = response.chunk() => Some(read),
                 () = clock::sleep_until(self.deadline) => None,
             };
@@ -98,6 +98,11 @@ impl RemoteStream {
         self.ready.take().map(Ok)
     }
 
+    /// Whether the finish was read; usage and the end may follow.
+    pub(in crate::llm) const fn is_ending(&self) -> bool {
+        self.reader.finished()
+    }
+
     /// The next chunk that needs no read.
     pub(in crate::llm) fn ready(&mut self) -> Option<Chunk<'_>> {
         self.ready.take()
@@ -115,8 +120,10 @@ impl RemoteStream {
         if !self.reader.finished() {
             self.deadline = clock::now() + self.idle;
         } else if !finished_before || self.ready.len() > told_before {
-            // Comments that keep coming do not keep the answer open.
             self.deadline = clock::now() + self.after_finish;
+        } else if clock::now() >= self.deadline {
+            // Comments that keep coming do not keep the answer open.
+            self.end();
         }
     }
 

@@ -9,7 +9,8 @@
 
 local KEYS_EACH, ARGS_EACH = 3, 11
 
-local function append(job, raw, log, channel, token, epoch, seq, opens, kind, payload, text, anew, record, snapshot)
+local function append(number, channel, token, epoch, seq, opens, kind, payload, text, anew, record, snapshot)
+    local job, raw, log = unpack(KEYS, (number - 1) * KEYS_EACH + 1, number * KEYS_EACH)
     local held = redis.call('HMGET', job, 'st', 'tok', 'epoch', 'seq', 'cancel', 'loss', 'tail')
     if held[1] ~= 'running' or held[2] ~= token then return {'lost'} end
     seq = tonumber(seq)
@@ -46,13 +47,4 @@ end
 -- nothing, since a raw text never expires by itself (a job that has ended does). What is wrong with the server itself, not
 -- with a job, is met here, and is the answer to all.
 redis.call('PERSIST', KEYS[2])
-local answers = {}
-for i = 0, #KEYS / KEYS_EACH - 1 do
-    local keys, args = i * KEYS_EACH, i * ARGS_EACH
-    local done, answer = pcall(append, KEYS[keys + 1], KEYS[keys + 2], KEYS[keys + 3],
-        unpack(ARGV, args + 1, args + ARGS_EACH))
-    -- Errors are tables since Redis 7, texts before.
-    if not done then answer = {'error', type(answer) == 'table' and answer.err or tostring(answer)} end
-    answers[i + 1] = answer
-end
-return answers
+return each(0, ARGS_EACH, append)

@@ -7,16 +7,16 @@
 let_through()
 local id, at = ARGV[1], now()
 local is_there = redis.call('EXISTS', JOB .. id) == 1
-for _, index in ipairs({LEASE, CANCEL, WAIT, UNVIEWED}) do
+for _, index in ipairs({LEASE, CANCEL, WAIT, UNVIEWED, UNTOLD}) do
     local due = redis.call('ZSCORE', index, id)
     if due and tonumber(due) <= at then
         if is_there then
             redis.call('ZADD', index, at + tonumber(ARGV[2]), id)
         else
             redis.call('ZREM', index, id)
-            local tenant = let_go(id)
-            if tenant then redis.call('SREM', OWN .. tenant, id) end
+            let_go_of_none(id)
         end
     end
 end
+close()
 return 1

@@ -8,14 +8,13 @@
 --         {'idle', seq, ms unviewed or nil, submitted, first claimed or nil, attempt record or nil, now}: send it with its end
 
 local id = ARGV[1]
-local held = redis.call('HMGET', JOB .. id,
-    'st', 'epoch', 'seq', 'cancel', 'sub', 'claimed', 'rec', 'end', 'given', 'unv')
-if not held[1] then return nil end
-if held[8] then return {'already', held[1]} end
-if ARGV[4] == '1' and not held[9] then return {'viewed'} end
-if held[1] == 'running' then
+local held = look_at(id, 'sub', 'claimed', 'rec', 'end', 'given')
+if not held.st then return nil end
+if held[4] then return {'already', held.st} end
+if ARGV[4] == '1' and not held[5] then return {'viewed'} end
+if held.st == 'running' then
     redis.call('ZREM', UNVIEWED, id)
-    if not held[4] then
+    if not held.cancel then
         local at = now()
         redis.call('HSET', JOB .. id, 'cancel', at)
         redis.call('ZADD', CANCEL, at + tonumber(ARGV[2]), id)
@@ -23,9 +22,10 @@ if held[1] == 'running' then
     redis.call('PUBLISH', ARGV[3], id)
     return {'requested'}
 end
-local seq = tonumber(held[3]) + 1
+local seq = held.seq + 1
 if not ARGV[5] or tonumber(ARGV[6]) ~= seq then
-    return {'idle', seq, held[9] and held[10], held[5], held[6], held[7], now()}
+    return {'idle', seq, held[5] and held.unv, held[1], held[2], held[3], now()}
 end
-settle(id, 'cancelled', held[2], ARGV[5], seq, ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10]))
+settle(id, held, 'cancelled', ARGV[5], seq, ARGV[7], whole(ARGV[8] + ARGV[9]), ARGV[10])
+close()
 return {'now'}

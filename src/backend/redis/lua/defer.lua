@@ -6,9 +6,10 @@
 -- Returns {'ok'} · {'dup'} · {'rolled_back', epoch, seq} · {'lost'} · {'cancel'}
 
 local id, seq = ARGV[1], tonumber(ARGV[4])
-local refused, epoch = refuse(id, ARGV[2], ARGV[3], seq, ARGV[5] == '1', false)
+local held = look_at(id, 'dels')
+local refused = refuse(id, held, ARGV[2], ARGV[3], seq, ARGV[5] == '1', false)
 if refused then return refused end
-local deliveries = tonumber(redis.call('HGET', JOB .. id, 'dels') or 1)
-wait(id, ARGV[2], epoch, ARGV[3], seq, ARGV[6], now() + tonumber(ARGV[8]),
-    {'dels', math.max(deliveries - 1, 0), 'rec', ARGV[7], 'awaits', ARGV[9]})
+wait(id, held, ARGV[3], seq, ARGV[6], now() + ARGV[8],
+    {'dels', math.max((held[1] or 1) - 1, 0), 'rec', ARGV[7], 'awaits', ARGV[9]})
+close()
 return {'ok'}

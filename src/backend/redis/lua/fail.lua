@@ -6,11 +6,14 @@
 -- Returns {'ok', 1 where the job has ended} · {'dup'} · {'rolled_back', epoch, seq} · {'lost'} · {'cancel'}
 
 local id, seq = ARGV[1], tonumber(ARGV[4])
-local refused, epoch = refuse(id, ARGV[2], ARGV[3], seq, ARGV[5] == '1', false)
+local held = look_at(id, 'dels')
+local refused = refuse(id, held, ARGV[2], ARGV[3], seq, ARGV[5] == '1', false)
 if refused then return refused end
-if tonumber(redis.call('HGET', JOB .. id, 'dels') or 0) >= tonumber(ARGV[8]) then
-    settle(id, ARGV[10], epoch, ARGV[3], seq, ARGV[9], ARGV[11], ARGV[12], tonumber(ARGV[13]), true)
-    return {'ok', 1}
+local ends = tonumber(held[1] or 0) >= tonumber(ARGV[8])
+if ends then
+    settle(id, held, ARGV[10], ARGV[3], seq, ARGV[9], whole(ARGV[11] + ARGV[12]), ARGV[13], true)
+else
+    wait(id, held, ARGV[3], seq, ARGV[6], now() + ARGV[7], {})
 end
-wait(id, ARGV[2], epoch, ARGV[3], seq, ARGV[6], now() + tonumber(ARGV[7]), {})
-return {'ok', 0}
+close()
+return {'ok', ends and 1 or 0}

@@ -1,16 +1,25 @@
--- Ends a job, with its result.
+-- Ends jobs of one shard, with their results. What becomes of one is nothing to the others.
 --
 -- KEYS  the shard's
--- ARGV  1 id, 2 token, 3 epoch, 4 seq, 5 opens (1 or 0), 6 the end, 7 its state, 8 retention ms, 9 grace ms, 10 cost, 11 whether the
+-- ARGV  1 retention ms, 2 grace ms, then of each: id, token, epoch, seq, opens (1 or 0), the end, its state, cost, whether the
 --       end says why (1 or 0)
--- Returns {'ok'} · {'unviewed', ms} it is cancelled since nobody views it: send it with an end that says so · {'dup'} · {'rolled_back', epoch, seq} · {'lost'} · {'cancel'}
+-- Returns of each: {'ok'} · {'unviewed', ms} it is cancelled since nobody views it: send it with an end that says so ·
+--         {'dup'} · {'rolled_back', epoch, seq} · {'lost'} · {'cancel'} · {'error', what Redis said}
 
-local id, seq = ARGV[1], tonumber(ARGV[4])
-local refused, epoch = refuse(id, ARGV[2], ARGV[3], seq, ARGV[5] == '1', ARGV[7] == 'cancelled')
-if refused then return refused end
-if ARGV[7] == 'cancelled' and ARGV[11] ~= '1' then
-    local held = redis.call('HMGET', JOB .. id, 'given', 'unv')
-    if held[1] then return {'unviewed', held[2]} end
+local ARGS_EACH = 9
+local KEPT_MS = whole(ARGV[1] + ARGV[2])
+
+local function finish(_, id, token, epoch, seq, opens, payload, state, cost, says_why)
+    local held = look_at(id)
+    local refused = refuse(id, held, token, epoch, tonumber(seq), opens == '1', state == 'cancelled')
+    if refused then return refused end
+    if state == 'cancelled' and says_why ~= '1' and redis.call('HEXISTS', JOB .. id, 'given') == 1 then
+        return {'unviewed', held.unv}
+    end
+    settle(id, held, state, epoch, seq, payload, KEPT_MS, cost)
+    return {'ok'}
 end
-settle(id, ARGV[7], epoch, ARGV[3], seq, ARGV[6], ARGV[8], ARGV[9], tonumber(ARGV[10]))
-return {'ok'}
+
+local answers = each(2, ARGS_EACH, finish)
+close()
+return answers

@@ -7,7 +7,7 @@
 
 if ARGV[2] then
     redis.call('DEL', SHARES)
-    redis.call('HSET', SHARES, unpack(ARGV, 2))
+    for i = 2, #ARGV, 2 do redis.call('HSET', SHARES, ARGV[i], ARGV[i + 1]) end
 end
 local begin = pace()
 local tenants = redis.call('ZRANGE', ASIDE, 0, ARGV[1] - 1, 'WITHSCORES')

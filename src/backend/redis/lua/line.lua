@@ -11,8 +11,8 @@ local NORMAL = 5
 -- How long it is known where a tenant left the ring, and half of how long where the shard is: so the shard is never
 -- thought to be behind a tenant that left it.
 local LEFT_MS = 600000
--- Jobs that leave the line are counted in windows of so many ms (`drain.rs`).
-local WINDOW_MS = 10000
+-- Jobs that leave the line are counted in periods (`drain.rs`).
+local PERIOD_MS, LEFT_MIN, KNOWN_MS = 10000, 5, 3600000
 
 -- The virtual time of the shard.
 local function pace()
@@ -26,18 +26,38 @@ local function left_at(tenant, at)
     redis.call('PEXPIRE', PACE, 2 * LEFT_MS)
 end
 
+-- What a step has read of tenants, and changed: their shares, whether they are paused, how many of their jobs it has begun,
+-- and whether nobody has jobs that lost their worker.
+local shares, paused, begun, none_back = {}, {}, {}, false
+
 -- What a tenant may have: its weight, its running jobs, its waiting ones; 0 for any number of them.
 local function share_of(tenant)
-    local held = redis.call('HMGET', SHARES, tenant, '')
-    local weight, running, queued = string.match(held[1] or held[2] or '1 0 0', '^(%d+) (%d+) (%d+)$')
-    return tonumber(weight), tonumber(running), tonumber(queued)
+    local share = shares[tenant]
+    if not share then
+        local held = redis.call('HMGET', SHARES, tenant, '')
+        local weight, running, queued = string.match(held[1] or held[2] or '1 0 0', '^(%d+) (%d+) (%d+)$')
+        share = {tonumber(weight), tonumber(running), tonumber(queued)}
+        shares[tenant] = share
+    end
+    return share[1], share[2], share[3]
+end
+
+-- Whether a tenant is paused, and whether all are.
+local function is_paused(tenant)
+    if paused[tenant] == nil then
+        local held = redis.call('SMISMEMBER', PAUSED, tenant, '')
+        paused[tenant], paused[''] = held[1] == 1, held[2] == 1
+    end
+    return paused[tenant], paused['']
 end
 
 -- Whether a tenant may be given a worker, and its weight.
 local function may(tenant)
     local weight, running = share_of(tenant)
-    if running > 0 and redis.call('SCARD', RUN .. tenant) >= running then return false, weight end
-    return redis.call('SISMEMBER', PAUSED, tenant) == 0, weight
+    if running > 0 and redis.call('SCARD', RUN .. tenant) + (begun[tenant] or 0) >= running then
+        return false, weight
+    end
+    return not is_paused(tenant), weight
 end
 
 -- Puts a tenant with jobs in line on the ring, at its own virtual time; `first` is the score of the first of them.
@@ -45,6 +65,7 @@ local function stand(tenant, at, first)
     redis.call('ZADD', RING, at, tenant)
     if tonumber(first) < BAND then
         redis.call('ZADD', BACK, first, tenant)
+        none_back = false
     else
         redis.call('ZREM', BACK, tenant)
     end
@@ -85,66 +106,92 @@ local function seat(tenant)
     return false
 end
 
--- Puts a job in line, and wakes a worker where it may be served.
+-- Tenants that the step has seen on the ring, workers to wake, tenants with a slot that was left, and what is to be charged.
+local seen, waking, freed, charges = {}, 0, {}, {}
+
+-- Puts a job in line, and wakes a worker where it may be served. Of a tenant on the ring that is seen when its turn comes.
 local function enter_line(id, tenant, band, at)
-    redis.call('ZADD', READY, at, id)
-    redis.call('ZADD', LINE .. tenant, band * BAND + at, id)
-    if seat(tenant) and redis.call('SISMEMBER', PAUSED, '') == 0 then wake(1) end
+    later('ZADD', READY, whole(at), id)
+    redis.call('ZADD', LINE .. tenant, whole(band * BAND + at), id)
+    local served
+    if band ~= RECOVERED then
+        seen[tenant] = seen[tenant] or redis.call('ZSCORE', RING, tenant)
+        served = seen[tenant]
+    end
+    served = served or seat(tenant)
+    local _, all = is_paused(tenant)
+    if served and not all then waking = waking + 1 end
 end
 
 local function leave_line(id, tenant)
-    redis.call('ZREM', READY, id)
+    later('ZREM', READY, id)
     if redis.call('ZREM', LINE .. tenant, id) == 1 then seat(tenant) end
 end
 
--- Takes the next job out of line for a worker, and charges its tenant: one that lost its worker before all others, else
--- that of the tenant that was served least. A job is charged when it is given to a worker for the first time.
--- Returns its id, or nil where its tenant may not be served and was put aside; and the tenant, nil where none is left.
+-- Takes the next job out of line for a worker: one that lost its worker before all others, else that of the tenant that
+-- was served least. Returns its id, or nil where its tenant may not be served and was put aside; and whose turn it is, to be
+-- ended by `serve`, nil where none is left or all are paused; it tells when the job came into line, too.
 local function next_in_line()
-    local back = redis.call('ZRANGE', BACK, 0, 0)[1]
-    local tenant = back or redis.call('ZRANGE', RING, 0, 0)[1]
-    if not tenant then return nil, nil end
+    local back = not none_back and redis.call('ZRANGE', BACK, 0, 0)[1] or nil
+    none_back = not back
+    local first = not back and redis.call('ZRANGE', RING, 0, 0, 'WITHSCORES')
+    local tenant = back or first[1]
+    if not tenant then return end
+    local own, all = is_paused(tenant)
+    if all then return end
     local open, weight = may(tenant)
     if not open then
         seat(tenant)
-        return nil, tenant
+        return nil, {tenant = tenant}
     end
-    local at = tonumber(redis.call('ZSCORE', RING, tenant) or pace())
-    local id = redis.call('ZPOPMIN', LINE .. tenant)[1] or ''
-    redis.call('ZREM', READY, id)
-    if not back then redis.call('SET', PACE, at, 'PX', 2 * LEFT_MS) end
-    local held = redis.call('HMGET', JOB .. id, 'cost', 'claims')
-    local cost = held[2] and 0 or tonumber(held[1] or 0)
-    local first = redis.call('ZRANGE', LINE .. tenant, 0, 0, 'WITHSCORES')[2]
-    if first then
-        stand(tenant, at + cost / weight, first)
+    local at = first and first[2] or redis.call('ZSCORE', RING, tenant) or pace()
+    local id, score = unpack(redis.call('ZPOPMIN', LINE .. tenant))
+    if id then later('ZREM', READY, id) end
+    return id or '', {tenant = tenant, at = at, weight = weight, back = back, came = (score or 0) % BAND}
+end
+
+-- Ends the turn of a tenant, which is charged what the job is thought to cost; a job is charged when it is given to a worker
+-- for the first time. Returns where the shard's virtual time is by that, or nil.
+local function serve(turn, cost)
+    local first = redis.call('ZRANGE', LINE .. turn.tenant, 0, 0, 'WITHSCORES')[2]
+    local at = turn.at + cost / turn.weight
+    if not first then
+        leave(turn.tenant, at)
+    elseif turn.back then
+        stand(turn.tenant, at, first)
     else
-        leave(tenant, at + cost / weight)
+        redis.call('ZADD', RING, at % 1 == 0 and whole(at) or at, turn.tenant)
     end
-    return id, tenant
+    return not turn.back and turn.at or nil
 end
 
 -- A job runs.
 local function hold(id, tenant, good_until)
-    redis.call('ZADD', LEASE, good_until, id)
-    redis.call('SADD', RUN .. tenant, id)
-    redis.call('HSET', WHOSE, id, tenant)
+    later('ZADD', LEASE, good_until, id)
+    later('SADD', RUN .. tenant, id)
+    later('HSET', WHOSE, id, tenant)
+    begun[tenant] = (begun[tenant] or 0) + 1
 end
 
 -- A delivery is over: its slot is free, maybe for another job of its tenant.
-local function let_go(id, token)
-    redis.call('ZREM', LEASE, id)
-    redis.call('ZREM', CANCEL, id)
-    if token then redis.call('HDEL', GIVEN, string.match(token, '[^.]*$')) end
-    local tenant = redis.call('HGET', WHOSE, id)
+local function let_go(id, tenant, token, cancelled)
+    later('ZREM', LEASE, id)
+    if cancelled then later('ZREM', CANCEL, id) end
+    if token then later('HDEL', GIVEN, string.match(token, '[^.]*$')) end
     if not tenant then return end
-    redis.call('HDEL', WHOSE, id)
-    redis.call('SREM', RUN .. tenant, id)
-    if redis.call('ZSCORE', ASIDE, tenant) and seat(tenant) then wake(1) end
-    return tenant
+    later('HDEL', WHOSE, id)
+    later('SREM', RUN .. tenant, id)
+    freed[tenant] = true
 end
 
--- What a job has cost is more or less than was thought.
+-- The same where nothing is left of the job but what the indexes have.
+local function let_go_of_none(id, token)
+    local tenant = redis.call('HGET', WHOSE, id)
+    let_go(id, tenant, token, true)
+    if tenant then later('SREM', OWN .. tenant, id) end
+end
+
+-- What a tenant's jobs have cost is more or less than was thought.
 local function charge(tenant, more)
     if more == 0 then return end
     more = more / share_of(tenant)
@@ -159,22 +206,42 @@ local function charge(tenant, more)
     left_at(tenant, math.max(pace(), own + more))
 end
 
-local function window(at)
-    return string.format('%.0f', math.floor(at / WINDOW_MS))
+-- The end of a step that lets go of jobs or puts some in line: what it has noted is done.
+local function close()
+    flush()
+    for tenant in pairs(freed) do
+        if redis.call('ZSCORE', ASIDE, tenant) and seat(tenant) then waking = waking + 1 end
+    end
+    for tenant, more in pairs(charges) do charge(tenant, more) end
+    wake(waking)
+    begun, seen, waking, freed, charges = {}, {}, 0, {}, {}
 end
 
--- Counts a job that leaves the line.
-local function drain(at)
-    if redis.call('HINCRBY', DRAIN, window(at), 1) > 1 then return end
-    for _, other in ipairs(redis.call('HKEYS', DRAIN)) do
-        if other ~= window(at) and other ~= window(at - WINDOW_MS) then redis.call('HDEL', DRAIN, other) end
+-- Counts jobs that leave the line together, of which the first came into it at `came`: the time that they took, as
+-- `drain.rs` has it, in the running period or in a new one.
+local function drain(at, count, came)
+    local held = redis.call('HMGET', DRAIN, 'last', 'jobs', 'ms')
+    local last, jobs, ms = tonumber(held[1]), tonumber(held[2] or 0), tonumber(held[3] or 0)
+    local begins, before = true, {}
+    if not last or at - last > KNOWN_MS then
+        -- How long the first of them took is not known.
+        redis.call('DEL', DRAIN)
+        last, jobs, ms = at, -1, 0
+    elseif jobs >= LEFT_MIN and ms >= PERIOD_MS then
+        before = {'before jobs', whole(jobs), 'before ms', whole(ms)}
+        jobs, ms = 0, 0
+    else
+        begins = false
     end
-    redis.call('PEXPIRE', DRAIN, 2 * WINDOW_MS)
+    ms = ms + math.max(0, at - math.max(last, came))
+    redis.call('HSET', DRAIN, 'last', whole(math.max(last, at)), 'jobs', whole(jobs + count), 'ms', whole(ms), unpack(before))
+    -- As long as a period may go on: it need not be said again each time.
+    if begins then redis.call('PEXPIRE', DRAIN, 2 * LEFT_MIN * KNOWN_MS) end
 end
 
 -- So many jobs left the line lately, in so many ms.
 local function drained(at)
-    local held = redis.call('HMGET', DRAIN, window(at), window(at - WINDOW_MS))
-    local before = tonumber(held[2] or 0)
-    return tonumber(held[1] or 0) + before, at % WINDOW_MS + (before > 0 and WINDOW_MS or 0)
+    local held = redis.call('HMGET', DRAIN, 'last', 'jobs', 'ms', 'before jobs', 'before ms')
+    if not held[1] or at - held[1] > KNOWN_MS then return 0, 0 end
+    return (held[2] or 0) + (held[4] or 0), (held[3] or 0) + (held[5] or 0)
 end

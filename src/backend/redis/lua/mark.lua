@@ -1,7 +1,7 @@
 -- Writes on jobs that something was promised of, so that whoever waits for replicas behind this waits for all before it.
 --
 -- KEYS  the shard's
--- ARGV  their ids, at most 100
+-- ARGV  their ids, at most 4,096
 -- Returns for each: 1 where it is there
 -- Errors  none where memory is full: the first command frees.
 

@@ -5,7 +5,7 @@
 -- ARGV  1 retention ms, 2 ended jobs that are kept, 3 bytes that are kept of them, 4 to 6 the same of dead letters,
 --       7 `status: queued`, then an epoch for each job that may be put in line, at most 500
 -- Returns {{id, seq, epoch} of each that was put in line, {id of each whose value has waited for a verdict}, 1 where more
---         are to be forgotten}
+--         are to be forgotten, 1 where there are ends that are not told yet}
 -- Work: so many jobs, and at most 100 of each kind that are forgotten.
 
 let_through()
@@ -42,6 +42,8 @@ for i, id in ipairs(redis.call('ZRANGEBYSCORE', WAIT, '-inf', at, 'LIMIT', 0, #A
         local seq, epoch = tonumber(held[3]) + 1, ARGV[7 + i]
         write(JOB .. id, LOG .. id, LIVE .. id, held[2], epoch, seq, 'status', ARGV[7], {'st', 'queued'})
         enter_line(id, held[4], tonumber(held[6] or NORMAL), at)
+        -- What follows may fail at a job that cannot be read.
+        close()
         promoted[#promoted + 1] = {id, seq, epoch}
     end
 end
@@ -50,4 +52,4 @@ end
 if redis.call('EXISTS', READY, LEASE, WAIT) == 0 then
     redis.call('DEL', RING, BACK, ASIDE, ASKED, GIVEN, WHOSE)
 end
-return {promoted, silent, more and 1 or 0}
+return {promoted, silent, more and 1 or 0, redis.call('EXISTS', UNTOLD)}

@@ -10,31 +10,33 @@ local at, taken = now(), {}
 for i = 4, #ARGV, 9 do
     local id, token, seq, epoch, kind, payload, state, cost =
         ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], ARGV[i + 7]
-    local held = redis.call('HMGET', JOB .. id, 'st', 'tok', 'epoch', 'seq', 'cancel', 'tenant', 'loss')
+    local held = look_at(id, 'loss')
     local lease, cancel = redis.call('ZSCORE', LEASE, id), redis.call('ZSCORE', CANCEL, id)
     local overdue = (lease and tonumber(lease) <= at) or (cancel and tonumber(cancel) <= at)
-    local same = held[1] == 'running' and held[2] == token and tonumber(held[4]) + 1 == seq
-    local fits = (state == 'cancelled') == (held[5] and true or false)
-    if not held[1] then
+    local same = held.st == 'running' and held.tok == token and held.seq + 1 == seq
+    local fits = (state == 'cancelled') == (held.cancel and true or false)
+    if not held.st then
         -- Its keys are gone, by a hand from outside.
-        local tenant = let_go(id, token)
-        if tenant then redis.call('SREM', OWN .. tenant, id) end
+        let_go_of_none(id, token)
         taken[#taken + 1] = 0
     elseif overdue and same and fits then
         if kind == 'end' then
             local dead = ARGV[i + 8] == '1'
-            settle(id, state, held[3], epoch, seq, payload, dead and ARGV[3] or ARGV[1], ARGV[2], tonumber(cost), dead)
+            settle(id, held, state, epoch, seq, payload, whole((dead and ARGV[3] or ARGV[1]) + ARGV[2]), cost, dead)
             redis.call('HDEL', JOB .. id, 'tok')
         else
-            let_go(id, token)
+            let_go(id, held.tenant, token)
+            flush()
             redis.call('HDEL', JOB .. id, 'tok')
-            write(JOB .. id, LOG .. id, LIVE .. id, held[3], epoch, seq, kind, payload,
-                {'st', state, 'loss', tonumber(held[7] or 0) + 1})
-            enter_line(id, held[6], RECOVERED, at)
+            write(JOB .. id, LOG .. id, LIVE .. id, held.epoch, epoch, seq, kind, payload,
+                {'st', state, 'loss', (held[1] or 0) + 1})
+            enter_line(id, held.tenant, RECOVERED, at)
         end
         taken[#taken + 1] = 1
     else
         taken[#taken + 1] = 0
     end
+    -- What follows may fail at a job that cannot be read.
+    close()
 end
 return taken

@@ -7,17 +7,18 @@
 -- Returns 1 where it was taken
 
 local id, seq = ARGV[1], tonumber(ARGV[2])
-local held = redis.call('HMGET', JOB .. id, 'st', 'epoch', 'seq', 'tenant', 'awaits', 'band')
-if held[1] ~= 'waiting' or held[5] ~= '1' or tonumber(held[3]) + 1 ~= seq then return 0 end
+local held = look_at(id, 'awaits', 'band')
+if held.st ~= 'waiting' or held[1] ~= '1' or held.seq + 1 ~= seq then return 0 end
 local due = redis.call('ZSCORE', WAIT, id)
 if ARGV[6] == '' and due and tonumber(due) > now() then return 0 end
 redis.call('ZREM', WAIT, id)
 if ARGV[6] ~= '' then redis.call('HSET', JOB .. id, 'ruled', ARGV[6]) end
 if ARGV[5] == 'queued' then
-    write(JOB .. id, LOG .. id, LIVE .. id, held[2], ARGV[3], seq, 'status', ARGV[4],
+    write(JOB .. id, LOG .. id, LIVE .. id, held.epoch, ARGV[3], seq, 'status', ARGV[4],
         {'st', 'queued', 'rec', ARGV[7], 'awaits', '0'})
-    enter_line(id, held[4], tonumber(held[6] or NORMAL), now())
+    enter_line(id, held.tenant, tonumber(held[2] or NORMAL), now())
 else
-    settle(id, ARGV[5], held[2], ARGV[3], seq, ARGV[4], ARGV[8], ARGV[9], tonumber(ARGV[10]))
+    settle(id, held, ARGV[5], ARGV[3], seq, ARGV[4], whole(ARGV[8] + ARGV[9]), ARGV[10])
 end
+close()
 return 1

@@ -5,65 +5,85 @@
 -- About how many bytes a job takes beside its texts: names, indexes, the nodes of its log.
 local JOB_BYTES = 1024
 
-local function settle(id, state, epoch, new_epoch, seq, payload, retention, grace, cost, dead)
-    local job = JOB .. id
-    redis.call('ZREM', WAIT, id)
-    redis.call('ZREM', UNVIEWED, id)
-    redis.call('UNLINK', VIEW .. id, RAW .. id)
-    local held = redis.call('HMGET', job, 'tenant', 'asked', 'cost', 'claims', 'name', 'tok', 'tail', 'st')
-    let_go(id, held[6])
-    leave_line(id, held[1])
-    local bytes = redis.call('HSTRLEN', job, 'snap') + redis.call('HSTRLEN', job, 'shape')
-        + tonumber(held[7] or 0) + #payload + JOB_BYTES
-    redis.call('SREM', OWN .. held[1], id)
-    redis.call('HDEL', job, 'rec', 'cancel')
-    if dead then
-        bytes = bytes + redis.call('HSTRLEN', job, 'spec')
-    else
-        redis.call('HDEL', job, 'spec')
-    end
-    local at = now()
-    if WITHHELD then
-        -- Readers are told where it stood until `tell` writes it.
-        redis.call('HSET', job, 'st', state, 'end', at, 'fin', payload, 'finat', new_epoch .. ' ' .. seq, 'told', held[8])
-        redis.call('ZADD', UNTOLD, at, id)
-    else
-        write(job, LOG .. id, LIVE .. id, epoch, new_epoch, seq, 'end', payload, {'st', state, 'end', at})
-    end
-    if redis.call('DECRBY', ASKED, held[2] or 0) <= 0 then redis.call('DEL', ASKED) end
-    if tonumber(held[4] or 0) > 0 then charge(held[1], cost - tonumber(held[3] or 0)) end
-    local ms = retention + grace
-    if dead then
-        keep(id, DEAD, DEAD_SIZES, at, bytes, ms)
-    else
-        keep(id, ENDED, SIZES, at, bytes, ms)
-    end
-    if held[5] then redis.call('PEXPIRE', held[5], ms) end
+-- What a step looks at before it ends a delivery or a job: by name, and what else is asked for by its place.
+local function look_at(id, ...)
+    local held = redis.call('HMGET', JOB .. id, 'st', 'tok', 'epoch', 'seq', 'cancel', 'tenant', 'asked', 'cost', 'name',
+        'tail', 'snapseq', 'shape', 'unv', ...)
+    return {
+        st = held[1], tok = held[2], epoch = held[3], seq = tonumber(held[4]), cancel = held[5], tenant = held[6],
+        asked = held[7], cost = held[8], name = held[9], tail = held[10], snapseq = held[11], shape = held[12],
+        unv = held[13], unpack(held, 14, 13 + select('#', ...))
+    }
 end
 
-local function wait(id, token, epoch, new_epoch, seq, payload, until_ms, fields)
-    let_go(id, token)
+-- Ends a job that was looked at, and keeps it for so many ms. `close` ends the step.
+local function settle(id, held, state, new_epoch, seq, payload, ms, cost, dead)
+    local job, tenant = JOB .. id, held.tenant
+    local bytes = #(held.shape or '') + tonumber(held.tail or 0) + #payload + JOB_BYTES
+    if held.snapseq then bytes = bytes + redis.call('HSTRLEN', job, 'snap') end
+    if dead then
+        bytes = bytes + redis.call('HSTRLEN', job, 'spec')
+        redis.call('HDEL', job, 'rec', 'cancel')
+    else
+        redis.call('HDEL', job, 'rec', 'cancel', 'spec')
+    end
+    -- Whose log has no text has no raw one either.
+    if held.tail then redis.call('UNLINK', RAW .. id) end
+    if held.unv then redis.call('UNLINK', VIEW .. id) end
+    if WITHHELD then
+        -- Readers are told where it stood until `tell` writes it.
+        redis.call('HSET', job, 'st', state, 'end', stamp(), 'fin', payload, 'finat', new_epoch .. ' ' .. seq,
+            'told', held.st)
+        later('ZADD', UNTOLD, stamp(), id)
+    else
+        write(job, LOG .. id, LIVE .. id, held.epoch, new_epoch, seq, 'end', payload, {'st', state, 'end', stamp()})
+    end
+    -- A job is charged once it runs for the first time.
+    local charged = held.st == 'running' or redis.call('HEXISTS', job, 'claims') == 1
+    if dead then
+        keep(id, DEAD, DEAD_SIZES, bytes, ms)
+    else
+        keep(id, ENDED, SIZES, bytes, ms)
+    end
+    if held.name then redis.call('PEXPIRE', held.name, ms) end
+    if held.unv then later('ZREM', UNVIEWED, id) end
+
+    if held.st == 'running' then
+        let_go(id, tenant, held.tok, held.cancel)
+    elseif held.st == 'waiting' then
+        later('ZREM', WAIT, id)
+    else
+        leave_line(id, tenant)
+    end
+    later('SREM', OWN .. tenant, id)
+    ask(-(held.asked or 0))
+    if charged then charges[tenant] = (charges[tenant] or 0) + cost - (held.cost or 0) end
+end
+
+-- Puts a job back whose delivery is over. What is freed goes first.
+local function wait(id, held, new_epoch, seq, payload, until_ms, fields)
+    let_go(id, held.tenant, held.tok, held.cancel)
+    flush()
     fields[#fields + 1] = 'st'
     fields[#fields + 1] = 'waiting'
-    write(JOB .. id, LOG .. id, LIVE .. id, epoch, new_epoch, seq, 'status', payload, fields)
+    write(JOB .. id, LOG .. id, LIVE .. id, held.epoch, new_epoch, seq, 'status', payload, fields)
     redis.call('ZADD', WAIT, until_ms, id)
 end
 
 -- Why a step that ends the delivery of `token` is not taken; nil where it is. `cancels` says that the write is the end
 -- of a cancelled job.
-local function refuse(id, token, write_epoch, write_seq, opens, cancels)
-    local held = redis.call('HMGET', JOB .. id, 'st', 'tok', 'epoch', 'seq', 'cancel', 'finat')
-    local last = tonumber(held[4] or 0)
-    if held[1] ~= 'running' or held[2] ~= token then
+local function refuse(id, held, token, write_epoch, write_seq, opens, cancels)
+    local last = held.seq or 0
+    if held.st ~= 'running' or held.tok ~= token then
         -- It was taken before: its answer was lost.
-        local there = held[3] == write_epoch and last == write_seq
-        local same = held[2] == token and (there or held[6] == write_epoch .. ' ' .. write_seq)
-        return {(held[1] and held[1] ~= 'running' and same) and 'dup' or 'lost'}
+        if not held.st or held.st == 'running' or held.tok ~= token then return {'lost'} end
+        local there = held.epoch == write_epoch and last == write_seq
+        local kept = not there and redis.call('HGET', JOB .. id, 'finat')
+        return {(there or kept == write_epoch .. ' ' .. whole(write_seq)) and 'dup' or 'lost'}
     end
     -- The delivery runs, so what stands there is another event: an append whose answer its writer never had.
-    if fit(JOB .. id, held[3], last, write_epoch, write_seq, opens) ~= 'next' then
-        return {'rolled_back', held[3], last}
+    if fit(JOB .. id, held.epoch, last, write_epoch, write_seq, opens) ~= 'next' then
+        return {'rolled_back', held.epoch, last}
     end
-    if held[5] and not cancels then return {'cancel'} end
-    return nil, held[3]
+    if held.cancel and not cancels then return {'cancel'} end
 end
