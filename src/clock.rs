@@ -13,15 +13,25 @@ use uuid::Uuid;
 
 /// Milliseconds since 1970, rising with tokio's clock and not with steps of the wall clock.
 pub fn now_ms() -> u64 {
+    let (wall, start) = start();
+    wall.saturating_add(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
+}
+
+/// When the clock was first looked at: in milliseconds since 1970, and as an instant.
+fn start() -> (u64, Instant) {
     static START: OnceLock<(u64, Instant)> = OnceLock::new();
-    let (wall, start) = START.get_or_init(|| {
+    if SEED.get().is_some() {
+        let start = SEEDED_START.get().unwrap_or_else(Instant::now);
+        SEEDED_START.set(Some(start));
+        return (SEEDED_START_MS, start);
+    }
+    *START.get_or_init(|| {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         (
             u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
             Instant::now(),
         )
-    });
-    wall.saturating_add(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    })
 }
 
 /// The instant now, for deadlines.
@@ -42,8 +52,7 @@ pub async fn sleep_until(deadline: Instant) {
 /// The first instant at or behind `at` that lies on a beat of `every`, which is the same for the whole process; `at` itself
 /// where there is none.
 pub fn on_beat(at: Instant, every: Duration) -> Instant {
-    static START: OnceLock<Instant> = OnceLock::new();
-    let start = *START.get_or_init(|| at);
+    let (_, start) = start();
     let every = every.as_nanos();
     if every == 0 {
         return at;
@@ -56,14 +65,19 @@ pub fn on_beat(at: Instant, every: Duration) -> Instant {
     }
 }
 
+/// When the clock of a simulation begins, in milliseconds since 1970.
+const SEEDED_START_MS: u64 = 1_700_000_000_000;
+
 thread_local! {
     static SEED: Cell<Option<u64>> = const { Cell::new(None) };
+    static SEEDED_START: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Makes all randomness of this thread follow from a seed, so that a simulation on one thread can be run again;
-/// `None` makes it random again.
+/// Makes all randomness of this thread follow from a seed, and its clock begin anew with its first look, so that a
+/// simulation on one thread can be run again; `None` makes both as they were.
 pub fn seed(seed: Option<u64>) {
     SEED.set(seed);
+    SEEDED_START.set(None);
 }
 
 /// A new job id: UUIDv7, so ids sort by time of submission.

@@ -135,6 +135,96 @@ async fn what_is_published_to_all_is_heard_from_wherever_it_is() {
     again(|| engine.stats()).await;
 }
 
+/// Where a job's channel is subscribed to as one that all nodes tell, and where as its server's own.
+fn heard_as(cluster: &RedisCluster, job: JobId) -> [usize; 2] {
+    let listed = |command: &str| {
+        let all = cluster
+            .nodes
+            .iter()
+            .flat_map(|node| say::<Vec<String>>(node, command));
+        all.filter(|channel| channel.ends_with(&format!(":live:{job}")))
+            .count()
+    };
+    [listed("PUBSUB CHANNELS"), listed("PUBSUB SHARDCHANNELS")]
+}
+
+/// Two nodes of a fleet, whoever was first: each hears what the other writes, and in the way that was fixed by the first.
+#[tokio::test]
+async fn nodes_keep_to_how_messages_are_published() {
+    let cluster = RedisCluster::shared().await;
+    for to_all in [false, true] {
+        cluster.clear();
+        if to_all {
+            cluster.publish_to_all();
+        }
+        let first = cluster.engine(&hasty(), EngineOptions::default()).await;
+        let second = cluster.engine(&hasty(), EngineOptions::default()).await;
+        let mut heard = 0;
+        for times in 0.. {
+            assert!(
+                times < TRIES_MAX,
+                "a connection may be made anew, and not for ever"
+            );
+            let (writes, hears) = if times % 2 == 0 {
+                (&first, &second)
+            } else {
+                (&second, &first)
+            };
+            let one = submission(writes, "one", None);
+            let mut live = again(|| hears.subscribe(one.id)).await;
+            let ways = heard_as(&cluster, one.id);
+            again(|| writes.submit(one.clone())).await;
+            // Where the connection was lost meanwhile, its channel ends.
+            let Some(entry) = live.recv().await else { continue };
+            assert_eq!(entry.position.epoch, one.epoch);
+            assert_eq!(ways, if to_all { [1, 0] } else { [0, 1] });
+            heard += 1;
+            if heard == 32 {
+                break;
+            }
+        }
+    }
+}
+
+/// Jobs of two parts that one master has.
+async fn neighbours(cluster: &RedisCluster, engine: &Redis) -> [JobId; 2] {
+    let mut at: HashMap<usize, (u16, JobId)> = HashMap::new();
+    for _ in 0..TRIES_MAX {
+        let one = submission(engine, "one", None);
+        engine.submit(one.clone()).await.unwrap();
+        let (place, slot) = cluster.place_of_job(one.id);
+        let (known, other) = *at.entry(place).or_insert((slot, one.id));
+        if known != slot {
+            return [one.id, other];
+        }
+    }
+    panic!("all parts are on masters of their own");
+}
+
+/// A slot went to another master before this node heard of it: who subscribes there is led on, and nobody else notices.
+#[tokio::test]
+async fn who_subscribes_where_a_slot_was_ends_no_other_channel() {
+    let cluster = RedisCluster::shared().await;
+    let engine = cluster.engine(&hasty(), EngineOptions::default()).await;
+    let [stays, goes] = neighbours(&cluster, &engine).await;
+    let mut near = engine.subscribe(stays).await.unwrap();
+    let (from, slot) = cluster.place_of_job(goes);
+    let to = (from + 1) % 3;
+    cluster.begin_move(slot, from, to);
+    for key in cluster.keys_at(slot, from) {
+        cluster.move_key(&key, from, to);
+    }
+    cluster.move_slot(slot, to);
+    let mut far = engine.subscribe(goes).await.unwrap();
+    for (job, live) in [(goes, &mut far), (stays, &mut near)] {
+        again(|| engine.cancel(job, epoch())).await;
+        assert_eq!(live.recv().await.unwrap().event.kind(), "end");
+    }
+    cluster.clear();
+    cluster.move_slot(slot, from);
+    again(|| engine.stats()).await;
+}
+
 /// Until the reaper has taken all of these back; whatever it says of the others.
 async fn until_recovering(engine: &Redis, jobs: &[JobId]) {
     for _ in 0..8 {

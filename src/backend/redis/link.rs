@@ -21,9 +21,9 @@ use crate::backend::BackendError;
 use crate::clock;
 
 /// How often a step is sent on, or again, that was not taken.
-const TURNS_MAX: usize = 16;
+pub(super) const TURNS_MAX: usize = 16;
 /// How long a slot that moves is let be before it is asked again.
-const MOVING: Duration = Duration::from_millis(50);
+pub(super) const MOVING: Duration = Duration::from_millis(50);
 /// The masters are found out this often at the most.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -259,6 +259,11 @@ impl Link {
             last = Some(error);
         }
         Err(last.unwrap_or_else(|| told("a slot moves for long")))
+    }
+
+    /// Whether an error says that another server has a slot, or may have it soon: it is known from now on.
+    pub(super) fn is_elsewhere(&self, slot: u16, asked: &Node, error: &RedisError) -> bool {
+        matches!(self.learn(slot, asked, error), Turn::Again)
     }
 
     /// What an error says of who is to be asked.

@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 
 use super::error::unavailable;
 use super::keys::Keys;
-use super::link::Link;
+use super::link::{Link, MOVING, TURNS_MAX};
 use super::node::Node;
-use super::wire::{Wire, Wish};
+use super::wire::{Granted, Wire, Wish};
 use crate::backend::BackendError;
 use crate::clock;
 use crate::event::Entry;
@@ -135,9 +135,20 @@ impl Live {
         }
     }
 
-    /// Entries of a job from now on: answered once Redis has said that they come.
+    /// Entries of a job from now on: answered once Redis has said that they come. A job that another server has by now is
+    /// asked for there.
     pub(super) async fn subscribe(&self, job: JobId) -> Result<mpsc::Receiver<Arc<Entry>>, BackendError> {
-        let lost = || BackendError::Unavailable("the wire of live messages is down".to_owned());
+        for _ in 0..TURNS_MAX {
+            let (reader, receiver) = mpsc::channel(LIVE_ENTRIES_MAX);
+            match self.wish(job, reader).await? {
+                Granted::Here => return Ok(receiver),
+                Granted::Elsewhere => clock::sleep(clock::jitter(MOVING)).await,
+            }
+        }
+        Err(down())
+    }
+
+    async fn wish(&self, job: JobId, reader: mpsc::Sender<Arc<Entry>>) -> Result<Granted, BackendError> {
         let name = match self.reach {
             Reach::All => String::new(),
             Reach::Shard => {
@@ -146,17 +157,15 @@ impl Live {
                 master.map_err(|error| unavailable(&error))?.name().to_owned()
             }
         };
-        let (reader, receiver) = mpsc::channel(LIVE_ENTRIES_MAX);
         let (done, answered) = oneshot::channel();
         let wish = Wish { job, reader, done };
         let sends = async { self.wires.to(&name).await.send(wish).await };
         tokio::select! {
-            sent = sends => sent.map_err(|_| lost())?,
-            () = clock::sleep(self.link.limit()) => return Err(lost()),
+            sent = sends => sent.map_err(|_| down())?,
+            () = clock::sleep(self.link.limit()) => return Err(down()),
         }
         // Whoever is dropped meanwhile was told of by the end of its channel.
-        answered.await.map_err(|_| lost())?;
-        Ok(receiver)
+        answered.await.map_err(|_| down())
     }
 
     /// Once there may be words for all nodes that were not there before.
@@ -169,6 +178,10 @@ impl Live {
         self.hints.workers().push(sender);
         receiver
     }
+}
+
+fn down() -> BackendError {
+    BackendError::Unavailable("the wire of live messages is down".to_owned())
 }
 
 /// What wires are made of.

@@ -153,8 +153,8 @@ impl Finder {
         })
     }
 
-    /// What the first of the nodes says that knows who holds each slot: those that are known to be masters are asked too, since the named ones may have
-    /// gone by now.
+    /// What the first of the nodes says that knows who holds each slot: those that are known to be masters are asked too, since
+    /// the named ones may have gone by now.
     async fn of_cluster(&self, known: &[Arc<Node>]) -> Result<Masters, RedisError> {
         let mut all = Vec::new();
         for server in &self.servers {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue as _, PushInfo, PushKind, RedisError};
+use redis::{FromRedisValue as _, PushInfo, PushKind, RedisError, Value};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::error::told;
@@ -30,7 +30,16 @@ const RECONNECT: Duration = Duration::from_secs(1);
 pub(super) struct Wish {
     pub(super) job: JobId,
     pub(super) reader: mpsc::Sender<Arc<Entry>>,
-    pub(super) done: oneshot::Sender<()>,
+    pub(super) done: oneshot::Sender<Granted>,
+}
+
+/// What came of a wish.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Granted {
+    /// Entries come from now on.
+    Here,
+    /// Another server has the job by now.
+    Elsewhere,
 }
 
 /// Who reads which job.
@@ -276,59 +285,91 @@ impl Wire {
         {
             wishes.push(wish);
         }
-        let mut channels = Vec::new();
-        let mut granted = Vec::with_capacity(wishes.len());
+        let mut unheard = Vec::new();
+        let mut waiting = Vec::with_capacity(wishes.len());
         for Wish { job, reader, done } in wishes {
             // Before it is subscribed to: nothing falls between the two.
             self.readers.add(job, reader);
             if hearing.heard.insert(job) {
-                channels.push(self.keys.job(job).live);
+                unheard.push(job);
             }
-            granted.push(done);
+            waiting.push((job, done));
         }
-        if !channels.is_empty() {
-            self.say(hearing, true, &channels).await?;
+        let elsewhere = self.hear(hearing, &unheard).await?;
+        for job in &elsewhere {
+            hearing.heard.remove(job);
+            self.readers.end(*job);
         }
-        for done in granted {
+        for (job, done) in waiting {
+            let is_here = !elsewhere.contains(&job);
             // The one who asked may have gone.
-            let _ = done.send(());
+            let _ = done.send(if is_here {
+                Granted::Here
+            } else {
+                Granted::Elsewhere
+            });
         }
         Ok(())
     }
 
-    /// Subscribes to channels (`on`), or lets them go. Those that are their server's own are named one by one, since they may
-    /// be of several slots.
-    async fn say(&self, hearing: &mut Hearing, on: bool, channels: &[String]) -> Result<(), RedisError> {
+    /// Subscribes to the channels of jobs; which of them another server has by now. Those that are their server's own are
+    /// named one by one, since they may be of several slots.
+    async fn hear(&self, hearing: &mut Hearing, jobs: &[JobId]) -> Result<HashSet<JobId>, RedisError> {
         let Hearing { node, connection, .. } = hearing;
-        match (self.reach, on) {
-            (Reach::All, true) => node.within(connection.subscribe(channels)).await,
-            (Reach::All, false) => node.within(connection.unsubscribe(channels)).await,
-            (Reach::Shard, on) => {
-                let mut said = redis::pipe();
-                for channel in channels {
-                    said.cmd(if on { "SSUBSCRIBE" } else { "SUNSUBSCRIBE" })
-                        .arg(channel);
-                }
-                node.within(said.query_async(connection)).await
-            }
+        let mut elsewhere = HashSet::new();
+        if jobs.is_empty() {
+            return Ok(elsewhere);
         }
+        if self.reach == Reach::All {
+            node.within(connection.subscribe(self.channels(jobs))).await?;
+            return Ok(elsewhere);
+        }
+        let mut asked = redis::pipe();
+        asked.ignore_errors();
+        for channel in self.channels(jobs) {
+            asked.cmd("SSUBSCRIBE").arg(channel);
+        }
+        let told: Vec<Result<Value, RedisError>> = node.within(asked.query_async(connection)).await?;
+        for (job, told) in jobs.iter().zip(told) {
+            let Err(error) = told else { continue };
+            let slot = self.keys.slot(self.keys.shard_of(*job));
+            if !self.link.is_elsewhere(slot, node, &error) {
+                return Err(error);
+            }
+            elsewhere.insert(*job);
+        }
+        Ok(elsewhere)
+    }
+
+    /// Lets the channels of jobs go.
+    async fn leave(&self, hearing: &mut Hearing, jobs: &[JobId]) -> Result<(), RedisError> {
+        let Hearing { node, connection, .. } = hearing;
+        if self.reach == Reach::All {
+            return node.within(connection.unsubscribe(self.channels(jobs))).await;
+        }
+        let mut said = redis::pipe();
+        for channel in self.channels(jobs) {
+            said.cmd("SUNSUBSCRIBE").arg(channel);
+        }
+        node.within(said.query_async(connection)).await
+    }
+
+    fn channels(&self, jobs: &[JobId]) -> Vec<String> {
+        jobs.iter().map(|job| self.keys.job(*job).live).collect()
     }
 
     /// Lets go of what nobody reads, and asks whether the other side is still there.
     async fn look_after(&self, hearing: &mut Hearing) -> Result<(), RedisError> {
         let left = self.readers.unread(&hearing.heard);
         for some in left.chunks(LEFT_MAX) {
-            let channels: Vec<String> = some.iter().map(|job| self.keys.job(*job).live).collect();
-            self.say(hearing, false, &channels).await?;
+            self.leave(hearing, some).await?;
         }
         for job in left {
             hearing.heard.remove(&job);
         }
         let ping = redis::cmd("PING");
         let Hearing { node, connection, .. } = hearing;
-        node.within(ping.query_async::<redis::Value>(connection))
-            .await
-            .map(drop)
+        node.within(ping.query_async::<Value>(connection)).await.map(drop)
     }
 }
 
