@@ -10,7 +10,7 @@ use livedraft::backend::*;
 use livedraft::clock;
 use livedraft::event::{Event, Position};
 use livedraft::hub::{Hub, HubOptions};
-use livedraft::job::{JobId, JobState};
+use livedraft::job::{JobId, JobState, LeaseTimes};
 
 use crate::backend_contract::heard_behind;
 use crate::redis_engine::{behind, claim, end, epoch, patch, submission, write};
@@ -267,10 +267,12 @@ async fn a_master_that_is_silent_holds_no_other_up() {
         queued.into_iter().partition(|job| place[job] == silent);
     cluster.nodes[silent].freeze();
 
+    engine.answers().await.unwrap();
     let extended = engine.extend(&held).await.unwrap();
     for (at, told) in places.iter().zip(extended) {
         assert_eq!(told == Extended::Unknown, *at == silent, "{told:?}");
     }
+    assert_eq!(engine.stats().await.unwrap().queued, elsewhere.len());
     // What comes in goes where somebody answers.
     for _ in 0..12 {
         let one = submission(&engine, "one", None);
@@ -307,6 +309,82 @@ async fn a_master_that_is_silent_holds_no_other_up() {
         }
     }
     assert_eq!(there, []);
+}
+
+/// However long an answer may take, what is told of the leases on other masters is told before the next heartbeat.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_on_masters_that_answer_are_extended_in_time() {
+    let cluster = RedisCluster::start("1000000000").await;
+    let patient = Duration::from_secs(1_000_000);
+    let options = RedisOptions {
+        connect: patient,
+        response: patient,
+        ..hasty()
+    };
+    let lease = LeaseTimes {
+        lease_ms: 2_000,
+        extend_ms: 1_000,
+        ..LeaseTimes::default()
+    };
+    let engine = cluster
+        .engine(
+            &options,
+            EngineOptions {
+                lease,
+                ..EngineOptions::default()
+            },
+        )
+        .await;
+    let mut held = Vec::new();
+    let mut places = Vec::new();
+    for _ in 0..24 {
+        let one = submission(&engine, "one", None);
+        engine.submit(one.clone()).await.unwrap();
+        places.push(cluster.place_of_job(one.id).0);
+        held.push((one.id, claim(&engine).await.token()));
+    }
+    cluster.nodes[places[0]].freeze();
+    let told = engine.extend(&held).await.unwrap();
+    for (at, told) in places.iter().zip(told) {
+        assert_eq!(told == Extended::Unknown, *at == places[0], "{told:?}");
+    }
+}
+
+/// A job that had been read too long an entry of is let go by its server: who subscribes again is led on.
+#[tokio::test]
+async fn a_channel_that_nobody_reads_goes_with_its_slot() {
+    let cluster = RedisCluster::shared().await;
+    let engine = cluster.engine(&hasty(), EngineOptions::default()).await;
+    engine.submit(submission(&engine, "one", None)).await.unwrap();
+    let held = claim(&engine).await;
+    let mut live = engine.subscribe(held.id).await.unwrap();
+    let long = format!(r#"["","{}",0]"#, "a".repeat(300_000));
+    let told = engine
+        .append(held.id, held.token(), &patch(&held, 1, &long))
+        .await;
+    assert_eq!(told.unwrap(), Appended::Ok);
+    assert!(live.recv().await.is_none(), "it is to be read");
+    let (from, slot) = cluster.place_of_job(held.id);
+    let to = (from + 1) % 3;
+    cluster.begin_move(slot, from, to);
+    for key in cluster.keys_at(slot, from) {
+        cluster.move_key(&key, from, to);
+    }
+    cluster.move_slot(slot, to);
+    let mut live = again(|| engine.subscribe(held.id)).await;
+    for by in 2.. {
+        let next = patch(&held, by, r#"["","b",0]"#);
+        again(|| engine.append(held.id, held.token(), &next)).await;
+        if let Some(entry) = live.recv().await {
+            assert_eq!(entry.position, behind(held.position, by));
+            break;
+        }
+        // The connection was left with all that it had.
+        live = again(|| engine.subscribe(held.id)).await;
+    }
+    cluster.clear();
+    cluster.move_slot(slot, from);
+    again(|| engine.stats()).await;
 }
 
 /// A slot goes to another master: steps follow it, and who hears of a job there is told to subscribe anew.

@@ -12,7 +12,7 @@ use redis::Commands as _;
 use serde_json::Value as Json;
 
 use crate::redis_cluster::again;
-use crate::redis_engine::{behind, claim, end, patch, promote, submission, write};
+use crate::redis_engine::{behind, claim, end, epoch, patch, promote, submission, write};
 use crate::redis_faults::hasty;
 use crate::redis_links::Seen;
 use crate::redis_sentinel::Watch;
@@ -38,6 +38,44 @@ fn hub(engine: &Arc<Redis>) -> Arc<Hub> {
         ..HubOptions::default()
     };
     Hub::new(Arc::clone(engine) as Arc<dyn Backend>, options)
+}
+
+/// Another master, that has the job and not its end, is asked whether the end is held: whoever wrote it is not told that it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_was_lost_is_not_answered_as_taken() {
+    let server = RedisServer::start();
+    let engine = engine_at(&server.url(), Duration::from_secs(1)).await;
+    for cancels in [false, true] {
+        engine.submit(submission(&engine, "one", None)).await.unwrap();
+        let held = claim(&engine).await;
+        let one = submission(&engine, "one", None);
+        engine.submit(one.clone()).await.unwrap();
+        let ends = if cancels { one.id } else { held.id };
+        let before = server.copy();
+        let last = write(behind(held.position, 1), end());
+        let step = async {
+            if cancels {
+                engine.cancel(one.id, epoch()).await.map(|_| ())
+            } else {
+                engine
+                    .finish(held.id, held.token(), last.clone())
+                    .await
+                    .map(|_| ())
+            }
+        };
+        let lose = async {
+            until_kept(&server, ends).await;
+            server.put_back(&before);
+        };
+        let (told, ()) = tokio::join!(step, lose);
+        assert!(matches!(told, Err(BackendError::Unavailable(_))), "{told:?}");
+        let told = engine.finish(held.id, held.token(), last).await.unwrap();
+        assert_eq!(told, Fenced::Ok);
+        assert_eq!(
+            engine.cancel(one.id, epoch()).await.unwrap(),
+            Some(Cancelled::Now)
+        );
+    }
 }
 
 /// Until an end is kept that is not told.
@@ -110,9 +148,9 @@ async fn an_end_that_was_told_outlives_the_master() {
     assert!(told.last().unwrap()["durable"].is_null(), "{told:?}");
     watch.until_replaced().await;
     // One that kept it and had not told it yet tells it, by any worker.
-    again(|| async { engine.promote(100, &mut crate::redis_engine::epoch).await }).await;
+    again(|| async { engine.promote(100, &mut epoch).await }).await;
     watch.replica.pass(Duration::from_secs(120));
-    again(|| async { engine.promote(100, &mut crate::redis_engine::epoch).await }).await;
+    again(|| async { engine.promote(100, &mut epoch).await }).await;
     let reading = again(|| engine.read(held.id, None)).await.unwrap();
     assert_eq!(reading.last, behind(held.position, 1));
     assert!(matches!(
@@ -204,7 +242,7 @@ async fn a_cancel_tells_the_end_that_it_finds() {
     let engine = engine_at(&server.url(), Duration::from_secs(2)).await;
     let job = kept_and_not_told(&server, &engine).await;
     let mut viewer = Seen::watch(&hub(&engine), job).await;
-    let told = engine.cancel(job, crate::redis_engine::epoch()).await.unwrap();
+    let told = engine.cancel(job, epoch()).await.unwrap();
     assert_eq!(told, Some(Cancelled::Already(JobState::Completed)));
     let told = viewer.until("job.completed").await;
     assert_eq!(told.last().unwrap()["durable"], false);

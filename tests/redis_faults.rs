@@ -249,6 +249,42 @@ async fn an_unreadable_job_holds_no_other_up() {
     assert_eq!(told, Some(Cancelled::Now));
 }
 
+/// A job that its worker cannot read is put back as it is, without a fault of its own, and the next one is given.
+#[tokio::test]
+async fn what_cannot_be_read_is_given_to_nobody() {
+    let server = RedisServer::start();
+    let engine = server.engine(1, EngineOptions::default()).await;
+    let [spoilt, good] = [0, 1].map(|_| submission(&engine, "one", None));
+    engine.submit(spoilt.clone()).await.unwrap();
+    engine.submit(good.clone()).await.unwrap();
+    let key = format!("{{livedraft:0}}:job:{}", spoilt.id);
+    let mut connection = server.connection();
+    let spec: String = connection.hget(&key, "spec").unwrap();
+    let () = connection.hset(&key, "spec", r#"{"newer": 1}"#).unwrap();
+    let record = AttemptRecord {
+        n: 2,
+        ..AttemptRecord::default()
+    };
+    let record = serde_json::to_string(&record).unwrap();
+    let () = connection.hset(&key, "rec", record).unwrap();
+    for _ in 0..8 {
+        if let Some(claim) = engine.claim(clock::nonce(), epoch()).await.unwrap() {
+            assert_eq!(claim.id, good.id);
+            finish(&engine, &claim, 1).await;
+        }
+        let states = engine.states(&[spoilt.id, good.id]).await.unwrap();
+        assert_eq!(states, [Some(JobState::Waiting), Some(JobState::Completed)]);
+        server.pass(Duration::from_secs(61));
+        assert_eq!(promote(&engine).await, 1);
+    }
+    let () = connection.hset(&key, "spec", spec).unwrap();
+    let held = claim(&engine).await;
+    assert_eq!(held.id, spoilt.id);
+    assert_eq!(held.checkpoint.record.n, 2);
+    let deliveries: u32 = connection.hget(&key, "dels").unwrap();
+    assert_eq!(deliveries, 1);
+}
+
 /// What each tenant was served is forgotten in time, also where the engine is never idle.
 #[tokio::test]
 async fn tenants_are_forgotten() {

@@ -97,6 +97,14 @@ impl Redis {
         Ok(answer.trim_start_matches(':').trim().parse()?)
     }
 
+    /// How many of them do not go by themselves.
+    pub(crate) async fn lasting_keys(&self) -> Outcome<u64> {
+        const COUNT: &str = "EVAL \"local count = 0 for _, key in ipairs(redis.call('KEYS', '*')) do \
+             if redis.call('PTTL', key) < 0 then count = count + 1 end end return count\" 0";
+        let answer = self.ask(COUNT).await?;
+        Ok(answer.trim_start_matches(':').trim().parse()?)
+    }
+
     /// Counts commands from now on.
     pub(crate) async fn monitor(&self) -> Outcome<Monitor> {
         let mut stream = BufReader::new(TcpStream::connect(self.address()).await?);

@@ -233,6 +233,10 @@ impl JobQueue for Faulty {
         self.step(self.inner.states(jobs)).await
     }
 
+    async fn answers(&self) -> Result<(), BackendError> {
+        self.step(self.inner.answers()).await
+    }
+
     async fn stats(&self) -> Result<Stats, BackendError> {
         self.step(self.inner.stats()).await
     }

@@ -176,7 +176,16 @@ pub trait JobQueue: Send + Sync {
     /// not come. `None` for an unknown one. One call whatever their number; the caller bounds it.
     async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<JobState>>, BackendError>;
 
-    /// How much there is of what.
+    /// Whether anything can be asked of it at the moment: of an engine in several parts, of one of them.
+    ///
+    /// # Errors
+    /// No part answers.
+    async fn answers(&self) -> Result<(), BackendError>;
+
+    /// How much there is of what; of an engine in several parts, in those that answer.
+    ///
+    /// # Errors
+    /// No part answers.
     async fn stats(&self) -> Result<Stats, BackendError>;
 }
 

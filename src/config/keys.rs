@@ -181,7 +181,7 @@ keys! {
     "server.retry_after_ms", "ms", number(1, 600_000), [server.retry_after_ms],
         "When to ask again where the engine could not be asked or there was no room, as clients are told it.";
     "server.ready_timeout_ms", "ms", number(10, 60_000), [server.ready_timeout_ms],
-        "How long the engine may take to say how much it holds before `/readyz` takes it for silent.";
+        "How long the engine may take to answer before `/readyz` takes it for silent.";
     "server.sse_comment_ms", "ms", number(100, HOUR), [server.sse_comment_ms],
         "How long an event stream is silent before a comment keeps it alive.";
     "server.tenant", "", Bounds::Text(128), [server.tenant],

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::node::{Node, Phase};
 use super::{admit, http, problem};
 use crate::access::Scope;
-use crate::backend::Stats;
+use crate::backend::{Backend, Stats};
 use crate::clock;
 use crate::metrics::{self, all};
 
@@ -37,7 +37,7 @@ pub(super) async fn ready(node: web::Data<Node>) -> HttpResponse {
         Phase::Serving => {}
         Phase::Draining | Phase::Leaving => reasons.push("draining"),
     }
-    if stats(&node).await.is_none() {
+    if !answers(&node).await {
         reasons.push("engine_unavailable");
     }
     let ready = reasons.is_empty();
@@ -82,12 +82,28 @@ fn tell(stats: Stats) {
     all().queue_age.set(Duration::from_millis(since).as_secs_f64());
 }
 
+/// Whether the engine can be asked at the moment, be it in a part.
+async fn answers(node: &Arc<Node>) -> bool {
+    let asked = in_time(node, |backend| async move { backend.answers().await.ok() });
+    asked.await.is_some()
+}
+
 /// What the engine holds; `None` where it does not say in time.
 async fn stats(node: &Arc<Node>) -> Option<Stats> {
+    in_time(node, |backend| async move { backend.stats().await.ok() }).await
+}
+
+async fn in_time<T: Send + 'static, F>(
+    node: &Arc<Node>,
+    ask: impl FnOnce(Arc<dyn Backend>) -> F + Send + 'static,
+) -> Option<T>
+where
+    F: Future<Output = Option<T>> + Send,
+{
     let patience = Duration::from_millis(node.options.ready_timeout_ms);
-    let asked = http::on_engine(node, |node| async move {
+    let asked = http::on_engine(node, move |node| async move {
         Ok(tokio::select! {
-            stats = node.parts.backend.stats() => stats.ok(),
+            told = ask(Arc::clone(&node.parts.backend)) => told,
             () = clock::sleep(patience) => None,
         })
     });

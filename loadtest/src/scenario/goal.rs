@@ -182,12 +182,12 @@ const SOAK: Row = (
     &[
         Budget::most("not completed", 0.0, &[("when", "under load")]),
         Budget::most(
-            "keys in Redis",
+            "keys without an expiry",
             1.0,
             &[("when", "all forgotten"), ("engine", "redis")],
         ),
         Budget::most(
-            "keys in Redis",
+            "keys without an expiry",
             1.0,
             &[("when", "all forgotten"), ("engine", "fleet")],
         ),

@@ -69,15 +69,16 @@ pub(crate) async fn run(plan: &Plan) -> Outcome<Vec<Row>> {
 }
 
 async fn look(system: &System, when: &str, passed: u64) -> Outcome<Row> {
-    let keys = match system.redis() {
-        Some(redis) => json!(redis.keys().await?),
-        None => json!("–"),
+    let (keys, lasting) = match system.redis() {
+        Some(redis) => (json!(redis.keys().await?), json!(redis.lasting_keys().await?)),
+        None => (json!("–"), json!("–")),
     };
     Ok(row([
         ("after s", rounded(passed as f64 / 1e6, 0)),
         ("when", json!(when)),
         ("RSS MiB", mib(system.resident_bytes()?)),
         ("keys in Redis", keys),
+        ("keys without an expiry", lasting),
     ]))
 }
 

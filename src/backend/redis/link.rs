@@ -4,7 +4,7 @@
 //! answer is lost is its caller's to repeat.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use redis::{ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind, Value};
@@ -29,6 +29,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The way.
 pub(super) struct Link {
+    me: Weak<Self>,
     finder: Finder,
     limit: Duration,
     known: Mutex<Known>,
@@ -48,6 +49,10 @@ struct Known {
     version: u64,
     /// An answer has shown that they may be others.
     doubtful: bool,
+    /// Nobody has answered who was asked last.
+    in_vain: bool,
+    /// Somebody asks while the work goes on.
+    is_sought: bool,
 }
 
 /// What an error asks for.
@@ -56,6 +61,15 @@ enum Turn {
     /// Another server has it already, and not yet as its own.
     Detour(Arc<Node>),
     No,
+}
+
+/// That somebody asks while the work goes on: until it is dropped, with its runtime at the latest.
+struct Sought(Arc<Link>);
+
+impl Drop for Sought {
+    fn drop(&mut self) {
+        self.0.known().is_sought = false;
+    }
 }
 
 impl std::fmt::Debug for Link {
@@ -73,23 +87,27 @@ impl Link {
         url: &RedisUrl,
         authority: Option<&[u8]>,
         options: &RedisOptions,
-    ) -> Result<Self, RedisError> {
+    ) -> Result<Arc<Self>, RedisError> {
         let known = Known {
             masters: Arc::new(Masters::default()),
             found: None,
             version: 0,
             doubtful: true,
+            in_vain: false,
+            is_sought: false,
         };
         let shards = options.shards_of(url.kind());
-        Ok(Self {
-            finder: Finder::new(url, authority, options)?,
+        let finder = Finder::new(url, authority, options)?;
+        Ok(Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            finder,
             limit: options.limit(),
             known: Mutex::new(known),
             turn: tokio::sync::Mutex::default(),
             changes: watch::Sender::new(0),
             waits: (0..shards).map(|_| AtomicBool::new(false)).collect(),
             woken: Notify::new(),
-        })
+        }))
     }
 
     /// How long anything may take.
@@ -111,16 +129,41 @@ impl Link {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The masters; found out first where that is to be doubted.
+    /// The masters; found out first where that is to be doubted. While whoever knows cannot be reached, the work goes on with
+    /// those that are known, and is not held up by asking again.
     pub(super) async fn masters(&self) -> Result<Arc<Masters>, RedisError> {
         let version = {
-            let known = self.known();
+            let mut known = self.known();
             let lately = known.found.is_some_and(|at| clock::now() < at + PAUSE);
-            if !known.masters.all().is_empty() && (!known.doubtful || lately) {
+            let is_known = !known.masters.all().is_empty();
+            if is_known && (!known.doubtful || lately) {
+                return Ok(Arc::clone(&known.masters));
+            }
+            if is_known && known.in_vain {
+                self.seek_beside(&mut known);
                 return Ok(Arc::clone(&known.masters));
             }
             known.version
         };
+        self.seek(version).await
+    }
+
+    /// Asks while the work goes on, unless somebody does already.
+    fn seek_beside(&self, known: &mut Known) {
+        let (Some(link), false) = (self.me.upgrade(), known.is_sought) else {
+            return;
+        };
+        known.is_sought = true;
+        let version = known.version;
+        let sought = Sought(link);
+        tokio::spawn(async move {
+            // What was found is known, and that nobody answers too.
+            let _ = sought.0.seek(version).await;
+        });
+    }
+
+    /// Asks, unless somebody else has since the masters were looked for so many times.
+    async fn seek(&self, version: u64) -> Result<Arc<Masters>, RedisError> {
         let _turn = self.turn.lock().await;
         let before = {
             let known = self.known();
@@ -138,6 +181,7 @@ impl Link {
             let mut known = self.known();
             known.found = Some(clock::now());
             known.version += 1;
+            known.in_vain = true;
         }
         match found {
             Ok(found) => Ok(self.take(&before, found)),
@@ -162,6 +206,7 @@ impl Link {
         known.found = Some(clock::now());
         known.version += 1;
         known.doubtful = false;
+        known.in_vain = false;
         drop(known);
         if was != is {
             if !was.is_empty() {
@@ -279,9 +324,7 @@ impl Link {
                 if kind == ServerErrorKind::Ask {
                     return Turn::Detour(node);
                 }
-                let mut now = self.known();
-                now.masters = Arc::new(now.masters.with(slot, node));
-                now.doubtful = true;
+                self.lead(slot, node);
                 Turn::Again
             }
             ErrorKind::Server(ServerErrorKind::TryAgain) => Turn::Again,
@@ -295,6 +338,19 @@ impl Link {
                 }
                 Turn::No
             }
+        }
+    }
+
+    /// A slot is another server's, maybe one that was not known.
+    fn lead(&self, slot: u16, node: Arc<Node>) {
+        let mut known = self.known();
+        let masters = known.masters.with(slot, node);
+        let is_new = masters.all().len() > known.masters.all().len();
+        known.masters = Arc::new(masters);
+        known.doubtful = true;
+        drop(known);
+        if is_new {
+            self.changes.send_modify(|times| *times += 1);
         }
     }
 
@@ -364,10 +420,12 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use futures_util::FutureExt as _;
     use futures_util::future::join_all;
     use tokio::net::TcpListener;
 
-    use super::{Link, RedisOptions};
+    use super::{Link, Masters, PAUSE, RedisOptions};
+    use crate::clock;
 
     /// One looks for the masters, and all who wait take what it has found: also that nobody answers.
     #[tokio::test]
@@ -379,7 +437,7 @@ mod tests {
             response: Duration::from_millis(100),
             ..RedisOptions::default()
         };
-        let link = Arc::new(Link::new(&url.parse().unwrap(), None, &options).unwrap());
+        let link = Link::new(&url.parse().unwrap(), None, &options).unwrap();
         let all = join_all((0..20).map(|_| link.masters()));
         let mut asked = 0;
         let mut heard = Vec::new();
@@ -394,5 +452,47 @@ mod tests {
             () = count => {}
         }
         assert_eq!(asked, 1);
+    }
+
+    /// Where the Sentinels cannot be reached, and a master is known, steps go there without waiting for the next search.
+    #[tokio::test]
+    async fn what_is_sought_in_vain_holds_no_step_up() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis+sentinel://{}/main", silent.local_addr().unwrap());
+        let options = RedisOptions {
+            connect: Duration::from_millis(100),
+            response: Duration::from_millis(100),
+            ..RedisOptions::default()
+        };
+        let link = Link::new(&url.parse().unwrap(), None, &options).unwrap();
+        let node = link.finder.node("127.0.0.1", 1, &[]).unwrap();
+        link.known().masters = Arc::new(Masters::default().with(0, node));
+        let mut heard = Vec::new();
+        link.masters().await.unwrap();
+        heard.push(silent.accept().await.unwrap());
+        loop {
+            let told = link.masters().now_or_never();
+            assert_eq!(told.expect("it is not waited for").unwrap().all().len(), 1);
+            // Asked again all the same, beside that.
+            tokio::select! {
+                asked = silent.accept() => break heard.push(asked.unwrap()),
+                () = clock::sleep(PAUSE / 10) => {}
+            }
+        }
+        assert_eq!(heard.len(), 2);
+    }
+
+    /// A server that nobody knew of gets its wire at once.
+    #[test]
+    fn a_server_that_is_new_is_told_of() {
+        let url = "redis+cluster://127.0.0.1:1".parse().unwrap();
+        let link = Link::new(&url, None, &RedisOptions::default()).unwrap();
+        let mut changes = link.changes();
+        for (port, is_new) in [(2, true), (2, false), (3, true)] {
+            let node = link.finder.node("127.0.0.1", port, &[]).unwrap();
+            link.lead(7, node);
+            assert_eq!(changes.has_changed().unwrap(), is_new);
+            changes.mark_unchanged();
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! is lost is sent again by its caller, and knows itself.
 
 mod check;
+mod claim;
 mod dead;
 mod error;
 mod foreign;
@@ -24,6 +25,7 @@ mod promise;
 mod queue;
 mod reply;
 mod scripts;
+mod stats;
 mod step;
 mod submit;
 mod tenants;
@@ -91,7 +93,6 @@ impl Redis {
         })?;
         let reach = check::check(url, &link, options).await?;
         let keys = Arc::new(Keys::new(&options.prefix, options.shards_of(url.kind())));
-        let link = Arc::new(link);
         let scripts = Scripts::new(reach, options.replicas > 0);
         let held = Held {
             replicas: options.replicas,

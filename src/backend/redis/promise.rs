@@ -18,6 +18,8 @@ use crate::job::JobId;
 
 /// Ends that are told in one step.
 const TOLD_MAX: usize = 100;
+/// What is answered where a job that was to be told of has not ended.
+const NOT_ENDED: u8 = 2;
 
 impl Redis {
     /// Whether enough replicas hold what was written of these jobs, all of one shard.
@@ -37,9 +39,7 @@ impl Redis {
         for told in join_all(asks).await {
             let (there, replicas): (u8, u32) = redis::from_redis_value(told?).map_err(unreadable)?;
             if there == 0 {
-                return Err(BackendError::Unavailable(
-                    "a job was lost in a failover".to_owned(),
-                ));
+                return Err(lost("a job"));
             }
             held &= replicas >= self.replicas;
         }
@@ -51,7 +51,10 @@ impl Redis {
         self.is_held(self.keys.shard_of(job), &[job]).await
     }
 
-    /// Tells the end of a job, once enough replicas hold it; nothing where it has not ended, or is told.
+    /// Tells the end of a job, once enough replicas hold it; nothing where it is told.
+    ///
+    /// # Errors
+    /// The server cannot be asked, or has lost the job or its end: it is another one by now.
     pub(super) async fn tell_end(&self, job: JobId, end: &Event) -> Result<(), BackendError> {
         self.tell_ends(self.keys.shard_of(job), &[(job, end.clone())])
             .await
@@ -99,7 +102,10 @@ impl Redis {
                     "ends are told that too few replicas hold"
                 );
             }
-            self.link.step::<Vec<u8>>(&step).await?;
+            let told: Vec<u8> = self.link.step(&step).await?;
+            if told.contains(&NOT_ENDED) {
+                return Err(lost("the end of a job"));
+            }
         }
         Ok(())
     }
@@ -134,6 +140,11 @@ impl Redis {
         }
         self.tell_withheld(shard, &ends).await
     }
+}
+
+/// Whoever wrote it sends it again: a step that is still right is taken, another one says why it is not.
+fn lost(what: &str) -> BackendError {
+    BackendError::Unavailable(format!("{what} was lost in a failover"))
 }
 
 /// The same end, but that too few hold it.

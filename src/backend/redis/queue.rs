@@ -5,25 +5,26 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use redis::{ScriptInvocation, Value};
+use redis::ScriptInvocation;
 use tokio::sync::mpsc;
 
 use super::gather::Item;
 use super::log::{Written, tell, text};
-use super::reply::{self, Parts, unreadable};
+use super::reply::{self, unreadable};
 use super::step::Step;
 use super::{Redis, flag};
-use crate::backend::own::{cancelled, cost, status};
+use crate::backend::own::{cancelled, cost};
 use crate::backend::{
-    BackendError, Cancelled, Checkpoint, Claim, DeadLetter, Deferral, Extended, Failure, Fenced, Idempotency,
-    JobFacts, JobQueue, Paused, Reaped, Request, Ruled, Shares, Stats, Submission, Submitted, Write,
+    BackendError, Cancelled, Claim, DeadLetter, Deferral, Extended, Failure, Fenced, Idempotency, JobFacts,
+    JobQueue, Paused, Reaped, Request, Ruled, Shares, Stats, Submission, Submitted, Write,
 };
 use crate::clock;
-use crate::event::{Entry, Epoch, Event, Position};
-use crate::job::{JobId, JobState, Lease, LeaseToken, Ruling};
+use crate::event::{Epoch, Event, Position};
+use crate::job::{JobId, JobState, LeaseToken, Ruling};
 
 /// Items of one call: a script's work is bounded.
 pub(super) const ITEMS_MAX: usize = 500;
@@ -78,30 +79,7 @@ impl JobQueue for Redis {
     }
 
     async fn claim(&self, nonce: u64, epoch: Epoch) -> Result<Option<Claim>, BackendError> {
-        // Workers begin at different shards, so that none is served last for ever; but where an answer was lost before, a
-        // delivery may be.
-        let any = || usize::try_from(nonce % self.keys.count() as u64).unwrap_or(0);
-        let from = self.unanswered.anywhere().unwrap_or_else(any);
-        // A server that has fallen silent is left alone until it has answered somebody else, unless all have.
-        let mut shards = self.shards_from(from);
-        if shards.iter().any(|shard| !self.is_silent(*shard)) {
-            shards.retain(|shard| !self.is_silent(*shard));
-        }
-        let mut failed = None;
-        for shard in shards {
-            if failed.is_some() && self.is_silent(shard) {
-                continue;
-            }
-            match self.claim_in(shard, nonce, epoch).await {
-                Ok(Some(claim)) => return Ok(Some(claim)),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::debug!(shard, %error, "nothing can be claimed");
-                    failed.get_or_insert(error);
-                }
-            }
-        }
-        failed.map_or(Ok(None), Err)
+        self.claim_anywhere(nonce, epoch).await
     }
 
     async fn ready(&self) {
@@ -117,8 +95,14 @@ impl JobQueue for Redis {
         let parts = by_shard
             .iter()
             .flat_map(|(shard, all)| all.chunks(ITEMS_MAX).map(|some| (*shard, some)));
-        // All at once: one that is silent holds no other up.
-        let asks = parts.map(async |(shard, some)| (some, self.extend_in(shard, leases, some).await));
+        // All at once: one that is silent holds no other up, nor what is told of the others beyond its time.
+        let patience = Duration::from_millis(self.engine.lease.extend_ms) * 3 / 4;
+        let asks = parts.map(async |(shard, some)| {
+            tokio::select! {
+                told = self.extend_in(shard, leases, some) => (some, told),
+                () = clock::sleep(patience) => (some, Err(late())),
+            }
+        });
         let mut failed = None;
         for (some, told) in join_all(asks).await {
             match told {
@@ -265,24 +249,12 @@ impl JobQueue for Redis {
             .collect()
     }
 
+    async fn answers(&self) -> Result<(), BackendError> {
+        self.one_answers().await
+    }
+
     async fn stats(&self) -> Result<Stats, BackendError> {
-        let mut all = Stats::default();
-        for shard in 0..self.keys.count() {
-            let step = self.on(&self.scripts.stats, shard);
-            let mut parts = Parts::of(self.link.step(&step).await?)?;
-            all.queued += parts.next::<usize>()?;
-            all.running += parts.next::<usize>()?;
-            all.waiting += parts.next::<usize>()?;
-            all.ended += parts.next::<usize>()?;
-            all.dead += parts.next::<usize>()?;
-            let oldest: Option<u64> = parts.next()?;
-            let times = Clock::read(parts.next()?);
-            let oldest = oldest.map(|at| times.local(at));
-            all.oldest_queued_ms = all.oldest_queued_ms.into_iter().chain(oldest).min();
-            all.paused |= parts.next::<u8>()? == 1;
-            all.paused_tenants = all.paused_tenants.max(parts.next()?);
-        }
-        Ok(all)
+        self.all_stats().await
     }
 }
 
@@ -293,7 +265,7 @@ impl Redis {
     }
 
     /// A step that ends a delivery by a write.
-    fn delivered<'a>(
+    pub(super) fn delivered<'a>(
         &self,
         script: &'a redis::Script,
         job: JobId,
@@ -329,29 +301,6 @@ impl Redis {
         step.arg(self.engine.retention_ms).arg(GRACE_MS);
     }
 
-    /// The next job of a shard. A claim of before whose answer was lost goes in the place of this one: the job that it was
-    /// given is not lost with it.
-    async fn claim_in(&self, shard: usize, nonce: u64, epoch: Epoch) -> Result<Option<Claim>, BackendError> {
-        let nonce = self.unanswered.take(shard).unwrap_or(nonce);
-        let sent = clock::now_ms();
-        let mut item = Item::new();
-        item.arg(format!("{nonce:016x}")).arg(epoch.to_string());
-        let answer = match self.gathers.claims.send(shard, item).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                self.unanswered.note(shard, nonce);
-                return Err(error);
-            }
-        };
-        if answer == Value::Nil {
-            return Ok(None);
-        }
-        let claim = self.claimed(Parts::of(answer)?, sent)?;
-        let event = status(JobState::Running, None, None);
-        tell(claim.id, &opening(claim.position, event));
-        Ok(Some(claim))
-    }
-
     /// What became of some leases of a shard, these by their places.
     async fn extend_in(
         &self,
@@ -374,51 +323,6 @@ impl Redis {
         });
         Ok(answers.collect())
     }
-
-    fn claimed(&self, mut parts: Parts, sent_ms: u64) -> Result<Claim, BackendError> {
-        let word: String = parts.next()?;
-        if word != "given" {
-            return Err(unreadable(word));
-        }
-        let id: JobId = parts.parse()?;
-        let token = token(&parts.next::<String>()?)?;
-        let spec = parts
-            .json()?
-            .ok_or_else(|| unreadable("a job without its request"))?;
-        let times = Clock::read(parts.next()?);
-        let (submitted, claimed) = (parts.next()?, parts.next()?);
-        let lineage = reply::lineage(&parts.next::<String>()?)?;
-        let position = parts.position()?;
-        let stored: Option<String> = parts.next()?;
-        let mut fold = reply::snapshot(stored.as_deref(), &lineage)?;
-        let entries = match parts.entries()? {
-            Some(entries) => entries,
-            None => reply::first_entries(&lineage, position)?,
-        };
-        if fold_in(&mut fold, &entries).is_err() {
-            // The worker then starts over.
-            fold = crate::event::Fold::submitted(position);
-            fold.status = JobState::Running;
-        }
-        let raw = parts.next()?;
-        let record = parts.json()?.unwrap_or_default();
-        Ok(Claim {
-            id,
-            lease: Lease {
-                token,
-                until_ms: sent_ms + self.engine.lease.lease_ms,
-            },
-            spec: Arc::new(spec),
-            submitted_ms: times.local(submitted),
-            claimed_ms: times.local(claimed),
-            position,
-            checkpoint: Checkpoint { fold, raw, record },
-        })
-    }
-}
-
-fn fold_in(fold: &mut crate::event::Fold, entries: &[Entry]) -> Result<(), crate::event::Unfoldable> {
-    entries.iter().try_for_each(|entry| fold.apply(entry))
 }
 
 /// Redis's clock against ours.
@@ -456,7 +360,11 @@ pub(super) const fn opening(position: Position, event: Event) -> Write {
     }
 }
 
-fn tell_taken(job: JobId, answer: Fenced, write: &Write) {
+fn late() -> BackendError {
+    BackendError::Unavailable("Redis has not answered before the next heartbeat".to_owned())
+}
+
+pub(super) fn tell_taken(job: JobId, answer: Fenced, write: &Write) {
     if matches!(answer, Fenced::Ok | Fenced::Dup) {
         tell(job, write);
     }
@@ -464,12 +372,4 @@ fn tell_taken(job: JobId, answer: Fenced, write: &Write) {
 
 pub(super) fn state(word: &str) -> Result<JobState, BackendError> {
     serde_json::from_value(serde_json::Value::from(word)).map_err(unreadable)
-}
-
-fn token(text: &str) -> Result<LeaseToken, BackendError> {
-    let (delivery, nonce) = text.split_once('.').ok_or_else(|| unreadable("a token"))?;
-    Ok(LeaseToken {
-        delivery: delivery.parse().map_err(unreadable)?,
-        nonce: u64::from_str_radix(nonce, 16).map_err(unreadable)?,
-    })
 }

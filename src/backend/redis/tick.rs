@@ -24,7 +24,7 @@ const PROMOTED_MAX: usize = 20;
 /// Such steps on a shard in one turn.
 const STEPS_MAX: usize = 100;
 /// For how long a job that cannot be read is set aside, ms: a newer binary may read it.
-const ASIDE_MS: u64 = 60_000;
+pub(super) const ASIDE_MS: u64 = 60_000;
 
 /// Draws an epoch.
 type Draw<'a> = &'a mut (dyn FnMut() -> Epoch + Send);

@@ -16,9 +16,9 @@ impl Unanswered {
         Self((0..shards).map(|_| Mutex::default()).collect())
     }
 
-    /// A shard that has not answered a claim.
-    pub(super) fn anywhere(&self) -> Option<usize> {
-        (0..self.0.len()).find(|shard| !self.of(*shard).is_empty())
+    /// A shard that has not answered a claim, of those that may be asked.
+    pub(super) fn find(&self, may: impl Fn(usize) -> bool) -> Option<usize> {
+        (0..self.0.len()).find(|shard| !self.of(*shard).is_empty() && may(*shard))
     }
 
     /// The nonce of the claim that goes there again: it is nobody else's from now on.

@@ -44,19 +44,28 @@ pub(super) enum Granted {
 
 /// Who reads which job.
 #[derive(Debug, Default)]
-struct Readers(Mutex<HashMap<JobId, Vec<mpsc::Sender<Arc<Entry>>>>>);
+struct Readers {
+    jobs: Mutex<HashMap<JobId, Vec<mpsc::Sender<Arc<Entry>>>>>,
+    /// Jobs whose channels are being let go.
+    left: Mutex<HashSet<JobId>>,
+}
 
 impl Readers {
     fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Vec<mpsc::Sender<Arc<Entry>>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn left(&self) -> MutexGuard<'_, HashSet<JobId>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a job's channel is being let go.
+    fn lets_go(&self, job: JobId) -> bool {
+        self.left().contains(&job)
     }
 
     fn add(&self, job: JobId, reader: mpsc::Sender<Arc<Entry>>) {
         self.lock().entry(job).or_default().push(reader);
-    }
-
-    fn has(&self, job: JobId) -> bool {
-        self.lock().contains_key(&job)
     }
 
     fn tell(&self, job: JobId, entry: &Arc<Entry>) {
@@ -119,7 +128,7 @@ impl Ears {
             // Without having been asked to: the job is another server's by now. The answer to the next question would be
             // taken for this, so the connection is left.
             (PushKind::SUnsubscribe, Some(channel))
-                if keys::job_of(&channel).is_some_and(|job| self.readers.has(job)) =>
+                if keys::job_of(&channel).is_some_and(|job| !self.readers.lets_go(job)) =>
             {
                 self.lost.notify_one();
             }
@@ -348,10 +357,15 @@ impl Wire {
             return node.within(connection.unsubscribe(self.channels(jobs))).await;
         }
         let mut said = redis::pipe();
+        // Where another server has one by now, this one has let it go.
+        said.ignore_errors();
         for channel in self.channels(jobs) {
             said.cmd("SUNSUBSCRIBE").arg(channel);
         }
-        node.within(said.query_async(connection)).await
+        *self.readers.left() = jobs.iter().copied().collect();
+        let told = node.within(said.query_async::<Value>(connection)).await;
+        self.readers.left().clear();
+        told.map(drop)
     }
 
     fn channels(&self, jobs: &[JobId]) -> Vec<String> {
