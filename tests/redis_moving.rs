@@ -10,7 +10,7 @@ use livedraft::clock;
 use livedraft::event::{Epoch, Event};
 use livedraft::job::JobId;
 
-use crate::redis_cluster::again;
+use crate::redis_cluster::{again, give_back};
 use crate::redis_engine::{behind, claim, end, epoch, patch, submission, write};
 use crate::redis_faults::hasty;
 use crate::redis_server::{RedisCluster, say};
@@ -212,9 +212,7 @@ async fn a_part_that_is_half_moved_loses_nothing() {
     assert!(cluster.keys_at(slot, from).is_empty());
     let refused: String = say(&cluster.nodes[from], "INFO errorstats");
     assert!(refused.contains("errorstat_TRYAGAIN:count="), "{refused}");
-    cluster.clear();
-    cluster.move_slot(slot, from);
-    again(|| engine.stats()).await;
+    give_back(&cluster, &engine, slot, from).await;
 }
 
 /// Who only asks where jobs stand follows a slot, too.
@@ -226,19 +224,14 @@ async fn who_only_looks_follows_a_slot_that_has_moved() {
     engine.submit(one.clone()).await.unwrap();
     let (from, slot) = cluster.place_of_job(one.id);
     let to = (from + 1) % 3;
-    cluster.begin_move(slot, from, to);
-    for key in cluster.keys_at(slot, from) {
-        cluster.move_key(&key, from, to);
-    }
+    cluster.move_keys(slot, from, to);
     let known = |told: Vec<Option<livedraft::event::Position>>| told[0].is_some();
     let jobs = [one.id];
     assert!(known(engine.positions(&jobs).await.unwrap()));
     cluster.move_slot(slot, to);
     assert!(known(again(|| engine.positions(&jobs)).await));
     assert!(again(|| engine.facts(one.id)).await.is_some());
-    cluster.clear();
-    cluster.move_slot(slot, from);
-    again(|| engine.stats()).await;
+    give_back(&cluster, &engine, slot, from).await;
 }
 
 /// Two masters that each say that the other one has a slot: whoever asks is told so after a few turns, and the step is taken

@@ -182,10 +182,7 @@ pub trait JobQueue: Send + Sync {
     /// No part answers.
     async fn answers(&self) -> Result<(), BackendError>;
 
-    /// How much there is of what; of an engine in several parts, in those that answer.
-    ///
-    /// # Errors
-    /// No part answers.
+    /// How much there is of what.
     async fn stats(&self) -> Result<Stats, BackendError>;
 }
 

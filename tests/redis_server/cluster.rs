@@ -175,6 +175,14 @@ impl RedisCluster {
         assert_eq!(told, "OK", "{key}");
     }
 
+    /// A slot begins to go from one master to another, and all keys that it has now do.
+    pub(crate) fn move_keys(&self, slot: u16, from: usize, to: usize) {
+        self.begin_move(slot, from, to);
+        for key in self.keys_at(slot, from) {
+            self.move_key(&key, from, to);
+        }
+    }
+
     /// The keys of a slot that a master has.
     pub(crate) fn keys_at(&self, slot: u16, place: usize) -> Vec<String> {
         let mut keys: Vec<String> = say(&self.nodes[place], &format!("CLUSTER GETKEYSINSLOT {slot} 10000"));

@@ -132,29 +132,31 @@ impl Link {
     /// The masters; found out first where that is to be doubted. While whoever knows cannot be reached, the work goes on with
     /// those that are known, and is not held up by asking again.
     pub(super) async fn masters(&self) -> Result<Arc<Masters>, RedisError> {
-        let version = {
-            let mut known = self.known();
+        let (version, known) = {
+            let known = self.known();
             let lately = known.found.is_some_and(|at| clock::now() < at + PAUSE);
             let is_known = !known.masters.all().is_empty();
             if is_known && (!known.doubtful || lately) {
                 return Ok(Arc::clone(&known.masters));
             }
-            if is_known && known.in_vain {
-                self.seek_beside(&mut known);
-                return Ok(Arc::clone(&known.masters));
-            }
-            known.version
+            let go_on = is_known && known.in_vain;
+            (known.version, go_on.then(|| Arc::clone(&known.masters)))
         };
-        self.seek(version).await
+        match known {
+            Some(known) => {
+                self.seek_beside(version);
+                Ok(known)
+            }
+            None => self.seek(version).await,
+        }
     }
 
     /// Asks while the work goes on, unless somebody does already.
-    fn seek_beside(&self, known: &mut Known) {
-        let (Some(link), false) = (self.me.upgrade(), known.is_sought) else {
+    fn seek_beside(&self, version: u64) {
+        let Some(link) = self.me.upgrade() else { return };
+        if std::mem::replace(&mut self.known().is_sought, true) {
             return;
-        };
-        known.is_sought = true;
-        let version = known.version;
+        }
         let sought = Sought(link);
         tokio::spawn(async move {
             // What was found is known, and that nobody answers too.
@@ -427,9 +429,7 @@ mod tests {
     use super::{Link, Masters, PAUSE, RedisOptions};
     use crate::clock;
 
-    /// One looks for the masters, and all who wait take what it has found: also that nobody answers.
-    #[tokio::test]
-    async fn who_waits_for_a_search_in_vain_begins_none_of_its_own() {
+    async fn over_a_silent_sentinel() -> (TcpListener, Arc<Link>) {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis+sentinel://{}/main", silent.local_addr().unwrap());
         let options = RedisOptions {
@@ -438,6 +438,13 @@ mod tests {
             ..RedisOptions::default()
         };
         let link = Link::new(&url.parse().unwrap(), None, &options).unwrap();
+        (silent, link)
+    }
+
+    /// One looks for the masters, and all who wait take what it has found: also that nobody answers.
+    #[tokio::test]
+    async fn who_waits_for_a_search_in_vain_begins_none_of_its_own() {
+        let (silent, link) = over_a_silent_sentinel().await;
         let all = join_all((0..20).map(|_| link.masters()));
         let mut asked = 0;
         let mut heard = Vec::new();
@@ -457,14 +464,7 @@ mod tests {
     /// Where the Sentinels cannot be reached, and a master is known, steps go there without waiting for the next search.
     #[tokio::test]
     async fn what_is_sought_in_vain_holds_no_step_up() {
-        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("redis+sentinel://{}/main", silent.local_addr().unwrap());
-        let options = RedisOptions {
-            connect: Duration::from_millis(100),
-            response: Duration::from_millis(100),
-            ..RedisOptions::default()
-        };
-        let link = Link::new(&url.parse().unwrap(), None, &options).unwrap();
+        let (silent, link) = over_a_silent_sentinel().await;
         let node = link.finder.node("127.0.0.1", 1, &[]).unwrap();
         link.known().masters = Arc::new(Masters::default().with(0, node));
         let mut heard = Vec::new();

@@ -1,7 +1,7 @@
-//! How much there is of what, and whether anybody answers. Parts whose server is away are left out, and hold no other up.
+//! How much there is of what, and whether anybody answers.
 
 use futures_util::StreamExt as _;
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 use futures_util::stream::FuturesUnordered;
 
 use super::Redis;
@@ -23,20 +23,14 @@ impl Redis {
         Err(last)
     }
 
-    /// Those of all shards that answer.
+    /// Those of all shards together.
     pub(super) async fn all_stats(&self) -> Result<Stats, BackendError> {
-        let heard = self.shards().filter(|shard| !self.is_silent(*shard)).count() > 0;
-        let asked = self.shards().filter(|shard| !(heard && self.is_silent(*shard)));
-        let mut all: Option<Stats> = None;
-        let mut failed = None;
-        for answer in join_all(asked.map(|shard| self.stats_of(shard))).await {
-            match answer {
-                Ok(one) => add(all.get_or_insert_default(), &one),
-                Err(error) => failed = Some(error),
-            }
+        let asks = self.shards().map(|shard| self.stats_of(shard));
+        let mut all = Stats::default();
+        for one in &try_join_all(asks).await? {
+            add(&mut all, one);
         }
-        let none = || failed.unwrap_or_else(|| unreadable("an engine without shards"));
-        all.ok_or_else(none)
+        Ok(all)
     }
 
     fn shards(&self) -> std::ops::Range<usize> {
