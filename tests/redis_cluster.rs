@@ -8,9 +8,10 @@ use std::time::Duration;
 use livedraft::backend::embedded::EngineOptions;
 use livedraft::backend::*;
 use livedraft::clock;
-use livedraft::event::{Event, Position};
+use livedraft::event::{Entry, Event, Position};
 use livedraft::hub::{Hub, HubOptions};
 use livedraft::job::{JobId, JobState, LeaseTimes};
+use tokio::sync::mpsc;
 
 use crate::backend_contract::heard_behind;
 use crate::redis_engine::{behind, claim, end, epoch, patch, submission, write};
@@ -20,6 +21,8 @@ use crate::redis_server::{RedisCluster, RedisServer, say};
 
 /// Tries within which a step must be taken while a replica takes over.
 const TRIES_MAX: usize = 2_000;
+/// Behind that time what was published is not on its way any more.
+const NEXT: Duration = Duration::from_secs(60);
 
 pub(crate) async fn again<T, F: Future<Output = Result<T, BackendError>>>(mut step: impl FnMut() -> F) -> T {
     let mut told = None;
@@ -31,6 +34,14 @@ pub(crate) async fn again<T, F: Future<Output = Result<T, BackendError>>>(mut st
         clock::sleep(Duration::from_millis(10)).await;
     }
     panic!("never answered: {told:?}");
+}
+
+/// What comes next on a channel; `None` where it ends.
+pub(crate) async fn next(live: &mut mpsc::Receiver<Arc<Entry>>) -> Option<Arc<Entry>> {
+    tokio::select! {
+        heard = live.recv() => heard,
+        () = clock::sleep(NEXT) => panic!("nothing is heard"),
+    }
 }
 
 /// A slot that was another's goes back to its master, without its keys, and the engine finds that out.
@@ -177,7 +188,9 @@ async fn nodes_keep_to_how_messages_are_published() {
             let ways = heard_as(&cluster, one.id);
             again(|| writes.submit(one.clone())).await;
             // Where the connection was lost meanwhile, its channel ends.
-            let Some(entry) = live.recv().await else { continue };
+            let Some(entry) = next(&mut live).await else {
+                continue;
+            };
             assert_eq!(entry.position.epoch, one.epoch);
             assert_eq!(ways, if to_all { [1, 0] } else { [0, 1] });
             heard += 1;
@@ -217,7 +230,7 @@ async fn who_subscribes_where_a_slot_was_ends_no_other_channel() {
     let mut far = engine.subscribe(goes).await.unwrap();
     for (job, live) in [(goes, &mut far), (stays, &mut near)] {
         again(|| engine.cancel(job, epoch())).await;
-        assert_eq!(live.recv().await.unwrap().event.kind(), "end");
+        assert_eq!(next(live).await.unwrap().event.kind(), "end");
     }
     give_back(&cluster, &engine, slot, from).await;
 }
@@ -319,8 +332,8 @@ async fn leases_on_masters_that_answer_are_extended_in_time() {
         ..hasty()
     };
     let lease = LeaseTimes {
-        lease_ms: 2_000,
-        extend_ms: 1_000,
+        lease_ms: 10_000,
+        extend_ms: 4_000,
         ..LeaseTimes::default()
     };
     let engine = cluster
@@ -367,9 +380,9 @@ async fn a_channel_that_nobody_reads_goes_with_its_slot() {
     cluster.move_slot(slot, to);
     let mut live = again(|| engine.subscribe(held.id)).await;
     for by in 2.. {
-        let next = patch(&held, by, r#"["","b",0]"#);
-        again(|| engine.append(held.id, held.token(), &next)).await;
-        if let Some(entry) = live.recv().await {
+        let more = patch(&held, by, r#"["","b",0]"#);
+        again(|| engine.append(held.id, held.token(), &more)).await;
+        if let Some(entry) = next(&mut live).await {
             assert_eq!(entry.position, behind(held.position, by));
             break;
         }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use livedraft::backend::embedded::EngineOptions;
 use livedraft::backend::*;
+use livedraft::event::Event;
 use livedraft::hub::{Hub, HubOptions};
 use livedraft::job::{JobId, JobState};
 use redis::Commands as _;
 use serde_json::Value as Json;
 
+use crate::backend_contract::waiting;
 use crate::redis_cluster::again;
 use crate::redis_engine::{behind, claim, end, epoch, patch, promote, submission, write};
 use crate::redis_faults::hasty;
@@ -44,7 +46,7 @@ fn hub(engine: &Arc<Redis>) -> Arc<Hub> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_end_that_was_lost_is_not_answered_as_taken() {
     let server = RedisServer::start();
-    let engine = engine_at(&server.url(), Duration::from_secs(1)).await;
+    let engine = engine_at(&server.url(), Duration::from_secs(5)).await;
     for cancels in [false, true] {
         engine.submit(submission(&engine, "one", None)).await.unwrap();
         let held = claim(&engine).await;
@@ -75,6 +77,27 @@ async fn an_end_that_was_lost_is_not_answered_as_taken() {
             engine.cancel(one.id, epoch()).await.unwrap(),
             Some(Cancelled::Now)
         );
+    }
+}
+
+/// A delivery that failed and is told so twice is put back once, and no end of it is looked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_that_is_told_twice_is_no_lost_end() {
+    let server = RedisServer::start();
+    let engine = engine_at(&server.url(), Duration::from_millis(1)).await;
+    engine.submit(submission(&engine, "one", None)).await.unwrap();
+    let held = claim(&engine).await;
+    let Event::End(give_up) = end() else {
+        panic!("an end")
+    };
+    let failure = Failure {
+        again: waiting(behind(held.position, 1)),
+        retry_ms: 500,
+        give_up,
+    };
+    for expected in [Fenced::Ok, Fenced::Dup] {
+        let told = engine.fail(held.id, held.token(), failure.clone()).await;
+        assert_eq!(told.unwrap(), expected);
     }
 }
 
@@ -153,10 +176,7 @@ async fn an_end_that_was_told_outlives_the_master() {
     again(|| async { engine.promote(100, &mut epoch).await }).await;
     let reading = again(|| engine.read(held.id, None)).await.unwrap();
     assert_eq!(reading.last, behind(held.position, 1));
-    assert!(matches!(
-        reading.tail.last().unwrap().event,
-        livedraft::event::Event::End(_)
-    ));
+    assert!(matches!(reading.tail.last().unwrap().event, Event::End(_)));
 }
 
 /// Whoever ended a job is gone before it could tell it: any worker does, later.

@@ -15,6 +15,7 @@ use livedraft::wire::Deliver;
 use redis::Commands as _;
 use tokio::sync::Notify;
 
+use crate::redis_cluster::{again, next};
 use crate::redis_engine::{behind, claim, end, epoch, patch, promote, submission, write};
 use crate::redis_server::{RedisServer, Way};
 
@@ -145,6 +146,100 @@ async fn a_master_that_became_a_replica_is_left() {
     panic!("the connection still leads to the replica");
 }
 
+/// A master that follows another one and has nothing from it yet.
+struct Demoted {
+    _old: RedisServer,
+    _new: RedisServer,
+    /// Who was at the old one, and whose way leads to the new one from now on.
+    stayed: Redis,
+    /// Who is at the new one.
+    writes: Redis,
+    _way: Way,
+}
+
+/// Behind `before`, with the engine that stays.
+async fn demoted(options: &RedisOptions, before: impl AsyncFnOnce(&Redis)) -> Demoted {
+    let (old, new) = (RedisServer::start(), RedisServer::start());
+    let way = Way::to(&old.address()).await;
+    let stayed = engine_at(&way.url(), options).await;
+    let writes = engine_at(&new.url(), options).await;
+    before(&stayed).await;
+    let mut connection = new.connection();
+    let () = redis::cmd("CONFIG")
+        .arg(&["SET", "repl-diskless-sync-delay", "1000000"])
+        .query(&mut connection)
+        .unwrap();
+    old.follow(Some(&new));
+    way.lead_to(&new.address());
+    Demoted {
+        _old: old,
+        _new: new,
+        stayed,
+        writes,
+        _way: way,
+    }
+}
+
+/// What a replica does not have is not said to be unknown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_does_not_say_what_is_unknown() {
+    let options = RedisOptions {
+        probe: Duration::from_secs(1_000_000),
+        ..hasty()
+    };
+    let fleet = demoted(&options, async |stays| {
+        assert!(
+            stays
+                .read(JobId::new(clock::job_uuid()), None)
+                .await
+                .unwrap()
+                .is_none()
+        );
+    });
+    let fleet = fleet.await;
+    let one = submission(&fleet.writes, "one", None);
+    fleet.writes.submit(one.clone()).await.unwrap();
+    let reads = &fleet.stayed;
+    for _ in 0..TURNS_MAX {
+        let jobs = [one.id];
+        let states = reads.states(&jobs).await.map(|is| is[0].is_some());
+        let at = reads.positions(&jobs).await.map(|at| at[0].is_some());
+        let facts = reads.facts(one.id).await.map(|facts| facts.is_some());
+        let read = reads.read(one.id, None).await.map(|read| read.is_some());
+        let all = [states, at, facts, read];
+        assert!(!all.iter().any(|told| matches!(told, Ok(false))), "{all:?}");
+        if all.iter().all(Result::is_ok) {
+            return;
+        }
+        clock::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the connection still leads to the replica");
+}
+
+/// Who only hears leaves a master that follows another one, too: it is asked now and then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_only_hears_leaves_a_replica() {
+    let job = JobId::new(clock::job_uuid());
+    let mut live = None;
+    let options = hasty();
+    let fleet = demoted(&options, async |stays| {
+        live = Some(stays.subscribe(job).await.unwrap());
+    });
+    let fleet = fleet.await;
+    assert!(next(&mut live.unwrap()).await.is_none(), "its channel ends");
+    for _ in 0..TURNS_MAX {
+        let one = submission(&fleet.writes, "one", None);
+        let mut live = again(|| fleet.stayed.subscribe(one.id)).await;
+        fleet.writes.submit(one.clone()).await.unwrap();
+        // Where the way was the old one still, the channel ends.
+        if let Some(entry) = next(&mut live).await {
+            assert_eq!(entry.position.epoch, one.epoch);
+            return;
+        }
+    }
+    panic!("the connection still leads to the replica");
+}
+
 /// A peer that answers nothing any more is left, and what it was asked is asked of the next.
 #[tokio::test]
 async fn a_silent_peer_is_left() {
@@ -267,14 +362,14 @@ async fn what_cannot_be_read_is_given_to_nobody() {
     };
     let record = serde_json::to_string(&record).unwrap();
     let () = connection.hset(&key, "rec", record).unwrap();
-    for _ in 0..8 {
+    for times in 1..8 {
         if let Some(claim) = engine.claim(clock::nonce(), epoch()).await.unwrap() {
             assert_eq!(claim.id, good.id);
             finish(&engine, &claim, 1).await;
         }
         let states = engine.states(&[spoilt.id, good.id]).await.unwrap();
         assert_eq!(states, [Some(JobState::Waiting), Some(JobState::Completed)]);
-        server.pass(Duration::from_secs(61));
+        server.pass(Duration::from_secs(61 * times));
         assert_eq!(promote(&engine).await, 1);
     }
     let () = connection.hset(&key, "spec", spec).unwrap();

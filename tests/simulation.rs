@@ -94,12 +94,15 @@ impl Engine {
     }
 
     /// Fails over to a replica that lagged. Ends are told only once durable (rule E6): none of them is lost, and in a Redis
-    /// that is looked at in the same moment.
-    fn restore(&self, saved: Saved) {
+    /// that is looked at in the same moment: false where one has come.
+    fn restore(&self, saved: Saved) -> bool {
         match (self, saved) {
-            (Self::Embedded(engine), Saved::Embedded(state)) => engine.restore(*state),
+            (Self::Embedded(engine), Saved::Embedded(state)) => {
+                engine.restore(*state);
+                true
+            }
             (Self::Redis(_, server), Saved::Redis(copy)) => {
-                server.put_back_unless_changed(&copy, "{livedraft:0}:ended");
+                server.put_back_unless_changed(&copy, "{livedraft:0}:ended")
             }
             _ => unreachable!("what was saved is of the same engine"),
         }
@@ -358,6 +361,9 @@ impl World {
 
     async fn fail_over(&self, jobs: &[JobId], saved: Saved) {
         let positions = self.backend.positions(jobs).await.expect("the engine");
+        if !self.engine.restore(saved) {
+            return;
+        }
         for (job, last) in jobs.iter().zip(positions) {
             let last = last.expect("the job");
             // A Redis goes on until it is put back: how far, nobody knows.
@@ -370,7 +376,6 @@ impl World {
             let cut_off = seen.cut_off.entry((*job, last.epoch)).or_default();
             *cut_off = seq.max(*cut_off);
         }
-        self.engine.restore(saved);
     }
 
     async fn cancel(&self, job: JobId) {

@@ -12,7 +12,7 @@ use super::reply::{self, Parts, unreadable};
 use super::tick::ASIDE_MS;
 use super::{Redis, flag};
 use crate::backend::own::status;
-use crate::backend::{BackendError, Checkpoint, Claim, EventLog as _};
+use crate::backend::{BackendError, Checkpoint, Claim, EventLog as _, Fenced};
 use crate::clock;
 use crate::event::{Entry, Epoch, Fold, Position, Unfoldable};
 use crate::job::{JobId, JobState, Lease, LeaseToken};
@@ -20,6 +20,8 @@ use crate::metrics;
 
 /// Jobs that cannot be read and that one claim puts back.
 const UNREADABLE_MAX: usize = 16;
+/// So many times the usual time one waits at the longest: an hour.
+const ASIDE_TIMES_MAX: u32 = 60;
 
 /// A job that was given, and what it has so far, as Redis tells it.
 struct Given {
@@ -128,7 +130,15 @@ impl Redis {
                     tell(claim.id, &opening(claim.position, event));
                     return Ok(Some(claim));
                 }
-                Err(error) => self.put_back_unread(job, token, &error).await?,
+                Err(error) => match self.put_back_unread(job, token, &error).await {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(None),
+                    Err(error) => {
+                        // Asked for again, it is given again, and put back then.
+                        self.unanswered.note(shard, token.nonce);
+                        return Err(error);
+                    }
+                },
             }
         }
         Ok(None)
@@ -154,31 +164,33 @@ impl Redis {
         Given::of(answer, sent).map(Some)
     }
 
-    /// Ends a delivery that nobody can work on: a newer binary may read the job later, so it stays as it is.
+    /// Ends a delivery that nobody can work on: a newer binary may read the job later, so it stays as it is, and waits longer
+    /// each time. False where the delivery stands: the job is to end, or has gone on.
     async fn put_back_unread(
         &self,
         job: JobId,
         token: LeaseToken,
         error: &BackendError,
-    ) -> Result<(), BackendError> {
+    ) -> Result<bool, BackendError> {
         tracing::error!(%job, %error, "a job cannot be read, and is put back");
         metrics::all().unreadable.one();
         let Some(last) = self.positions(&[job]).await?.pop().flatten() else {
-            return Ok(());
+            return Ok(false);
         };
         let position = Position {
             epoch: Epoch::new(clock::nonce()),
             seq: last.seq + 1,
         };
-        let until_ms = clock::now_ms() + ASIDE_MS;
+        let wait_ms = ASIDE_MS * u64::from(token.delivery.clamp(1, ASIDE_TIMES_MAX));
+        let until_ms = clock::now_ms() + wait_ms;
         let event = status(JobState::Waiting, Some("internal"), Some(until_ms));
         let write = opening(position, event);
         let mut step = self.delivered(&self.scripts.defer, job, token, &write)?;
         // Without a record: it keeps its own.
-        step.arg("").arg(ASIDE_MS).arg(flag(false));
+        step.arg("").arg(wait_ms).arg(flag(false));
         let (answer, _) = reply::fenced(self.link.step(&step).await?)?;
         tell_taken(job, answer, &write);
-        Ok(())
+        Ok(matches!(answer, Fenced::Ok | Fenced::Dup | Fenced::Lost))
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Link {
     turn: tokio::sync::Mutex<()>,
     /// Rises whenever other servers are masters than before.
     changes: watch::Sender<u64>,
+    /// A search beside the work is over.
+    searched: Notify,
     waits: Vec<AtomicBool>,
     woken: Notify,
 }
@@ -49,10 +51,8 @@ struct Known {
     version: u64,
     /// An answer has shown that they may be others.
     doubtful: bool,
-    /// Nobody has answered who was asked last.
-    in_vain: bool,
-    /// Somebody asks while the work goes on.
-    is_sought: bool,
+    /// Since when somebody asks while the work goes on.
+    sought: Option<Instant>,
 }
 
 /// What an error asks for.
@@ -68,7 +68,8 @@ struct Sought(Arc<Link>);
 
 impl Drop for Sought {
     fn drop(&mut self) {
-        self.0.known().is_sought = false;
+        self.0.known().sought = None;
+        self.0.searched.notify_waiters();
     }
 }
 
@@ -93,8 +94,7 @@ impl Link {
             found: None,
             version: 0,
             doubtful: true,
-            in_vain: false,
-            is_sought: false,
+            sought: None,
         };
         let shards = options.shards_of(url.kind());
         let finder = Finder::new(url, authority, options)?;
@@ -105,6 +105,7 @@ impl Link {
             known: Mutex::new(known),
             turn: tokio::sync::Mutex::default(),
             changes: watch::Sender::new(0),
+            searched: Notify::new(),
             waits: (0..shards).map(|_| AtomicBool::new(false)).collect(),
             woken: Notify::new(),
         }))
@@ -129,39 +130,52 @@ impl Link {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The masters; found out first where that is to be doubted. While whoever knows cannot be reached, the work goes on with
-    /// those that are known, and is not held up by asking again.
+    /// The masters; found out first where that is to be doubted. Where some are known that is waited for only for a moment:
+    /// whoever knows more may be away for long, and what is known may be right.
     pub(super) async fn masters(&self) -> Result<Arc<Masters>, RedisError> {
-        let (version, known) = {
+        let (version, before) = {
             let known = self.known();
             let lately = known.found.is_some_and(|at| clock::now() < at + PAUSE);
-            let is_known = !known.masters.all().is_empty();
-            if is_known && (!known.doubtful || lately) {
+            if known.masters.all().is_empty() {
+                (known.version, None)
+            } else if known.doubtful && !lately {
+                (known.version, Some(Arc::clone(&known.masters)))
+            } else {
                 return Ok(Arc::clone(&known.masters));
             }
-            let go_on = is_known && known.in_vain;
-            (known.version, go_on.then(|| Arc::clone(&known.masters)))
         };
-        match known {
-            Some(known) => {
-                self.seek_beside(version);
-                Ok(known)
-            }
-            None => self.seek(version).await,
+        let Some(before) = before else {
+            return self.seek(version).await;
+        };
+        let searched = self.searched.notified();
+        tokio::pin!(searched);
+        searched.as_mut().enable();
+        let since = self.seek_beside(version);
+        tokio::select! {
+            () = searched => Ok(Arc::clone(&self.known().masters)),
+            () = clock::sleep_until(since + PAUSE) => Ok(before),
         }
     }
 
-    /// Asks while the work goes on, unless somebody does already.
-    fn seek_beside(&self, version: u64) {
-        let Some(link) = self.me.upgrade() else { return };
-        if std::mem::replace(&mut self.known().is_sought, true) {
-            return;
+    /// Asks while the work goes on, unless somebody does already; since when.
+    fn seek_beside(&self, version: u64) -> Instant {
+        let now = clock::now();
+        let Some(link) = self.me.upgrade() else { return now };
+        let before = {
+            let mut known = self.known();
+            let before = known.sought;
+            known.sought = before.or(Some(now));
+            before
+        };
+        if let Some(since) = before {
+            return since;
         }
         let sought = Sought(link);
         tokio::spawn(async move {
             // What was found is known, and that nobody answers too.
             let _ = sought.0.seek(version).await;
         });
+        now
     }
 
     /// Asks, unless somebody else has since the masters were looked for so many times.
@@ -183,7 +197,6 @@ impl Link {
             let mut known = self.known();
             known.found = Some(clock::now());
             known.version += 1;
-            known.in_vain = true;
         }
         match found {
             Ok(found) => Ok(self.take(&before, found)),
@@ -208,7 +221,6 @@ impl Link {
         known.found = Some(clock::now());
         known.version += 1;
         known.doubtful = false;
-        known.in_vain = false;
         drop(known);
         if was != is {
             if !was.is_empty() {
@@ -429,12 +441,13 @@ mod tests {
     use super::{Link, Masters, PAUSE, RedisOptions};
     use crate::clock;
 
-    async fn over_a_silent_sentinel() -> (TcpListener, Arc<Link>) {
+    /// Sentinels that take connections and say nothing, for so long.
+    async fn over_a_silent_sentinel(limit: Duration) -> (TcpListener, Arc<Link>) {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis+sentinel://{}/main", silent.local_addr().unwrap());
         let options = RedisOptions {
-            connect: Duration::from_millis(100),
-            response: Duration::from_millis(100),
+            connect: limit,
+            response: limit,
             ..RedisOptions::default()
         };
         let link = Link::new(&url.parse().unwrap(), None, &options).unwrap();
@@ -444,7 +457,7 @@ mod tests {
     /// One looks for the masters, and all who wait take what it has found: also that nobody answers.
     #[tokio::test]
     async fn who_waits_for_a_search_in_vain_begins_none_of_its_own() {
-        let (silent, link) = over_a_silent_sentinel().await;
+        let (silent, link) = over_a_silent_sentinel(Duration::from_millis(100)).await;
         let all = join_all((0..20).map(|_| link.masters()));
         let mut asked = 0;
         let mut heard = Vec::new();
@@ -461,25 +474,17 @@ mod tests {
         assert_eq!(asked, 1);
     }
 
-    /// Where the Sentinels cannot be reached, and a master is known, steps go there without waiting for the next search.
+    /// Where the Sentinels cannot be reached, and a master is known, steps go there without waiting for what they say.
     #[tokio::test]
     async fn what_is_sought_in_vain_holds_no_step_up() {
-        let (silent, link) = over_a_silent_sentinel().await;
+        let (silent, link) = over_a_silent_sentinel(Duration::from_secs(1_000_000)).await;
         let node = link.finder.node("127.0.0.1", 1, &[]).unwrap();
         link.known().masters = Arc::new(Masters::default().with(0, node));
-        let mut heard = Vec::new();
-        link.masters().await.unwrap();
-        heard.push(silent.accept().await.unwrap());
-        loop {
-            let told = link.masters().now_or_never();
-            assert_eq!(told.expect("it is not waited for").unwrap().all().len(), 1);
-            // Asked again all the same, beside that.
-            tokio::select! {
-                asked = silent.accept() => break heard.push(asked.unwrap()),
-                () = clock::sleep(PAUSE / 10) => {}
-            }
+        for _ in 0..10 {
+            assert_eq!(link.masters().await.unwrap().all().len(), 1);
         }
-        assert_eq!(heard.len(), 2);
+        let _asked = silent.accept().await.unwrap();
+        assert!(silent.accept().now_or_never().is_none(), "they are asked once");
     }
 
     /// A server that nobody knew of gets its wire at once.

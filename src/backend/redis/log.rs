@@ -86,6 +86,8 @@ impl EventLog for Redis {
                 _ => None,
             });
         }
+        let unknown = jobs.iter().zip(&positions).filter(|(_, told)| told.is_none());
+        self.none_is_known(unknown.map(|(job, _)| *job)).await?;
         Ok(positions)
     }
 

@@ -50,6 +50,7 @@ use self::link::Link;
 use self::live::Live;
 pub use self::options::RedisOptions;
 use self::scripts::Scripts;
+use self::step::Step;
 use self::unanswered::Unanswered;
 pub use self::url::{BadRedisUrl, RedisKind, RedisUrl};
 use super::BackendError;
@@ -168,6 +169,31 @@ impl Redis {
         }
         let all: Option<Vec<T>> = answers.into_iter().collect();
         all.ok_or_else(|| reply::unreadable("fewer answers than commands"))
+    }
+
+    /// That these jobs are not known, as was told: by a look that a server answers also where it has become a replica, and
+    /// lags behind its master.
+    ///
+    /// # Errors
+    /// The server is no master any more, or knows one of them by now: whoever asked asks again.
+    async fn none_is_known(&self, jobs: impl Iterator<Item = JobId>) -> Result<(), BackendError> {
+        let mut by_shard: BTreeMap<usize, Vec<JobId>> = BTreeMap::new();
+        for job in jobs {
+            by_shard.entry(self.keys.shard_of(job)).or_default().push(job);
+        }
+        for (shard, all) in by_shard {
+            for some in all.chunks(COMMANDS_MAX) {
+                let mut step = Step::new(&self.scripts.there, self.keys.shard(shard));
+                for job in some {
+                    step.arg(job.to_string());
+                }
+                if self.link.step::<usize>(&step).await? > 0 {
+                    let what = "a job was asked for at a server that does not have it yet";
+                    return Err(BackendError::Unavailable(what.to_owned()));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Until a job may have come into line: a token says so, and now and then nothing does.

@@ -161,6 +161,13 @@ impl Node {
         self.demoted.notified().await;
     }
 
+    /// The server takes no writes any more: its connections are left, since its name may lead to another one.
+    pub(super) fn demote(&self) {
+        for line in [&self.main, &self.heart] {
+            *line.lock() = None;
+        }
+    }
+
     fn spoken(&self, line: &Line) -> Result<Arc<Spoken>, RedisError> {
         let mut now = line.lock();
         if let Some(spoken) = &*now {

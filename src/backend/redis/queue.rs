@@ -96,7 +96,7 @@ impl JobQueue for Redis {
             .iter()
             .flat_map(|(shard, all)| all.chunks(ITEMS_MAX).map(|some| (*shard, some)));
         // All at once: one that is silent holds no other up, nor what is told of the others beyond its time.
-        let patience = Duration::from_millis(self.engine.lease.extend_ms) * 3 / 4;
+        let patience = Duration::from_millis(self.engine.lease.extend_ms) * 19 / 20;
         let asks = parts.map(async |(shard, some)| {
             tokio::select! {
                 told = self.extend_in(shard, leases, some) => (some, told),
@@ -145,8 +145,10 @@ impl JobQueue for Redis {
         self.ending(&mut step, &end, self.engine.dead_ms)?;
         let (answer, ended) = reply::fenced(self.link.step(&step).await?)?;
         tell_taken(job, answer, if ended { &end } else { &failure.again });
-        if ended || answer == Fenced::Dup {
+        if ended {
             self.tell_taken_end(job, answer, &end).await?;
+        } else if answer == Fenced::Dup {
+            self.tell_kept_end(job).await?;
         }
         Ok(answer)
     }
@@ -225,6 +227,7 @@ impl JobQueue for Redis {
             .arg(&["tenant", "shape", "unv"]);
         let (facts,): ((Option<String>, Option<String>, Option<u32>),) = self.ask_of(job, &asked).await?;
         let (Some(tenant), Some(shape), unviewed_ms) = facts else {
+            self.none_is_known(std::iter::once(job)).await?;
             return Ok(None);
         };
         Ok(Some(Arc::new(JobFacts {
@@ -244,6 +247,8 @@ impl JobQueue for Redis {
                 .arg(&["st", "told"]);
         }
         let told: Vec<(Option<String>, Option<String>)> = self.ask_all(&asked).await?;
+        let unknown = jobs.iter().zip(&told).filter(|(_, (is, _))| is.is_none());
+        self.none_is_known(unknown.map(|(job, _)| *job)).await?;
         told.into_iter()
             .map(|(is, told)| told.or(is).map(|word| state(&word)).transpose())
             .collect()

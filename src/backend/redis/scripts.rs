@@ -34,6 +34,7 @@ pub(super) struct Scripts {
     pub(super) mark: Script,
     pub(super) tell: Script,
     pub(super) untold: Script,
+    pub(super) there: Script,
     pub(super) notice: Script,
     pub(super) notices: Script,
 }
@@ -79,6 +80,7 @@ impl Scripts {
             mark: step!(head, "log" "shard" "mark"),
             tell: step!(head, "log" "shard" "tell"),
             untold: step!(head, "log" "shard" "untold"),
+            there: step!(head, "log" "shard" "there"),
             notice: step!(head, "notice"),
             notices: step!(head, "notices"),
         }

@@ -278,7 +278,9 @@ impl Wire {
     /// Whether a server is a master still, as far as is known.
     async fn is_master(&self, node: &Arc<Node>) -> bool {
         let masters = self.link.masters().await;
-        masters.map_or(true, |known| known.all().iter().any(|one| Arc::ptr_eq(one, node)))
+        masters.map_or(true, |known| {
+            known.all().iter().any(|one| one.name() == node.name())
+        })
     }
 
     /// Subscribes to what is wished for, and to all that waits behind it in the same go.
@@ -372,7 +374,7 @@ impl Wire {
         jobs.iter().map(|job| self.keys.job(*job).live).collect()
     }
 
-    /// Lets go of what nobody reads, and asks whether the other side is still there.
+    /// Lets go of what nobody reads, and asks whether the other side is still there, and a master: else it may lag behind one.
     async fn look_after(&self, hearing: &mut Hearing) -> Result<(), RedisError> {
         let left = self.readers.unread(&hearing.heard);
         for some in left.chunks(LEFT_MAX) {
@@ -381,9 +383,15 @@ impl Wire {
         for job in left {
             hearing.heard.remove(&job);
         }
-        let ping = redis::cmd("PING");
+        let mut ask = redis::cmd("INFO");
+        ask.arg("replication");
         let Hearing { node, connection, .. } = hearing;
-        node.within(ping.query_async::<Value>(connection)).await.map(drop)
+        let about: String = node.within(ask.query_async(connection)).await?;
+        if about.contains("role:slave") {
+            node.demote();
+            return Err(told("the server follows another one now"));
+        }
+        Ok(())
     }
 }
 

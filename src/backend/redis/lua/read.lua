@@ -8,7 +8,11 @@
 
 local job, log = KEYS[1], KEYS[2]
 local held = redis.call('HMGET', job, 'lin', 'epoch', 'seq', 'snapseq')
-if not held[2] then return nil end
+if not held[2] then
+    -- A master that became a replica may lag behind the one that has the job: no replica takes this, which changes nothing.
+    redis.call('PERSIST', job)
+    return nil
+end
 local last, snapshot_at = tonumber(held[3]), tonumber(held[4] or 0)
 
 local function resumes(epoch, seq)
