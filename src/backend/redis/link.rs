@@ -438,8 +438,7 @@ mod tests {
     use futures_util::future::join_all;
     use tokio::net::TcpListener;
 
-    use super::{Link, Masters, PAUSE, RedisOptions};
-    use crate::clock;
+    use super::{Link, Masters, RedisOptions};
 
     /// Sentinels that take connections and say nothing, for so long.
     async fn over_a_silent_sentinel(limit: Duration) -> (TcpListener, Arc<Link>) {
