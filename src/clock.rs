@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods)]
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -47,6 +48,27 @@ pub async fn sleep(time: Duration) {
 /// Waits until `deadline`.
 pub async fn sleep_until(deadline: Instant) {
     tokio::time::sleep_until(deadline).await;
+}
+
+/// A timer that is set again and again.
+#[derive(Debug)]
+pub struct Timer(Pin<Box<tokio::time::Sleep>>);
+
+impl Timer {
+    /// One that goes off at `deadline`.
+    pub fn at(deadline: Instant) -> Self {
+        Self(Box::pin(tokio::time::sleep_until(deadline)))
+    }
+
+    /// Has it go off at `deadline`, and not when it was to before.
+    pub fn set(&mut self, deadline: Instant) {
+        self.0.as_mut().reset(deadline);
+    }
+
+    /// Waits until it has gone off. May be dropped and called again.
+    pub async fn gone_off(&mut self) {
+        self.0.as_mut().await;
+    }
 }
 
 /// The first instant at or behind `at` that lies on a beat of `every`, which is the same for the whole process; `at` itself

@@ -10,11 +10,13 @@
 //! | I3 no gap; (epoch, seq) → bytes for ever; openings (E1, E5) | `seen::is_a_log`, `Seen::note` |
 //! | I4 fold(snapshot, tail) = what the raw text says | `World::worker`, `seen::is_as_it_should_be` |
 //! | I5 in exactly one of line, leases, waiting | `seen::must_hold` by the counts, `seen::should_be` in Redis's own keys |
+//! | I6 no tenant has more running than it may | `Store::next`, of every job that is given |
 //! | I7 every job comes to its end | `World::end` |
 //! | I8 a key names one job | `World::submit_again`, against the reference |
 //! | I9 nothing but the end behind an acknowledged cancel | `seen::ends_behind` |
 //! | I10 who holds a position holds what the log had there | `World::hear`, `World::poll` |
 //! | I11 deliveries and losses are bounded, a deferral costs none | `seen::is_bounded`, the reference's count |
+//! | I12 who is in line together is charged alike, by weight | `fair::Ledger` |
 //! | I13 nothing is left when all is over | `World::end`, `Engine::must_be_empty` |
 //!
 //! `INVARIANT_CASES=n` makes as many ways of each engine, of at most `INVARIANT_STEPS=n` steps.
@@ -25,6 +27,7 @@
 )]
 
 mod engine;
+mod fair;
 mod seen;
 mod step;
 mod store;
@@ -35,7 +38,7 @@ use std::sync::Arc;
 
 use livedraft::backend::embedded::{Embedded, EngineOptions};
 use livedraft::backend::{Appended, Fenced};
-use livedraft::job::{JobSpec, LeaseTimes};
+use livedraft::job::{JobSpec, LeaseTimes, Outcome};
 use proptest::collection::vec;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 
@@ -54,7 +57,7 @@ const RETENTION_MS: u64 = 2_050_000;
 const DEAD_MS: u64 = 5_050_000;
 const LOSSES_MAX: u32 = 2;
 const DELIVERIES_MAX: u32 = 2;
-const QUEUED_MAX: usize = 4;
+const QUEUED_MAX: usize = 6;
 const REASKS_MAX: u32 = JobSpec::DEFAULT_REASKS;
 
 fn options() -> EngineOptions {
@@ -66,11 +69,25 @@ fn options() -> EngineOptions {
             ..LeaseTimes::default()
         },
         queued_max: QUEUED_MAX,
+        // Time passes by so much that any job would wait too long.
+        line_wait_max_ms: 0,
         deliveries_max: DELIVERIES_MAX,
         retention_ms: RETENTION_MS,
         dead_ms: DEAD_MS,
         ..EngineOptions::default()
     }
+}
+
+/// A request, the longer and dearer the greater its size.
+fn spec(size: u8) -> JobSpec {
+    let input = "x".repeat(usize::from(size) * 4_000);
+    let spec = serde_json::json!({"model": "scripted", "input": input, "schema": {}});
+    serde_json::from_value(spec).expect("a spec")
+}
+
+/// What a job is thought to cost, tokens: an answer of a thousand, and a token for every four bytes that it asks.
+fn cost_of(spec: &JobSpec) -> u64 {
+    1_000 + spec.bytes() as u64 / 4
 }
 
 fn tenant_name(tenant: u8) -> String {
@@ -94,6 +111,7 @@ struct Counts {
     existing: u64,
     redriven: u64,
     ruled: u64,
+    together: u64,
 }
 
 impl Counts {
@@ -109,7 +127,7 @@ impl Counts {
         }
     }
 
-    fn all(&mut self) -> [(&'static str, &mut u64); 14] {
+    fn all(&mut self) -> [(&'static str, &mut u64); 15] {
         [
             ("a write sent again", &mut self.dup),
             ("a write rolled back", &mut self.rolled_back),
@@ -125,6 +143,7 @@ impl Counts {
             ("a key known before", &mut self.existing),
             ("a letter redriven", &mut self.redriven),
             ("a verdict", &mut self.ruled),
+            ("tenants in line together for long", &mut self.together),
         ]
     }
 
@@ -176,7 +195,25 @@ fn try_ways(cases: u32, try_one: impl Fn(Vec<Step>) -> Counts) -> Counts {
 /// Ways on which something did not hold once.
 fn found() -> Vec<Vec<Step>> {
     let line = Line::Good;
-    let submit = |key| Step::Submit { tenant: 1, key, line };
+    let asks = |tenant, key, size| Step::Submit {
+        tenant,
+        key,
+        size,
+        line,
+    };
+    let submit = |key| asks(1, key, 0);
+    let served = |tenant| {
+        let finish = Step::Finish {
+            who: 0,
+            outcome: Outcome::Completed,
+            line,
+        };
+        [asks(tenant, None, fair::SIZE_MAX), Step::Claim(line), finish]
+    };
+    let pause = |paused| Step::Pause {
+        tenant: Some(1),
+        paused,
+    };
     let named = Some((1, 0));
     let rule = |accept| Step::Rule {
         job: 0,
@@ -229,6 +266,21 @@ fn found() -> Vec<Vec<Step>> {
             Step::Pass(22),
             submit(named),
         ],
+        // A tenant that was served much stands aside, alone, for longer than it is known how far the line is; another
+        // comes.
+        [
+            [1, 1, 1].into_iter().flat_map(served).collect(),
+            vec![
+                submit(None),
+                pause(true),
+                Step::Claim(line),
+                Step::Pass(13),
+                asks(2, None, 0),
+                pause(false),
+            ],
+            [2, 2, 2, 2].into_iter().flat_map(served).collect(),
+        ]
+        .concat(),
     ]
 }
 

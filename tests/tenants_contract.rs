@@ -136,6 +136,21 @@ contract! {
         assert_eq!(served.get(&dear), None, "{served:?}");
     }
 
+    /// Jobs that end before a model has said anything have had a worker, too: whoever has many of them lets others in.
+    async fn jobs_that_cost_nothing_take_turns(line: &Line) {
+        for _ in 0..6 {
+            line.come("one").await;
+            line.come("two").await;
+        }
+        let mut served = BTreeMap::<String, u32>::new();
+        for _ in 0..6 {
+            let (claim, tenant) = line.next().await.expect("in line");
+            *served.entry(tenant).or_default() += 1;
+            line.end_by(&claim, 0).await;
+        }
+        assert!(served.len() == 2 && served.values().all(|count| *count == 3), "{served:?}");
+    }
+
     /// A figure that is out of all reason is a provider's, and no end of fairness.
     async fn an_absurd_figure_is_not_believed(line: &Line) {
         line.come("one").await;

@@ -137,11 +137,11 @@ impl Redis {
 
     async fn ready(&mut self) -> Outcome<()> {
         let begun = clock::micros();
+        // Another process may have taken the port, and be a Redis, too.
+        let ours = format!("process_id:{}", self.child.id());
+        let is_ours = |about: String| about.lines().any(|line| line == ours);
         // A refused connection, or `-LOADING`.
-        while !ask(self.address(), "PING")
-            .await
-            .is_ok_and(|answer| answer.starts_with("+PONG"))
-        {
+        while !self.answers().await.is_ok_and(is_ours) {
             if let Some(status) = self.child.try_wait()? {
                 return Err(format!("redis-server left with {status}").into());
             }
@@ -151,6 +151,12 @@ impl Redis {
             clock::sleep(Duration::from_millis(5)).await;
         }
         Ok(())
+    }
+
+    /// What it says of itself, once it has loaded what it kept.
+    async fn answers(&self) -> Outcome<String> {
+        ask(self.address(), "PING").await?;
+        ask(self.address(), "INFO server").await
     }
 }
 

@@ -19,9 +19,13 @@ pub(super) const fn estimate(asked_bytes: usize) -> u64 {
 /// over all attempts of a job.
 const COST_MAX: u64 = 10_000_000;
 
-/// What a job has cost that ends so, tokens, as its tenant is charged for it.
+/// What a job is charged at least that ran, tokens: it has had a worker. A tenant whose jobs all fail before a model has said
+/// anything would otherwise be the one that was served least for as long as it has any.
+const COST_MIN: u64 = 100;
+
+/// What a job has cost that ran and ends so, tokens, as its tenant is charged for it.
 pub(super) fn cost(end: &End) -> u64 {
-    end.usage.tokens().min(COST_MAX)
+    end.usage.tokens().clamp(COST_MIN, COST_MAX)
 }
 
 /// A job stands elsewhere.

@@ -23,6 +23,8 @@ pub struct Viewer {
     resumed: bool,
     told_ms: Option<u64>,
     conflated: u64,
+    /// Whether there was more to take.
+    more: bool,
     /// Whether it was told that what it sees may be late.
     degraded: bool,
     over: bool,
@@ -53,6 +55,7 @@ impl Viewer {
             held,
             told_ms: None,
             conflated: 0,
+            more: false,
             degraded: false,
             over: false,
         }
@@ -90,6 +93,11 @@ impl Viewer {
         replica.is_gone() && replica.end().is_none()
     }
 
+    /// Whether there was more to tell when something was taken last.
+    pub const fn has_more(&self) -> bool {
+        self.more
+    }
+
     /// How often a backlog was dropped for a snapshot.
     pub const fn conflated(&self) -> u64 {
         self.conflated
@@ -115,6 +123,7 @@ impl Viewer {
         if self.over {
             return Vec::new();
         }
+        self.more = false;
         let mut told = Vec::new();
         if self.degraded != replica.is_degraded() {
             self.degraded = replica.is_degraded();
@@ -130,6 +139,7 @@ impl Viewer {
             Form::Final => self.held = Some((replica.generation(), replica.fold().position)),
         }
         self.take_end(&replica, &mut told);
+        self.more = !self.over && self.holds(&replica) != Some(replica.last());
         if told.len() > before {
             self.told_ms = Some(now_ms);
         }

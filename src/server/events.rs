@@ -7,10 +7,11 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::ask::{self, Refusal, refusal};
-use super::node::{Node, Phase, Place, reached};
+use super::node::{Node, Phase, Place};
+use super::standing::Phases;
 use super::{admit, http, problem};
 use crate::access::{Identity, Scope};
 use crate::clock;
@@ -26,7 +27,7 @@ struct Events {
     who: Arc<Identity>,
     viewer: Viewer,
     wake: Arc<Notify>,
-    phases: watch::Receiver<Phase>,
+    phases: Phases,
     over: bool,
     _place: Place,
 }
@@ -151,7 +152,7 @@ impl Events {
                 () = clock::sleep(due.unwrap_or(silent)), if due.is_some() => {}
                 () = clock::sleep_until(comment) => return Some(Bytes::from_static(b":\n\n")),
                 // What was written before the node leaves is told first.
-                () = reached(&mut self.phases, Phase::Leaving) => leaving = true,
+                () = self.phases.reached(Phase::Leaving) => leaving = true,
             }
         }
     }

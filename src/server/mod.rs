@@ -24,6 +24,7 @@ mod problem;
 mod queue;
 mod reading;
 mod socket;
+mod standing;
 mod watching;
 
 use std::any::Any;

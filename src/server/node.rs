@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::ask::{self, Refusal, refusal};
+use super::standing::Phases;
 use super::{Parts, ServerOptions};
 use crate::access::{Access, Counts, Identity, KeyFault, Paces};
 use crate::clock;
@@ -153,8 +154,8 @@ impl Node {
     }
 
     /// Tells when the node goes on.
-    pub(super) fn phases(&self) -> watch::Receiver<Phase> {
-        self.phase.subscribe()
+    pub(super) fn phases(&self) -> Phases {
+        Phases::new(self.phase.subscribe())
     }
 
     /// When a client that is sent away shall come back, ms: spread, so that they do not come all at once.
@@ -191,13 +192,5 @@ impl Drop for Place {
         self.node.open.fetch_sub(1, Ordering::AcqRel);
         metrics::all().connections.down([self.kind]);
         self.node.left.notify_waiters();
-    }
-}
-
-/// Waits until the node has come to a phase; for ever where it never does.
-pub(super) async fn reached(phases: &mut watch::Receiver<Phase>, phase: Phase) {
-    if phases.wait_for(|now| *now >= phase).await.is_err() {
-        // The node is gone with all its connections: nobody is left to be told.
-        std::future::pending::<()>().await;
     }
 }

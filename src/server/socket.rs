@@ -6,19 +6,19 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::ask::{self, Refusal};
 use super::frame::{self, Message};
 use super::link::{Ending, Heard, Incoming, LastWords, Outgoing};
-use super::node::{Node, Phase, Place, reached};
+use super::node::{Node, Phase, Place};
 use super::reading;
+use super::standing::{Deadline, Phases};
 use super::watching::{Dropped, Watching};
 use crate::access::Identity;
 use crate::clock;
@@ -48,7 +48,8 @@ pub(super) struct Socket {
     questioning: bool,
     /// A long message is being read: those behind it wait.
     reading: bool,
-    phases: watch::Receiver<Phase>,
+    deadline: Deadline,
+    phases: Phases,
     /// Set once the client is to be sent away: until when the last things may still be told, ms.
     leaving_ms: Option<u64>,
     /// Since when there has been something to write and no room, ms.
@@ -77,11 +78,17 @@ enum Answer {
     },
 }
 
+/// Who was dropped by telling something; nothing where the connection is gone.
+type Told = Option<Vec<(JobId, Dropped)>>;
+
 /// What came first.
 enum Turn {
     Heard(Heard),
     Answer(Result<Answer, JoinError>),
+    /// Viewers may have something to tell, and it was not their turn.
     Woken,
+    /// Viewers have told something.
+    Told(Told),
     Room,
     Time,
     Drain,
@@ -111,6 +118,7 @@ impl Socket {
         };
         Self {
             session: Session::new(options, clock::now_ms()),
+            deadline: Deadline::new(),
             phases: node.phases(),
             leaving_ms: None,
             node,
@@ -153,9 +161,10 @@ impl Socket {
     async fn next(&mut self) -> Turn {
         let now_ms = clock::now_ms();
         let writes = !self.outbox.is_empty() || self.watching.has_ready();
-        let wait = Duration::from_millis(self.deadline_ms(now_ms).saturating_sub(now_ms));
+        let due_ms = self.deadline_ms(now_ms);
         // Who does not read our answers is not listened to.
         let listens = self.has_room() && !self.reading;
+        let take_bytes = self.node.options.take_bytes;
         let stays = self.leaving_ms.is_none();
         // Who waits for nothing has nothing to see here once the node drains.
         let idle = self.watching.is_empty() && self.answers.is_empty() && self.questions.is_empty();
@@ -163,14 +172,14 @@ impl Socket {
         tokio::select! {
             heard = self.incoming.next(), if listens => Turn::Heard(heard),
             Some(answer) = self.answers.next() => Turn::Answer(answer),
-            () = self.wake.notified() => Turn::Woken,
+            turn = tell(&self.wake, &mut self.watching, &self.outgoing, !writes, take_bytes) => turn,
             room = self.outgoing.reserve(), if writes => match room {
                 Ok(_) => Turn::Room,
                 Err(_) => Turn::Gone,
             },
             () = self.outgoing.closed(), if !writes => Turn::Gone,
-            () = clock::sleep(wait) => Turn::Time,
-            () = reached(&mut self.phases, until), if stays => Turn::Drain,
+            () = self.deadline.reached(due_ms, now_ms) => Turn::Time,
+            () = self.phases.reached(until), if stays => Turn::Drain,
         }
     }
 
@@ -198,13 +207,9 @@ impl Socket {
             }
             Turn::Woken => {
                 self.watching.wake_all();
-                // What came is told in the same turn where there is room for it.
-                if self.outgoing.capacity() > 0 {
-                    self.write()
-                } else {
-                    None
-                }
+                None
             }
+            Turn::Told(told) => self.told(told),
             Turn::Room => self.write(),
             Turn::Time => self.time(),
             Turn::Drain => {
@@ -287,14 +292,17 @@ impl Socket {
 
     /// Gives the connection one batch: first what the session says, then what viewers tell.
     fn write(&mut self) -> Option<Ending> {
-        let mut batch = self.outbox.split();
+        let batch = self.outbox.split();
         let take_bytes = self.node.options.take_bytes;
-        let dropped = self.watching.write(&mut batch, clock::now_ms(), take_bytes);
         self.stuck_ms = None;
-        metrics::all().bytes_out.add(batch.len());
-        if !batch.is_empty() && self.outgoing.try_send(batch.freeze()).is_err() {
+        let told = give(&mut self.watching, &self.outgoing, batch, take_bytes);
+        self.told(told)
+    }
+
+    fn told(&mut self, told: Told) -> Option<Ending> {
+        let Some(dropped) = told else {
             return Some(Ending::Gone);
-        }
+        };
         dropped
             .into_iter()
             .find_map(|(job, why)| self.viewer_dropped(job, why))
@@ -459,6 +467,39 @@ impl Socket {
             }
         }
     }
+}
+
+/// Tells what viewers have as it comes, for as long as there is nothing else to do behind it: what else the socket waits for
+/// is left standing meanwhile. `alone` says that nothing waits to be written.
+async fn tell(
+    wake: &Notify,
+    watching: &mut Watching,
+    outgoing: &Outgoing,
+    alone: bool,
+    take_bytes: usize,
+) -> Turn {
+    loop {
+        wake.notified().await;
+        if !alone || outgoing.capacity() == 0 {
+            return Turn::Woken;
+        }
+        watching.wake_all();
+        let told = give(watching, outgoing, BytesMut::new(), take_bytes);
+        let all_stay = told.as_ref().is_some_and(Vec::is_empty);
+        if !all_stay || watching.has_ready() || watching.due_ms().is_some() {
+            return Turn::Told(told);
+        }
+    }
+}
+
+/// Gives the connection one batch: what is in it, and behind that what viewers tell.
+fn give(watching: &mut Watching, outgoing: &Outgoing, mut batch: BytesMut, take_bytes: usize) -> Told {
+    let dropped = watching.write(&mut batch, clock::now_ms(), take_bytes);
+    metrics::all().bytes_out.add(batch.len());
+    if !batch.is_empty() && outgoing.try_send(batch.freeze()).is_err() {
+        return None;
+    }
+    Some(dropped)
 }
 
 fn with_reference(mut refusal: Refusal, reference: Option<String>) -> Refusal {

@@ -93,9 +93,10 @@ impl Watching {
 
     /// Any of the viewers may have something to tell.
     pub(super) fn wake_all(&mut self) {
-        let jobs: Vec<JobId> = self.live.keys().copied().collect();
-        for job in jobs {
-            self.wake(job);
+        for job in self.live.keys() {
+            if !self.ready.contains(job) {
+                self.ready.push_back(*job);
+            }
         }
     }
 
@@ -126,8 +127,8 @@ impl Watching {
         !self.ready.is_empty()
     }
 
-    /// Writes frames of one viewer after the other until `out` has `bytes` or nobody has more. A viewer that had
-    /// something goes to the end of the line, so that a busy job does not starve the others.
+    /// Writes frames of one viewer after the other until `out` has `bytes` or nobody has more. A viewer that has more
+    /// goes to the end of the line, so that a busy job does not starve the others.
     pub(super) fn write(&mut self, out: &mut BytesMut, now_ms: u64, bytes: usize) -> Vec<(JobId, Dropped)> {
         let mut dropped = Vec::new();
         while out.len() < bytes {
@@ -148,7 +149,7 @@ impl Watching {
                 };
                 self.live.remove(&job);
                 dropped.push((job, why));
-            } else if !told.is_empty() {
+            } else if !told.is_empty() && viewer.has_more() {
                 self.ready.push_back(job);
             }
         }

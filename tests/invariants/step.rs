@@ -2,7 +2,10 @@
 //! can be made shorter.
 
 use livedraft::job::Outcome;
+use proptest::collection::vec;
 use proptest::prelude::*;
+
+use super::fair::SIZE_MAX;
 
 /// What becomes of a step on its way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,13 +23,19 @@ pub(super) enum Step {
         tenant: u8,
         /// A key, and the number of the request that comes with it.
         key: Option<(u8, u8)>,
+        /// How much it asks (`spec`).
+        size: u8,
         line: Line,
     },
     SubmitAgain,
     Claim(Line),
     ClaimAgain,
-    /// How many of its jobs a tenant may have running; 0: any number.
-    Govern(u32),
+    Govern {
+        /// How many of its jobs a tenant may have running; 0: any number.
+        running_max: u32,
+        /// That of the first tenant; the others' is 1.
+        weight: u32,
+    },
     /// Of one tenant, or of all.
     Pause {
         tenant: Option<u8>,
@@ -88,7 +97,12 @@ pub(super) enum Step {
     Reach(u8),
     /// A job loses every worker that it is given to.
     Poison,
+    /// Jobs of some tenants, of some sizes, while a worker takes and ends one after the other.
+    Rush(Vec<(u8, u8)>),
 }
+
+/// Jobs of a rush that are in line before the first is taken.
+const RUSH_BEFORE: usize = 4;
 
 impl Step {
     /// The steps that it is made of: rare things take several that fit each other.
@@ -114,6 +128,27 @@ impl Step {
                 let loss = [Self::Claim(line), Self::Pass(3), Self::Reap(line)];
                 loss.iter().cycle().take(2 * loss.len()).cloned().collect()
             }
+            Self::Rush(comers) => {
+                let served = [
+                    Self::Claim(line),
+                    Self::Finish {
+                        who: 0,
+                        outcome: Outcome::Completed,
+                        line,
+                    },
+                ];
+                let come = |(number, (tenant, size))| {
+                    let submit = Self::Submit {
+                        tenant,
+                        key: None,
+                        size,
+                        line,
+                    };
+                    let served = served.iter().filter(move |_| number >= RUSH_BEFORE).cloned();
+                    std::iter::once(submit).chain(served).collect::<Vec<_>>()
+                };
+                comers.into_iter().enumerate().flat_map(come).collect()
+            }
             one => vec![one],
         }
     }
@@ -134,11 +169,12 @@ fn key() -> impl Strategy<Value = Option<(u8, u8)>> {
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        9 => (0..3_u8, key(), line()).prop_map(|(tenant, key, line)| Step::Submit { tenant, key, line }),
+        9 => (0..3_u8, key(), 0..=SIZE_MAX, line())
+            .prop_map(|(tenant, key, size, line)| Step::Submit { tenant, key, size, line }),
         2 => Just(Step::SubmitAgain),
         10 => line().prop_map(Step::Claim),
         3 => Just(Step::ClaimAgain),
-        2 => (0..3_u32).prop_map(Step::Govern),
+        2 => (0..3_u32, 1..4_u32).prop_map(|(running_max, weight)| Step::Govern { running_max, weight }),
         2 => (proptest::option::weighted(0.8, 0..3_u8), any::<bool>())
             .prop_map(|(tenant, paused)| Step::Pause { tenant, paused }),
         4 => who().prop_map(Step::Extend),
@@ -163,6 +199,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         2 => who().prop_map(Step::Lag),
         6 => who().prop_map(Step::Reach),
         1 => Just(Step::Poison),
+        2 => vec((0..3_u8, 0..=SIZE_MAX), 6..16).prop_map(Step::Rush),
     ]
 }
 

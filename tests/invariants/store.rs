@@ -7,6 +7,7 @@ use livedraft::backend::{Appended, Cancelled, Extended, Fenced, Full, Ruled, Sub
 use livedraft::event::{Epoch, Position};
 use livedraft::job::{AttemptRecord, JobId, JobState, LeaseToken, Outcome, RuledOn};
 
+use super::fair::Ledger;
 use super::{DEAD_MS, DELIVERIES_MAX, GRACE_MS, LEASE_MS, LOSSES_MAX, QUEUED_MAX, REASKS_MAX, RETENTION_MS};
 
 /// What an entry of the log says.
@@ -33,11 +34,19 @@ pub(super) struct Write {
     pub(super) trims: bool,
 }
 
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) tenant: u8,
+    /// An idempotency key, and the request's number.
+    pub(super) key: Option<(u8, u8)>,
+    /// What the job is thought to cost, tokens.
+    pub(super) cost: u64,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Job {
-    /// Whose it is, and its idempotency key with the request's number.
-    pub(super) tenant: u8,
-    pub(super) key: Option<(u8, u8)>,
+    pub(super) asked: Asked,
     pub(super) state: JobState,
     pub(super) token: Option<LeaseToken>,
     claims: u32,
@@ -57,6 +66,8 @@ pub(super) struct Job {
     ended: Option<u64>,
     pub(super) dead: bool,
     redriven: Option<JobId>,
+    /// It has ended and cost less than its tenant was charged.
+    refund: bool,
 }
 
 /// All jobs.
@@ -67,9 +78,13 @@ pub(super) struct Store {
     /// The running deliveries by the nonces of their claims.
     pub(super) given: BTreeMap<u64, JobId>,
     /// How many of its jobs a tenant may have running; 0: any number.
-    pub(super) running_max: u32,
+    running_max: u32,
+    /// That of the first tenant; the others' is 1.
+    weight: u32,
     /// Tenants that are paused; `None` stands for all.
     pub(super) paused: BTreeSet<Option<u8>>,
+    /// What they were charged.
+    ledger: Ledger,
 }
 
 enum Fit {
@@ -79,10 +94,9 @@ enum Fit {
 }
 
 impl Job {
-    fn submitted(tenant: u8, key: Option<(u8, u8)>, position: Position) -> Self {
+    fn submitted(asked: Asked, position: Position) -> Self {
         Self {
-            tenant,
-            key,
+            asked,
             state: JobState::Queued,
             token: None,
             claims: 0,
@@ -100,6 +114,7 @@ impl Job {
             ended: None,
             dead: false,
             redriven: None,
+            refund: false,
         }
     }
 
@@ -162,6 +177,7 @@ impl Job {
             ..AttemptRecord::default()
         };
         (self.ended, self.dead) = (Some(now), dead);
+        self.refund = self.claims > 0;
         self.raw.clear();
     }
 
@@ -193,13 +209,8 @@ impl Store {
     }
 
     /// The answer but for the jobs ahead, which are told as none.
-    pub(super) fn submit(
-        &mut self,
-        id: JobId,
-        position: Position,
-        tenant: u8,
-        key: Option<(u8, u8)>,
-    ) -> Submitted {
+    pub(super) fn submit(&mut self, id: JobId, position: Position, asked: Asked) -> Submitted {
+        let Asked { tenant, key, .. } = asked;
         let new = Submitted::New {
             position,
             ahead: 0,
@@ -227,7 +238,7 @@ impl Store {
         if let Some((key, request)) = key {
             self.keys.insert((tenant, key), (id, request));
         }
-        self.jobs.insert(id, Job::submitted(tenant, key, position));
+        self.jobs.insert(id, Job::submitted(asked, position));
         new
     }
 
@@ -237,16 +248,17 @@ impl Store {
         letter: JobId,
         id: JobId,
         position: Position,
+        asked: Asked,
     ) -> Option<Submitted> {
         let job = self.jobs.get(&letter)?;
-        let (tenant, before) = (job.tenant, job.redriven);
+        let before = job.redriven;
         match before {
-            Some(before) if before == id => return Some(self.submit(id, position, tenant, None)),
+            Some(before) if before == id => return Some(self.submit(id, position, asked)),
             Some(before) => return Some(Submitted::existing(before)),
             None if !job.dead => return None,
             None => {}
         }
-        let told = self.submit(id, position, tenant, None);
+        let told = self.submit(id, position, asked);
         if let (Submitted::New { .. }, Some(job)) = (&told, self.jobs.get_mut(&letter)) {
             (job.dead, job.redriven, job.ended) = (false, Some(id), Some(now));
         }
@@ -255,20 +267,48 @@ impl Store {
 
     /// Whether a tenant may be given a worker: it is not paused, and has fewer running than it may (I6).
     fn may(&self, tenant: u8) -> bool {
-        let runs = |job: &&Job| job.tenant == tenant && job.state == JobState::Running;
+        let runs = |job: &&Job| job.asked.tenant == tenant && job.state == JobState::Running;
         let running = self.jobs.values().filter(runs).count();
         let has_slot = self.running_max == 0 || running < self.running_max as usize;
-        has_slot && !self.paused.contains(&None) && !self.paused.contains(&Some(tenant))
+        has_slot && !self.paused.contains(&Some(tenant))
+    }
+
+    /// The tenants that have jobs in line and may be given a worker.
+    fn in_line(&self) -> BTreeSet<u8> {
+        let ready = self.jobs.values().filter(|job| job.is_ready());
+        let tenants: BTreeSet<u8> = ready.map(|job| job.asked.tenant).collect();
+        tenants.into_iter().filter(|tenant| self.may(*tenant)).collect()
+    }
+
+    /// Tenants are served alike (I12); of how many pairs that says something.
+    pub(super) fn must_be_fair(&mut self) -> usize {
+        for job in self.jobs.values_mut() {
+            if std::mem::take(&mut job.refund) {
+                self.ledger.forgive(job.asked.tenant);
+            }
+        }
+        let (in_line, first) = (self.in_line(), u64::from(self.weight.max(1)));
+        let weight = |tenant| if tenant == 0 { first } else { 1 };
+        self.ledger.must_be_fair(&in_line, weight)
+    }
+
+    /// What tenants may have from now on.
+    pub(super) fn govern(&mut self, running_max: u32, weight: u32) {
+        (self.running_max, self.weight) = (running_max, weight);
+        self.ledger.begin_anew();
     }
 
     /// The jobs of which one must be given to the next claim: of tenants that may have one, those that lost their worker come
     /// before all others.
     pub(super) fn next(&self) -> Vec<JobId> {
+        if self.paused.contains(&None) {
+            return Vec::new();
+        }
         let of = |state| {
             let jobs = self
                 .jobs
                 .iter()
-                .filter(move |(_, job)| job.state == state && self.may(job.tenant));
+                .filter(move |(_, job)| job.state == state && self.may(job.asked.tenant));
             jobs.map(|(id, _)| *id).collect::<Vec<_>>()
         };
         let lost = of(JobState::Recovering);
@@ -288,6 +328,9 @@ impl Store {
             return;
         }
         job.claims += 1;
+        if job.claims == 1 {
+            self.ledger.charge(job.asked.tenant, job.asked.cost);
+        }
         job.deliveries += 1;
         job.token = Some(LeaseToken {
             delivery: job.claims,
@@ -418,6 +461,7 @@ impl Store {
         let job = self.let_go(id);
         job.put(write.position, Said::End(outcome));
         job.end(now, false);
+        job.refund = outcome != Outcome::Completed;
         Fenced::Ok
     }
 
@@ -525,7 +569,7 @@ impl Store {
             .collect();
         for id in gone {
             let job = self.jobs.remove(&id).expect("it was found");
-            let key = job.key.map(|(key, _)| (job.tenant, key));
+            let key = job.asked.key.map(|(key, _)| (job.asked.tenant, key));
             if let Some(key) = key.filter(|key| self.keys.get(key).is_some_and(|(named, _)| *named == id)) {
                 self.keys.remove(&key);
             }

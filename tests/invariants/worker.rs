@@ -39,6 +39,8 @@ pub(super) struct Worker {
     pub(super) over: bool,
     /// Until when it wants its job to wait, by the case's clock.
     pub(super) until: u64,
+    /// What its tenant was charged for the job, tokens.
+    pub(super) cost: u64,
 }
 
 fn epoch() -> Epoch {
@@ -279,12 +281,22 @@ impl Worker {
         Sent::Fail(failure, write)
     }
 
+    /// A job that is completed has cost what it was thought to; another one nothing.
     pub(super) fn finish(&mut self, outcome: Outcome) -> Sent {
         let write = self.ends(Said::End(outcome));
+        let completed = outcome == Outcome::Completed;
+        let usage = Usage {
+            output_tokens: if completed { self.cost } else { 0 },
+            ..Usage::default()
+        };
+        let end = End {
+            usage,
+            ..end(outcome)
+        };
         let sent = Write {
             position: write.position,
             opens: write.opens,
-            event: Event::End(Box::new(end(outcome))),
+            event: Event::End(Box::new(end)),
         };
         Sent::Finish(sent, write, outcome)
     }

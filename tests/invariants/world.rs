@@ -18,9 +18,9 @@ use tokio::sync::mpsc;
 use super::engine::{Engine, Saved};
 use super::seen::{Seen, must_hold};
 use super::step::{Line, Step};
-use super::store::Store;
+use super::store::{Asked, Store};
 use super::worker::{Sent, Told, Worker};
-use super::{Counts, RETRY_MS, WAIT_MS, tenant_name};
+use super::{Counts, RETRY_MS, WAIT_MS, cost_of, spec, tenant_name};
 
 /// Steps that end a case: within so many rounds every job has come to its end (I7).
 const ROUNDS_MAX: usize = 60;
@@ -36,8 +36,7 @@ struct Node {
 #[derive(Clone)]
 struct Submitting {
     submission: Submission,
-    tenant: u8,
-    key: Option<(u8, u8)>,
+    asked: Asked,
     /// The dead letter that it is made of.
     letter: Option<JobId>,
 }
@@ -107,18 +106,24 @@ impl World {
         self.step(step).await;
         let look = self.engine.look(&self.store, &self.seen).await;
         must_hold(&self.store, &look, &mut self.seen);
+        self.counts.together += self.store.must_be_fair() as u64;
     }
 
     async fn step(&mut self, step: Step) {
         match step {
-            Step::Submit { tenant, key, line } => self.submit(tenant, key, line).await,
+            Step::Submit {
+                tenant,
+                key,
+                size,
+                line,
+            } => self.submit(tenant, key, size, line).await,
             Step::SubmitAgain => self.submit_again(Line::Good).await,
             Step::Claim(line) => {
                 self.asked = Some(clock::nonce());
                 self.claim(line).await;
             }
             Step::ClaimAgain => self.claim(Line::Good).await,
-            Step::Govern(running_max) => self.govern(running_max).await,
+            Step::Govern { running_max, weight } => self.govern(running_max, weight).await,
             Step::Pause { tenant, paused } => self.pause(tenant, paused).await,
             Step::Extend(who) => self.extend(who).await,
             Step::Begin { who, line } => self.write(who, line, Worker::begin).await,
@@ -154,7 +159,9 @@ impl World {
             Step::Failover => self.fail_over().await,
             Step::Hear(job) => self.hear(job),
             Step::Poll(job) => self.poll(job).await,
-            Step::Lag(_) | Step::Reach(_) | Step::Poison => unreachable!("it is taken in its parts"),
+            Step::Lag(_) | Step::Reach(_) | Step::Poison | Step::Rush(_) => {
+                unreachable!("it is taken in its parts")
+            }
         }
     }
 
@@ -182,13 +189,14 @@ impl World {
         (answer.ok(), line != Line::Refused)
     }
 
-    async fn submit(&mut self, tenant: u8, key: Option<(u8, u8)>, line: Line) {
+    async fn submit(&mut self, tenant: u8, key: Option<(u8, u8)>, size: u8, line: Line) {
         let name = tenant_name(tenant);
         let idempotency = key.map(|(key, request)| Idempotency {
             key: format!("k{key}").into(),
             request: [request; 32],
         });
-        let spec = serde_json::from_str(r#"{"model":"scripted","input":"x","schema":{}}"#).expect("a spec");
+        let spec = spec(size);
+        let cost = cost_of(&spec);
         let submission = Submission {
             id: self.line.draw(&name, idempotency.as_ref()),
             epoch: epoch(),
@@ -199,8 +207,7 @@ impl World {
         };
         self.submitted = Some(Submitting {
             submission,
-            tenant,
-            key,
+            asked: Asked { tenant, key, cost },
             letter: None,
         });
         self.submit_again(line).await;
@@ -222,8 +229,9 @@ impl World {
         let Some(letter) = pick(if dead.is_empty() { &ended } else { &dead }, letter) else {
             return;
         };
-        let tenant = self.store.jobs[&letter].tenant;
-        let spec = serde_json::from_str(r#"{"model":"scripted","input":"x","schema":{}}"#).expect("a spec");
+        let tenant = self.store.jobs[&letter].asked.tenant;
+        let (spec, key) = (spec(0), None);
+        let cost = cost_of(&spec);
         let submission = Submission {
             id: self.line.draw_beside(letter),
             epoch: epoch(),
@@ -234,8 +242,7 @@ impl World {
         };
         self.submitted = Some(Submitting {
             submission,
-            tenant,
-            key: None,
+            asked: Asked { tenant, key, cost },
             letter: Some(letter),
         });
         self.submit_again(line).await;
@@ -245,8 +252,7 @@ impl World {
     async fn submit_again(&mut self, line: Line) {
         let Some(Submitting {
             submission,
-            tenant,
-            key,
+            asked,
             letter,
         }) = self.submitted.clone()
         else {
@@ -274,8 +280,8 @@ impl World {
             return;
         }
         let expected = match letter {
-            None => Some(self.store.submit(id, position, tenant, key)),
-            Some(letter) => self.store.redrive(self.now, letter, id, position),
+            None => Some(self.store.submit(id, position, asked)),
+            Some(letter) => self.store.redrive(self.now, letter, id, position, asked),
         };
         if let Some(Submitted::New { .. }) = &expected {
             self.watch(id).await;
@@ -334,21 +340,22 @@ impl World {
         self.worker(&claim);
     }
 
-    async fn govern(&mut self, running_max: u32) {
+    async fn govern(&mut self, running_max: u32, weight: u32) {
         let each = Share {
             running_max,
             ..Share::default()
         };
+        let first = (tenant_name(0).into(), Share { weight, ..each });
         let shares = Shares {
             each,
-            ..Shares::default()
+            own: [first].into(),
         };
         self.engine
             .backend()
             .govern(&shares)
             .await
             .expect("an engine that answers");
-        self.store.running_max = running_max;
+        self.store.govern(running_max, weight);
     }
 
     async fn pause(&mut self, tenant: Option<u8>, paused: bool) {
@@ -387,6 +394,7 @@ impl World {
             last: None,
             over: false,
             until: 0,
+            cost: job.asked.cost,
         };
         self.workers.push(worker);
     }
@@ -690,7 +698,11 @@ impl World {
 
     /// Lets everything come to its end (I7), and be forgotten without a trace (I13).
     pub(super) async fn end(mut self) -> Counts {
-        self.take(Step::Govern(0)).await;
+        self.take(Step::Govern {
+            running_max: 0,
+            weight: 1,
+        })
+        .await;
         for tenant in self.store.paused.clone() {
             self.take(Step::Pause {
                 tenant,

@@ -14,9 +14,11 @@ local LEFT_MS = 600000
 -- Jobs that leave the line are counted in periods (`drain.rs`).
 local PERIOD_MS, LEFT_MIN, KNOWN_MS = 10000, 5, 3600000
 
--- The virtual time of the shard.
+-- The virtual time of the shard. Where nobody was served for so long that it is not known any more, that of the first of those
+-- who have jobs in line, aside or not: one who comes is not served before all of them for what they had before.
 local function pace()
     local at = redis.call('GET', PACE) or redis.call('ZRANGE', RING, 0, 0, 'WITHSCORES')[2]
+        or redis.call('ZRANGE', ASIDE, 0, 0, 'WITHSCORES')[2]
     return tonumber(at or 0)
 end
 
