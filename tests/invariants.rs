@@ -28,6 +28,7 @@
 
 mod engine;
 mod fair;
+mod found;
 mod seen;
 mod step;
 mod store;
@@ -38,12 +39,12 @@ use std::sync::Arc;
 
 use livedraft::backend::embedded::{Embedded, EngineOptions};
 use livedraft::backend::{Appended, Fenced};
-use livedraft::job::{JobSpec, LeaseTimes, Outcome};
+use livedraft::job::{JobSpec, LeaseTimes};
 use proptest::collection::vec;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 
 use self::engine::Engine;
-use self::step::{Line, Step, step};
+use self::step::{Step, step};
 use self::worker::Told;
 use self::world::World;
 use crate::redis_server::RedisServer;
@@ -192,98 +193,6 @@ fn try_ways(cases: u32, try_one: impl Fn(Vec<Step>) -> Counts) -> Counts {
     counts.get()
 }
 
-/// Ways on which something did not hold once.
-fn found() -> Vec<Vec<Step>> {
-    let line = Line::Good;
-    let asks = |tenant, key, size| Step::Submit {
-        tenant,
-        key,
-        size,
-        line,
-    };
-    let submit = |key| asks(1, key, 0);
-    let served = |tenant| {
-        let finish = Step::Finish {
-            who: 0,
-            outcome: Outcome::Completed,
-            line,
-        };
-        [asks(tenant, None, fair::SIZE_MAX), Step::Claim(line), finish]
-    };
-    let pause = |paused| Step::Pause {
-        tenant: Some(1),
-        paused,
-    };
-    let named = Some((1, 0));
-    let rule = |accept| Step::Rule {
-        job: 0,
-        accept,
-        named: None,
-        line,
-    };
-    let again = vec![Step::ClaimAgain];
-    vec![
-        // A claim that was not answered is sent again behind the end of its lease.
-        [
-            vec![
-                submit(None),
-                Step::Claim(Line::Unheard),
-                Step::Pass(3),
-                Step::Reap(line),
-            ],
-            again,
-        ]
-        .concat(),
-        // A delivery fails whose value was asked for again from outside.
-        vec![
-            submit(None),
-            Step::Claim(line),
-            Step::Reach(0),
-            rule(false),
-            Step::Claim(line),
-            Step::Fail { who: 0, line },
-            Step::Pass(3),
-            Step::Promote(line),
-            Step::Claim(line),
-        ],
-        // A zombie writes to a job that has ended, and nobody promotes for long.
-        vec![
-            submit(None),
-            Step::Poison,
-            Step::Say {
-                who: 0,
-                letters: 1,
-                trims: false,
-                line,
-            },
-            Step::Pass(60),
-        ],
-        // The key of a letter that was redriven, where nobody promotes for long.
-        vec![
-            submit(named),
-            Step::Poison,
-            Step::Redrive { letter: 0, line },
-            Step::Pass(22),
-            submit(named),
-        ],
-        // A tenant that was served much stands aside, alone, for longer than it is known how far the line is; another
-        // comes.
-        [
-            [1, 1, 1].into_iter().flat_map(served).collect(),
-            vec![
-                submit(None),
-                pause(true),
-                Step::Claim(line),
-                Step::Pass(13),
-                asks(2, None, 0),
-                pause(false),
-            ],
-            [2, 2, 2, 2].into_iter().flat_map(served).collect(),
-        ]
-        .concat(),
-    ]
-}
-
 /// The rare branches ran, or the run proves nothing.
 fn must_have_come_about(mut counts: Counts) {
     println!("{counts:?}");
@@ -311,7 +220,7 @@ fn paused() -> tokio::runtime::Runtime {
 fn the_embedded_engine_holds_them() {
     let over = |way| paused().block_on(walk(Engine::Embedded(Arc::new(Embedded::new(options()))), way));
     must_have_come_about(try_ways(256, over));
-    for way in found() {
+    for way in found::ways() {
         over(way);
     }
 }
@@ -325,7 +234,7 @@ fn the_scripts_hold_them() {
         .unwrap();
     let over = |way| runtime.block_on(async { walk(Engine::over(&server, 1).await, way).await });
     must_have_come_about(try_ways(160, over));
-    for way in found() {
+    for way in found::ways() {
         over(way);
     }
 }

@@ -1,0 +1,115 @@
+//! Ways on which something did not hold once.
+
+use livedraft::job::Outcome;
+
+use super::fair::SIZE_MAX;
+use super::step::{Line, Step};
+
+const LINE: Line = Line::Good;
+const KEY: Option<(u8, u8)> = Some((1, 0));
+
+pub(super) fn ways() -> Vec<Vec<Step>> {
+    vec![
+        claimed_again_behind_its_lease(),
+        failed_behind_a_verdict(),
+        written_behind_its_end(),
+        redriven_with_a_key(),
+        aside_for_long(),
+    ]
+}
+
+fn submit(tenant: u8, key: Option<(u8, u8)>, size: u8) -> Step {
+    Step::Submit {
+        tenant,
+        key,
+        size,
+        line: LINE,
+    }
+}
+
+/// A claim that was not answered is sent again behind the end of its lease.
+fn claimed_again_behind_its_lease() -> Vec<Step> {
+    vec![
+        submit(1, None, 0),
+        Step::Claim(Line::Unheard),
+        Step::Pass(3),
+        Step::Reap(LINE),
+        Step::ClaimAgain,
+    ]
+}
+
+/// A delivery fails whose value was asked for again from outside.
+fn failed_behind_a_verdict() -> Vec<Step> {
+    vec![
+        submit(1, None, 0),
+        Step::Claim(LINE),
+        Step::Reach(0),
+        Step::Rule {
+            job: 0,
+            accept: false,
+            named: None,
+            line: LINE,
+        },
+        Step::Claim(LINE),
+        Step::Fail { who: 0, line: LINE },
+        Step::Pass(3),
+        Step::Promote(LINE),
+        Step::Claim(LINE),
+    ]
+}
+
+/// A zombie writes to a job that has ended, and nobody promotes for long.
+fn written_behind_its_end() -> Vec<Step> {
+    vec![
+        submit(1, None, 0),
+        Step::Poison,
+        Step::Say {
+            who: 0,
+            letters: 1,
+            trims: false,
+            line: LINE,
+        },
+        Step::Pass(60),
+    ]
+}
+
+/// The key of a letter that was redriven, where nobody promotes for long.
+fn redriven_with_a_key() -> Vec<Step> {
+    vec![
+        submit(1, KEY, 0),
+        Step::Poison,
+        Step::Redrive {
+            letter: 0,
+            line: LINE,
+        },
+        Step::Pass(22),
+        submit(1, KEY, 0),
+    ]
+}
+
+/// A tenant that was served much stands aside, alone, for longer than it is known how far the line is; another comes.
+fn aside_for_long() -> Vec<Step> {
+    let served = |tenant| {
+        let finish = Step::Finish {
+            who: 0,
+            outcome: Outcome::Completed,
+            line: LINE,
+        };
+        [submit(tenant, None, SIZE_MAX), Step::Claim(LINE), finish]
+    };
+    let pause = |paused| Step::Pause {
+        tenant: Some(1),
+        paused,
+    };
+    let comes_back = [
+        submit(1, None, 0),
+        pause(true),
+        Step::Claim(LINE),
+        Step::Pass(13),
+        submit(2, None, 0),
+        pause(false),
+    ];
+    let before = [1, 1, 1].into_iter().flat_map(served);
+    let behind = [2, 2, 2, 2].into_iter().flat_map(served);
+    before.chain(comes_back).chain(behind).collect()
+}
