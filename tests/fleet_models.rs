@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use livedraft::app::{Options, Work};
+use livedraft::app::{Options, WorkerNode};
 use livedraft::backend::embedded::EngineOptions;
 use livedraft::backend::*;
 use livedraft::clock;
@@ -16,7 +16,7 @@ use crate::llm_openai::server::{Server, answer, options};
 use crate::redis_engine::submission;
 use crate::redis_server::RedisServer;
 
-async fn worker(redis: &RedisServer, model: &Server) -> Work {
+async fn worker(redis: &RedisServer, model: &Server) -> WorkerNode {
     let options = Options {
         redis: RedisOptions {
             url: Some(redis.url().parse().unwrap()),
@@ -28,7 +28,7 @@ async fn worker(redis: &RedisServer, model: &Server) -> Work {
         },
         ..Options::default()
     };
-    Work::start(options).await.unwrap()
+    WorkerNode::start(options).await.unwrap()
 }
 
 /// Submits a job, and waits until it is put back because the model is asked too often.

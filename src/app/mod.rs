@@ -4,6 +4,7 @@
 mod engine;
 mod fleet;
 mod work;
+mod worker;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::engine::Engine;
-pub use self::work::Work;
+use self::work::Work;
+pub use self::worker::WorkerNode;
 
 use crate::access::{ApiKey, Unchanged};
 use crate::archive::ArchiveOptions;
@@ -94,6 +96,43 @@ pub enum NotTaken {
     Tenants(#[from] BackendError),
 }
 
+/// What every node is made of, whatever it does.
+struct Made {
+    engine: Engine,
+    providers: Arc<Providers>,
+    compiler: Arc<Compiler>,
+    parts: Parts,
+}
+
+impl Made {
+    async fn of(options: &Options) -> Result<Self, StartError> {
+        let engine = Engine::open(options).await?;
+        let backend = engine.backend();
+        let providers = Arc::new(Providers::new(options.providers.clone())?);
+        let compiler = Arc::new(Compiler::new(options.compiler.clone()));
+        let admission = Admission::new(
+            Arc::clone(&backend),
+            Arc::clone(&compiler),
+            options.admission.clone(),
+            offered(Arc::clone(&providers)),
+        );
+        let parts = Parts {
+            hub: Hub::new(Arc::clone(&backend), options.hub),
+            admission: Arc::new(admission),
+            backend,
+            archive: engine.archive(),
+            models: providers.models(),
+            runtime: Handle::current(),
+        };
+        Ok(Self {
+            engine,
+            providers,
+            compiler,
+            parts,
+        })
+    }
+}
+
 /// A node with a server, running.
 #[derive(Debug)]
 pub struct App {
@@ -130,28 +169,16 @@ impl App {
     }
 
     async fn begin(options: Options, works: bool) -> Result<Self, StartError> {
-        let engine = Engine::open(&options).await?;
-        let backend = engine.backend();
+        let Made {
+            engine,
+            providers,
+            compiler,
+            parts,
+        } = Made::of(&options).await?;
         let shares = options.tenants.shares();
-        backend.govern(&shares).await.map_err(StartError::Tenants)?;
-        let providers = Arc::new(Providers::new(options.providers)?);
-        let models = providers.models();
-        let hub = Hub::new(Arc::clone(&backend), options.hub);
-        let compiler = Arc::new(Compiler::new(options.compiler));
-        let admission = Arc::new(Admission::new(
-            Arc::clone(&backend),
-            Arc::clone(&compiler),
-            options.admission,
-            offered(Arc::clone(&providers)),
-        ));
-        let parts = Parts {
-            hub: Arc::clone(&hub),
-            admission,
-            backend: Arc::clone(&backend),
-            archive: engine.archive(),
-            models: models.clone(),
-            runtime: Handle::current(),
-        };
+        let governed = parts.backend.govern(&shares).await;
+        governed.map_err(StartError::Tenants)?;
+        let (hub, models) = (Arc::clone(&parts.hub), parts.models.clone());
         let server = server::start(options.server, parts)?;
         let (working, ends) = watch::channel(());
         let outbox = engine

@@ -7,16 +7,16 @@ use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::StartError;
 use super::engine::Engine;
 use super::fleet;
-use super::{Options, StartError};
 use crate::compiler::Compiler;
 use crate::llm::Providers;
 use crate::worker::{Worker, WorkerOptions};
 
 /// A worker, running.
 #[derive(Debug)]
-pub struct Work {
+pub(super) struct Work {
     going_down: watch::Sender<bool>,
     worker: JoinHandle<()>,
     heartbeat: thread::JoinHandle<()>,
@@ -25,20 +25,6 @@ pub struct Work {
 }
 
 impl Work {
-    /// Starts a worker without a server: the role `worker` of a fleet.
-    ///
-    /// # Errors
-    /// There is no Redis that it could share with others, or it cannot be used; a provider that cannot work.
-    pub async fn start(options: Options) -> Result<Self, StartError> {
-        if options.redis.url.is_none() {
-            return Err(StartError::Alone);
-        }
-        let engine = Engine::open(&options).await?;
-        let providers = Arc::new(Providers::new(options.providers)?);
-        let compiler = Arc::new(Compiler::new(options.compiler));
-        Self::begin(&engine, providers, compiler, options.worker).await
-    }
-
     pub(super) async fn begin(
         engine: &Engine,
         providers: Arc<Providers>,
@@ -62,7 +48,7 @@ impl Work {
     }
 
     /// Nothing new is claimed; running jobs get their drain time, and the others are put back.
-    pub async fn stop(self) {
+    pub(super) async fn stop(self) {
         let _ = self.going_down.send(true);
         if self.worker.await.is_err() {
             tracing::error!("the worker did not end by itself");

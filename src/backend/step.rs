@@ -170,6 +170,31 @@ pub enum Appended {
     Cancel,
 }
 
+impl Appended {
+    /// What it is called where it is counted; `None` where the write was simply taken.
+    pub const fn seldom(self) -> Option<&'static str> {
+        match self {
+            Self::Ok => None,
+            Self::Dup => Some("dup"),
+            Self::RolledBack(_) => Some("rolled_back"),
+            Self::Lost => Some("lost"),
+            Self::Cancel => Some("cancel"),
+        }
+    }
+}
+
+impl From<Fenced> for Appended {
+    fn from(fenced: Fenced) -> Self {
+        match fenced {
+            Fenced::Ok => Self::Ok,
+            Fenced::Dup => Self::Dup,
+            Fenced::RolledBack(last) => Self::RolledBack(last),
+            Fenced::Lost => Self::Lost,
+            Fenced::Cancel => Self::Cancel,
+        }
+    }
+}
+
 /// What became of a step that ends a delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fenced {

@@ -1,6 +1,6 @@
 //! What a place of the options takes, and how it is told.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -239,6 +239,24 @@ impl Field for SocketAddr {
         json!(self.to_string())
     }
 }
+
+/// An address or none.
+impl Field for Option<SocketAddr> {
+    fn takes(&self, bounds: Bounds) -> String {
+        EXAMPLE.takes(bounds)
+    }
+
+    fn put(&mut self, given: &Given, bounds: Bounds) -> Result<(), String> {
+        self.insert(EXAMPLE).put(given, bounds)
+    }
+
+    fn tell(&self) -> Json {
+        self.as_ref().map_or(Json::Null, Field::tell)
+    }
+}
+
+/// What an address is put in the place of where there was none.
+const EXAMPLE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 impl Field for String {
     fn takes(&self, bounds: Bounds) -> String {

@@ -122,6 +122,8 @@ macro_rules! keys {
 keys! {
     "server.bind", "", TYPE, [server.bind],
         "Where to listen; port 0 takes a free one.";
+    "server.status_bind", "", TYPE, [server.status_bind],
+        "Where a worker of a fleet, which serves no clients, tells how it is: `/livez`, `/readyz` and `/metrics`, nothing else. Without it it listens nowhere.";
     "server.allow_public", "", TYPE, [server.allow_public],
         "Listen where others can reach it, although no keys are configured and nothing asks who they are.";
     "server.auth_timeout_ms", "ms", number(100, 600_000), [server.auth_timeout_ms],

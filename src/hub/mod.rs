@@ -160,7 +160,8 @@ impl Hub {
         // Entered under the lock: until then nobody lets it go.
         let ticket = watched.enter(wake);
         drop(all);
-        Ok(ticket.map(|ticket| Viewer::new(watched, ticket, held, deliver)))
+        let viewer = ticket.map(|ticket| Viewer::new(watched, ticket, held, deliver));
+        Ok(viewer.inspect(|viewer| counted(viewer, held)))
     }
 
     /// A copy of a job whose log is elsewhere.
@@ -279,11 +280,21 @@ async fn enter(
     wake: &Arc<Notify>,
 ) -> Option<Viewer> {
     let ticket = watched.enter(wake)?;
-    let held = match held {
+    let placed = match held {
         Some(held) => watched.place(held).await,
         None => None,
     };
-    Some(Viewer::new(watched, ticket, held, deliver))
+    let viewer = Viewer::new(watched, ticket, placed, deliver);
+    counted(&viewer, held);
+    Some(viewer)
+}
+
+/// One that came back with a position is counted.
+fn counted(viewer: &Viewer, held: Option<Position>) {
+    if held.is_some() {
+        let by = if viewer.resumed() { "tail" } else { "state" };
+        metrics::all().resumes.one([by]);
+    }
 }
 
 fn unreadable(error: &crate::event::Unfoldable) -> BackendError {

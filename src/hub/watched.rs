@@ -260,9 +260,15 @@ impl Follow {
         let held = self.watched.replica().held();
         match hub.backend.read(self.job, held).await {
             Ok(Some(reading)) => {
-                if self.watched.replica().repair(&reading).is_err() {
+                let mut replica = self.watched.replica();
+                let before = replica.last();
+                if replica.repair(&reading).is_err() {
                     tracing::error!(job = %self.job, "a log cannot be folded");
                 }
+                if replica.last() != before {
+                    metrics::all().gaps.one();
+                }
+                drop(replica);
                 self.watched.wake_all();
             }
             Ok(None) => self.gone(),

@@ -65,6 +65,7 @@ instruments! {
     deferrals: Counts<1> = "livedraft_deferrals_total", "deliveries", ["reason"], "Deliveries that were put back without fault or after one of ours, by reason: rate_limited, overloaded, unavailable, drain, internal; and jobs whose value waits for a verdict.";
     verdicts: Counts<1> = "livedraft_verdicts_total", "verdicts", ["verdict"], "Verdicts on values that waited for one: accept, reask, silence.";
     leases_lost: Count = "livedraft_leases_lost_total", "leases", [], "Leases that ran out; the job goes on with another worker.";
+    writes_answered: Counts<1> = "livedraft_writes_answered_total", "writes", ["answer"], "Writes of workers that were not simply taken, by what the engine answered: dup (it was taken before, and the answer was lost), rolled_back (the log has lost what stood before it), lost (the lease is another's), cancel.";
     unreadable: Count = "livedraft_unreadable_total", "jobs", [], "Times that a job over Redis, or its attempt record, could not be read and was set aside.";
     patches: Count = "livedraft_patches_total", "entries", [], "Patches written to logs.";
     patch_bytes: Count = "livedraft_patch_bytes_total", "bytes", [], "Bytes of the patches written to logs.";
@@ -86,6 +87,8 @@ instruments! {
     degraded_jobs: Level = "livedraft_degraded_jobs", "jobs", [], "Of these, those whose viewers were told that what they see may be late: the engine cannot be asked, or heard.";
     snapshots: Count = "livedraft_snapshots_total", "snapshots", [], "Snapshots given to viewers.";
     conflations: Count = "livedraft_conflations_total", "snapshots", [], "Of these, those that stood for a backlog that was dropped.";
+    gaps: Count = "livedraft_gaps_total", "gaps", [], "Times that this node's copy of a job had missed something, and read it.";
+    resumes: Counts<1> = "livedraft_resumes_total", "viewers", ["by"], "Viewers that came back with a position, by how they go on: tail (what stands behind it), state (the whole, since the log has left that position or it is too far back).";
     frames_out: Count = "livedraft_frames_out_total", "frames", [], "Messages of jobs written to sockets and event streams.";
     bytes_out: Count = "livedraft_bytes_out_total", "bytes", [], "Bytes written to sockets and event streams.";
     draining: Level = "livedraft_draining", "flag", [], "1 while the node goes down.";

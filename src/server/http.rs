@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, guard, web};
+use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard, web};
 use futures_util::StreamExt;
 use serde::Serialize;
 
@@ -50,13 +50,18 @@ struct Models<'a> {
     models: &'a [String],
 }
 
+/// A path that is asked by these methods alone.
+fn only(path: &str, allowed: &'static str, route: Route) -> Resource {
+    let other = web::to(move || std::future::ready(problem::no_method(allowed)));
+    web::resource(path).route(route).default_service(other)
+}
+
+fn readable() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
 /// The routes.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    let only = |path: &str, allowed: &'static str, route| {
-        let other = web::to(move || std::future::ready(problem::no_method(allowed)));
-        web::resource(path).route(route).default_service(other)
-    };
-    let readable = || web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
     config
         .service(only("/v1/ws", "GET", web::get().to(gate::upgrade)))
         .service(only("/v1/jobs", "GET, HEAD, POST", web::post().to(create)).route(readable().to(list::list)))
@@ -90,6 +95,12 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(only("/v1/queue/resume", "POST", web::post().to(queue::resume)))
         .service(only("/v1/models", "GET, HEAD", readable().to(models)))
         .service(only("/v1/openapi.json", "GET, HEAD", readable().to(openapi)))
+        .configure(status_routes);
+}
+
+/// Those of them that say how the node is.
+pub(super) fn status_routes(config: &mut web::ServiceConfig) {
+    config
         .service(only("/livez", "GET, HEAD", readable().to(health::live)))
         .service(only("/readyz", "GET, HEAD", readable().to(health::ready)))
         .service(only("/metrics", "GET, HEAD", readable().to(health::metrics)))

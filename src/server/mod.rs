@@ -57,6 +57,8 @@ const STOP_SECONDS: u64 = 2;
 pub struct ServerOptions {
     /// Where to listen; port 0 takes a free one. Default: 127.0.0.1:8080.
     pub bind: SocketAddr,
+    /// Where a worker without clients tells how it is ([`start_status`]); `None`: nowhere, the default.
+    pub status_bind: Option<SocketAddr>,
     /// Whether `bind` may be an address that others can reach, although no keys are configured. Default: false.
     pub allow_public: bool,
     /// The keys by which clients are told apart (`livedraft keys new`). Default: none, so everyone may do everything.
@@ -138,6 +140,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            status_bind: None,
             allow_public: false,
             keys: Vec::new(),
             auth_timeout_ms: 10_000,
@@ -284,10 +287,31 @@ impl ServerOptions {
 /// # Errors
 /// An address that cannot be had, a public one without keys or permission, keys that cannot be.
 pub fn start(options: ServerOptions, parts: Parts) -> Result<Running, StartError> {
+    run(options, parts, http::routes)
+}
+
+/// The same for a node that serves no clients: what operators and their machines ask is answered, at this address.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_status(at: SocketAddr, options: ServerOptions, parts: Parts) -> Result<Running, StartError> {
+    let options = ServerOptions {
+        bind: at,
+        http_workers: 1,
+        ..options
+    };
+    run(options, parts, http::status_routes)
+}
+
+fn run(
+    options: ServerOptions,
+    parts: Parts,
+    routes: fn(&mut web::ServiceConfig),
+) -> Result<Running, StartError> {
     let node = Node::new(options.clone(), parts)?;
     let data = web::Data::from(Arc::clone(&node));
     let routes = move |config: &mut web::ServiceConfig| {
-        config.app_data(data.clone()).configure(http::routes);
+        config.app_data(data.clone()).configure(routes);
     };
     let launched = launch(options, routes)?;
     tracing::info!(address = %launched.address, "listening");

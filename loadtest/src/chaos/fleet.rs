@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::task::JoinSet;
 
+use super::counters::{Counted, Counters};
 use super::pair::Pair;
 use super::proxy::{Proxy, Way};
 use super::schedule::{Deed, GATEWAYS, Link, Planned, Target, WORKERS};
@@ -17,8 +18,9 @@ use crate::node::Node;
 use crate::system::Setup;
 use crate::{Outcome, clock};
 
-/// Short, so that a lost worker is noticed soon; the rest is as it is by default.
-const TIMES: [&str; 7] = [
+/// Times are short, so that a lost worker is noticed soon, and workers tell what they count; the rest is as it is by default.
+const SETTINGS: [&str; 8] = [
+    "server.status_bind=127.0.0.1:0",
     "lease.lease_ms=3000",
     "lease.extend_ms=1000",
     "redis.response_ms=900",
@@ -45,6 +47,8 @@ pub(crate) struct Fleet {
     starting: JoinSet<Started>,
     /// What was noticed and nobody had planned.
     pub(crate) faults: Vec<String>,
+    /// What its processes count.
+    counters: Counters,
     /// Whether the replica lags, to take over.
     lags: bool,
     /// What was done to it, and how often: what was planned and found nobody to be done to is not among it.
@@ -88,6 +92,7 @@ impl Fleet {
             workers: Vec::new(),
             starting: JoinSet::new(),
             faults: Vec::new(),
+            counters: Counters::default(),
             lags: false,
             done: BTreeMap::new(),
         };
@@ -148,6 +153,23 @@ impl Fleet {
         let members = self.gateways.iter().chain(&self.workers);
         let proxies = members.flat_map(|member| member.clients.iter().chain([&member.to_redis]));
         proxies.map(Proxy::swallowed).sum()
+    }
+
+    /// What is rare and came about, as all processes have counted that ever were; asked once more of those that are.
+    pub(crate) async fn counted(&mut self) -> Counted {
+        self.ask_counters();
+        self.counters.sum().await
+    }
+
+    fn ask_counters(&mut self) {
+        for target in all() {
+            let member = self.of(target);
+            let address = member.node.as_ref().and_then(Node::address);
+            let number = member.number;
+            if let Some(address) = address {
+                self.counters.ask((target, number), address);
+            }
+        }
     }
 
     /// Does all that is planned at its time, and then makes everything good again; a place that is empty for as long as
@@ -301,6 +323,9 @@ impl Fleet {
 
     /// Notices who left by itself, and fills places whose new process is ready; tries again where it could not start.
     fn tend(&mut self) -> Outcome<()> {
+        if self.counters.is_due() {
+            self.ask_counters();
+        }
         for target in all() {
             let member = self.of(target);
             if member.draining {
@@ -341,7 +366,7 @@ impl Fleet {
             Target::Gateway(_) => "api",
             Target::Worker(_) | Target::Redis => "worker",
         };
-        let setup = TIMES
+        let setup = SETTINGS
             .iter()
             .fold(Setup::default(), |setup, time| setup.with(time));
         let setup = Setup {

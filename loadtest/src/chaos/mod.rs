@@ -2,6 +2,7 @@
 //! checker that judges it when all is over.
 
 mod checker;
+mod counters;
 mod dice;
 mod fleet;
 mod history;
@@ -40,6 +41,8 @@ use crate::{Outcome, clock, redis};
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long the place may be asked for at which a log stood when a cancel was acknowledged.
 const LOOKS: Duration = Duration::from_secs(2);
+/// Runs that take so long together have met everything that is rare, or they prove nothing of it.
+const LONG: Duration = Duration::from_secs(300);
 /// Readers, at the same time, that come when all is over.
 const LATE_READERS: usize = 16;
 
@@ -72,6 +75,9 @@ pub(crate) async fn run(args: &ChaosArgs) -> Outcome<bool> {
             report::pass_by(seed, &told, args)?;
         }
         all.add(seed, told, many);
+    }
+    if length * seeds.len() as u32 >= LONG {
+        all.must_have_come_about();
     }
     report::tell(&all, &seeds, args)?;
     Ok(all.is_sound())
@@ -135,6 +141,8 @@ struct Played {
     faults: Vec<String>,
     /// What was done to the fleet, and how often.
     done: BTreeMap<String, u64>,
+    /// What is rare and came about in it, and how often.
+    counted: BTreeMap<String, u64>,
     swallowed: u64,
     /// Jobs that a failover has lost.
     gone: usize,
@@ -169,6 +177,7 @@ async fn play(
     fleet.suffer(planned, PATIENCE).await?;
     let mut jobs: Vec<JobHistory> = clients.join_all().await.into_iter().flatten().collect();
     read_again(&scene, &mut jobs).await;
+    let counted = fleet.counted().await;
     let takeovers_max = 1 + planned.iter().map(|one| workers_lost(&one.deed)).sum::<usize>();
     let toll = &fleet.redis().toll;
     let gone = jobs.iter().filter(|job| job.is_among(&toll.lost));
@@ -180,6 +189,7 @@ async fn play(
         gone: gone.count(),
         set_back: set_back.count(),
         jobs,
+        counted,
         swallowed: fleet.swallowed(),
         done: std::mem::take(&mut fleet.done),
         faults: std::mem::take(&mut fleet.faults),

@@ -37,6 +37,7 @@ pub(super) struct Told {
     gone: usize,
     set_back: usize,
     done: BTreeMap<String, u64>,
+    counted: BTreeMap<String, u64>,
     seen: BTreeMap<String, u64>,
     faults: Vec<String>,
     /// The first of them in words.
@@ -72,6 +73,7 @@ impl Told {
             gone: played.gone,
             set_back: played.set_back,
             done,
+            counted: played.counted,
             seen: seen(&played.jobs),
             faults: played.faults,
             broken: played.broken.iter().take(WRITTEN_OUT).map(words).collect(),
@@ -96,7 +98,12 @@ impl Told {
         self.jobs += other.jobs;
         self.gone += other.gone;
         self.set_back += other.set_back;
-        for (mine, theirs) in [(&mut self.done, other.done), (&mut self.seen, other.seen)] {
+        let counts = [
+            (&mut self.done, other.done),
+            (&mut self.counted, other.counted),
+            (&mut self.seen, other.seen),
+        ];
+        for (mine, theirs) in counts {
             for (what, count) in theirs {
                 *mine.entry(what).or_default() += count;
             }
@@ -108,6 +115,13 @@ impl Told {
         self.duplicated += other.duplicated;
         self.others += other.others;
         self.schedule.extend(other.schedule);
+    }
+
+    /// What is rare and never came about is a fault of the run.
+    pub(super) fn must_have_come_about(&mut self) {
+        let never = self.counted.iter().filter(|(_, count)| **count == 0);
+        let never = never.map(|(what, _)| format!("never: {what}"));
+        self.faults.extend(never);
     }
 
     fn verdict(&self) -> String {
@@ -161,7 +175,12 @@ pub(super) fn tell(told: &Told, seeds: &[u64], args: &ChaosArgs) -> Outcome<()> 
         "\n{which}, {:.0} s: {} jobs accepted, {} of them lost and {} set back by a failover\n",
         told.seconds, told.jobs, told.gone, told.set_back
     );
-    for (title, counts) in [("done to it", &told.done), ("seen of it", &told.seen)] {
+    let counts = [
+        ("done to it", &told.done),
+        ("counted by it", &told.counted),
+        ("seen of it", &told.seen),
+    ];
+    for (title, counts) in counts {
         let lines: Vec<String> = counts
             .iter()
             .map(|(what, count)| format!("{count} {what}"))
@@ -172,7 +191,7 @@ pub(super) fn tell(told: &Told, seeds: &[u64], args: &ChaosArgs) -> Outcome<()> 
     write!(std::io::stdout().lock(), "{text}")?;
     let whole = json!({
         "unix_seconds": clock::unix_seconds(), "machine": process::machine(), "seeds": seeds,
-        "seconds": rounded(told.seconds, 1), "jobs": told.jobs, "gone": told.gone, "set_back": told.set_back, "done": told.done, "seen": told.seen,
+        "seconds": rounded(told.seconds, 1), "jobs": told.jobs, "gone": told.gone, "set_back": told.set_back, "done": told.done, "counted": told.counted, "seen": told.seen,
         "lost": told.lost, "duplicated": told.duplicated, "others": told.others, "faults": told.faults,
         "broken": told.broken, "schedule": told.schedule,
     });

@@ -18,7 +18,7 @@ const BETWEEN_MS: (u64, u64) = (200, 1_500);
 const REPLACEMENT: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(4));
 
 /// A process of the fleet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Target {
     Gateway(usize),
     Worker(usize),

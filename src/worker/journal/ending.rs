@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Closed, Journal, wait_to_resend};
+use super::{Closed, Journal, counted, wait_to_resend};
 use crate::backend::{Backend, BackendError, Deferral, Failure, Fenced, Write};
 use crate::clock;
 use crate::event::{End, Epoch, Event, Position, StatusChange};
@@ -52,7 +52,8 @@ impl Journal {
             write.position.epoch = Epoch::new(clock::nonce());
         }
         loop {
-            match step(self, write.clone()).await {
+            let answer = step(self, write.clone()).await;
+            match answer.inspect(|fenced| counted((*fenced).into())) {
                 Ok(Fenced::Ok | Fenced::Dup) => return Ok(()),
                 Ok(Fenced::Lost) => return Err(Closed::Lost),
                 Ok(Fenced::Cancel) => return Err(self.cancelled()),

@@ -12,6 +12,7 @@ use crate::backend::{Append, Appended, Backend, BackendError, Claim, Write};
 use crate::clock;
 use crate::event::{AttemptBegins, Epoch, Event, Fold, Hook, Note, NoteKind, PatchWriter, Position};
 use crate::job::{AttemptRecord, JobId, JobState, LeaseToken, Reason};
+use crate::metrics;
 use crate::partial::{Draft, OpSink as _, Value};
 
 /// Why the journal takes no more.
@@ -102,7 +103,10 @@ impl Journal {
         async move {
             loop {
                 match backend.append(job, token, &append).await {
-                    Ok(answer) => return (append, answer),
+                    Ok(answer) => {
+                        counted(answer);
+                        return (append, answer);
+                    }
                     Err(error) => wait_to_resend(job, &error, resend).await,
                 }
             }
@@ -373,6 +377,13 @@ impl Journal {
     const fn cancelled(&mut self) -> Closed {
         self.abandoned = true;
         Closed::Cancelled
+    }
+}
+
+/// What is seldom answered is counted.
+fn counted(answer: Appended) {
+    if let Some(seldom) = answer.seldom() {
+        metrics::all().writes_answered.one([seldom]);
     }
 }
 
