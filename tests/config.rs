@@ -92,6 +92,7 @@ fn other(key: &Key) -> String {
         (price, _) if price.starts_with("providers.*.prices.") => "0.25".to_owned(),
         ("log.level", _) => "debug".to_owned(),
         ("log.format", _) => "json".to_owned(),
+        ("server.status_bind", _) => "127.0.0.1:9000".to_owned(),
         ("redis.url", _) => "redis://localhost:7000".to_owned(),
         ("redis.ca_file", _) => "ca.pem".to_owned(),
         ("redis.prefix", _) => "other".to_owned(),
@@ -995,6 +996,7 @@ fn the_file_to_begin_with_has_every_key_and_changes_nothing() {
     assert_eq!(
         unset,
         [
+            "server.status_bind",
             "keys.ci.sha256",
             "keys.ci.tenant",
             "keys.ci.expires",

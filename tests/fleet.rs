@@ -78,7 +78,7 @@ impl Node {
 
     pub(crate) fn address(&self) -> SocketAddr {
         let (_, address) = self.said.split_once("http://").unwrap();
-        address.split(' ').next().unwrap().parse().unwrap()
+        address.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     /// Ends it in the way that nobody can prepare for.
@@ -421,6 +421,41 @@ fn what_keeps_a_node_from_starting_is_said_plainly() {
         "{told}"
     );
     drop(first);
+}
+
+/// A worker serves no clients; where it is told to, it says how it is, and only to whom it may.
+#[tokio::test]
+async fn a_worker_tells_how_it_is() {
+    let redis = RedisServer::start();
+    let worker = Node::start("worker", &redis.url(), &["--status-bind", "127.0.0.1:0"]);
+    let address = worker.address();
+    let get = async |path: &str| {
+        let answer = reqwest::get(format!("http://{address}{path}")).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    assert_eq!(get("/livez").await.0, 200);
+    assert_eq!(
+        get("/readyz").await,
+        (200, r#"{"ready":true,"reasons":[]}"#.to_owned())
+    );
+    assert_eq!(get("/v1/jobs").await.0, 404);
+    let api = Node::api(&redis.url(), &[]);
+    let (viewer, _) = submit(&client_of(api.address())).await;
+    viewer.end().await;
+    let (status, told) = get("/metrics").await;
+    assert_eq!(status, 200);
+    assert!(
+        told.lines().any(|line| line == "livedraft_claims_total 1"),
+        "{told}"
+    );
+
+    let open = Node::try_start(
+        "worker",
+        &["--redis", &redis.url()],
+        &["--status-bind", "0.0.0.0:0"],
+    );
+    let told = open.err().expect("others could reach it");
+    assert!(told.contains("no keys are configured"), "{told}");
 }
 
 /// What a worker says with one setting of the environment.
