@@ -395,7 +395,7 @@ async fn do_all(engine: &Redis, server: &RedisServer) {
     engine.govern(&Shares::default()).await.unwrap();
     assert!(engine.pause(Some("one"), true).await.unwrap());
     assert!(engine.paused().await.unwrap().has(Some("one")));
-    assert_eq!(engine.dead_letters(10).await.unwrap().len(), 1);
+    assert_eq!(engine.dead_letters(None, 10).await.unwrap().letters.len(), 1);
 }
 
 /// The ACL line of the page is all that a user needs.

@@ -119,8 +119,11 @@ impl Engine {
             told.iter().all(Option::is_none),
             "what is forgotten is still there: {gone:?} {told:?}"
         );
-        let letters = backend.dead_letters(100).await.expect("an engine that answers");
-        look.letters = letters.into_iter().map(|letter| letter.id).collect();
+        let page = backend
+            .dead_letters(None, 100)
+            .await
+            .expect("an engine that answers");
+        look.letters = page.letters.into_iter().map(|letter| letter.id).collect();
         if let Self::Redis(_, server) = self {
             look.indexed = Some(indexed(server));
         }

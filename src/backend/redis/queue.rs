@@ -19,8 +19,9 @@ use super::step::Step;
 use super::{Redis, flag};
 use crate::backend::own::{cancelled, cost};
 use crate::backend::{
-    BackendError, Cancelled, Claim, DeadLetter, Deferral, Extended, Failure, Fenced, Idempotency, JobFacts,
-    JobQueue, Paused, Reaped, Request, Ruled, Shares, Stats, Submission, Submitted, Write,
+    BackendError, Cancelled, Claim, DeadCursor, DeadLetter, DeadPage, Deferral, Extended, Failure, Fenced,
+    Idempotency, JobFacts, JobQueue, Paused, Reaped, Request, Ruled, Shares, Stats, Submission, Submitted,
+    Write,
 };
 use crate::clock;
 use crate::event::{Epoch, Event, Position};
@@ -58,8 +59,8 @@ impl JobQueue for Redis {
         self.made_of(letter).await
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BackendError> {
-        self.letters(limit).await
+    async fn dead_letters(&self, behind: Option<DeadCursor>, limit: usize) -> Result<DeadPage, BackendError> {
+        self.letters(behind, limit).await
     }
 
     async fn dead_letter(&self, job: JobId) -> Result<Option<(DeadLetter, Request)>, BackendError> {
