@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::redis::Commands as _;
 use livedraft::backend::embedded::{Embedded, EngineOptions};
 use livedraft::backend::fault::{FaultRates, Faulty};
 use livedraft::backend::*;
@@ -132,5 +133,33 @@ contract! {
         line.promote().await;
         assert_eq!(line.page(Some(next), 10).await, (Vec::new(), None));
         assert_eq!(line.all_behind(None, 1).await.into_iter().collect::<BTreeSet<_>>(), new);
+    }
+}
+
+/// A part goes by others where its letters cannot be read: pages hide none of them, and tell none twice.
+#[tokio::test]
+async fn pages_of_dead_letters_pass_over_what_cannot_be_read() {
+    let server = RedisServer::start();
+    let engine = server.engine(2, options()).await;
+    let mut keys = server.connection();
+    let line = Line(Arc::new(engine), Time::Theirs(server));
+    line.give_up(8).await;
+    let new = line.give_up(8).await;
+    let (mut readable, _) = line.page(None, 100).await;
+    // Of one part, half of the newer ones.
+    let there: Vec<JobId> = new
+        .into_iter()
+        .filter(|job| {
+            let key = format!("{{livedraft:0}}:job:{job}");
+            keys.exists(key).unwrap()
+        })
+        .collect();
+    for job in there.iter().step_by(2) {
+        let key = format!("{{livedraft:0}}:job:{job}");
+        let _: i64 = keys.hset(key, "sub", "spoilt").unwrap();
+        readable.retain(|letter| letter != job);
+    }
+    for limit in 1..=readable.len() {
+        assert_eq!(line.all_behind(None, limit).await, readable, "by {limit}");
     }
 }

@@ -47,9 +47,18 @@ fn submission(tenant: &str, id: JobId) -> Submission {
 
 /// A job that is given up.
 async fn dead(engine: &Embedded, tenant: &str) -> JobId {
+    let claim = running(engine, tenant).await;
+    give_up(engine, &claim).await;
+    claim.id
+}
+
+async fn running(engine: &Embedded, tenant: &str) -> Claim {
     let own = submission(tenant, JobId::new(clock::job_uuid()));
-    engine.submit(own.clone()).await.unwrap();
-    let claim = engine.claim(clock::nonce(), epoch()).await.unwrap().unwrap();
+    engine.submit(own).await.unwrap();
+    engine.claim(clock::nonce(), epoch()).await.unwrap().unwrap()
+}
+
+async fn give_up(engine: &Embedded, claim: &Claim) {
     let position = Position {
         seq: claim.position.seq + 1,
         ..claim.position
@@ -80,7 +89,6 @@ async fn dead(engine: &Embedded, tenant: &str) -> JobId {
     };
     let told = engine.fail(claim.id, claim.token(), failure).await.unwrap();
     assert_eq!(told, Fenced::Ok);
-    own.id
 }
 
 fn key(id: &str, tenant: &str, scopes: &[Scope]) -> NewKey {
@@ -304,8 +312,12 @@ async fn a_cursor_of_dead_letters_survives_a_restart() {
     let folder = Folder::new("dead-letter-pages");
     let open = async || Embedded::open(strict(), folder.store().await).await.unwrap();
     let engine = open().await;
+    let mut claims = Vec::new();
     for _ in 0..5 {
-        dead(&engine, "one").await;
+        claims.push(running(&engine, "one").await);
+    }
+    for claim in claims.iter().rev() {
+        give_up(&engine, claim).await;
     }
     let all = engine.dead_letters(None, 10).await.unwrap().letters;
     assert_eq!(all.len(), 5);
