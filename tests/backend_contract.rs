@@ -970,7 +970,11 @@ contract! {
         let unknown = JobId::new(clock::job_uuid());
         let waits = line.running().await;
         let record = AttemptRecord::default();
-        let deferral = Deferral { write: waiting(behind(waits.position, 1)), record, until_ms: u64::MAX };
+        let until_ms = clock::now_ms() + 60_000;
+        let why = |status, reason: &str| StatusChange { status, reason: Some(reason.to_owned()), until_ms: Some(until_ms) };
+        let limited = why(JobState::Waiting, "rate_limited");
+        let entry = write(behind(waits.position, 1), Event::Status(limited.clone()));
+        let deferral = Deferral { write: entry, record, until_ms };
         again(|| line.0.defer(waits.id, waits.token(), deferral.clone())).await;
         let ends = line.running().await;
         line.finish(&ends, write(behind(ends.position, 1), end(Outcome::Incomplete))).await;
@@ -980,12 +984,44 @@ contract! {
         line.submit(&queued).await;
         let jobs = [queued.id, unknown, waits.id, cancelled.id, ends.id];
         let states = again(|| line.0.states(&jobs)).await;
-        let running = Some(JobState::Running);
-        let expected = [Some(JobState::Queued), None, Some(JobState::Waiting), running, Some(JobState::Incomplete)];
+        let bare = |status| Some(StatusChange::bare(status));
+        let expected = [bare(JobState::Queued), None, Some(limited), bare(JobState::Running), bare(JobState::Incomplete)];
         assert_eq!(states, expected, "a cancel that was asked for is no end yet");
         line.cancel(queued.id).await;
-        assert_eq!(again(|| line.0.states(&jobs[..1])).await, [Some(JobState::Cancelled)]);
+        assert_eq!(again(|| line.0.states(&jobs[..1])).await, [bare(JobState::Cancelled)]);
         assert_eq!(again(|| line.0.states(&[])).await, []);
+    }
+
+    /// Why a job waits is told as long as it does, and of each wait anew.
+    async fn states_tell_why_a_job_waits(line: &Line) {
+        let first = line.running().await;
+        let jobs = [first.id];
+        let stands = async || again(|| line.0.states(&jobs)).await.pop().flatten().expect("it is there");
+        let event = |reason: Option<&str>| Event::Status(StatusChange {
+            status: JobState::Waiting,
+            reason: reason.map(str::to_owned),
+            until_ms: None,
+        });
+        let mut claim = first.clone();
+        for reason in [Some("rate_limited"), None, Some("drain")] {
+            let entry = write(behind(claim.position, 1), event(reason));
+            let until_ms = clock::now_ms() + 500;
+            let deferral = Deferral { write: entry, record: AttemptRecord::default(), until_ms };
+            again(|| line.0.defer(claim.id, claim.token(), deferral.clone())).await;
+            assert_eq!(Event::Status(stands().await), event(reason));
+            line.pass(Duration::from_secs(1)).await;
+            line.promote().await;
+            assert_eq!(stands().await, StatusChange::bare(JobState::Queued), "behind {reason:?}");
+            claim = line.claim().await.expect("its time has come");
+            assert_eq!(stands().await, StatusChange::bare(JobState::Running), "behind {reason:?}");
+        }
+        let Event::End(give_up) = end(Outcome::Failed) else { unreachable!() };
+        let again_later = write(behind(claim.position, 1), event(Some("provider")));
+        let failure = Failure { again: again_later, retry_ms: 500, give_up };
+        again(|| line.0.fail(claim.id, claim.token(), failure.clone())).await;
+        assert_eq!(Event::Status(stands().await), event(Some("provider")));
+        line.cancel(claim.id).await;
+        assert_eq!(stands().await, StatusChange::bare(JobState::Cancelled));
     }
 
     /// A value that waits for a verdict is accepted, once, and its job ends by that.

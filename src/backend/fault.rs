@@ -13,8 +13,8 @@ use super::{
     Ruled, Shares, Stats, Submission, Submitted, Write,
 };
 use crate::clock;
-use crate::event::{Entry, Epoch, Position};
-use crate::job::{JobId, JobState, LeaseToken, Ruling};
+use crate::event::{Entry, Epoch, Position, StatusChange};
+use crate::job::{JobId, LeaseToken, Ruling};
 
 /// How often what fails, each in a thousand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -229,7 +229,7 @@ impl JobQueue for Faulty {
         self.step(self.inner.facts(job)).await
     }
 
-    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<JobState>>, BackendError> {
+    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<StatusChange>>, BackendError> {
         self.step(self.inner.states(jobs)).await
     }
 

@@ -28,8 +28,8 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::event::{Entry, Epoch, Position};
-use crate::job::{JobId, JobState, Lease, LeaseToken, Ruling};
+use crate::event::{Entry, Epoch, Position, StatusChange};
+use crate::job::{JobId, Lease, LeaseToken, Ruling};
 
 pub use self::redis::{BadRedisUrl, Redis, RedisKind, RedisOptions, RedisStartError, RedisUrl};
 pub use share::{Paused, Share, Shares, TenantOptions, TenantsOptions};
@@ -177,8 +177,9 @@ pub trait JobQueue: Send + Sync {
     async fn facts(&self, job: JobId) -> Result<Option<Arc<JobFacts>>, BackendError>;
 
     /// Where jobs stand, in the order of the ids, as far as readers are told: an end that is promised to nobody yet has
-    /// not come. `None` for an unknown one. One call whatever their number; the caller bounds it.
-    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<JobState>>, BackendError>;
+    /// not come. Of one that waits, also why and until when, as its last entry says; of one that an older binary has put
+    /// to wait, the engine may not know. `None` for an unknown one. One call whatever their number; the caller bounds it.
+    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<StatusChange>>, BackendError>;
 
     /// Whether anything can be asked of it at the moment: of an engine in several parts, of one of them.
     ///

@@ -78,7 +78,7 @@ async fn page(node: &Node, tenant: &str, query: Query) -> Result<Page, Refusal> 
         return Ok(page);
     }
     let now = node.parts.backend.states(&unended).await;
-    Ok(page.stand(&now.map_err(|error| ask::backend(node, &error))?))
+    Ok(page.stand(now.map_err(|error| ask::backend(node, &error))?))
 }
 
 fn query(request: &HttpRequest) -> Result<Query, Refusal> {

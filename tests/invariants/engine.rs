@@ -111,7 +111,7 @@ impl Engine {
         let states = backend.states(&jobs).await.expect("an engine that answers");
         for (job, state) in jobs.into_iter().zip(states) {
             let state = state.unwrap_or_else(|| panic!("{job} is lost"));
-            look.jobs.insert(job, stands(&*backend, job, state).await);
+            look.jobs.insert(job, stands(&*backend, job, state.status).await);
         }
         let gone: Vec<JobId> = seen.known().filter(|job| !store.jobs.contains_key(job)).collect();
         let told = backend.states(&gone).await.expect("an engine that answers");

@@ -42,8 +42,8 @@ use super::{
     Submission, Submitted, Write,
 };
 use crate::clock;
-use crate::event::{Entry, Epoch, Position};
-use crate::job::{JobId, JobState, LeaseToken, Ruling};
+use crate::event::{Entry, Epoch, Position, StatusChange};
+use crate::job::{JobId, LeaseToken, Ruling};
 use crate::store::{Store, StoreError};
 
 /// Entries a slow reader may be behind before it misses some, and repairs by reading.
@@ -510,7 +510,7 @@ impl JobQueue for Embedded {
         Ok(self.lock().state.facts(job))
     }
 
-    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<JobState>>, BackendError> {
+    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<StatusChange>>, BackendError> {
         let inner = self.lock();
         Ok(jobs.iter().map(|job| inner.state.stands(*job)).collect())
     }
