@@ -20,7 +20,8 @@ impl Ended {
     }
 }
 
-/// Jobs that have ended, in the order of their ends, and within a millisecond of their ids.
+/// Jobs that have ended, in the order of their ends. Dead letters of a millisecond are in that of their ids, by which their
+/// pages go.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Retained {
     jobs: VecDeque<Ended>,
@@ -40,7 +41,7 @@ impl Retained {
         self.jobs.len()
     }
 
-    /// When jobs ended, and which, the newest first: all, or those behind this place, whether anybody stands there or not.
+    /// When dead letters ended, and which, the newest first: all, or those behind this place, whether one stands there or not.
     pub(super) fn newest_behind(&self, place: Option<(u64, JobId)>) -> impl Iterator<Item = (u64, JobId)> {
         let older = place.map_or(self.jobs.len(), |place| self.count_before(place));
         self.jobs.range(..older).rev().map(Ended::place)
@@ -50,9 +51,14 @@ impl Retained {
         self.jobs.partition_point(|ended| ended.place() < place)
     }
 
-    fn keep(&mut self, ended: Ended) {
+    fn push(&mut self, ended: Ended) {
         self.bytes += ended.bytes;
-        // At the end, or next to it, but for a letter that is one again.
+        self.jobs.push_back(ended);
+    }
+
+    /// Keeps one among all that are kept so, by its place: at the end, or next to it, but for a letter that is one again.
+    fn insert(&mut self, ended: Ended) {
+        self.bytes += ended.bytes;
         self.jobs.insert(self.count_before(ended.place()), ended);
     }
 
@@ -76,8 +82,12 @@ impl Retained {
 impl State {
     /// A job has ended and is kept for its retention.
     pub(super) fn rest(&mut self, at_ms: u64, job: JobId, bytes: usize, dead: bool) {
-        let kept = if dead { &mut self.dead } else { &mut self.ended };
-        kept.keep(Ended { at_ms, job, bytes });
+        let ended = Ended { at_ms, job, bytes };
+        if dead {
+            self.dead.insert(ended);
+        } else {
+            self.ended.push(ended);
+        }
     }
 
     /// A job was made of a dead letter, or that has come to nothing: it is kept among the others.
