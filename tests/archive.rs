@@ -17,7 +17,7 @@ use livedraft::store::{Store, StoreOptions};
 use reqwest::StatusCode;
 use serde_json::{Value as Json, json};
 
-use crate::harness::{Client, House, archived_house, house_of, options};
+use crate::harness::{Client, House, archived_house, house_of, options, statuses};
 use crate::serving::Serving;
 
 async fn get(house: &House, path: &str) -> (StatusCode, String) {
@@ -290,6 +290,19 @@ async fn a_list_tells_where_jobs_stand_now() {
         (failed, "failed"),
     ];
     let stands = stands.map(|(job, status)| (job, status.to_owned()));
+    let (_, page) = get(&house, "/v1/jobs").await;
+    let page: Json = serde_json::from_str(&page).unwrap();
+    for entry in page["jobs"].as_array().unwrap() {
+        let (_, one) = get(&house, &format!("/v1/jobs/{}", entry["job_id"].as_str().unwrap())).await;
+        let one: Json = serde_json::from_str(&one).unwrap();
+        let why = |of: &Json| (of.get("reason").cloned(), of.get("until_ms").cloned());
+        assert_eq!(why(entry), why(&one), "{entry}");
+        assert_eq!(
+            entry.get("reason").is_some(),
+            entry["status"] == "waiting",
+            "{entry}"
+        );
+    }
     assert_eq!(
         listed(&house, "").await,
         (stands.to_vec(), None),
@@ -331,9 +344,9 @@ async fn an_end_that_nobody_was_told_has_not_come() {
     let mut ending = Box::pin(hands.finish(Outcome::Completed));
     // Its first step is taken; the writer has had no turn on this one thread.
     assert!(futures_util::poll!(&mut ending).is_pending());
-    assert_eq!(engine.states(&[job]).await.unwrap(), [Some(JobState::Running)]);
+    assert_eq!(statuses(engine.states(&[job]).await), [Some(JobState::Running)]);
     ending.await;
-    assert_eq!(engine.states(&[job]).await.unwrap(), [Some(JobState::Completed)]);
+    assert_eq!(statuses(engine.states(&[job]).await), [Some(JobState::Completed)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

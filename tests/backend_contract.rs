@@ -725,7 +725,7 @@ contract! {
             line.pass(Duration::from_secs(16)).await;
             line.reap().await;
         }
-        let letters = again(|| line.0.dead_letters(10)).await;
+        let letters = again(|| line.0.dead_letters(None, 10)).await.letters;
         let [letter] = &letters[..] else { panic!("{letters:?}") };
         assert_eq!((letter.id, &*letter.tenant), (submission.id, "one"));
         assert_eq!(letter.end.error.as_ref().map(|error| error.code.as_str()), Some("poison"));
@@ -752,7 +752,7 @@ contract! {
         assert_eq!(again(|| line.0.redrive(letter.id, other.clone())).await, Some(Submitted::existing(new.id)));
         assert_eq!(again(|| line.0.redriven(letter.id)).await, Some(Submitted::existing(new.id)));
         assert_eq!(line.claim().await.expect("in line").id, new.id);
-        assert!(again(|| line.0.dead_letters(10)).await.is_empty());
+        assert!(again(|| line.0.dead_letters(None, 10)).await.letters.is_empty());
         assert!(again(|| line.0.dead_letter(letter.id)).await.is_none());
         assert_eq!((line.stats().await.dead, line.stats().await.ended), (0, 1));
         // Now it is kept as long as any other.
@@ -787,14 +787,14 @@ contract! {
             line.pass(Duration::from_secs(1)).await;
         }
         line.promote().await;
-        let letters = again(|| line.0.dead_letters(10)).await;
+        let letters = again(|| line.0.dead_letters(None, 10)).await.letters;
         let told: Vec<JobId> = letters.iter().map(|letter| letter.id).collect();
         assert_eq!(told, [dead[2], dead[1]], "the newest first");
-        assert_eq!(again(|| line.0.dead_letters(1)).await.len(), 1);
+        assert_eq!(again(|| line.0.dead_letters(None, 1)).await.letters.len(), 1);
         assert!(again(|| line.0.facts(dead[0])).await.is_none(), "by count");
         line.pass(Duration::from_secs(8 * 24 * 3_600)).await;
         line.promote().await;
-        assert!(again(|| line.0.dead_letters(10)).await.is_empty(), "by age");
+        assert!(again(|| line.0.dead_letters(None, 10)).await.letters.is_empty(), "by age");
         assert!(again(|| line.0.facts(dead[2])).await.is_none());
     }
 
@@ -970,7 +970,11 @@ contract! {
         let unknown = JobId::new(clock::job_uuid());
         let waits = line.running().await;
         let record = AttemptRecord::default();
-        let deferral = Deferral { write: waiting(behind(waits.position, 1)), record, until_ms: u64::MAX };
+        let until_ms = clock::now_ms() + 60_000;
+        let why = |status, reason: &str| StatusChange { status, reason: Some(reason.to_owned()), until_ms: Some(until_ms) };
+        let limited = why(JobState::Waiting, "rate_limited");
+        let entry = write(behind(waits.position, 1), Event::Status(limited.clone()));
+        let deferral = Deferral { write: entry, record, until_ms };
         again(|| line.0.defer(waits.id, waits.token(), deferral.clone())).await;
         let ends = line.running().await;
         line.finish(&ends, write(behind(ends.position, 1), end(Outcome::Incomplete))).await;
@@ -980,12 +984,44 @@ contract! {
         line.submit(&queued).await;
         let jobs = [queued.id, unknown, waits.id, cancelled.id, ends.id];
         let states = again(|| line.0.states(&jobs)).await;
-        let running = Some(JobState::Running);
-        let expected = [Some(JobState::Queued), None, Some(JobState::Waiting), running, Some(JobState::Incomplete)];
+        let bare = |status| Some(StatusChange::bare(status));
+        let expected = [bare(JobState::Queued), None, Some(limited), bare(JobState::Running), bare(JobState::Incomplete)];
         assert_eq!(states, expected, "a cancel that was asked for is no end yet");
         line.cancel(queued.id).await;
-        assert_eq!(again(|| line.0.states(&jobs[..1])).await, [Some(JobState::Cancelled)]);
+        assert_eq!(again(|| line.0.states(&jobs[..1])).await, [bare(JobState::Cancelled)]);
         assert_eq!(again(|| line.0.states(&[])).await, []);
+    }
+
+    /// Why a job waits is told as long as it does, and of each wait anew.
+    async fn states_tell_why_a_job_waits(line: &Line) {
+        let first = line.running().await;
+        let jobs = [first.id];
+        let stands = async || again(|| line.0.states(&jobs)).await.pop().flatten().expect("it is there");
+        let event = |reason: Option<&str>| Event::Status(StatusChange {
+            status: JobState::Waiting,
+            reason: reason.map(str::to_owned),
+            until_ms: None,
+        });
+        let mut claim = first.clone();
+        for reason in [Some("rate_limited"), None, Some("drain")] {
+            let entry = write(behind(claim.position, 1), event(reason));
+            let until_ms = clock::now_ms() + 500;
+            let deferral = Deferral { write: entry, record: AttemptRecord::default(), until_ms };
+            again(|| line.0.defer(claim.id, claim.token(), deferral.clone())).await;
+            assert_eq!(Event::Status(stands().await), event(reason));
+            line.pass(Duration::from_secs(1)).await;
+            line.promote().await;
+            assert_eq!(stands().await, StatusChange::bare(JobState::Queued), "behind {reason:?}");
+            claim = line.claim().await.expect("its time has come");
+            assert_eq!(stands().await, StatusChange::bare(JobState::Running), "behind {reason:?}");
+        }
+        let Event::End(give_up) = end(Outcome::Failed) else { unreachable!() };
+        let again_later = write(behind(claim.position, 1), event(Some("provider")));
+        let failure = Failure { again: again_later, retry_ms: 500, give_up };
+        again(|| line.0.fail(claim.id, claim.token(), failure.clone())).await;
+        assert_eq!(Event::Status(stands().await), event(Some("provider")));
+        line.cancel(claim.id).await;
+        assert_eq!(stands().await, StatusChange::bare(JobState::Cancelled));
     }
 
     /// A value that waits for a verdict is accepted, once, and its job ends by that.

@@ -14,6 +14,7 @@ use livedraft::job::*;
 use livedraft::server::ServerOptions;
 use serde_json::{Value as Json, json};
 
+use crate::backend_contract::StandingTime;
 use crate::durable::Folder;
 use crate::harness::{House, house_over, options};
 use crate::serving::Serving;
@@ -46,9 +47,18 @@ fn submission(tenant: &str, id: JobId) -> Submission {
 
 /// A job that is given up.
 async fn dead(engine: &Embedded, tenant: &str) -> JobId {
+    let claim = running(engine, tenant).await;
+    give_up(engine, &claim).await;
+    claim.id
+}
+
+async fn running(engine: &Embedded, tenant: &str) -> Claim {
     let own = submission(tenant, JobId::new(clock::job_uuid()));
-    engine.submit(own.clone()).await.unwrap();
-    let claim = engine.claim(clock::nonce(), epoch()).await.unwrap().unwrap();
+    engine.submit(own).await.unwrap();
+    engine.claim(clock::nonce(), epoch()).await.unwrap().unwrap()
+}
+
+async fn give_up(engine: &Embedded, claim: &Claim) {
     let position = Position {
         seq: claim.position.seq + 1,
         ..claim.position
@@ -79,7 +89,6 @@ async fn dead(engine: &Embedded, tenant: &str) -> JobId {
     };
     let told = engine.fail(claim.id, claim.token(), failure).await.unwrap();
     assert_eq!(told, Fenced::Ok);
-    own.id
 }
 
 fn key(id: &str, tenant: &str, scopes: &[Scope]) -> NewKey {
@@ -139,8 +148,18 @@ async fn dead_letters_are_listed_shown_and_redriven() {
         (&letters[1]["tenant"], &letters[1]["error"]["code"]),
         (&json!("one"), &json!("internal"))
     );
-    let (_, one) = ask(&house, "GET", "/v1/dead-letters?limit=1", &root).await;
-    assert_eq!(one["dead_letters"].as_array().unwrap().len(), 1);
+    assert_eq!(all.get("next"), None, "it is the last page");
+    let (_, newest) = ask(&house, "GET", "/v1/dead-letters?limit=1", &root).await;
+    described("dead_letters", &newest);
+    assert_eq!(newest["dead_letters"], json!([letters[0]]));
+    let next = newest["next"].as_str().unwrap();
+    let behind = format!("/v1/dead-letters?limit=1&cursor={next}");
+    let (status, oldest) = ask(&house, "GET", &behind, &root).await;
+    assert_eq!(
+        (status, oldest),
+        (200, json!({"dead_letters": [letters[1]]})),
+        "{next}"
+    );
 
     let path = format!("/v1/dead-letters/{first}");
     let (_, shown) = ask(&house, "GET", &path, &root).await;
@@ -189,7 +208,10 @@ async fn who_does_not_run_the_server_hears_nothing_of_dead_letters() {
             "{method} {path}"
         );
     }
-    assert_eq!(house.engine.dead_letters(10).await.unwrap().len(), 1);
+    assert_eq!(
+        house.engine.dead_letters(None, 10).await.unwrap().letters.len(),
+        1
+    );
     for (method, path, expected) in [
         ("GET", format!("/v1/dead-letters/{UNKNOWN}"), (404, "not_found")),
         ("GET", "/v1/dead-letters/none".to_owned(), (404, "not_found")),
@@ -215,6 +237,40 @@ async fn who_does_not_run_the_server_hears_nothing_of_dead_letters() {
     }
 }
 
+/// A cursor that is none is told of by its place, what came, and what it may be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cursor_of_dead_letters_that_is_none_is_refused() {
+    let (house, root, _) = house();
+    let long = format!("1.{UNKNOWN}0");
+    let signed = format!("%2B1.{UNKNOWN}");
+    for cursor in [
+        "",
+        "x",
+        "1",
+        UNKNOWN,
+        "1.x",
+        ".",
+        &long,
+        &signed,
+        "99999999999999999999.x",
+    ] {
+        let (status, told) = ask(&house, "GET", &format!("/v1/dead-letters?cursor={cursor}"), &root).await;
+        described("problem", &told);
+        assert_eq!((status, &told["code"]), (400, &json!("bad_request")), "{cursor}");
+        assert_eq!(told["path"], "/cursor", "{cursor}");
+        let message = told["message"].as_str().unwrap();
+        assert!(
+            message.contains("cursor=") && message.contains("`next`"),
+            "{message}"
+        );
+    }
+    let good = format!("/v1/dead-letters?cursor=0.{UNKNOWN}");
+    assert_eq!(
+        ask(&house, "GET", &good, &root).await,
+        (200, json!({"dead_letters": []}))
+    );
+}
+
 /// A dead letter is there after a restart, and so is what became of it.
 #[tokio::test]
 async fn dead_letters_survive_a_restart() {
@@ -225,7 +281,7 @@ async fn dead_letters_survive_a_restart() {
     engine.close().await;
     drop(engine);
     let engine = open().await;
-    let letters = engine.dead_letters(10).await.unwrap();
+    let letters = engine.dead_letters(None, 10).await.unwrap().letters;
     assert_eq!(letters.len(), 1);
     let error = letters[0].end.error.as_ref().map(|error| error.code.as_str());
     assert_eq!((letters[0].id, error), (letter, Some("internal")));
@@ -239,13 +295,39 @@ async fn dead_letters_survive_a_restart() {
     engine.close().await;
     drop(engine);
     let engine = open().await;
-    assert!(engine.dead_letters(10).await.unwrap().is_empty());
+    assert!(engine.dead_letters(None, 10).await.unwrap().letters.is_empty());
     assert_eq!(
         engine.redriven(letter).await.unwrap(),
         Some(Submitted::existing(new.id))
     );
     let claim = engine.claim(clock::nonce(), epoch()).await.unwrap().unwrap();
     assert_eq!((claim.id, &claim.spec), (new.id, &new.spec));
+    engine.close().await;
+}
+
+/// Pages go on over a restart, also those of a millisecond.
+#[tokio::test(start_paused = true)]
+async fn a_cursor_of_dead_letters_survives_a_restart() {
+    let _time = StandingTime::keep();
+    let folder = Folder::new("dead-letter-pages");
+    let open = async || Embedded::open(strict(), folder.store().await).await.unwrap();
+    let engine = open().await;
+    let mut claims = Vec::new();
+    for _ in 0..5 {
+        claims.push(running(&engine, "one").await);
+    }
+    for claim in claims.iter().rev() {
+        give_up(&engine, claim).await;
+    }
+    let all = engine.dead_letters(None, 10).await.unwrap().letters;
+    assert_eq!(all.len(), 5);
+    let first = engine.dead_letters(None, 2).await.unwrap();
+    engine.close().await;
+    drop(engine);
+    let engine = open().await;
+    assert_eq!(engine.dead_letters(None, 2).await.unwrap(), first);
+    let others = engine.dead_letters(first.next, 10).await.unwrap();
+    assert_eq!((&others.letters[..], others.next), (&all[2..], None));
     engine.close().await;
 }
 
@@ -297,5 +379,42 @@ async fn the_command_line_lists_shows_and_redrives() {
             Some(2),
             "{arguments:?}"
         );
+    }
+}
+
+/// As many as are asked for, from as many pages as they take; and from where an answer before ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_line_goes_from_page_to_page() {
+    let (house, root, _) = house();
+    let mut all = Vec::new();
+    for _ in 0..105 {
+        all.insert(0, dead(&house.engine, "one").await.to_string());
+    }
+    let list = |arguments: &[&str]| {
+        let output = livedraft(&house, Some(&root), &[&["dead"], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let (told, said) = (output.stdout, output.stderr);
+        (String::from_utf8(told).unwrap(), String::from_utf8(said).unwrap())
+    };
+    let ids = |told: &str| -> Vec<String> {
+        let first = told.lines().map(|line| line.split('\t').next().unwrap());
+        first.map(str::to_owned).collect()
+    };
+    let (told, said) = list(&["--limit", "1000"]);
+    assert_eq!((ids(&told), said.as_str()), (all.clone(), ""));
+    let (told, said) = list(&["--limit", "103"]);
+    assert_eq!(ids(&told), all[..103]);
+    let cursor = said.trim_end().rsplit(' ').next().unwrap();
+    let (told, _) = list(&["--cursor", cursor]);
+    assert_eq!(ids(&told), all[103..]);
+
+    let (document, _) = list(&["--limit", "103", "--json"]);
+    let document: Json = serde_json::from_str(&document).unwrap();
+    described("dead_letters", &document);
+    assert_eq!(document["next"], cursor);
+    assert_eq!(document["dead_letters"].as_array().unwrap().len(), 103);
+    for cursor in ["x&limit=1", "x"] {
+        let refused = livedraft(&house, Some(&root), &["dead", "--cursor", cursor]);
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     }
 }

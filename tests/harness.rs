@@ -9,7 +9,7 @@ use livedraft::access::Token;
 use livedraft::archive::{Archive, ArchiveOptions};
 use livedraft::backend::embedded::{Embedded, EngineOptions};
 use livedraft::backend::{
-    Append, Appended, Backend, Deferral, EventLog, Fenced, JobQueue, Submission, Write,
+    Append, Appended, Backend, BackendError, Deferral, EventLog, Fenced, JobQueue, Submission, Write,
 };
 use livedraft::clock;
 use livedraft::event::{
@@ -53,6 +53,14 @@ pub(crate) struct Hands {
 /// A patch frame of these ops, comma-separated.
 pub(crate) fn frame(job: JobId, seq: u64, ops: &str) -> String {
     format!(r#"{{"j":"{}","s":{seq},"o":[{ops}]}}"#, job.tag())
+}
+
+/// Where jobs stand, without why.
+pub(crate) fn statuses(told: Result<Vec<Option<StatusChange>>, BackendError>) -> Vec<Option<JobState>> {
+    let told = told.expect("an engine that answers");
+    told.into_iter()
+        .map(|change| change.map(|change| change.status))
+        .collect()
 }
 
 pub(crate) fn options() -> ServerOptions {

@@ -16,6 +16,7 @@ mod config_commands;
 mod conversation_node;
 mod conversation_socket;
 mod conversations;
+mod dead_letter_pages;
 mod dead_letters;
 mod delivery;
 mod drain;

@@ -14,6 +14,7 @@ use livedraft::job::{JobId, JobState, LeaseTimes};
 use tokio::sync::mpsc;
 
 use crate::backend_contract::heard_behind;
+use crate::harness::statuses;
 use crate::redis_engine::{behind, claim, end, epoch, patch, submission, write};
 use crate::redis_faults::hasty;
 use crate::redis_links::Seen;
@@ -239,7 +240,7 @@ async fn who_subscribes_where_a_slot_was_ends_no_other_channel() {
 async fn until_recovering(engine: &Redis, jobs: &[JobId]) {
     for _ in 0..8 {
         let _ = engine.reap(100, &mut epoch).await;
-        let states = engine.states(jobs).await.unwrap();
+        let states = statuses(engine.states(jobs).await);
         if states.iter().all(|is| *is == Some(JobState::Recovering)) {
             return;
         }

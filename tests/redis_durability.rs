@@ -13,6 +13,7 @@ use redis::Commands as _;
 use serde_json::Value as Json;
 
 use crate::backend_contract::waiting;
+use crate::harness::statuses;
 use crate::redis_cluster::again;
 use crate::redis_engine::{behind, claim, end, epoch, patch, promote, submission, write};
 use crate::redis_faults::hasty;
@@ -139,7 +140,7 @@ async fn no_viewer_sees_an_end_that_is_lost() {
         tokio::spawn(async move { engine.finish(held.0, held.1, last).await })
     };
     until_kept(&watch.master, held.id).await;
-    let states = engine.states(&[held.id]).await.unwrap();
+    let states = statuses(engine.states(&[held.id]).await);
     assert_eq!(states, [Some(JobState::Running)], "it is told to nobody");
     assert!(ends(&viewer.now()).is_empty());
     watch.master.kill();
@@ -202,7 +203,7 @@ async fn an_end_that_was_left_untold_is_told_by_others() {
     let _ = finishes.await;
     promote(&engine).await;
     assert_eq!(
-        engine.states(&[held.id]).await.unwrap(),
+        statuses(engine.states(&[held.id]).await),
         [Some(JobState::Running)]
     );
     server.pass(Duration::from_secs(60));
@@ -211,7 +212,7 @@ async fn an_end_that_was_left_untold_is_told_by_others() {
     let told = viewer.until("job.completed").await;
     assert_eq!(told.last().unwrap()["durable"], false);
     assert_eq!(
-        engine.states(&[held.id]).await.unwrap(),
+        statuses(engine.states(&[held.id]).await),
         [Some(JobState::Completed)]
     );
     // It is told once.
@@ -281,7 +282,7 @@ async fn ends_of_a_time_with_replicas_are_told_without() {
     let engine = Arc::new(crate::redis_faults::engine_at(&server.url(), &hasty()).await);
     server.pass(Duration::from_secs(60));
     promote(&engine).await;
-    let states = engine.states(&[unreadable, job]).await.unwrap();
+    let states = statuses(engine.states(&[unreadable, job]).await);
     assert_eq!(states, [Some(JobState::Running), Some(JobState::Completed)]);
     let mut viewer = Seen::watch(&hub(&engine), job).await;
     let told = viewer.until("job.completed").await;

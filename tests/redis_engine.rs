@@ -12,7 +12,7 @@ use livedraft::event::*;
 use livedraft::job::*;
 use redis::Commands as _;
 
-use crate::harness::frame;
+use crate::harness::{frame, statuses};
 use crate::redis_server::{RedisServer, as_user_of_the_page, tls_folder};
 
 pub(crate) fn epoch() -> Epoch {
@@ -134,7 +134,7 @@ async fn live_through(engine: &Redis, server: &RedisServer) {
                 );
             }
             _ => {
-                while engine.states(&[kept.id]).await.unwrap() != [Some(JobState::Failed)] {
+                while statuses(engine.states(&[kept.id]).await) != [Some(JobState::Failed)] {
                     claim(engine).await;
                     server.pass(Duration::from_secs(16));
                     engine.reap(100, &mut epoch).await.unwrap();
@@ -325,7 +325,7 @@ async fn shards_are_one_engine() {
     claimed.sort();
     submitted.sort();
     assert_eq!(claimed, submitted);
-    let states = engine.states(&submitted).await.unwrap();
+    let states = statuses(engine.states(&submitted).await);
     assert!(states.iter().all(|state| *state == Some(JobState::Running)));
     server.pass(Duration::from_secs(16));
     assert_eq!(engine.reap(100, &mut epoch).await.unwrap().recovering, 40);
@@ -395,7 +395,7 @@ async fn do_all(engine: &Redis, server: &RedisServer) {
     engine.govern(&Shares::default()).await.unwrap();
     assert!(engine.pause(Some("one"), true).await.unwrap());
     assert!(engine.paused().await.unwrap().has(Some("one")));
-    assert_eq!(engine.dead_letters(10).await.unwrap().len(), 1);
+    assert_eq!(engine.dead_letters(None, 10).await.unwrap().letters.len(), 1);
 }
 
 /// The ACL line of the page is all that a user needs.
@@ -458,4 +458,44 @@ async fn thousands_of_tenants_have_shares_of_their_own() {
         .query(&mut connection)
         .unwrap();
     assert_eq!(known, 9_001);
+}
+
+/// An older binary puts a job to wait without a word for lists, beside what a newer one has left: nothing wrong is told.
+#[tokio::test]
+async fn why_a_job_waits_is_of_the_wait_it_was_said_of() {
+    let server = RedisServer::start();
+    let engine = server.engine(1, EngineOptions::default()).await;
+    engine.submit(submission(&engine, "one", None)).await.unwrap();
+    let claim = claim(&engine).await;
+    let waiting = StatusChange {
+        status: JobState::Waiting,
+        reason: Some("rate_limited".to_owned()),
+        until_ms: Some(5),
+    };
+    let deferral = Deferral {
+        write: write(behind(claim.position, 1), Event::Status(waiting.clone())),
+        record: AttemptRecord::default(),
+        until_ms: clock::now_ms() + 60_000,
+    };
+    engine.defer(claim.id, claim.token(), deferral).await.unwrap();
+    let key = format!("{{livedraft:0}}:job:{}", claim.id);
+    let mut connection = server.connection();
+    let said: String = connection.hget(&key, "why").unwrap();
+    let stands = async || engine.states(&[claim.id]).await.unwrap();
+    assert_eq!(stands().await, [Some(waiting.clone())]);
+    let (at, payload) = said.split_once(' ').unwrap();
+    let before = format!("{} {payload}", at.parse::<u64>().unwrap() - 1);
+    for other in [
+        before.as_str(),
+        "",
+        payload,
+        &format!("{at} "),
+        &format!("{at} {{no"),
+    ] {
+        let () = connection.hset(&key, "why", other).unwrap();
+        let bare = StatusChange::bare(JobState::Waiting);
+        assert_eq!(stands().await, [Some(bare)], "{other:?}");
+    }
+    let () = connection.hdel(&key, "why").unwrap();
+    assert_eq!(stands().await, [Some(StatusChange::bare(JobState::Waiting))]);
 }

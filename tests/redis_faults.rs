@@ -15,6 +15,7 @@ use livedraft::wire::Deliver;
 use redis::Commands as _;
 use tokio::sync::Notify;
 
+use crate::harness::statuses;
 use crate::redis_cluster::{again, next};
 use crate::redis_engine::{behind, claim, end, epoch, patch, promote, submission, write};
 use crate::redis_server::{RedisServer, Way};
@@ -123,7 +124,10 @@ async fn a_fresh_viewer_keeps_a_job() {
         .zadd("{livedraft:0}:unviewed", kept.id.to_string(), 1)
         .unwrap();
     assert_eq!(engine.reap(100, &mut epoch).await.unwrap().unviewed, 0);
-    assert_eq!(engine.states(&[kept.id]).await.unwrap(), [Some(JobState::Queued)]);
+    assert_eq!(
+        statuses(engine.states(&[kept.id]).await),
+        [Some(JobState::Queued)]
+    );
     server.pass(Duration::from_secs(66));
     assert_eq!(engine.reap(100, &mut epoch).await.unwrap().unviewed, 1);
 }
@@ -337,7 +341,7 @@ async fn an_unreadable_job_holds_no_other_up() {
     server.pass(Duration::from_secs(16));
     assert_eq!(engine.reap(100, &mut epoch).await.unwrap().recovering, 2);
     promote(&engine).await;
-    let states = engine.states(&[held[1].id, held[3].id]).await.unwrap();
+    let states = statuses(engine.states(&[held[1].id, held[3].id]).await);
     assert_eq!(states, [Some(JobState::Recovering), Some(JobState::Completed)]);
     // The others stay where they are: they may be cancelled, and a newer binary may read them.
     let told = engine.cancel(held[2].id, epoch()).await.unwrap();
@@ -367,7 +371,7 @@ async fn what_cannot_be_read_is_given_to_nobody() {
             assert_eq!(claim.id, good.id);
             finish(&engine, &claim, 1).await;
         }
-        let states = engine.states(&[spoilt.id, good.id]).await.unwrap();
+        let states = statuses(engine.states(&[spoilt.id, good.id]).await);
         assert_eq!(states, [Some(JobState::Waiting), Some(JobState::Completed)]);
         server.pass(Duration::from_secs(61 * times));
         assert_eq!(promote(&engine).await, 1);

@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 use crate::conversation_node::Node;
 use crate::conversation_socket::Socket;
 use crate::durable::{Folder, claimed, next, patch, submission};
+use crate::harness::statuses;
 use crate::llm_openai::server::{Server, options};
 use crate::splice::{House, Job, calls, says};
 
@@ -403,7 +404,7 @@ async fn a_value_waits_through_a_restart() {
     let folder = Folder::new("verdict-restart");
     let job = wait_in(&folder, 60_000).await;
     let engine = folder.engine().await;
-    assert_eq!(engine.states(&[job]).await.unwrap(), [Some(JobState::Waiting)]);
+    assert_eq!(statuses(engine.states(&[job]).await), [Some(JobState::Waiting)]);
     engine.promote(10, &mut epoch).await.unwrap();
     assert_eq!(end_of(&engine, job).await, None, "its time has not come");
     assert_eq!(

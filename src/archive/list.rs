@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Archive, word};
+use crate::event::StatusChange;
 use crate::job::{JobId, JobState, Money, Usage};
 use crate::store::StoreError;
 use crate::store::archive::{ArchiveRow, ListFilter, UsageColumns};
@@ -56,6 +57,12 @@ pub struct Listed {
     pub model: String,
     /// Where it stands: a state's word, or [`UNKNOWN`].
     pub status: String,
+    /// Of a job that waits, why: the reason of its last status, where it had one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Until when it waits, ms since 1970, where that was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
     /// When it was submitted, ms since 1970.
     pub submitted_ms: u64,
     /// When it ended.
@@ -116,10 +123,15 @@ impl Page {
 
     /// Puts in where the [unended](Self::unended) jobs stand (`None` for one that the engine does not know), and keeps
     /// those that were asked for.
-    pub fn stand(mut self, now: &[Option<JobState>]) -> Self {
+    pub fn stand(mut self, now: Vec<Option<StatusChange>>) -> Self {
         let unended = self.jobs.iter_mut().filter(|job| job.ended_ms.is_none());
         for (job, now) in unended.zip(now) {
-            job.status = now.map_or_else(|| UNKNOWN.to_owned(), |now| word(&now));
+            let Some(now) = now else {
+                UNKNOWN.clone_into(&mut job.status);
+                continue;
+            };
+            job.status = word(&now.status);
+            (job.reason, job.until_ms) = (now.reason, now.until_ms);
         }
         if let Some(wanted) = self.status.map(|status| word(&status)) {
             self.jobs.retain(|job| job.status == wanted);
@@ -138,6 +150,8 @@ fn listed(row: ArchiveRow) -> Option<Listed> {
         job_id: row.id.parse().ok()?,
         model: row.model,
         status: row.status,
+        reason: None,
+        until_ms: None,
         submitted_ms: count(row.submitted_ms),
         ended_ms: row.ended_ms.map(count),
         metadata: serde_json::from_str(&row.metadata).unwrap_or_default(),

@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::{
-    Append, Appended, Backend, BackendError, Cancelled, Claim, DeadLetter, Deferral, EventLog, Extended,
-    Failure, Fenced, Idempotency, JobFacts, JobQueue, Paused, Reading, Reaped, Request, Ruled, Shares, Stats,
-    Submission, Submitted, Write,
+    Append, Appended, Backend, BackendError, Cancelled, Claim, DeadCursor, DeadLetter, DeadPage, Deferral,
+    EventLog, Extended, Failure, Fenced, Idempotency, JobFacts, JobQueue, Paused, Reading, Reaped, Request,
+    Ruled, Shares, Stats, Submission, Submitted, Write,
 };
 use crate::clock;
-use crate::event::{Entry, Epoch, Position};
-use crate::job::{JobId, JobState, LeaseToken, Ruling};
+use crate::event::{Entry, Epoch, Position, StatusChange};
+use crate::job::{JobId, LeaseToken, Ruling};
 
 /// How often what fails, each in a thousand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -143,8 +143,8 @@ impl JobQueue for Faulty {
         self.step(self.inner.redriven(letter)).await
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BackendError> {
-        self.step(self.inner.dead_letters(limit)).await
+    async fn dead_letters(&self, behind: Option<DeadCursor>, limit: usize) -> Result<DeadPage, BackendError> {
+        self.step(self.inner.dead_letters(behind, limit)).await
     }
 
     async fn dead_letter(&self, job: JobId) -> Result<Option<(DeadLetter, Request)>, BackendError> {
@@ -229,7 +229,7 @@ impl JobQueue for Faulty {
         self.step(self.inner.facts(job)).await
     }
 
-    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<JobState>>, BackendError> {
+    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<StatusChange>>, BackendError> {
         self.step(self.inner.states(jobs)).await
     }
 

@@ -28,14 +28,15 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::event::{Entry, Epoch, Position};
-use crate::job::{JobId, JobState, Lease, LeaseToken, Ruling};
+use crate::event::{Entry, Epoch, Position, StatusChange};
+use crate::job::{JobId, Lease, LeaseToken, Ruling};
 
 pub use self::redis::{BadRedisUrl, Redis, RedisKind, RedisOptions, RedisStartError, RedisUrl};
 pub use share::{Paused, Share, Shares, TenantOptions, TenantsOptions};
 pub use step::{
-    Append, Appended, Cancelled, Checkpoint, Claim, DeadLetter, Deferral, Extended, Failure, Fenced, Full,
-    Idempotency, JobFacts, Reading, Reaped, Request, Ruled, Start, Stats, Submission, Submitted, Write,
+    Append, Appended, BadDeadCursor, Cancelled, Checkpoint, Claim, DeadCursor, DeadLetter, DeadPage,
+    Deferral, Extended, Failure, Fenced, Full, Idempotency, JobFacts, Reading, Reaped, Request, Ruled, Start,
+    Stats, Submission, Submitted, Write,
 };
 
 /// Why a step could not be taken. What is written is as it was before, or as if the step had been taken and only
@@ -80,9 +81,12 @@ pub trait JobQueue: Send + Sync {
     /// The job that was made of a dead letter, where one was: as [`redrive`](Self::redrive) answers it.
     async fn redriven(&self, letter: JobId) -> Result<Option<Submitted>, BackendError>;
 
-    /// The newest dead letters, at most so many: jobs that lost worker after worker, or whose deliveries failed again and
-    /// again. They are kept with what they ask for, longer than others that have ended.
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BackendError>;
+    /// A page of dead letters, the newest first, or those behind a cursor: jobs that lost worker after worker, or whose
+    /// deliveries failed again and again. They are kept with what they ask for, longer than others that have ended. So many
+    /// are looked at, [`DeadPage::LETTERS_MAX`] at most; one whose end is not told yet, or that cannot be read, is passed
+    /// over, so a page may have fewer, or none, and still a next. Whoever goes from page to page meets each letter once
+    /// that is there all the time, whatever others come and go.
+    async fn dead_letters(&self, behind: Option<DeadCursor>, limit: usize) -> Result<DeadPage, BackendError>;
 
     /// A dead letter, and what it asks for. `None` for any other job.
     async fn dead_letter(&self, job: JobId) -> Result<Option<(DeadLetter, Request)>, BackendError>;
@@ -173,8 +177,9 @@ pub trait JobQueue: Send + Sync {
     async fn facts(&self, job: JobId) -> Result<Option<Arc<JobFacts>>, BackendError>;
 
     /// Where jobs stand, in the order of the ids, as far as readers are told: an end that is promised to nobody yet has
-    /// not come. `None` for an unknown one. One call whatever their number; the caller bounds it.
-    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<JobState>>, BackendError>;
+    /// not come. Of one that waits, also why and until when, as its last entry says; of one that an older binary has put
+    /// to wait, the engine may not know. `None` for an unknown one. One call whatever their number; the caller bounds it.
+    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<StatusChange>>, BackendError>;
 
     /// Whether anything can be asked of it at the moment: of an engine in several parts, of one of them.
     ///

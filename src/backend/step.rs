@@ -1,5 +1,7 @@
 //! What goes into the steps of an engine, and what comes out.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::event::{End, Entry, Epoch, Event, Fold, Lineage, Position};
@@ -302,6 +304,58 @@ pub struct DeadLetter {
     pub died_ms: u64,
     /// How it ended.
     pub end: Box<End>,
+}
+
+/// Where a dead letter stands among all: by when it was given up, and within a millisecond by its id. It is written
+/// `<ms>.<job>`, and is as good where its letter is none any more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct DeadCursor {
+    /// When it was given up, ms since 1970 by the engine's clock, which stays as it was written: what our clock makes of
+    /// it differs from answer to answer.
+    pub died_ms: u64,
+    /// The job.
+    pub id: JobId,
+}
+
+impl fmt::Display for DeadCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.died_ms, self.id)
+    }
+}
+
+/// A text that is no cursor of dead letters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a cursor of dead letters is written <ms>.<job>")]
+pub struct BadDeadCursor;
+
+impl FromStr for DeadCursor {
+    type Err = BadDeadCursor;
+
+    fn from_str(text: &str) -> Result<Self, BadDeadCursor> {
+        let (died, id) = text.split_once('.').ok_or(BadDeadCursor)?;
+        // A number alone may have a sign.
+        if !died.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(BadDeadCursor);
+        }
+        Ok(Self {
+            died_ms: died.parse().map_err(|_| BadDeadCursor)?,
+            id: id.parse().map_err(|_| BadDeadCursor)?,
+        })
+    }
+}
+
+/// A page of dead letters, the newest first.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct DeadPage {
+    /// The letters.
+    pub letters: Vec<DeadLetter>,
+    /// Where the next page begins, behind this; `None` where there is none.
+    pub next: Option<DeadCursor>,
+}
+
+impl DeadPage {
+    /// Letters of a page at most.
+    pub const LETTERS_MAX: usize = 100;
 }
 
 /// What a dead letter asks for.

@@ -1,21 +1,27 @@
 //! `livedraft dead` and `redrive`: jobs that were given up, and new jobs made of them.
 
 use clap::Args;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::failure::Failure;
 use super::paint::Tone;
 use super::screen::say;
 use super::{ServerUrl, read, result};
+use crate::backend::DeadPage;
+use crate::client::Client;
 
 /// Lists the jobs that were given up, the newest first, or shows one with what it asks for.
 #[derive(Args, Debug)]
 pub(super) struct DeadArgs {
     /// The id of the one to show.
     job: Option<String>,
-    /// How many are listed, 100 at most.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// How many are listed, 1000000 at most; they are asked for page by page.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     limit: u32,
+    /// List those behind the `next` of an answer before.
+    #[arg(long, conflicts_with = "job")]
+    cursor: Option<String>,
     /// Print the server's answer as one document.
     #[arg(long)]
     json: bool,
@@ -35,12 +41,15 @@ pub(super) struct RedriveArgs {
     server: ServerUrl,
 }
 
-/// What is shown of the server's answers; what else they say is in the document.
-#[derive(Deserialize)]
+/// A page of the server's, or several of them as one.
+#[derive(Serialize, Deserialize)]
 struct Letters {
-    dead_letters: Vec<Letter>,
+    dead_letters: Vec<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
+/// What is shown of the server's answers; what else they say is in the document.
 #[derive(Deserialize)]
 struct Letter {
     job_id: String,
@@ -63,23 +72,50 @@ struct Created {
 
 /// The exit code of `dead`.
 pub(super) async fn dead(args: DeadArgs) -> Result<u8, Failure> {
-    let path = match &args.job {
-        Some(job) => format!("/v1/dead-letters/{}", segment(job)?),
-        None => format!("/v1/dead-letters?limit={}", args.limit),
-    };
-    let answer = args.server.client()?.http("GET", &path).await?;
-    if args.json || args.job.is_some() {
-        result::line(&answer)?;
+    let client = args.server.client()?;
+    if let Some(job) = &args.job {
+        let path = format!("/v1/dead-letters/{}", segment(job)?);
+        result::line(&client.http("GET", &path).await?)?;
         return Ok(0);
     }
-    let letters: Letters = read(&answer)?;
-    for letter in &letters.dead_letters {
-        result::line(&line(letter))?;
+    let is_first = args.cursor.is_none();
+    let letters = listed(&client, args.cursor, args.limit).await?;
+    if args.json {
+        let document = serde_json::to_string(&letters);
+        result::line(&document.map_err(|error| Failure::Output(error.into()))?)?;
+        return Ok(0);
     }
-    if letters.dead_letters.is_empty() {
-        say(Tone::Dim, "no job was given up");
+    for letter in &letters.dead_letters {
+        result::line(&line(&read(letter.get())?))?;
+    }
+    match letters.next {
+        Some(next) => say(Tone::Dim, &format!("there may be more: --cursor {next}")),
+        None if is_first && letters.dead_letters.is_empty() => say(Tone::Dim, "no job was given up"),
+        None => {}
     }
     Ok(0)
+}
+
+/// So many letters, or all there are, from page to page.
+async fn listed(client: &Client, cursor: Option<String>, limit: u32) -> Result<Letters, Failure> {
+    let mut all = Letters {
+        dead_letters: Vec::new(),
+        next: cursor,
+    };
+    let mut left = limit as usize;
+    loop {
+        let mut path = format!("/v1/dead-letters?limit={}", left.min(DeadPage::LETTERS_MAX));
+        if let Some(next) = &all.next {
+            path.push_str(&format!("&cursor={}", place(next)?));
+        }
+        let page: Letters = read(&client.http("GET", &path).await?)?;
+        left = left.saturating_sub(page.dead_letters.len());
+        all.dead_letters.extend(page.dead_letters);
+        all.next = page.next;
+        if left == 0 || all.next.is_none() {
+            return Ok(all);
+        }
+    }
 }
 
 /// The exit code of `redrive`: 0 also where a job was made of it before.
@@ -113,6 +149,19 @@ fn line(letter: &Letter) -> String {
         letter.attempts,
         why.unwrap_or_default()
     )
+}
+
+/// A cursor is one value of a query; what it means is the server's to say.
+fn place(cursor: &str) -> Result<&str, Failure> {
+    let is_word = cursor
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
+    match is_word {
+        true => Ok(cursor),
+        false => Err(Failure::Usage(format!(
+            "{cursor:?} is no cursor: it is the `next` of an answer before"
+        ))),
+    }
 }
 
 /// An id is one segment of a path.

@@ -59,6 +59,17 @@ pub struct StatusChange {
     pub until_ms: Option<u64>,
 }
 
+impl StatusChange {
+    /// Without a reason, and for no known time.
+    pub const fn bare(status: JobState) -> Self {
+        Self {
+            status,
+            reason: None,
+            until_ms: None,
+        }
+    }
+}
+
 /// An attempt begins.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AttemptBegins {

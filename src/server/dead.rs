@@ -8,22 +8,20 @@ use serde::{Deserialize, Serialize};
 
 use super::ask::{self, Refusal, refusal};
 use super::http::{created, job_id, on_engine};
-use super::list::number;
+use super::list::{number, place};
 use super::node::Node;
 use super::{admit, problem};
 use crate::access::Scope;
-use crate::backend::DeadLetter;
+use crate::backend::{DeadCursor, DeadLetter, DeadPage};
 use crate::event::EndError;
 use crate::job::{JobId, JobSpec};
 use crate::session::Accepted;
 use crate::wire::Code;
 
-/// Letters of one answer.
-const LETTERS_MAX: u64 = 100;
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
+    cursor: Option<String>,
     limit: Option<String>,
 }
 
@@ -31,6 +29,9 @@ struct Asked {
 #[derive(Serialize)]
 struct Letters {
     dead_letters: Vec<Letter>,
+    /// The cursor of the next page, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 /// A dead letter, and where one is asked for alone what it asks for.
@@ -66,16 +67,18 @@ impl Letter {
 pub(super) async fn list(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     let told = async {
         admit::who(&request, &node, Scope::Admin)?;
-        let limit = limit(&request)?;
+        let (behind, limit) = asked(&request)?;
         on_engine(&node, move |node| async move {
-            let letters = node.parts.backend.dead_letters(limit).await;
-            letters.map_err(|error| ask::backend(&node, &error))
+            let page = node.parts.backend.dead_letters(behind, limit).await;
+            page.map_err(|error| ask::backend(&node, &error))
         })
         .await
     };
     match told.await {
-        Ok(letters) => HttpResponse::Ok().json(Letters {
-            dead_letters: letters
+        Ok(page) => HttpResponse::Ok().json(Letters {
+            next: page.next.map(|next| next.to_string()),
+            dead_letters: page
+                .letters
                 .into_iter()
                 .map(|letter| Letter::of(letter, None))
                 .collect(),
@@ -142,12 +145,14 @@ fn no_letter() -> Refusal {
     )
 }
 
-fn limit(request: &HttpRequest) -> Result<usize, Refusal> {
+/// Behind which place, and how many.
+fn asked(request: &HttpRequest) -> Result<(Option<DeadCursor>, usize), Refusal> {
     let asked = web::Query::<Asked>::from_query(request.query_string())
         .map_err(|error| refusal(Code::BadRequest, format!("the query cannot be taken: {error}")))?;
+    let behind = asked.cursor.as_deref().map(place).transpose()?;
     let limit = match &asked.limit {
-        Some(text) => number("limit", text, 1, LETTERS_MAX)?,
-        None => LETTERS_MAX,
+        Some(text) => number("limit", text, 1, DeadPage::LETTERS_MAX as u64)?,
+        None => DeadPage::LETTERS_MAX as u64,
     };
-    Ok(usize::try_from(limit).unwrap_or(usize::MAX))
+    Ok((behind, usize::try_from(limit).unwrap_or(usize::MAX)))
 }

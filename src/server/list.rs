@@ -1,5 +1,6 @@
 //! `GET /v1/jobs`: what became of a tenant's jobs.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -13,7 +14,7 @@ use super::node::Node;
 use super::{admit, problem};
 use crate::access::Scope;
 use crate::archive::{Page, Query};
-use crate::job::{JobId, JobState};
+use crate::job::JobState;
 use crate::wire::{Code, ErrorMessage};
 
 /// How much of a value that cannot be read comes back, in characters.
@@ -77,7 +78,7 @@ async fn page(node: &Node, tenant: &str, query: Query) -> Result<Page, Refusal> 
         return Ok(page);
     }
     let now = node.parts.backend.states(&unended).await;
-    Ok(page.stand(&now.map_err(|error| ask::backend(node, &error))?))
+    Ok(page.stand(now.map_err(|error| ask::backend(node, &error))?))
 }
 
 fn query(request: &HttpRequest) -> Result<Query, Refusal> {
@@ -102,7 +103,7 @@ fn query(request: &HttpRequest) -> Result<Query, Refusal> {
         model,
         since_ms: whole("since_ms", since_ms, 0, u64::MAX)?,
         until_ms: whole("until_ms", until_ms, 0, u64::MAX)?,
-        cursor: cursor.map(|text| job(&text)).transpose()?,
+        cursor: cursor.map(|text| place(&text)).transpose()?,
         limit: limit.and_then(|limit| u32::try_from(limit).ok()),
     })
 }
@@ -122,9 +123,16 @@ fn state(text: &str) -> Result<JobState, Refusal> {
     read.map_err(|error: ValueError| no_value("status", text, &error.to_string()))
 }
 
-fn job(text: &str) -> Result<JobId, Refusal> {
+/// The place behind which a page begins.
+pub(super) fn place<T: FromStr>(text: &str) -> Result<T, Refusal> {
     let read = text.parse();
-    read.map_err(|_| no_value("cursor", text, "the `next` of the page before"))
+    read.map_err(|_| {
+        no_value(
+            "cursor",
+            text,
+            "the `next` of the page before, or none for the first page",
+        )
+    })
 }
 
 /// A field that cannot be read: which, what it may be, and what came.

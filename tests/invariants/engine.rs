@@ -111,7 +111,7 @@ impl Engine {
         let states = backend.states(&jobs).await.expect("an engine that answers");
         for (job, state) in jobs.into_iter().zip(states) {
             let state = state.unwrap_or_else(|| panic!("{job} is lost"));
-            look.jobs.insert(job, stands(&*backend, job, state).await);
+            look.jobs.insert(job, stands(&*backend, job, state.status).await);
         }
         let gone: Vec<JobId> = seen.known().filter(|job| !store.jobs.contains_key(job)).collect();
         let told = backend.states(&gone).await.expect("an engine that answers");
@@ -119,8 +119,11 @@ impl Engine {
             told.iter().all(Option::is_none),
             "what is forgotten is still there: {gone:?} {told:?}"
         );
-        let letters = backend.dead_letters(100).await.expect("an engine that answers");
-        look.letters = letters.into_iter().map(|letter| letter.id).collect();
+        let page = backend
+            .dead_letters(None, 100)
+            .await
+            .expect("an engine that answers");
+        look.letters = page.letters.into_iter().map(|letter| letter.id).collect();
         if let Self::Redis(_, server) = self {
             look.indexed = Some(indexed(server));
         }

@@ -1,13 +1,24 @@
 //! Dead letters: jobs that were given up, kept with what they ask for, and the jobs that are made of them.
 
 use super::state::{State, Written};
-use crate::backend::{DeadLetter, Request, Submission, Submitted};
+use crate::backend::{DeadCursor, DeadLetter, DeadPage, Request, Submission, Submitted};
 use crate::job::JobId;
 
 impl State {
-    pub(super) fn dead_letters(&self, limit: usize) -> Vec<DeadLetter> {
-        let letters = self.dead.newest().filter_map(|(job, at)| self.letter(job, at));
-        letters.take(limit).collect()
+    pub(super) fn dead_letters(&self, behind: Option<DeadCursor>, limit: usize) -> DeadPage {
+        let limit = limit.clamp(1, DeadPage::LETTERS_MAX);
+        let mut older = self
+            .dead
+            .newest_behind(behind.map(|cursor| (cursor.died_ms, cursor.id)));
+        let looked: Vec<(u64, JobId)> = older.by_ref().take(limit).collect();
+        let last = looked.last().filter(|_| older.next().is_some());
+        DeadPage {
+            next: last.map(|&(died_ms, id)| DeadCursor { died_ms, id }),
+            letters: looked
+                .iter()
+                .filter_map(|&(died_ms, job)| self.letter(job, died_ms))
+                .collect(),
+        }
     }
 
     pub(super) fn dead_letter(&self, job: JobId) -> Option<(DeadLetter, Request)> {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::backend::{Reading, Start, Write};
-use crate::event::{End, Entry, Epoch, Event, Fold, Lineage, Position, Resume};
+use crate::event::{End, Entry, Epoch, Event, Fold, Lineage, Position, Resume, StatusChange};
 use crate::job::JobState;
 
 /// A log. Cloning it is what a lagging replica has.
@@ -88,13 +88,23 @@ impl JobLog {
 
     /// Where the job stood before an end that is not told yet; `None` where all is told.
     pub(super) fn untold_since(&self) -> Option<JobState> {
+        self.withheld.then(|| self.last_status().status)
+    }
+
+    /// Where the job stood last but for an end, why, and until when.
+    pub(super) fn last_status(&self) -> StatusChange {
+        let folded = |fold: &Fold| StatusChange {
+            status: fold.status,
+            reason: fold.reason.clone(),
+            until_ms: fold.until_ms,
+        };
         let status = |entry: &Arc<Entry>| match &entry.event {
-            Event::Status(change) => Some(change.status),
-            Event::State(fold) => Some(fold.status),
+            Event::Status(change) => Some(change.clone()),
+            Event::State(fold) => Some(folded(fold)),
             Event::Patch(_) | Event::Attempt(_) | Event::Note(_) | Event::Hook(_) | Event::End(_) => None,
         };
-        let told = || self.tail.iter().rev().find_map(status);
-        self.withheld.then(|| told().unwrap_or(self.snapshot.status))
+        let told = self.tail.iter().rev().find_map(status);
+        told.unwrap_or_else(|| folded(&self.snapshot))
     }
 
     /// The last entry may be told; `None` where nothing was withheld.

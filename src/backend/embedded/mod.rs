@@ -37,13 +37,13 @@ pub use self::state::State;
 use self::state::Written;
 use super::witness::witness;
 use super::{
-    Append, Appended, BackendError, Cancelled, Claim, DeadLetter, Deferral, EventLog, Extended, Failure,
-    Fenced, JobFacts, JobQueue, Paused, Reading, Reaped, Request, Ruled, Shares, Stats, Submission,
-    Submitted, Write,
+    Append, Appended, BackendError, Cancelled, Claim, DeadCursor, DeadLetter, DeadPage, Deferral, EventLog,
+    Extended, Failure, Fenced, JobFacts, JobQueue, Paused, Reading, Reaped, Request, Ruled, Shares, Stats,
+    Submission, Submitted, Write,
 };
 use crate::clock;
-use crate::event::{Entry, Epoch, Position};
-use crate::job::{JobId, JobState, LeaseToken, Ruling};
+use crate::event::{Entry, Epoch, Position, StatusChange};
+use crate::job::{JobId, LeaseToken, Ruling};
 use crate::store::{Store, StoreError};
 
 /// Entries a slow reader may be behind before it misses some, and repairs by reading.
@@ -347,8 +347,8 @@ impl JobQueue for Embedded {
         Ok(self.lock().state.redriven(letter).map(Submitted::existing))
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BackendError> {
-        Ok(self.lock().state.dead_letters(limit))
+    async fn dead_letters(&self, behind: Option<DeadCursor>, limit: usize) -> Result<DeadPage, BackendError> {
+        Ok(self.lock().state.dead_letters(behind, limit))
     }
 
     async fn dead_letter(&self, job: JobId) -> Result<Option<(DeadLetter, Request)>, BackendError> {
@@ -510,7 +510,7 @@ impl JobQueue for Embedded {
         Ok(self.lock().state.facts(job))
     }
 
-    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<JobState>>, BackendError> {
+    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<StatusChange>>, BackendError> {
         let inner = self.lock();
         Ok(jobs.iter().map(|job| inner.state.stands(*job)).collect())
     }

@@ -14,7 +14,14 @@ pub(super) struct Ended {
     bytes: usize,
 }
 
-/// Jobs that have ended, in the order of their ends.
+impl Ended {
+    const fn place(&self) -> (u64, JobId) {
+        (self.at_ms, self.job)
+    }
+}
+
+/// Jobs that have ended, in the order of their ends. Dead letters of a millisecond are in that of their ids, by which their
+/// pages go.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Retained {
     jobs: VecDeque<Ended>,
@@ -34,14 +41,25 @@ impl Retained {
         self.jobs.len()
     }
 
-    /// The jobs, the newest first, and when they ended.
-    pub(super) fn newest(&self) -> impl Iterator<Item = (JobId, u64)> {
-        self.jobs.iter().rev().map(|ended| (ended.job, ended.at_ms))
+    /// When dead letters ended, and which, the newest first: all, or those behind this place, whether one stands there or not.
+    pub(super) fn newest_behind(&self, place: Option<(u64, JobId)>) -> impl Iterator<Item = (u64, JobId)> {
+        let older = place.map_or(self.jobs.len(), |place| self.count_before(place));
+        self.jobs.range(..older).rev().map(Ended::place)
+    }
+
+    fn count_before(&self, place: (u64, JobId)) -> usize {
+        self.jobs.partition_point(|ended| ended.place() < place)
     }
 
     fn push(&mut self, ended: Ended) {
         self.bytes += ended.bytes;
         self.jobs.push_back(ended);
+    }
+
+    /// Keeps one among all that are kept so, by its place: at the end, or next to it, but for a letter that is one again.
+    fn insert(&mut self, ended: Ended) {
+        self.bytes += ended.bytes;
+        self.jobs.insert(self.count_before(ended.place()), ended);
     }
 
     fn remove(&mut self, job: JobId) {
@@ -64,8 +82,12 @@ impl Retained {
 impl State {
     /// A job has ended and is kept for its retention.
     pub(super) fn rest(&mut self, at_ms: u64, job: JobId, bytes: usize, dead: bool) {
-        let kept = if dead { &mut self.dead } else { &mut self.ended };
-        kept.push(Ended { at_ms, job, bytes });
+        let ended = Ended { at_ms, job, bytes };
+        if dead {
+            self.dead.insert(ended);
+        } else {
+            self.ended.push(ended);
+        }
     }
 
     /// A job was made of a dead letter, or that has come to nothing: it is kept among the others.

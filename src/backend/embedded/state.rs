@@ -15,7 +15,7 @@ use crate::backend::own::{cost, poison, status};
 use crate::backend::{
     Append, Appended, Cancelled, Claim, Deferral, Extended, Failure, Fenced, JobFacts, Reaped, Stats, Write,
 };
-use crate::event::{EndError, Entry, Epoch, Event, Position};
+use crate::event::{EndError, Entry, Epoch, Event, Position, StatusChange};
 use crate::job::{JobId, JobState, LeaseToken, Outcome, Transition, next};
 
 /// Everything the engine holds. Cloning it and putting the clone back later is a failover that lost writes.
@@ -488,10 +488,14 @@ impl State {
         self.jobs.get(&id).map(|row| Arc::clone(&row.facts))
     }
 
-    /// Where a job stands for readers: an end that is not told yet has not come for them.
-    pub(super) fn stands(&self, id: JobId) -> Option<JobState> {
+    /// Where a job stands for readers: an end that is not told yet has not come for them. Of one that waits, also why.
+    pub(super) fn stands(&self, id: JobId) -> Option<StatusChange> {
         let row = self.jobs.get(&id)?;
-        Some(row.log.untold_since().unwrap_or(row.state))
+        let status = row.log.untold_since().unwrap_or(row.state);
+        Some(match status {
+            JobState::Waiting => row.log.last_status(),
+            status => StatusChange::bare(status),
+        })
     }
 
     pub(super) fn stats(&self) -> Stats {

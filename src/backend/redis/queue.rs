@@ -19,11 +19,12 @@ use super::step::Step;
 use super::{Redis, flag};
 use crate::backend::own::{cancelled, cost};
 use crate::backend::{
-    BackendError, Cancelled, Claim, DeadLetter, Deferral, Extended, Failure, Fenced, Idempotency, JobFacts,
-    JobQueue, Paused, Reaped, Request, Ruled, Shares, Stats, Submission, Submitted, Write,
+    BackendError, Cancelled, Claim, DeadCursor, DeadLetter, DeadPage, Deferral, Extended, Failure, Fenced,
+    Idempotency, JobFacts, JobQueue, Paused, Reaped, Request, Ruled, Shares, Stats, Submission, Submitted,
+    Write,
 };
 use crate::clock;
-use crate::event::{Epoch, Event, Position};
+use crate::event::{Epoch, Event, Position, StatusChange};
 use crate::job::{JobId, JobState, LeaseToken, Ruling};
 
 /// Items of one call: a script's work is bounded.
@@ -58,8 +59,8 @@ impl JobQueue for Redis {
         self.made_of(letter).await
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BackendError> {
-        self.letters(limit).await
+    async fn dead_letters(&self, behind: Option<DeadCursor>, limit: usize) -> Result<DeadPage, BackendError> {
+        self.letters(behind, limit).await
     }
 
     async fn dead_letter(&self, job: JobId) -> Result<Option<(DeadLetter, Request)>, BackendError> {
@@ -238,20 +239,18 @@ impl JobQueue for Redis {
         })))
     }
 
-    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<JobState>>, BackendError> {
+    async fn states(&self, jobs: &[JobId]) -> Result<Vec<Option<StatusChange>>, BackendError> {
         let mut asked = redis::pipe();
         for job in jobs {
             asked
                 .cmd("HMGET")
                 .arg(self.keys.job(*job).job)
-                .arg(&["st", "told"]);
+                .arg(&["st", "told", "seq", "why"]);
         }
-        let told: Vec<(Option<String>, Option<String>)> = self.ask_all(&asked).await?;
-        let unknown = jobs.iter().zip(&told).filter(|(_, (is, _))| is.is_none());
+        let held: Vec<[Option<String>; 4]> = self.ask_all(&asked).await?;
+        let unknown = jobs.iter().zip(&held).filter(|(_, [is, ..])| is.is_none());
         self.none_is_known(unknown.map(|(job, _)| *job)).await?;
-        told.into_iter()
-            .map(|(is, told)| told.or(is).map(|word| state(&word)).transpose())
-            .collect()
+        held.into_iter().map(stands).collect()
     }
 
     async fn answers(&self) -> Result<(), BackendError> {
@@ -373,6 +372,24 @@ pub(super) fn tell_taken(job: JobId, answer: Fenced, write: &Write) {
     if matches!(answer, Fenced::Ok | Fenced::Dup) {
         tell(job, write);
     }
+}
+
+/// Where a job stands for readers: its state, the one that they are told in its place, where its log ends, and why it waited
+/// last. That says nothing where another entry follows, and one that cannot be read is left out.
+fn stands([is, told, seq, why]: [Option<String>; 4]) -> Result<Option<StatusChange>, BackendError> {
+    let Some(word) = told.or(is) else { return Ok(None) };
+    let bare = StatusChange::bare(state(&word)?);
+    if bare.status != JobState::Waiting {
+        return Ok(Some(bare));
+    }
+    let why = why.as_deref().and_then(|why| why.split_once(' '));
+    let why = why.filter(|(at, _)| Some(*at) == seq.as_deref());
+    let change = why.and_then(|(_, payload)| serde_json::from_str::<StatusChange>(payload).ok());
+    Ok(Some(
+        change
+            .filter(|change| change.status == bare.status)
+            .unwrap_or(bare),
+    ))
 }
 
 pub(super) fn state(word: &str) -> Result<JobState, BackendError> {

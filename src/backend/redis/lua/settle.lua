@@ -60,12 +60,15 @@ local function settle(id, held, state, new_epoch, seq, payload, ms, cost, dead)
     if charged then charges[tenant] = (charges[tenant] or 0) + cost - (held.cost or 0) end
 end
 
--- Puts a job back whose delivery is over. What is freed goes first.
+-- Puts a job back whose delivery is over. What is freed goes first. Why it waits is kept for lists (`why`), which do not read
+-- logs, with the seq that says so: once the log goes on it means nothing, whoever puts the job elsewhere.
 local function wait(id, held, new_epoch, seq, payload, until_ms, fields)
     let_go(id, held.tenant, held.tok, held.cancel)
     flush()
     fields[#fields + 1] = 'st'
     fields[#fields + 1] = 'waiting'
+    fields[#fields + 1] = 'why'
+    fields[#fields + 1] = whole(seq) .. ' ' .. payload
     write(JOB .. id, LOG .. id, LIVE .. id, held.epoch, new_epoch, seq, 'status', payload, fields)
     redis.call('ZADD', WAIT, until_ms, id)
 end
