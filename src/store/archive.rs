@@ -4,6 +4,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _, SqliteConnection};
 
 use super::engine::OutboxRow;
+use super::rows::{insert, of_keys};
 use super::{Store, StoreError};
 
 /// Tokens as the tables have them.
@@ -311,89 +312,81 @@ async fn write_jobs(
     done: &[i64],
     aside: &[Aside],
 ) -> Result<(), StoreError> {
-    for Aside { row, at_ms } in aside {
-        sqlx::query("INSERT INTO archive_aside (job, record, aside_ms) VALUES ($1, $2, $3)")
-            .bind(&row.job)
-            .bind(&row.record)
-            .bind(at_ms)
-            .execute(&mut *to)
-            .await?;
-    }
-    for (job, attempts) in jobs {
-        write_job(to, job).await?;
-        for attempt in attempts {
-            write_attempt(to, &job.id, attempt).await?;
-        }
-    }
-    for id in done {
-        sqlx::query("DELETE FROM engine_outbox WHERE id = $1")
-            .bind(id)
-            .execute(&mut *to)
-            .await?;
-    }
+    let into = "INSERT INTO archive_aside (job, record, aside_ms) ";
+    insert(to, into, "", aside, |values, Aside { row, at_ms }| {
+        values.push_bind(&row.job).push_bind(&row.record).push_bind(at_ms);
+    })
+    .await?;
+    write_ends(to, jobs).await?;
+    write_attempts(to, jobs).await?;
+    of_keys(to, "DELETE FROM engine_outbox WHERE id IN", done).await?;
     Ok(())
 }
 
 async fn drop_jobs(from: &mut SqliteConnection, due: &[String]) -> Result<(), StoreError> {
-    for job in due {
-        for statement in [
-            "DELETE FROM attempts WHERE job = $1",
-            "DELETE FROM jobs WHERE id = $1",
-        ] {
-            sqlx::query(statement).bind(job).execute(&mut *from).await?;
-        }
-    }
+    let due: Vec<&str> = due.iter().map(String::as_str).collect();
+    of_keys(from, "DELETE FROM attempts WHERE job IN", &due).await?;
+    of_keys(from, "DELETE FROM jobs WHERE id IN", &due).await?;
     Ok(())
 }
 
-async fn write_job(to: &mut SqliteConnection, job: &ArchiveRow) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT OR REPLACE INTO jobs (id, tenant, model, metadata, status, submitted_ms, ended_ms, error_code, error, \
-         value, sha256, best, input_tokens, output_tokens, reasoning_tokens, cached_input_tokens, estimated, timings, \
-         log_end, cost) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
-    )
-    .bind(&job.id)
-    .bind(&job.tenant)
-    .bind(&job.model)
-    .bind(&job.metadata)
-    .bind(&job.status)
-    .bind(job.submitted_ms)
-    .bind(job.ended_ms)
-    .bind(&job.error_code)
-    .bind(&job.error)
-    .bind(&job.value)
-    .bind(&job.sha256)
-    .bind(&job.best)
-    .bind(job.usage.input)
-    .bind(job.usage.output)
-    .bind(job.usage.reasoning)
-    .bind(job.usage.cached)
-    .bind(job.usage.estimated)
-    .bind(&job.timings)
-    .bind(&job.log_end)
-    .bind(job.usage.cost)
-    .execute(to)
+async fn write_ends(
+    to: &mut SqliteConnection,
+    jobs: &[(ArchiveRow, Vec<AttemptRow>)],
+) -> Result<(), StoreError> {
+    let into = "INSERT OR REPLACE INTO jobs (id, tenant, model, metadata, status, submitted_ms, ended_ms, error_code, \
+                error, value, sha256, best, input_tokens, output_tokens, reasoning_tokens, cached_input_tokens, \
+                estimated, timings, log_end, cost) ";
+    insert(to, into, "", jobs, |values, (job, _)| {
+        values
+            .push_bind(&job.id)
+            .push_bind(&job.tenant)
+            .push_bind(&job.model)
+            .push_bind(&job.metadata)
+            .push_bind(&job.status)
+            .push_bind(job.submitted_ms)
+            .push_bind(job.ended_ms)
+            .push_bind(&job.error_code)
+            .push_bind(&job.error)
+            .push_bind(&job.value)
+            .push_bind(&job.sha256)
+            .push_bind(&job.best)
+            .push_bind(job.usage.input)
+            .push_bind(job.usage.output)
+            .push_bind(job.usage.reasoning)
+            .push_bind(job.usage.cached)
+            .push_bind(job.usage.estimated)
+            .push_bind(&job.timings)
+            .push_bind(&job.log_end)
+            .push_bind(job.usage.cost);
+    })
     .await?;
     Ok(())
 }
 
-async fn write_attempt(to: &mut SqliteConnection, job: &str, attempt: &AttemptRow) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT OR REPLACE INTO attempts (job, n, input_tokens, output_tokens, reasoning_tokens, \
-         cached_input_tokens, estimated, repairs, model, cost) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-    )
-    .bind(job)
-    .bind(attempt.n)
-    .bind(attempt.usage.input)
-    .bind(attempt.usage.output)
-    .bind(attempt.usage.reasoning)
-    .bind(attempt.usage.cached)
-    .bind(attempt.usage.estimated)
-    .bind(attempt.repairs)
-    .bind(&attempt.model)
-    .bind(attempt.usage.cost)
-    .execute(to)
+async fn write_attempts(
+    to: &mut SqliteConnection,
+    jobs: &[(ArchiveRow, Vec<AttemptRow>)],
+) -> Result<(), StoreError> {
+    let all = jobs
+        .iter()
+        .flat_map(|(job, attempts)| attempts.iter().map(move |attempt| (&job.id, attempt)));
+    let all: Vec<(&String, &AttemptRow)> = all.collect();
+    let into = "INSERT OR REPLACE INTO attempts (job, n, input_tokens, output_tokens, reasoning_tokens, \
+                cached_input_tokens, estimated, repairs, model, cost) ";
+    insert(to, into, "", &all, |values, (job, attempt)| {
+        values
+            .push_bind(job)
+            .push_bind(attempt.n)
+            .push_bind(attempt.usage.input)
+            .push_bind(attempt.usage.output)
+            .push_bind(attempt.usage.reasoning)
+            .push_bind(attempt.usage.cached)
+            .push_bind(attempt.usage.estimated)
+            .push_bind(attempt.repairs)
+            .push_bind(&attempt.model)
+            .push_bind(attempt.usage.cost);
+    })
     .await?;
     Ok(())
 }

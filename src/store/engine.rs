@@ -3,12 +3,10 @@
 use std::collections::HashMap;
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, QueryBuilder, Row as _, SqliteConnection};
+use sqlx::{FromRow, Row as _, SqliteConnection};
 
+use super::rows::{insert, of_keys};
 use super::{Store, StoreError};
-
-/// Entries of a log in one statement, at most; each number of them is a statement that is kept prepared.
-const ENTRIES_AT_ONCE: usize = 16;
 
 /// What is fixed with a job.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -305,149 +303,151 @@ impl FromRow<'_, SqliteRow> for RunRow {
 }
 
 async fn write_batch(to: &mut SqliteConnection, batch: &Batch) -> Result<(), StoreError> {
-    for change in &batch.changes {
-        write_change(to, change).await?;
-    }
-    for row in &batch.outbox {
-        sqlx::query("INSERT INTO engine_outbox (id, job, record) VALUES ($1, $2, $3)")
-            .bind(row.id)
-            .bind(&row.job)
-            .bind(&row.record)
-            .execute(&mut *to)
-            .await?;
-    }
-    for job in &batch.forgotten {
-        forget(to, job).await?;
-    }
+    let changes = &batch.changes;
+    write_fixed(to, changes).await?;
+    write_runs(to, changes).await?;
+    write_snapshots(to, changes).await?;
+    write_entries(to, changes).await?;
+    write_raw(to, changes).await?;
+    let over = |change: &&JobChange| change.run.ended_ms.is_some() && !change.run.dead;
+    let over: Vec<&str> = changes
+        .iter()
+        .filter(over)
+        .map(|change| change.job.as_str())
+        .collect();
+    of_keys(to, "UPDATE engine_jobs SET spec = '' WHERE id IN", &over).await?;
+    let into = "INSERT INTO engine_outbox (id, job, record) ";
+    insert(to, into, "", &batch.outbox, |values, row| {
+        values
+            .push_bind(row.id)
+            .push_bind(&row.job)
+            .push_bind(&row.record);
+    })
+    .await?;
+    forget(to, &batch.forgotten).await
+}
+
+async fn write_fixed(to: &mut SqliteConnection, changes: &[JobChange]) -> Result<(), StoreError> {
+    let new = changes
+        .iter()
+        .filter_map(|change| Some((&change.job, change.fixed.as_ref()?)));
+    let new: Vec<(&String, &JobRow)> = new.collect();
+    let into =
+        "INSERT INTO engine_jobs (id, tenant, spec, shape, idempotency_key, request_sha256, submitted_ms) ";
+    insert(to, into, "", &new, |values, (job, fixed)| {
+        let (key, request) = fixed.key.as_ref().map(|(key, request)| (key, request)).unzip();
+        values
+            .push_bind(job)
+            .push_bind(&fixed.tenant)
+            .push_bind(&fixed.spec)
+            .push_bind(&fixed.shape)
+            .push_bind(key)
+            .push_bind(request)
+            .push_bind(fixed.submitted_ms);
+    })
+    .await?;
     Ok(())
 }
 
-async fn write_change(to: &mut SqliteConnection, change: &JobChange) -> Result<(), StoreError> {
-    if let Some(fixed) = &change.fixed {
-        write_fixed(to, &change.job, fixed).await?;
-    }
-    write_run(to, &change.job, &change.run).await?;
-    if let Some((fold, seq)) = &change.snapshot {
-        sqlx::query(
-            "INSERT INTO engine_snapshots (job, fold) VALUES ($1, $2) \
-             ON CONFLICT (job) DO UPDATE SET fold = excluded.fold",
-        )
-        .bind(&change.job)
-        .bind(fold)
-        .execute(&mut *to)
-        .await?;
-        // What is new has no tail yet.
-        if change.fixed.is_none() {
-            sqlx::query("DELETE FROM engine_entries WHERE job = $1 AND seq <= $2")
-                .bind(&change.job)
-                .bind(seq)
-                .execute(&mut *to)
-                .await?;
-        }
-    }
-    write_entries(to, &change.job, &change.entries).await?;
-    write_raw(to, &change.job, &change.raw).await?;
-    if change.run.ended_ms.is_some() && !change.run.dead {
-        sqlx::query("UPDATE engine_jobs SET spec = '' WHERE id = $1")
+async fn write_runs(to: &mut SqliteConnection, changes: &[JobChange]) -> Result<(), StoreError> {
+    let into = "INSERT OR REPLACE INTO engine_runs (job, state, until_ms, claims, deliveries, losses, restarts, \
+                cancelled_ms, claimed_ms, ended_ms, record, lineage, epoch, seq, given_up, viewed, dead, redriven) ";
+    insert(to, into, "", changes, |values, change| {
+        let run = &change.run;
+        values
+            .push_bind(&change.job)
+            .push_bind(&run.state)
+            .push_bind(run.until_ms)
+            .push_bind(run.claims)
+            .push_bind(run.deliveries)
+            .push_bind(run.losses)
+            .push_bind(run.restarts)
+            .push_bind(run.cancelled_ms)
+            .push_bind(run.claimed_ms)
+            .push_bind(run.ended_ms)
+            .push_bind(&run.record)
+            .push_bind(&run.lineage)
+            .push_bind(&run.epoch)
+            .push_bind(run.seq)
+            .push_bind(run.given_up)
+            .push_bind(run.viewed)
+            .push_bind(run.dead)
+            .push_bind(&run.redriven);
+    })
+    .await?;
+    Ok(())
+}
+
+async fn write_snapshots(to: &mut SqliteConnection, changes: &[JobChange]) -> Result<(), StoreError> {
+    let folded = changes
+        .iter()
+        .filter_map(|change| Some((change, change.snapshot.as_ref()?)));
+    let folded: Vec<_> = folded.collect();
+    let into = "INSERT INTO engine_snapshots (job, fold) ";
+    let behind = " ON CONFLICT (job) DO UPDATE SET fold = excluded.fold";
+    insert(to, into, behind, &folded, |values, (change, (fold, _))| {
+        values.push_bind(&change.job).push_bind(fold);
+    })
+    .await?;
+    // What is new has no tail yet.
+    for (change, (_, seq)) in folded.iter().filter(|(change, _)| change.fixed.is_none()) {
+        sqlx::query("DELETE FROM engine_entries WHERE job = $1 AND seq <= $2")
             .bind(&change.job)
+            .bind(seq)
             .execute(&mut *to)
             .await?;
     }
     Ok(())
 }
 
-async fn write_fixed(to: &mut SqliteConnection, job: &str, fixed: &JobRow) -> Result<(), StoreError> {
-    let (key, request) = fixed.key.as_ref().map(|(key, request)| (key, request)).unzip();
-    sqlx::query(
-        "INSERT INTO engine_jobs (id, tenant, spec, shape, idempotency_key, request_sha256, submitted_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-    )
-    .bind(job)
-    .bind(&fixed.tenant)
-    .bind(&fixed.spec)
-    .bind(&fixed.shape)
-    .bind(key)
-    .bind(request)
-    .bind(fixed.submitted_ms)
-    .execute(to)
+async fn write_entries(to: &mut SqliteConnection, changes: &[JobChange]) -> Result<(), StoreError> {
+    let all = changes
+        .iter()
+        .flat_map(|change| change.entries.iter().map(move |entry| (&change.job, entry)));
+    let all: Vec<(&String, &EntryRow)> = all.collect();
+    let into = "INSERT INTO engine_entries (job, seq, epoch, opens, kind, payload) ";
+    insert(to, into, "", &all, |values, (job, entry)| {
+        values
+            .push_bind(job)
+            .push_bind(entry.seq)
+            .push_bind(&entry.epoch)
+            .push_bind(&entry.opens)
+            .push_bind(&entry.kind)
+            .push_bind(&entry.payload);
+    })
     .await?;
     Ok(())
 }
 
-async fn write_run(to: &mut SqliteConnection, job: &str, run: &RunRow) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT OR REPLACE INTO engine_runs (job, state, until_ms, claims, deliveries, losses, restarts, cancelled_ms, \
-         claimed_ms, ended_ms, record, lineage, epoch, seq, given_up, viewed, dead, redriven) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
-    )
-    .bind(job)
-    .bind(&run.state)
-    .bind(run.until_ms)
-    .bind(run.claims)
-    .bind(run.deliveries)
-    .bind(run.losses)
-    .bind(run.restarts)
-    .bind(run.cancelled_ms)
-    .bind(run.claimed_ms)
-    .bind(run.ended_ms)
-    .bind(&run.record)
-    .bind(&run.lineage)
-    .bind(&run.epoch)
-    .bind(run.seq)
-    .bind(run.given_up)
-    .bind(run.viewed)
-    .bind(run.dead)
-    .bind(&run.redriven)
-    .execute(to)
+async fn write_raw(to: &mut SqliteConnection, changes: &[JobChange]) -> Result<(), StoreError> {
+    let anew = changes.iter().filter(|change| change.raw.restarts);
+    let anew: Vec<&str> = anew.map(|change| change.job.as_str()).collect();
+    of_keys(to, "DELETE FROM engine_raw WHERE job IN", &anew).await?;
+    let more: Vec<_> = changes
+        .iter()
+        .filter(|change| !change.raw.text.is_empty())
+        .collect();
+    let into = "INSERT INTO engine_raw (job, part, text) ";
+    insert(to, into, "", &more, |values, change| {
+        values
+            .push_bind(&change.job)
+            .push_bind(change.raw.part)
+            .push_bind(&change.raw.text);
+    })
     .await?;
     Ok(())
 }
 
-/// Several in one statement: each statement is a way to the database's thread and back, which is most of its cost.
-async fn write_entries(to: &mut SqliteConnection, job: &str, entries: &[EntryRow]) -> Result<(), StoreError> {
-    for some in entries.chunks(ENTRIES_AT_ONCE) {
-        let mut statement =
-            QueryBuilder::new("INSERT INTO engine_entries (job, seq, epoch, opens, kind, payload) ");
-        statement.push_values(some, |mut row, entry| {
-            row.push_bind(job)
-                .push_bind(entry.seq)
-                .push_bind(&entry.epoch)
-                .push_bind(&entry.opens)
-                .push_bind(&entry.kind)
-                .push_bind(&entry.payload);
-        });
-        statement.build().execute(&mut *to).await?;
-    }
-    Ok(())
-}
-
-async fn write_raw(to: &mut SqliteConnection, job: &str, raw: &RawChange) -> Result<(), StoreError> {
-    if raw.restarts {
-        sqlx::query("DELETE FROM engine_raw WHERE job = $1")
-            .bind(job)
-            .execute(&mut *to)
-            .await?;
-    }
-    if !raw.text.is_empty() {
-        sqlx::query("INSERT INTO engine_raw (job, part, text) VALUES ($1, $2, $3)")
-            .bind(job)
-            .bind(raw.part)
-            .bind(&raw.text)
-            .execute(to)
-            .await?;
-    }
-    Ok(())
-}
-
-async fn forget(to: &mut SqliteConnection, job: &str) -> Result<(), StoreError> {
+async fn forget(to: &mut SqliteConnection, jobs: &[String]) -> Result<(), StoreError> {
+    let jobs: Vec<&str> = jobs.iter().map(String::as_str).collect();
     for statement in [
-        "DELETE FROM engine_jobs WHERE id = $1",
-        "DELETE FROM engine_runs WHERE job = $1",
-        "DELETE FROM engine_snapshots WHERE job = $1",
-        "DELETE FROM engine_entries WHERE job = $1",
-        "DELETE FROM engine_raw WHERE job = $1",
+        "DELETE FROM engine_jobs WHERE id IN",
+        "DELETE FROM engine_runs WHERE job IN",
+        "DELETE FROM engine_snapshots WHERE job IN",
+        "DELETE FROM engine_entries WHERE job IN",
+        "DELETE FROM engine_raw WHERE job IN",
     ] {
-        sqlx::query(statement).bind(job).execute(&mut *to).await?;
+        of_keys(to, statement, &jobs).await?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ mod error;
 mod folder;
 mod look;
 mod migrate;
+mod rows;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
@@ -245,6 +246,7 @@ fn connect_options(options: &StoreOptions, file: Option<&Path>) -> Result<Sqlite
     };
     Ok(connect
         .page_size(PAGE_BYTES as u32)
+        .statement_cache_capacity(rows::PREPARED)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         // What is deleted is overwritten: a prompt does not outlive its job in free pages.
         .pragma("secure_delete", "ON")
