@@ -12,6 +12,7 @@ use livedraft::server::ServerOptions;
 use serde_json::{Value as Json, json};
 
 use crate::harness::{Client, create, house_with, options};
+use crate::redis_server::RedisServer;
 use crate::serving::Serving;
 
 fn made(id: &str) -> NewKey {
@@ -101,6 +102,27 @@ async fn what_tenants_may_have_is_read_again_where_there_are_no_keys() {
     assert!(told.contains("were read again"), "{told}");
     serving.signal("TERM");
     assert_eq!(serving.ended().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_reads_its_keys_again() {
+    let (old, new) = (made("old"), made("new"));
+    let path = std::env::temp_dir().join(format!("livedraft-worker-keys-{}.toml", std::process::id()));
+    let file = File(path);
+    file.write(&[&old], "");
+    let redis = RedisServer::start();
+    let at = ["--status-bind", "127.0.0.1:0", "--redis", &redis.url()];
+    let config = ["worker", "--config", file.0.to_str().unwrap()];
+    let worker = Serving::start_as(&[&config[..], &at].concat(), &[]);
+    let url = worker.url("/metrics");
+    let known = async |key: &NewKey| status(&url, &key.token).await.0 == 200;
+    assert!(known(&old).await && !known(&new).await);
+    file.write(&[&new], "");
+    worker.signal("HUP");
+    worker.line("were read again");
+    assert!(known(&new).await && !known(&old).await);
+    worker.terminate();
+    assert_eq!(worker.ended().0, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -20,10 +20,14 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts it on a free port, with further arguments and settings of the environment.
     pub(crate) fn start(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        let own = ["serve", "--ephemeral", "--bind", "127.0.0.1:0"];
+        Self::start_as(&[&own, arguments].concat(), settings)
+    }
+
+    /// Starts whatever tells where it listens.
+    pub(crate) fn start_as(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_livedraft"));
-        command
-            .args(["serve", "--ephemeral", "--bind", "127.0.0.1:0"])
-            .args(arguments);
+        command.args(arguments);
         command.env_remove("OPENAI_BASE_URL").env_remove("LIVEDRAFT_LOG");
         command.envs(settings.iter().copied());
         let mut child = command
@@ -48,7 +52,7 @@ impl Serving {
             address: String::new(),
             lines,
         };
-        let listens = serving.line("livedraft listens on http://");
+        let listens = serving.line(" on http://");
         let (_, address) = listens.split_once("http://").unwrap();
         serving.address = address.split(' ').next().unwrap().to_owned();
         serving

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::work::Work;
 use super::{Made, Options, StartError};
+use crate::access::{ApiKey, Unchanged};
 use crate::server::{self, Running};
 
 /// A worker of a fleet, running: the role `worker`.
@@ -44,6 +45,14 @@ impl WorkerNode {
     /// Where it tells how it is, if it does.
     pub fn status_addr(&self) -> Option<SocketAddr> {
         self.status.as_ref().map(Running::addr)
+    }
+
+    /// Takes the API keys that a configuration has, for those who ask how it is.
+    ///
+    /// # Errors
+    /// Keys that cannot be, or none at all where there are some.
+    pub fn take(&self, keys: &[ApiKey]) -> Result<(), Unchanged> {
+        self.status.as_ref().map_or(Ok(()), |status| status.rekey(keys))
     }
 
     /// Nothing new is claimed; running jobs get their drain time, and the others are put back.

@@ -8,7 +8,7 @@ use super::log;
 use super::paint::{Row, Tone};
 use super::screen::Screen;
 use super::signals::Signals;
-use crate::config::Loaded;
+use crate::config::{Config, Loaded};
 
 pub(super) const KEYS_HELP: &str = "\
 The key of the OpenAI-compatible provider is read from OPENAI_API_KEY, or from the file that
@@ -100,6 +100,24 @@ pub(super) fn given<const N: usize>(all: [(&'static str, &'static str, Option<St
         .into_iter()
         .filter_map(|(flag, key, value)| Some((flag, key, value?)));
     given.collect()
+}
+
+/// Reads the configuration again; `None` where it is not sound, which is logged with what that leaves as it is (`stay`).
+pub(super) async fn reload(node: &NodeArgs, flags: &[Flag], stay: &str) -> Option<Config> {
+    let (node, flags) = (node.clone(), flags.to_vec());
+    let loaded = tokio::task::spawn_blocking(move || node.load(flags)).await;
+    let Ok(loaded) = loaded else {
+        tracing::error!("the configuration could not be read again: {stay}");
+        return None;
+    };
+    for fault in &loaded.faults {
+        tracing::error!(%fault, "the configuration is not sound");
+    }
+    if !loaded.faults.is_empty() {
+        tracing::error!("{stay}");
+        return None;
+    }
+    Some(loaded.config)
 }
 
 /// Goes down in order; a second signal ends it at once.

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::failure::Failure;
-use super::node::{Flag, KEYS_HELP, NodeArgs, WorkArgs, given, go_down};
+use super::node::{Flag, KEYS_HELP, NodeArgs, WorkArgs, given, go_down, reload};
 use super::paint::{Row, Tone};
 use super::screen::{Screen, Stream};
 use super::signals::{HangUps, Signals};
@@ -79,20 +79,11 @@ async fn serve(
 /// they are.
 async fn read_again(node: &NodeArgs, flags: &[Flag], app: &App) {
     const STAY: &str = "the keys, and what tenants may have, stay as they were";
-    let (node, flags) = (node.clone(), flags.to_vec());
-    let loaded = tokio::task::spawn_blocking(move || node.load(flags)).await;
-    let Ok(loaded) = loaded else {
-        return tracing::error!("the configuration could not be read again: {STAY}");
+    let Some(config) = reload(node, flags, STAY).await else {
+        return;
     };
-    for fault in &loaded.faults {
-        tracing::error!(%fault, "the configuration is not sound");
-    }
-    if !loaded.faults.is_empty() {
-        return tracing::error!("{STAY}");
-    }
-    let parts = &loaded.config.parts;
-    let keys = &parts.server.keys;
-    match app.take(keys, &parts.tenants).await {
+    let keys = &config.parts.server.keys;
+    match app.take(keys, &config.parts.tenants).await {
         Ok(()) => tracing::info!(
             keys = keys.len(),
             "the keys, and what tenants may have, were read again"

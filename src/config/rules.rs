@@ -6,6 +6,7 @@ use super::fault::{Fault, Source};
 use super::layers::Loaded;
 use crate::access::{ApiKey, KeyHash};
 use crate::llm::{ChainOptions, RemoteOptions};
+use crate::server::StartError;
 
 /// The rules that are broken, each told of the key that somebody set.
 pub(super) fn broken(loaded: &Loaded) -> Vec<Fault> {
@@ -76,11 +77,11 @@ fn seen_password(loaded: &Loaded) -> Option<Fault> {
 /// What the server itself would refuse, told before anything is started.
 fn open_to_all(loaded: &Loaded) -> Option<Fault> {
     let error = loaded.config.parts.server.check().err()?;
-    Some(Fault::new(
-        setter(loaded, &["server.bind"]),
-        "server.bind",
-        error.to_string(),
-    ))
+    let key = match error {
+        StartError::PublicStatus(_) => "server.status_bind",
+        _ => "server.bind",
+    };
+    Some(Fault::new(setter(loaded, &[key]), key, error.to_string()))
 }
 
 /// Who set the first of these keys that is not as it was.

@@ -160,8 +160,7 @@ impl Hub {
         // Entered under the lock: until then nobody lets it go.
         let ticket = watched.enter(wake);
         drop(all);
-        let viewer = ticket.map(|ticket| Viewer::new(watched, ticket, held, deliver));
-        Ok(viewer.inspect(|viewer| counted(viewer, held)))
+        Ok(ticket.map(|ticket| Viewer::new(watched, ticket, held, deliver)))
     }
 
     /// A copy of a job whose log is elsewhere.
@@ -280,21 +279,11 @@ async fn enter(
     wake: &Arc<Notify>,
 ) -> Option<Viewer> {
     let ticket = watched.enter(wake)?;
-    let placed = match held {
+    let held = match held {
         Some(held) => watched.place(held).await,
         None => None,
     };
-    let viewer = Viewer::new(watched, ticket, placed, deliver);
-    counted(&viewer, held);
-    Some(viewer)
-}
-
-/// One that came back with a position is counted.
-fn counted(viewer: &Viewer, held: Option<Position>) {
-    if held.is_some() {
-        let by = if viewer.resumed() { "tail" } else { "state" };
-        metrics::all().resumes.one([by]);
-    }
+    Some(Viewer::new(watched, ticket, held, deliver))
 }
 
 fn unreadable(error: &crate::event::Unfoldable) -> BackendError {

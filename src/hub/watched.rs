@@ -249,6 +249,7 @@ impl Follow {
             }
         }
         if gap {
+            metrics::all().gaps.one();
             self.reread(hub).await;
         } else {
             self.watched.wake_all();
@@ -260,15 +261,9 @@ impl Follow {
         let held = self.watched.replica().held();
         match hub.backend.read(self.job, held).await {
             Ok(Some(reading)) => {
-                let mut replica = self.watched.replica();
-                let before = replica.last();
-                if replica.repair(&reading).is_err() {
+                if self.watched.replica().repair(&reading).is_err() {
                     tracing::error!(job = %self.job, "a log cannot be folded");
                 }
-                if replica.last() != before {
-                    metrics::all().gaps.one();
-                }
-                drop(replica);
                 self.watched.wake_all();
             }
             Ok(None) => self.gone(),

@@ -87,7 +87,7 @@ instruments! {
     degraded_jobs: Level = "livedraft_degraded_jobs", "jobs", [], "Of these, those whose viewers were told that what they see may be late: the engine cannot be asked, or heard.";
     snapshots: Count = "livedraft_snapshots_total", "snapshots", [], "Snapshots given to viewers.";
     conflations: Count = "livedraft_conflations_total", "snapshots", [], "Of these, those that stood for a backlog that was dropped.";
-    gaps: Count = "livedraft_gaps_total", "gaps", [], "Times that this node's copy of a job had missed something, and read it.";
+    gaps: Count = "livedraft_gaps_total", "gaps", [], "Times that a live message showed that this node's copy of a job had missed something, which was then read.";
     resumes: Counts<1> = "livedraft_resumes_total", "viewers", ["by"], "Viewers that came back with a position, by how they go on: tail (what stands behind it), state (the whole, since the log has left that position or it is too far back).";
     frames_out: Count = "livedraft_frames_out_total", "frames", [], "Messages of jobs written to sockets and event streams.";
     bytes_out: Count = "livedraft_bytes_out_total", "bytes", [], "Bytes written to sockets and event streams.";

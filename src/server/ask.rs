@@ -168,6 +168,14 @@ async fn last(node: &Node, job: JobId) -> Result<Position, Refusal> {
     })
 }
 
+/// A client that came back with a position is counted, by how it goes on.
+pub(super) fn came_back(viewer: &Viewer, held: Option<Position>) {
+    if held.is_some() {
+        let by = if viewer.resumed() { "tail" } else { "state" };
+        metrics::all().resumes.one([by]);
+    }
+}
+
 /// Makes a viewer of a job of the tenant.
 pub(super) async fn watch(
     node: &Node,

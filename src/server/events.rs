@@ -69,6 +69,7 @@ async fn open(request: &HttpRequest, job: &str, node: &Arc<Node>) -> Result<Http
     let asks = Arc::clone(&who);
     let watch = |node: Arc<Node>| async move { ask::watch(&node, &asks, job, held, deliver, &woken).await };
     let viewer = http::on_engine(node, watch).await?;
+    ask::came_back(&viewer, held);
     let events = Events {
         node: Arc::clone(node),
         who,

@@ -214,6 +214,13 @@ pub enum StartError {
          (`--allow-public`) behind something that checks who comes"
     )]
     Public(SocketAddr),
+    /// Others could reach it, and nothing would tell them apart.
+    #[error(
+        "refusing to tell on {0} how the worker is: no keys are configured, so whoever reaches this address may read all \
+         that it counts. Configure keys (`livedraft keys new`), bind a loopback address, or allow it explicitly \
+         (`--allow-public`) behind something that checks who comes"
+    )]
+    PublicStatus(SocketAddr),
     /// An entry of the keys cannot be.
     #[error(transparent)]
     Keys(#[from] KeyFault),
@@ -264,16 +271,20 @@ impl Launched {
 type Started = Result<(SocketAddr, ServerHandle), StartError>;
 
 impl ServerOptions {
-    /// Whether the address may be listened on.
+    /// Whether its addresses may be listened on.
     ///
     /// # Errors
-    /// [`StartError::Public`].
+    /// [`StartError::PublicStatus`], [`StartError::Public`].
     pub fn check(&self) -> Result<(), StartError> {
         let is_open = self.keys.is_empty() && !self.allow_public;
-        if is_open && !self.bind.ip().is_loopback() {
-            return Err(StartError::Public(self.bind));
+        let is_public = |address: &SocketAddr| is_open && !address.ip().is_loopback();
+        if let Some(status) = self.status_bind.filter(is_public) {
+            return Err(StartError::PublicStatus(status));
         }
-        Ok(())
+        match is_public(&self.bind) {
+            true => Err(StartError::Public(self.bind)),
+            false => Ok(()),
+        }
     }
 
     /// Connections that are served at a time, short ones included.

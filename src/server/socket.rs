@@ -537,6 +537,7 @@ async fn answer(node: Arc<Node>, who: Arc<Identity>, wake: Arc<Notify>, ask: Ask
             job,
             viewer: ask::watch(&node, &who, job, held, deliver, &wake)
                 .await
+                .inspect(|viewer| ask::came_back(viewer, held))
                 .map(Box::new),
         },
         Ask::Cancel { reference, job } => {

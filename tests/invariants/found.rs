@@ -15,6 +15,8 @@ pub(super) fn ways() -> Vec<Vec<Step>> {
         written_behind_its_end(),
         redriven_with_a_key(),
         aside_for_long(),
+        aside_for_long_with_one_that_came(),
+        left_behind_for_long(),
     ]
 }
 
@@ -89,27 +91,59 @@ fn redriven_with_a_key() -> Vec<Step> {
 
 /// A tenant that was served much stands aside, alone, for longer than it is known how far the line is; another comes.
 fn aside_for_long() -> Vec<Step> {
-    let served = |tenant| {
-        let finish = Step::Finish {
-            who: 0,
-            outcome: Outcome::Completed,
-            line: LINE,
-        };
-        [submit(tenant, None, SIZE_MAX), Step::Claim(LINE), finish]
+    let aside = [submit(1, None, 0), pause(1, true), Step::Claim(LINE)];
+    let comes_back = [Step::Pass(13), submit(2, None, 0), pause(1, false)];
+    served(1, 3)
+        .into_iter()
+        .chain(aside)
+        .chain(comes_back)
+        .chain(served(2, 4))
+        .collect()
+}
+
+/// The same beside one that came while it was paused, and stands aside from its first job on.
+fn aside_for_long_with_one_that_came() -> Vec<Step> {
+    let aside = [submit(1, None, 0), pause(1, true), Step::Claim(LINE)];
+    let another = [pause(2, true), submit(2, None, 0), Step::Pass(13)];
+    let come_back = [pause(2, false), pause(1, false)];
+    served(1, 3)
+        .into_iter()
+        .chain(aside)
+        .chain(another)
+        .chain(come_back)
+        .chain(served(2, 4))
+        .collect()
+}
+
+/// The same, and its job is cancelled before another comes: it leaves, and comes again.
+fn left_behind_for_long() -> Vec<Step> {
+    let aside = [submit(1, None, 0), pause(1, true), Step::Claim(LINE)];
+    // It is the last of four jobs by its id, which goes by time.
+    let cancel = Step::Cancel { job: 3, line: LINE };
+    let leaves = [Step::Pass(13), cancel, submit(2, None, 0), pause(1, false)];
+    served(1, 3)
+        .into_iter()
+        .chain(aside)
+        .chain(leaves)
+        .chain([submit(1, None, 0)])
+        .chain(served(2, 4))
+        .collect()
+}
+
+/// So many jobs of a tenant come and are done, each as dear as any.
+fn served(tenant: u8, times: usize) -> Vec<Step> {
+    let finish = Step::Finish {
+        who: 0,
+        outcome: Outcome::Completed,
+        line: LINE,
     };
-    let pause = |paused| Step::Pause {
-        tenant: Some(1),
+    let one = [submit(tenant, None, SIZE_MAX), Step::Claim(LINE), finish];
+    one.iter().cycle().take(times * one.len()).cloned().collect()
+}
+
+fn pause(tenant: u8, paused: bool) -> Step {
+    Step::Pause {
+        tenant: Some(tenant),
         paused,
-    };
-    let comes_back = [
-        submit(1, None, 0),
-        pause(true),
-        Step::Claim(LINE),
-        Step::Pass(13),
-        submit(2, None, 0),
-        pause(false),
-    ];
-    let before = [1, 1, 1].into_iter().flat_map(served);
-    let behind = [2, 2, 2, 2].into_iter().flat_map(served);
-    before.chain(comes_back).chain(behind).collect()
+    }
 }

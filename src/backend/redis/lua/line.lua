@@ -14,18 +14,20 @@ local LEFT_MS = 600000
 -- Jobs that leave the line are counted in periods (`drain.rs`).
 local PERIOD_MS, LEFT_MIN, KNOWN_MS = 10000, 5, 3600000
 
--- The virtual time of the shard. Where nobody was served for so long that it is not known any more, that of the first of those
--- who have jobs in line, aside or not: one who comes is not served before all of them for what they had before.
+-- The virtual time of the shard. Where nobody was served for so long that it is not known any more, that of the first on the
+-- ring; where that is empty, of the last of those aside: whoever comes is not served before them for what they had before.
 local function pace()
     local at = redis.call('GET', PACE) or redis.call('ZRANGE', RING, 0, 0, 'WITHSCORES')[2]
-        or redis.call('ZRANGE', ASIDE, 0, 0, 'WITHSCORES')[2]
+        or redis.call('ZREVRANGE', ASIDE, 0, 0, 'WITHSCORES')[2]
     return tonumber(at or 0)
 end
 
 -- Notes where a tenant is that has no jobs in line.
 local function left_at(tenant, at)
     redis.call('SET', LEFT .. tenant, at, 'PX', LEFT_MS)
-    redis.call('PEXPIRE', PACE, 2 * LEFT_MS)
+    if redis.call('PEXPIRE', PACE, 2 * LEFT_MS) == 0 and redis.call('EXISTS', RING) == 0 then
+        redis.call('SET', PACE, math.max(tonumber(at), pace()), 'PX', 2 * LEFT_MS)
+    end
 end
 
 -- What a step has read of tenants, and changed: their shares, whether they are paused, how many of their jobs it has begun,
