@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::redis_server::RedisServer;
+use crate::serving::Serving;
 
 /// Short, so that a lost worker is noticed soon; the rest is as it is by default.
 const TIMES: [&str; 5] = [
@@ -290,10 +291,41 @@ async fn nothing_is_lost_with_a_redis_that_comes_back() {
     same_end(&ends);
 }
 
+/// A Redis that keeps nothing comes back without its jobs: who watches one is told so, and who works on it stops.
+#[tokio::test]
+async fn what_a_redis_has_lost_is_told_and_let_go() {
+    let mut redis = RedisServer::start();
+    let gateway = Node::api(&redis.url(), &[]);
+    let at = ["--slots", "8", "--status-bind", "127.0.0.1:0"];
+    let worker = Node::start("worker", &redis.url(), &at);
+    let client = client_of(gateway.address());
+    let connection = client.connect().await.unwrap();
+    let mut following = client.create(connection, create()).await.unwrap();
+    while !matches!(following.next().await.unwrap(), Some(Update::Message(told, _)) if matches!(told.message, ServerMessage::Patch(_)))
+    {
+    }
+    redis.kill();
+    redis.start_again();
+    let told = loop {
+        match following.next().await {
+            Ok(happened) => assert!(happened.is_some(), "the job has ended"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(told.contains("not_found"), "{told}");
+    let url = format!("http://{}/metrics", worker.address());
+    let refused = "livedraft_writes_answered_total{answer=\"lost\"} ";
+    let counted = async || {
+        let answer = Serving::http().get(&url).send().await.unwrap();
+        answer.text().await.unwrap()
+    };
+    while !counted().await.contains(refused) {}
+}
+
 /// Submits over HTTP: the status, the code of the error, and whether it says when to come again.
 async fn refusal(gateway: SocketAddr) -> (u16, String) {
     let request = json!({"model": "scripted", "input": "x", "schema": {"type": "string"}});
-    let response = crate::serving::Serving::http()
+    let response = Serving::http()
         .post(format!("http://{gateway}/v1/jobs"))
         .json(&request)
         .send()
@@ -430,7 +462,8 @@ async fn a_worker_tells_how_it_is() {
     let worker = Node::start("worker", &redis.url(), &["--status-bind", "127.0.0.1:0"]);
     let address = worker.address();
     let get = async |path: &str| {
-        let answer = reqwest::get(format!("http://{address}{path}")).await.unwrap();
+        let url = format!("http://{address}{path}");
+        let answer = Serving::http().get(url).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     };
     assert_eq!(get("/livez").await.0, 200);

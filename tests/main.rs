@@ -29,6 +29,7 @@ mod fold_vectors;
 mod fuzz_corpus;
 mod guards;
 mod harness;
+mod heartbeat;
 mod http_openapi;
 mod invariants;
 mod json_cases;

@@ -13,7 +13,7 @@ use crate::access::Token;
 use crate::clock;
 use crate::event::Position;
 use crate::job::JobId;
-use crate::wire::{ClientMessage, Deliver, JobAttach, JobCreate, Named, ServerMessage};
+use crate::wire::{ClientMessage, Deliver, ErrorMessage, JobAttach, JobCreate, Named, ServerMessage};
 
 /// The `ref` of the message that begins to watch, and of a cancel.
 const WATCH: &str = "watch";
@@ -229,7 +229,7 @@ impl Following {
 
     async fn took(&mut self, received: Received) -> Result<Update, ClientError> {
         match &received.message {
-            ServerMessage::Error(error) if error.reference.as_deref() == Some(WATCH) => {
+            ServerMessage::Error(error) if self.ends_watching(error) => {
                 return Err(ClientError::Answer(error.clone()));
             }
             ServerMessage::Goodbye(goodbye) => {
@@ -256,6 +256,14 @@ impl Following {
                 Ok(Update::Message(received, Took::Skipped))
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether nothing more of the job follows on this socket: its watching was refused, or is over.
+    fn ends_watching(&self, error: &ErrorMessage) -> bool {
+        match &error.reference {
+            Some(reference) => reference == WATCH,
+            None => error.job_id.is_some() && error.job_id.as_deref() == self.follower.job_id(),
         }
     }
 
