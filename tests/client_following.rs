@@ -363,6 +363,31 @@ async fn an_endless_wait_that_a_server_asks_for_is_cut() {
     );
 }
 
+/// What is said of the job in answer to nothing ends it; a conflict that names it does not.
+#[tokio::test]
+async fn a_job_that_is_known_no_more_ends_it() {
+    let peer = Peer::listen().await;
+    let client = peer.client();
+    let of_job = |code: &str| json!({"type": "error", "job_id": JOB, "code": code, "message": "m"});
+    let server = async {
+        let mut socket = peer.accept().await;
+        socket.hears().await;
+        let conflict = of_job("verdict_conflict");
+        let patch = patch(2, &json!([["", "a", 0]]));
+        socket
+            .says(&[accepted(), conflict, patch, of_job("not_found")])
+            .await;
+        socket
+    };
+    let viewer = async { to_the_end(begin(&client).await.unwrap()).await };
+    let (_socket, (told, following)) = tokio::join!(server, viewer);
+    assert_eq!(told, ["message"; 3], "what came before it");
+    match following.unwrap_err() {
+        ClientError::Answer(error) => assert_eq!(error.code, "not_found"),
+        other => panic!("{other}"),
+    }
+}
+
 #[tokio::test]
 async fn refusals_end_it_unless_they_may_pass() {
     let peer = Peer::listen().await;

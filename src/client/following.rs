@@ -13,7 +13,7 @@ use crate::access::Token;
 use crate::clock;
 use crate::event::Position;
 use crate::job::JobId;
-use crate::wire::{ClientMessage, Deliver, ErrorMessage, JobAttach, JobCreate, Named, ServerMessage};
+use crate::wire::{ClientMessage, Code, Deliver, ErrorMessage, JobAttach, JobCreate, Named, ServerMessage};
 
 /// The `ref` of the message that begins to watch, and of a cancel.
 const WATCH: &str = "watch";
@@ -261,10 +261,13 @@ impl Following {
 
     /// Whether nothing more of the job follows on this socket: its watching was refused, or is over.
     fn ends_watching(&self, error: &ErrorMessage) -> bool {
-        match &error.reference {
-            Some(reference) => reference == WATCH,
-            None => error.job_id.is_some() && error.job_id.as_deref() == self.follower.job_id(),
+        if let Some(reference) = &error.reference {
+            return reference == WATCH;
         }
+        // These answer a message that had no `ref`, and name the job that is in the way.
+        let answers = [Code::IdempotencyConflict, Code::VerdictConflict].map(Code::name);
+        let names_it = error.job_id.is_some() && error.job_id.as_deref() == self.follower.job_id();
+        names_it && !answers.contains(&error.code.as_str())
     }
 
     async fn send_cancel(&mut self) -> Result<(), ClientError> {
